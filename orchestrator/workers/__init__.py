@@ -1,0 +1,1 @@
+"""The processes that answer the runner: feed, policy, gate."""

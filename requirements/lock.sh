@@ -1,0 +1,10 @@
+#!/bin/sh
+# make lock: resolve both environments for 3.11 to 3.13 into hashed files without addresses; needs no torch wheel at hand
+set -e
+uv=${UV:-.venv/bin/uv}
+compile() {
+  $uv pip compile pyproject.toml --extra dev --universal --fork-strategy fewest --generate-hashes \
+    --no-emit-index-url --no-header --no-annotate --quiet "$@" > /dev/null
+}
+compile --extra cpu --python-version 3.11 --override requirements/overrides-cpu.txt \
+  --no-emit-package torch --no-emit-package triton --output-file requirements/cpu.txt

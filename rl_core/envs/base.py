@@ -1,0 +1,226 @@
+"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_core.envs.rewards import risk_multiple
+from rl_core.features import WINDOW
+from rl_core.market.account import equity, passed
+from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.types import FLAT, NO_EXIT, Account, BarPrices, Limits, Namespace, Played, Position
+from rl_core.observation import (
+    ACTION_COUNTS,
+    OBSERVATION_SIZES,
+    WINDOW_SIZE,
+    Mark,
+    Standing,
+    management_features,
+    position_features,
+)
+from rl_core.view import View
+
+XP = cast(Namespace, jnp)
+
+
+class Market(NamedTuple):
+    """One market as device arrays; traced, so that another market of the same length compiles nothing."""
+
+    prices: jax.Array  # [T, 4] int32 ticks: open, high, low, close
+    true_range_sum: jax.Array  # [T] int32 ticks
+    features: jax.Array  # [T, 11] float32
+    entry_open: jax.Array  # [T] bool
+    flatten_due: jax.Array  # [T] bool
+    last_in_session: jax.Array  # [T] bool
+    entries_over: jax.Array  # [T] bool: no later close of this session decides an entry
+    starts: jax.Array  # [N] int32: bars at whose close an episode may start
+
+
+class EnvParams(NamedTuple):
+    """Everything that may change between runs without a new compilation; scalars."""
+
+    venue: Venue
+    limits: Limits
+    least_room: Any  # share of the limit, float: an episode's room to the floor is drawn from [least_room, most_room]
+    most_room: Any
+
+
+class EnvState(NamedTuple):
+    """A batch of accounts, each at the close of its own bar."""
+
+    bar: jax.Array  # [B] int32 index of the last closed bar
+    position: Position  # int32 [B] each
+    account: Account  # int32 [B] each
+
+
+class Observation(NamedTuple):
+    """What the policy sees."""
+
+    values: jax.Array  # [B, O] float32
+    legal_actions: jax.Array  # [B, A] bool
+
+
+class TradeClosed(NamedTuple):
+    """The trade that this step closed, if any."""
+
+    closed: jax.Array  # [B] bool
+    pnl_cents: jax.Array  # [B] int32 after costs
+    risk_cents: jax.Array  # [B] int32
+    bars_held: jax.Array  # [B] int32
+    side: jax.Array  # [B] int32
+    reason: jax.Array  # [B] int32, NO_EXIT ... SESSION_END
+
+
+class StepResult(NamedTuple):
+    """One bar later."""
+
+    state: EnvState
+    reward: jax.Array  # [B] float32
+    terminated: jax.Array  # [B] bool: failed or passed
+    truncated: jax.Array  # [B] bool: the session is over
+    trade: TradeClosed
+
+
+def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
+    """The bars of ``view`` on the device; episodes start within [first, stop).
+
+    Raises:
+        ValueError: no bar of the range can start an episode.
+    """
+    bars, hours, features = view.bars, view.hours, view.features
+    last = view.last_in_session
+    entry_open = hours.entry_open & features.warm
+    starts = np.flatnonzero(entry_open & ~last)
+    starts = starts[(starts >= max(first, WINDOW - 1)) & (starts < (len(bars) if stop is None else stop))]
+    if starts.size == 0:
+        raise ValueError("no bar can start an episode: too short a history, or outside entry hours")
+    return Market(
+        prices=jnp.asarray(np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1), jnp.int32),
+        true_range_sum=jnp.asarray(features.true_range_sum),
+        features=jnp.asarray(features.values),
+        entry_open=jnp.asarray(entry_open),
+        flatten_due=jnp.asarray(hours.flatten_due),
+        last_in_session=jnp.asarray(last),
+        entries_over=jnp.asarray(_entries_over(view)),
+        starts=jnp.asarray(starts, jnp.int32),
+    )
+
+
+def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """[T] whether no later bar of the session is in entry hours."""
+    session, index = view.located.session, np.arange(len(view.bars))
+    days, row = np.unique(session, return_inverse=True)
+    final = np.full(len(days), -1)
+    np.maximum.at(final, row, np.where(view.hours.entry_open, index, -1))
+    return np.asarray(index >= final[row])
+
+
+@dataclass(frozen=True)
+class Env:
+    """Phase 1 (enter) or 2 (enter and manage); static under jit, everything else is an argument."""
+
+    phase: int
+
+    @property
+    def observation_size(self) -> int:
+        """Floats the policy sees."""
+        return OBSERVATION_SIZES[self.phase]
+
+    @property
+    def num_actions(self) -> int:
+        """Actions the policy has."""
+        return ACTION_COUNTS[self.phase]
+
+    def reset(self, market: Market, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
+        """New accounts [B] at random minutes in hours, with a random room to the floor."""
+        key_bar, key_room = jax.random.split(key)
+        chosen = jax.random.randint(key_bar, (num_envs,), 0, market.starts.shape[0])
+        rules = params.venue.rules
+        share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
+        room = (share * rules.max_loss).astype(jnp.int32)
+        cash = jnp.full((num_envs,), rules.start, jnp.int32)
+        zeros = jnp.zeros((num_envs,), jnp.int32)
+        return EnvState(market.starts[chosen], Position(*(zeros for _ in FLAT)), Account(cash, cash - room))
+
+    def observe(self, market: Market, params: EnvParams, state: EnvState) -> Observation:
+        """The observation [B, O] and mask [B, A] at each account's close."""
+        rows = state.bar[:, None] + jnp.arange(1 - WINDOW, 1)
+        window = market.features[rows].reshape(state.bar.shape[0], WINDOW_SIZE)
+        mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
+        legal = self._legal(market, params, state)
+        parts = [window, position_features(jnp, state.position, mark)]
+        if self.phase == 2:
+            now = equity(state.account, state.position, mark.close, params.venue.terms)
+            standing = Standing(now, state.account.floor, params.venue.rules.max_loss)
+            parts.append(management_features(jnp, state.position, standing, legal.enter))
+        return Observation(jnp.concatenate(parts, axis=-1), self._mask(legal))
+
+    def step(self, market: Market, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
+        """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
+        terms, rules = params.venue.terms, params.venue.rules
+        decision = _decision(market, state)
+        before = equity(state.account, state.position, decision.close, terms)
+        order = order_for(XP, action, state.position, decision, terms, params.limits)
+        position = managed(XP, action, state.position, decision, terms)
+
+        bar = state.bar + 1
+        prices = BarPrices(*jnp.moveaxis(market.prices[bar], -1, 0))
+        played = play_bar(XP, position, state.account, order, prices, params.venue)
+        played = _session_end(played, market.last_in_session[bar], prices.close, params.venue)
+        held = trailed(XP, played.position, prices.close, market.true_range_sum[bar])
+
+        after = equity(played.account, held, prices.close, terms)
+        terminated = played.failed | passed(played.account, held, rules)
+        over = market.last_in_session[bar] | (market.entries_over[bar] & (held.quantity == 0))
+        return StepResult(
+            state=EnvState(bar, held, played.account),
+            reward=risk_multiple(after - before, played.risk),
+            terminated=terminated,
+            truncated=over & ~terminated,
+            trade=_trade_closed(played, state.position.bars_held, params.venue),
+        )
+
+    def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
+        decision = _decision(market, state)
+        return legal_actions(XP, state.position, state.account, decision, params.venue.terms, params.limits)
+
+    def _mask(self, legal: LegalActions) -> jax.Array:
+        columns = [jnp.ones_like(legal.enter), legal.enter, legal.enter]
+        if self.phase == 2:
+            columns += [legal.breakeven, legal.enable_trail, legal.disable_trail]
+        return jnp.stack(columns, axis=-1)
+
+
+def _decision(market: Market, state: EnvState) -> Decision:
+    return Decision(
+        close=market.prices[state.bar, 3],
+        true_range_sum=market.true_range_sum[state.bar],
+        entry_open=market.entry_open[state.bar],
+        flatten_due=market.flatten_due[state.bar],
+    )
+
+
+def _session_end(played: Played, last: jax.Array, close: jax.Array, venue: Venue) -> Played:
+    """The bar, with whatever is still open closed at its last price where the session is over."""
+    ended = closed_at_last_price(XP, played.position, played.account, close, venue)
+    left_over = last & (played.position.quantity != 0)
+    closed = jax.tree.map(lambda a, b: jnp.where(left_over, a, b), ended, played)
+    return cast(Played, closed)._replace(failed=played.failed | (left_over & ended.failed))
+
+
+def _trade_closed(played: Played, bars_held: jax.Array, venue: Venue) -> TradeClosed:
+    quantity, terms = played.exit_quantity, venue.terms
+    gross = (played.exit_price - played.entry_price) * quantity * terms.tick_value
+    closed = played.exit_reason != NO_EXIT
+    return TradeClosed(
+        closed=closed,
+        pnl_cents=jnp.where(closed, gross - 2 * jnp.abs(quantity) * terms.commission, 0),
+        risk_cents=jnp.where(closed, played.risk, 0),
+        bars_held=jnp.where(closed, bars_held + 1, 0),
+        side=jnp.where(closed, jnp.sign(quantity), 0),
+        reason=played.exit_reason,
+    )

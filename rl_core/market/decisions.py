@@ -1,0 +1,78 @@
+"""What may be decided at the close of a bar, and what a decision does at once: one mask for training and serving."""
+
+from typing import NamedTuple
+
+from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
+from rl_core.market.costs import TARGET_MULTIPLE, breakeven_ticks, size, stop_distance, stop_loss
+from rl_core.market.fills import trailed
+from rl_core.market.types import Account, Bool, Int, Limits, Namespace, Order, Position, Terms
+
+
+class Decision(NamedTuple):
+    """What is known at the close of a bar, besides the observation."""
+
+    close: Int  # ticks
+    true_range_sum: Int  # ticks, the last 14 true ranges
+    entry_open: Bool  # entries are decided now: in hours, warm, account alive
+    flatten_due: Bool  # the session's flat time is near: everything is closed
+
+
+class LegalActions(NamedTuple):
+    """Which actions are allowed; HOLD always is."""
+
+    enter: Bool
+    breakeven: Bool
+    enable_trail: Bool
+    disable_trail: Bool
+
+
+def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Int:
+    return position.entry + xp.sign(position.quantity) * breakeven_ticks(xp, terms)
+
+
+def legal_actions(
+    xp: Namespace, position: Position, account: Account, decision: Decision, terms: Terms, limits: Limits
+) -> LegalActions:
+    """The mask at this close: entries when flat and affordable, management when a position is open."""
+    stop_ticks = stop_distance(xp, decision.true_range_sum)
+    quantity = size(xp, stop_ticks, terms, limits)
+    affordable = account.cash - account.floor > quantity * stop_loss(xp, stop_ticks, terms)
+    open_to_us = decision.entry_open & xp.logical_not(decision.flatten_due)
+
+    side, manages = xp.sign(position.quantity), xp.logical_not(decision.flatten_due)
+    held = (side != 0) & manages
+    breakeven = _breakeven_stop(xp, position, terms)
+    beyond, tightens = side * (decision.close - breakeven) > 0, side * (breakeven - position.stop) > 0
+    return LegalActions(
+        enter=(side == 0) & open_to_us & (quantity > 0) & affordable,
+        breakeven=held & beyond & tightens,
+        enable_trail=held & (position.trailing == 0),
+        disable_trail=held & (position.trailing != 0),
+    )
+
+
+def order_for(
+    xp: Namespace, action: Int, position: Position, decision: Decision, terms: Terms, limits: Limits
+) -> Order:
+    """The order that a legal action places for the next open; the flat time overrides every action."""
+    stop_ticks = stop_distance(xp, decision.true_range_sum)
+    side = xp.where(action == BUY, 1, xp.where(action == SELL, -1, 0))
+    enters = (position.quantity == 0) & xp.logical_not(decision.flatten_due)
+    return Order(
+        quantity=xp.where(enters, side * size(xp, stop_ticks, terms, limits), 0),
+        stop_ticks=stop_ticks,
+        target_ticks=TARGET_MULTIPLE * stop_ticks,
+        flatten=decision.flatten_due & (position.quantity != 0),
+    )
+
+
+def managed(xp: Namespace, action: Int, position: Position, decision: Decision, terms: Terms) -> Position:
+    """The position after a legal management action, which binds from the next bar.
+
+    ENABLE_TRAIL lets the stop follow this close already; DISABLE_TRAIL leaves it where it is.
+    """
+    stop = xp.where(action == MOVE_STOP_TO_BREAKEVEN, _breakeven_stop(xp, position, terms), position.stop)
+    trailing = xp.where(action == ENABLE_TRAIL, 1, xp.where(action == DISABLE_TRAIL, 0, position.trailing))
+    moved = position._replace(stop=stop, trailing=trailing)
+    followed = trailed(xp, moved, decision.close, decision.true_range_sum)
+    return moved._replace(stop=xp.where(action == ENABLE_TRAIL, followed.stop, stop))

@@ -1,0 +1,231 @@
+"""What one bar does to an order and a bracket: DESIGN.md section 4, for longs and shorts alike.
+
+Everything is computed in the coordinates of a long: prices are multiplied by the side, so that
+``adverse`` is the extreme towards the stop and ``favourable`` the one towards the target.
+"""
+
+from typing import NamedTuple
+
+from rl_core.market.account import equity, floor_after_close, floor_after_open_equity
+from rl_core.market.costs import stop_slippage, trail_distance
+from rl_core.market.types import (
+    ADAPTIVE,
+    FLAT,
+    FLATTEN,
+    LIQUIDATION,
+    NO_EXIT,
+    SESSION_END,
+    STOP,
+    TARGET,
+    Account,
+    BarPrices,
+    Bool,
+    Int,
+    Namespace,
+    Order,
+    Played,
+    Position,
+    Rules,
+    Terms,
+)
+
+THROUGH_TICKS = 1  # a target is a limit order: the bar must trade beyond it
+
+
+class Venue(NamedTuple):
+    """What holds for a whole run: costs, the account's rules, and how a bar's inside is read."""
+
+    terms: Terms
+    rules: Rules
+    resolution: Int  # PESSIMISTIC | ADAPTIVE
+
+
+class _Exit(NamedTuple):
+    price: Int  # in the coordinates of a long
+    reason: Int
+    floor: Int
+    ambiguous: Bool
+
+
+class _Sided(NamedTuple):
+    """One bar and one bracket in the coordinates of a long."""
+
+    open: Int
+    adverse: Int
+    favourable: Int
+    close: Int
+    entry: Int
+    stop: Int
+    target: Int
+    value: Int  # cents per tick of the whole position, at least 1
+    cash: Int
+
+
+def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, terms: Terms) -> _Sided:
+    side = xp.sign(position.quantity)
+    long = side >= 0
+    return _Sided(
+        open=side * bar.open,
+        adverse=xp.where(long, bar.low, -bar.high),
+        favourable=xp.where(long, bar.high, -bar.low),
+        close=side * bar.close,
+        entry=side * position.entry,
+        stop=side * position.stop,
+        target=side * position.target,
+        value=xp.maximum(1, xp.abs(position.quantity) * terms.tick_value),
+        cash=account.cash,
+    )
+
+
+def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) -> Int:
+    """The floor once the price was at ``price``."""
+    return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
+
+
+def _liquidation_price(floor: Int, b: _Sided) -> Int:
+    """The highest price at which equity touches the floor."""
+    return b.entry + (floor - b.cash) // b.value
+
+
+def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int) -> _Exit:
+    """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
+    liquidated = b.open <= _liquidation_price(floor, b)
+    stopped = liquidated | (b.open <= b.stop)
+    reached = b.open >= b.target + THROUGH_TICKS
+    reason = xp.where(liquidated, LIQUIDATION, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
+    return _Exit(xp.where(stopped, b.open - slip, b.target), reason, floor, False)
+
+
+def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _Exit:
+    """The exit inside the bar, after an open between the levels."""
+    rules = venue.rules
+    reached = b.favourable >= b.target + THROUGH_TICKS
+    adaptive = venue.resolution == ADAPTIVE
+    favourable_first = adaptive & (b.favourable - b.open < b.open - b.adverse)
+
+    # Pessimistic: the best price raises the floor although the stop comes first; two worst cases at once, on purpose.
+    best = xp.where(reached, xp.minimum(b.favourable, b.target - 1), b.favourable)
+    seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
+    floor_before = _floor_at(xp, floor, seen_before, b, rules)
+    liquidation = _liquidation_price(floor_before, b)
+    level = xp.maximum(b.stop, liquidation)
+    in_reach = b.adverse <= level
+    stopped = in_reach & xp.logical_not(favourable_first & reached)
+    targeted = reached & xp.logical_not(stopped)
+
+    floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
+    late_liquidation = _liquidation_price(floor_after, b)
+    late = xp.logical_not(stopped | targeted) & (b.close <= late_liquidation)
+
+    stop_reason = xp.where(liquidation >= b.stop, LIQUIDATION, STOP)
+    reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
+    price = xp.where(targeted, b.target, late_liquidation - slip)
+    return _Exit(
+        price=xp.where(stopped, level - slip, price),
+        reason=xp.where(stopped, stop_reason, reason),
+        floor=xp.where(stopped, floor_before, floor_after),
+        ambiguous=in_reach & reached,
+    )
+
+
+def _bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Exit:
+    """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
+    b = _sided(xp, position, account, bar, venue.terms)
+    slip = stop_slippage(xp, venue.terms)
+    gap, inside = _gap(xp, account.floor, b, slip), _inside(xp, account.floor, b, slip, venue)
+    gapped, held = gap.reason != NO_EXIT, position.quantity != 0
+    return _Exit(
+        price=xp.sign(position.quantity) * xp.where(gapped, gap.price, inside.price),
+        reason=xp.where(held, xp.where(gapped, gap.reason, inside.reason), NO_EXIT),
+        floor=xp.where(held, xp.where(gapped, gap.floor, inside.floor), account.floor),
+        ambiguous=held & xp.logical_not(gapped) & inside.ambiguous,
+    )
+
+
+def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
+    """The position made flat where ``closing`` holds."""
+    return Position(*(xp.where(closing, flat, field) for flat, field in zip(FLAT, position, strict=True)))
+
+
+def _settled(xp: Namespace, position: Position, account: Account, price: Int, venue: Venue) -> Account:
+    """The account once the whole position was closed at ``price`` ticks."""
+    commission = xp.abs(position.quantity) * venue.terms.commission
+    cash = equity(account, position, price, venue.terms) - commission
+    return Account(cash, floor_after_close(xp, account.floor, cash, venue.rules))
+
+
+def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, terms: Terms) -> Position:
+    """The position after the order met the open; an open position lets no entry in."""
+    side = xp.sign(order.quantity)
+    fill = bar.open + side * terms.slippage_ticks
+    new = Position(
+        quantity=order.quantity,
+        entry=fill,
+        stop=fill - side * order.stop_ticks,
+        target=fill + side * order.target_ticks,
+        stop_ticks=order.stop_ticks,
+        trailing=0,
+        bars_held=0,
+    )
+    enters = (position.quantity == 0) & (order.quantity != 0)
+    return Position(*(xp.where(enters, a, b) for a, b in zip(new, position, strict=True)))
+
+
+def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
+    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+    was_flat = position.quantity == 0
+    position = _entered(xp, position, order, bar, venue.terms)
+    enters = was_flat & (position.quantity != 0)
+    entry_costs = xp.where(enters, xp.abs(position.quantity) * venue.terms.commission, 0)
+    account = account._replace(cash=account.cash - entry_costs)
+
+    flattens = order.flatten & (position.quantity != 0)
+    slip = stop_slippage(xp, venue.terms)
+    bracket = _bracket_exit(xp, position, account, bar, venue)
+    reason = xp.where(flattens, FLATTEN, bracket.reason)
+    price = xp.where(flattens, bar.open - xp.sign(position.quantity) * slip, bracket.price)
+    account = account._replace(floor=xp.where(flattens, account.floor, bracket.floor))
+
+    exits = reason != NO_EXIT
+    settled = _settled(xp, position, account, price, venue)
+    after = Account(*(xp.where(exits, a, b) for a, b in zip(settled, account, strict=True)))
+    remaining = closed_where(xp, exits, position)
+    return Played(
+        position=remaining._replace(bars_held=xp.where(remaining.quantity != 0, remaining.bars_held + 1, 0)),
+        account=after,
+        entry_price=position.entry,
+        exit_quantity=xp.where(exits, position.quantity, 0),
+        exit_price=price,
+        exit_reason=reason,
+        risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
+        failed=(reason == LIQUIDATION) | (equity(after, remaining, bar.close, venue.terms) <= after.floor),
+        ambiguous=bracket.ambiguous & xp.logical_not(flattens),
+    )
+
+
+def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:
+    """The session's end without an open to flatten at: out at the last close, one slippage worse."""
+    held = position.quantity != 0
+    price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
+    settled = _settled(xp, position, account, price, venue)
+    after = Account(*(xp.where(held, a, b) for a, b in zip(settled, account, strict=True)))
+    return Played(
+        position=closed_where(xp, held, position),
+        account=after,
+        entry_price=position.entry,
+        exit_quantity=position.quantity,
+        exit_price=price,
+        exit_reason=xp.where(held, SESSION_END, NO_EXIT),
+        risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
+        failed=after.cash <= after.floor,
+        ambiguous=held & False,
+    )
+
+
+def trailed(xp: Namespace, position: Position, close: Int, true_range_sum: Int) -> Position:
+    """The position after its trailing stop followed the close; it binds from the next bar."""
+    side = xp.sign(position.quantity)
+    followed = close - side * trail_distance(xp, true_range_sum)
+    tighter = xp.where(side > 0, xp.maximum(position.stop, followed), xp.minimum(position.stop, followed))
+    moves = (side != 0) & (position.trailing != 0)
+    return position._replace(stop=xp.where(moves, tighter, position.stop))

@@ -1,0 +1,152 @@
+"""The values that cross one bar: plain integers in the broker, int32 arrays [B] in the environments.
+
+Prices are integer ticks, money is integer cents. ``Int`` and ``Bool`` below stand for either form.
+"""
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+Int: TypeAlias = Any
+Bool: TypeAlias = Any
+
+NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END = range(6)
+EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end")
+
+STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY = range(4)
+PESSIMISTIC, ADAPTIVE = range(2)
+NEVER_LOCKS = 2**30
+
+
+class Namespace(Protocol):
+    """The part of an array namespace that the market needs; `jax.numpy` or `PlainIntegers`."""
+
+    def where(self, condition: Bool, if_true: Int, if_false: Int, /) -> Int:
+        """Elementwise choice."""
+
+    def minimum(self, a: Int, b: Int, /) -> Int:
+        """Elementwise smaller."""
+
+    def maximum(self, a: Int, b: Int, /) -> Int:
+        """Elementwise larger."""
+
+    def abs(self, a: Int, /) -> Int:
+        """Elementwise magnitude."""
+
+    def sign(self, a: Int, /) -> Int:
+        """Elementwise -1, 0 or 1."""
+
+    def logical_not(self, a: Bool, /) -> Bool:
+        """Elementwise negation."""
+
+
+class PlainIntegers:
+    """The namespace of Python's own integers, so that the orchestrator never imports JAX."""
+
+    @staticmethod
+    def where(condition: bool, if_true: int, if_false: int, /) -> int:
+        """``if_true`` where the condition holds."""
+        return if_true if condition else if_false
+
+    @staticmethod
+    def minimum(a: int, b: int, /) -> int:
+        """The smaller."""
+        return min(a, b)
+
+    @staticmethod
+    def maximum(a: int, b: int, /) -> int:
+        """The larger."""
+        return max(a, b)
+
+    @staticmethod
+    def abs(a: int, /) -> int:
+        """The magnitude."""
+        return -a if a < 0 else a
+
+    @staticmethod
+    def sign(a: int, /) -> int:
+        """-1, 0 or 1."""
+        return (a > 0) - (a < 0)
+
+    @staticmethod
+    def logical_not(a: bool, /) -> bool:
+        """The negation."""
+        return not a
+
+
+class BarPrices(NamedTuple):
+    """Ticks of one bar."""
+
+    open: Int
+    high: Int
+    low: Int
+    close: Int
+
+
+class Terms(NamedTuple):
+    """What trading one contract costs."""
+
+    tick_value: Int  # cents per tick
+    commission: Int  # cents per side
+    slippage_ticks: Int  # lost by market and stop orders, at least 1
+
+
+class Rules(NamedTuple):
+    """A rule pack, compiled to integers."""
+
+    start: Int  # cents
+    target: Int  # cents of profit that pass the evaluation
+    max_loss: Int  # cents between the ratchet's reference and the floor
+    ratchet: Int  # STATIC | EOD_BALANCE | CLOSED_BALANCE | INTRADAY
+    floor_cap: Int  # cents; the floor locks here, NEVER_LOCKS if it never does
+
+
+class Limits(NamedTuple):
+    """What one trade may risk."""
+
+    risk_budget: Int  # cents
+    max_quantity: Int  # contracts
+
+
+class Position(NamedTuple):
+    """An open bracket; every field is 0 when flat."""
+
+    quantity: Int  # contracts, signed
+    entry: Int  # ticks, the fill
+    stop: Int  # ticks
+    target: Int  # ticks
+    stop_ticks: Int  # the first stop's distance: the trade's risk
+    trailing: Int  # 1 while the stop trails
+    bars_held: Int
+
+
+class Account(NamedTuple):
+    """Closed balance after costs, and the drawdown floor that ends the account."""
+
+    cash: Int  # cents
+    floor: Int  # cents
+
+
+class Order(NamedTuple):
+    """What was decided at the last close and fills at this bar's open."""
+
+    quantity: Int  # contracts, signed; 0 = no entry
+    stop_ticks: Int  # offset of the stop from the fill
+    target_ticks: Int  # offset of the target from the fill
+    flatten: Bool  # close what is open
+
+
+class Played(NamedTuple):
+    """One bar, played."""
+
+    position: Position
+    account: Account
+    entry_price: Int  # ticks; meaningful where the order entered
+    exit_quantity: Int  # contracts closed, signed as the position was; 0 = none
+    exit_price: Int  # ticks
+    exit_reason: Int  # NO_EXIT ... SESSION_END
+    risk: Int  # cents that the trade of this bar put at risk; 0 = no trade
+    failed: Bool  # the floor was touched
+    ambiguous: Bool  # stop and target were both in reach: the resolution decided
+
+
+FLAT = Position(0, 0, 0, 0, 0, 0, 0)
+NO_ORDER = Order(0, 0, 0, False)

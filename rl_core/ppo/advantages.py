@@ -1,0 +1,41 @@
+"""Generalised advantage estimation."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Trajectory(NamedTuple):
+    """What the advantage of a rollout depends on; every field is [T, B]."""
+
+    reward: jax.Array
+    value: jax.Array  # V(s_t)
+    next_value: jax.Array  # V(s_{t+1}) before any reset; not read where terminated
+    terminated: jax.Array  # the episode ended by itself: nothing follows
+    done: jax.Array  # terminated or cut off
+
+
+def generalized_advantage(trajectory: Trajectory, *, discount: float, gae_lambda: float) -> jax.Array:
+    """Estimate the advantage [T, B] of every action taken.
+
+    delta_t = r_t + discount * (1 - terminated_t) * V(s_{t+1}) - V(s_t)
+    A_t = delta_t + discount * gae_lambda * (1 - done_t) * A_{t+1}
+
+    Source: Schulman et al. 2016, https://arxiv.org/abs/1506.02438, equation 16.
+
+    Args:
+        trajectory: [T, B] rollout of the behaviour policy.
+        discount: what a reward one bar later is worth, 0..1.
+        gae_lambda: 0 = one-step estimate, 1 = whole-episode estimate.
+    """
+    future = jnp.where(trajectory.terminated, 0.0, trajectory.next_value)
+    delta = trajectory.reward + discount * future - trajectory.value
+    carried = jnp.where(trajectory.done, 0.0, discount * gae_lambda)
+
+    def backward(advantage: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        delta_t, carried_t = step
+        advantage = delta_t + carried_t * advantage
+        return advantage, advantage
+
+    return jax.lax.scan(backward, jnp.zeros_like(delta[0]), (delta, carried), reverse=True)[1]

@@ -1,0 +1,82 @@
+"""The clipped PPO objective."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.networks import NetworkOutput, entropy, has_choice, log_probabilities, log_probability_of
+
+
+class Batch(NamedTuple):
+    """Transitions [N] to learn from."""
+
+    observation: jax.Array  # [N, O], normalised as the behaviour policy saw it
+    legal_actions: jax.Array  # [N, A] bool
+    action: jax.Array  # [N]
+    log_probability: jax.Array  # [N] of the action under the behaviour policy
+    value: jax.Array  # [N] of the behaviour policy's critic
+    advantage: jax.Array  # [N], normalised
+    target: jax.Array  # [N], what the value should be
+
+
+class Losses(NamedTuple):
+    """Scalars of one minibatch; those of the policy are means over states with a choice."""
+
+    total: jax.Array
+    policy: jax.Array
+    value: jax.Array
+    entropy: jax.Array  # nats
+    kl: jax.Array  # estimate of KL(behaviour, current), never negative
+    clip_fraction: jax.Array
+
+
+def ppo_loss(output: NetworkOutput, batch: Batch, config: PPOConfig) -> Losses:
+    """Clipped policy loss, value loss and entropy of one minibatch.
+
+    A state with one legal action says nothing about acting (its ratio is 1 whatever the network
+    does), so it counts for the value alone.
+
+    Source: Schulman et al. 2017, https://arxiv.org/abs/1707.06347, equations 7 and 9; the KL
+    estimate is (ratio - 1) - log ratio, http://joschu.net/blog/kl-approx.html.
+    """
+    log_probability = log_probabilities(output.logits, batch.legal_actions)
+    log_ratio = log_probability_of(log_probability, batch.action) - batch.log_probability
+    ratio = jnp.exp(log_ratio)
+    clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
+    surrogate = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage)
+
+    choice = has_choice(batch.legal_actions)
+    policy = -mean_where(choice, surrogate)
+    spread = mean_where(choice, entropy(log_probability))
+    value = value_loss(output.value, batch, config.value_clip)
+    return Losses(
+        total=policy + config.value_coefficient * value - config.entropy_coefficient * spread,
+        policy=policy,
+        value=value,
+        entropy=spread,
+        kl=mean_where(choice, ratio - 1 - log_ratio),
+        clip_fraction=mean_where(choice, (jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype)),
+    )
+
+
+def value_loss(value: jax.Array, batch: Batch, clip: float | None) -> jax.Array:
+    """Half the mean squared error of values [N]; with ``clip``, the worse of moving freely and by at most ``clip``."""
+    error = jnp.square(value - batch.target)
+    if clip is not None:
+        near = batch.value + jnp.clip(value - batch.value, -clip, clip)
+        error = jnp.maximum(error, jnp.square(near - batch.target))
+    return 0.5 * jnp.mean(error)
+
+
+def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array) -> jax.Array:
+    """Advantages [...] with mean 0 and variance 1 over the states with a choice."""
+    choice = has_choice(legal_actions)
+    centred = advantage - mean_where(choice, advantage)
+    return centred / jnp.sqrt(mean_where(choice, jnp.square(centred)) + 1e-8)
+
+
+def mean_where(where: jax.Array, values: jax.Array) -> jax.Array:
+    """Mean of the values [...] picked by ``where`` [...]; 0 if none is."""
+    return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(jnp.sum(where), 1)

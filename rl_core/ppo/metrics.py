@@ -1,0 +1,75 @@
+"""What training reports: sums on the device, and rates of them on the host."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import jax
+
+from rl_core.ppo.losses import Losses
+from rl_core.ppo.rollout import Counts
+
+Summary: TypeAlias = dict[str, float | int | None]
+"""One row of metrics; None where nothing happened that could be measured."""
+
+
+class UpdateMetrics(NamedTuple):
+    """Scalars of one update."""
+
+    counts: Counts
+    losses: Losses  # means over the update's minibatches
+    explained_variance: jax.Array  # 1 - Var(target - value) / Var(target) of the behaviour policy's critic
+    learning_rate: jax.Array  # of the next optimiser step
+    skipped: jax.Array  # optimiser steps skipped because they were not finite
+
+
+def summarise(metrics: Sequence[UpdateMetrics]) -> Summary:
+    """One row for several updates already fetched to the host: sums of what was counted, rates per trade and episode.
+
+    Money is summed here as Python integers: a device's int32 would overflow over a long run.
+    """
+    total = Counts(*(sum(column) for column in zip(*(_plain(row.counts) for row in metrics), strict=True)))
+    return {
+        "trades": int(total.trades),
+        "wins": int(total.wins),
+        "pnl_cents": int(total.pnl_cents),
+        "win_rate": _rate(total.wins, total.trades),
+        "mean_r": _rate(total.r, total.trades),
+        "mean_pnl_cents": _rate(total.pnl_cents, total.trades),
+        "mean_bars_held": _rate(total.bars_held, total.trades),
+        "episodes": int(total.episodes),
+        "episode_return": _rate(total.episode_return, total.episodes),
+        "entries": int(total.entries),
+        "p_entry_flat": _rate(total.entry_probability, total.entry_choices),
+        "long_share": _rate(total.longs, total.entries),
+        "choices": int(total.choices),
+        **_learning(metrics),
+    }
+
+
+def _learning(metrics: Sequence[UpdateMetrics]) -> Summary:
+    losses = [row.losses for row in metrics]
+    return {
+        "entropy_choice": _mean([row.entropy for row in losses]),
+        "kl": _mean([row.kl for row in losses]),
+        "clip_fraction": _mean([row.clip_fraction for row in losses]),
+        "policy_loss": _mean([row.policy for row in losses]),
+        "value_loss": _mean([row.value for row in losses]),
+        "explained_variance": _mean([row.explained_variance for row in metrics]),
+        "learning_rate": float(metrics[-1].learning_rate),
+        "skipped_steps": sum(int(row.skipped) for row in metrics),
+    }
+
+
+def _plain(counts: Counts) -> list[float]:
+    return [column.item() for column in counts]
+
+
+def _mean(values: Sequence[jax.Array]) -> float | None:
+    mean = sum(float(value) for value in values) / len(values)
+    return mean if math.isfinite(mean) else None
+
+
+def _rate(total: float | jax.Array, count: float | jax.Array) -> float | None:
+    rate = float(total) / float(count) if count else math.nan
+    return rate if math.isfinite(rate) else None

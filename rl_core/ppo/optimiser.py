@@ -1,0 +1,45 @@
+"""Adam behind a clip for each head, with a learning rate that counts optimiser steps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rl_core.ppo.config import PPOConfig
+
+
+def make_optimiser(config: PPOConfig) -> optax.GradientTransformation:
+    """The optimiser of a run of ``config.optimiser_steps`` steps."""
+    return optax.chain(clip_by_head(config.max_grad_norm), optax.adam(learning_rate(config), eps=1e-5))
+
+
+def learning_rate(config: PPOConfig) -> optax.Schedule:
+    """Learning rate after a number of **optimiser steps**, of which an update makes epochs x minibatches."""
+    start, end, steps = config.learning_rate, config.final_learning_rate, config.optimiser_steps
+    if config.schedule == "constant":
+        return optax.constant_schedule(start)
+    if config.schedule == "linear":
+        return optax.linear_schedule(start, end, steps)
+    return optax.cosine_decay_schedule(start, steps, alpha=end / start)
+
+
+def steps_taken(state: Any) -> jax.Array:  # noqa: ANN401 - an optax state
+    """Optimiser steps counted by the state of `make_optimiser`, which is where its schedule stands."""
+    _, (adam, _) = state
+    count: jax.Array = adam.count
+    return count
+
+
+def clip_by_head(max_norm: float) -> optax.GradientTransformation:
+    """Clip actor, critic and torso each to its own global norm: a huge value error leaves the policy's step alone."""
+
+    def clip(gradients: Any) -> Any:  # noqa: ANN401 - a tree of arrays
+        scale = max_norm / jnp.maximum(optax.global_norm(gradients), max_norm)
+        return jax.tree.map(lambda gradient: gradient * scale, gradients)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
+        del params
+        return {head: clip(gradients) for head, gradients in updates.items()}, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
