@@ -111,7 +111,7 @@ def parse_message(kind: type[MessageT], data: bytes | str) -> MessageT:
         raise MalformedVerdictError(_first_fault(error)) from None
 
 
-def parse_json(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is anything until a model has checked it
+def parse_json(data: bytes | str) -> Any:
     """Strict JSON: UTF-8, finite numbers, no key twice; MalformedVerdictError otherwise."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")

@@ -4,12 +4,15 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from llm_gate.errors import RequestError, ResourceError
 
@@ -21,7 +24,6 @@ _CHAT_TEMPLATE = (
 )
 _SPECIAL_TOKENS = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
 _DIGEST_LETTERS = 16
-_READ_BYTES = 1 << 20
 
 Progress = Callable[[str], None]
 
@@ -43,12 +45,14 @@ def model_folder(name: str, *, cache: Path | None = None, progress: Progress | N
 
 def check_model(folder: Path) -> None:
     """RequestError if ``folder`` holds no model, or one that brings code of its own."""
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder} is not a model folder: config.json: {error}") from None
-    if not isinstance(config, dict) or "auto_map" in config:
+    if "auto_map" in _config(folder):
         raise RequestError(f"{folder}: config.json asks to run code from the model folder (auto_map); refused")
+
+
+def longest_text(folder: Path) -> int:
+    """Tokens the model can attend to; where its config does not say, as many as anyone asks for."""
+    stated = _config(folder).get("max_position_embeddings")
+    return stated if isinstance(stated, int) else sys.maxsize
 
 
 def model_id(folder: Path) -> str:
@@ -136,16 +140,16 @@ def _convert_gguf(source: Path, folder: Path) -> None:
         import transformers
     except ImportError as error:
         raise RequestError(f"converting a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
-    transformers.utils.logging.disable_progress_bar()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        source.parent,
-        gguf_file=source.name,
-        dtype=torch.float32,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-    )
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            source.parent,
+            gguf_file=source.name,
+            dtype=torch.float32,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+        )
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
 
 
 def _make_tiny(folder: Path) -> None:
@@ -169,4 +173,33 @@ def _make_tiny(folder: Path) -> None:
     )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    transformers.LlamaForCausalLM(_tiny_config(transformers, len(vocabulary))).save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        eos_token_id=vocabulary["<|end|>"],
+        pad_token_id=vocabulary["<|pad|>"],
+        bos_token_id=None,
+        dtype=torch.float32,
+    )
+    with contextlib.redirect_stderr(io.StringIO()):
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{folder} is not a model folder: config.json: {error}") from None
+    if not isinstance(config, dict):
+        raise RequestError(f"{folder} is not a model folder: config.json is no object")
+    return config
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,9 @@
-"""Prompt files: TOML front matter between ``+++`` lines, then a Jinja2 template.
+"""Prompt files: TOML front matter between ``+++`` lines, then a chat of Jinja2 templates.
 
-A file that was used is never edited; the next version is a new file. A verdict records the file's digest.
+Each turn of the chat begins with a line ``@system``, ``@user`` or ``@assistant``; the last turn is the case. The
+turns before it are fixed text, so that a server computes them once. Turns are split before the case is filled, so
+no value can begin another. A file that was used is never edited: the next version is a new file, and a verdict
+records the digest of the file it came from.
 """
 
 import hashlib
@@ -9,19 +12,21 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_gate.contract import EntryProposal, Label
+from llm_gate.engines.base import Role, Turn
 from llm_gate.errors import PromptError
 from llm_gate.facts import Facts, facts_of
 
 DEFAULT_PROMPT = "entry_review.v1"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.v[0-9]{1,4}")
 _FENCE = "+++\n"
+_TURN = re.compile(r"^@(system|user|assistant)[ ]*\n", re.MULTILINE)
 _LARGEST_BYTES = 64 * 1024
 
 
@@ -43,12 +48,15 @@ class Prompt(NamedTuple):
     digest: str
     """SHA-256 of the file's bytes, in hex."""
     front: FrontMatter
-    template: str
+    examples: tuple[Turn, ...]
+    """Everything before the case, the same for each proposal."""
+    case: str
+    """The template of the last turn."""
 
-    def render(self, proposal: EntryProposal) -> str:
-        """The text a model reads about ``proposal``; PromptError if the template refuses its fields."""
+    def render(self, proposal: EntryProposal) -> tuple[Turn, ...]:
+        """The chat a model reads about ``proposal``; PromptError if the template refuses its fields."""
         facts = facts_of(proposal)._asdict()
-        return _filled(self.template, {name: facts[name] for name in self.front.fields})
+        return *self.examples, Turn("user", _filled(self.case, {name: facts[name] for name in self.front.fields}))
 
 
 def load_prompt(path: Path) -> Prompt:
@@ -85,10 +93,13 @@ def _parsed(path: Path) -> Prompt:
     if not _NAME.fullmatch(path.stem) or path.suffix != ".md":
         raise PromptError(f"the file's name must look like {DEFAULT_PROMPT}.md")
     content = _content(path)
-    front, template = _split(content)
+    front, text = _split(content)
+    turns = _turns(text)
+    case = turns[-1].text
     _check_letters(front)
-    _check_fields(front, template)
-    return Prompt(path.stem, hashlib.sha256(content).hexdigest(), front, template)
+    _check_examples(turns[:-1], front)
+    _check_fields(front, case)
+    return Prompt(path.stem, hashlib.sha256(content).hexdigest(), front, turns[:-1], case)
 
 
 def _content(path: Path) -> bytes:
@@ -118,6 +129,24 @@ def _split(content: bytes) -> tuple[FrontMatter, str]:
         raise PromptError(f"front matter: {faults}") from None
 
 
+def _turns(text: str) -> tuple[Turn, ...]:
+    before, *marked = _TURN.split(text)
+    roles, texts = marked[::2], marked[1::2]
+    if before.strip() or not roles:
+        raise PromptError("the text must begin with a line @system, @user or @assistant")
+    if roles[-1] != "user":
+        raise PromptError("the last turn must be the user's: it is the case")
+    return tuple(Turn(cast(Role, role), turn.strip()) for role, turn in zip(roles, texts, strict=True))
+
+
+def _check_examples(turns: tuple[Turn, ...], front: FrontMatter) -> None:
+    for turn in turns:
+        if "{{" in turn.text or "{%" in turn.text:
+            raise PromptError("only the last turn may hold fields: what comes before it is fixed text")
+        if turn.role == "assistant" and turn.text not in front.letters:
+            raise PromptError(f"an example answers {turn.text[:20]!r}, which is none of the letters")
+
+
 def _check_letters(front: FrontMatter) -> None:
     if sorted(front.letters.values()) != ["approve", "shrink", "veto"]:
         raise PromptError("letters must give approve, shrink and veto one letter each")
@@ -139,6 +168,8 @@ def _check_fields(front: FrontMatter, template: str) -> None:
 
 
 def _used_fields(template: str) -> set[str]:
+    if "{%" in template:
+        raise PromptError("template: only {{ field }} may be used, no statements")
     try:
         return meta.find_undeclared_variables(_environment().parse(template))
     except TemplateError as error:
@@ -148,7 +179,7 @@ def _used_fields(template: str) -> set[str]:
 def _filled(template: str, values: Mapping[str, str]) -> str:
     try:
         return _environment().from_string(template).render(values)
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:  # TypeError: a value called like a function
         raise PromptError(f"template: {error}") from None
 
 

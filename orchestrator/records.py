@@ -114,7 +114,7 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _refuse_unrepeatable(value: Any, place: str) -> None:  # noqa: ANN401 - this is what finds out
+def _refuse_unrepeatable(value: Any, place: str) -> None:
     """Raise TypeError at the first part that would not come back from JSON as it went in."""
     kind = type(value)
     if kind is dict:

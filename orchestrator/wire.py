@@ -84,12 +84,34 @@ class Envelope(NamedTuple):
     arrays: tuple[Array, ...] = ()
 
 
+class Received(NamedTuple):
+    """A message that came in."""
+
+    sender: str
+    """Name of the worker, or ``runner``."""
+    id: str
+    message: BaseModel
+    arrays: tuple[Array, ...] = ()
+
+
+class Reply(NamedTuple):
+    """What a worker answers."""
+
+    message: BaseModel
+    arrays: tuple[Array, ...] = ()
+
+
 def catalogue_of(models: Iterable[type[BaseModel]]) -> dict[str, type[BaseModel]]:
     """The models under the default of their ``kind`` field, with the workers' own messages (ready, heartbeat ...)."""
     every: tuple[type[BaseModel], ...] = (*models, Ready, Heartbeat, WorkerFailed, Refused, Shutdown)
     catalogue = {str(model.model_fields["kind"].default): model for model in every}
     assert len(catalogue) == len(every), "two models share a kind"
     return catalogue
+
+
+def clean_cause(cause: str) -> str:
+    """Text that can travel as a ``cause``: ASCII, and not too long."""
+    return cause.encode("ascii", "backslashreplace").decode("ascii")[:2000]
 
 
 def encode(envelope: Envelope, catalogue: Catalogue) -> list[bytes]:

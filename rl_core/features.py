@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rl_core.bars import Bars
 from rl_core.hours import DAY_MINUTES, REGULAR_OPEN, Hours
+from rl_core.manifest import Fingerprint
 
 FEATURE_NAMES = (
     "return_atr",
@@ -28,7 +29,8 @@ WINDOW = 20
 CLIP = 10.0
 ATR_BARS, RSI_BARS, MOMENTUM_BARS, EMA_BARS = 14, 14, 10, 120
 EMA_FAST, EMA_SLOW = 12, 26
-LONG_BARS = 1380  # a whole session: the usual true range, and the warm-up
+LONG_BARS = 1380  # a whole session: the usual true range
+FIRST_WARM = LONG_BARS + WINDOW - 1  # bars before the first whose window of rows is full
 VOLUME_SESSIONS = 20
 REGULAR_MINUTES = 390
 PARAMETERS = {
@@ -51,9 +53,9 @@ Reals = npt.NDArray[np.float64]
 class Features(NamedTuple):
     """What a market looks like at the close of every bar."""
 
-    values: npt.NDArray[np.float32]  # [T, 11], zeros before warm
+    values: npt.NDArray[np.float32]  # [T, 11], zeros until the longest sum is full
     true_range_sum: npt.NDArray[np.int32]  # [T] ticks, the last 14 true ranges
-    warm: npt.NDArray[np.bool_]  # [T] every window is full
+    warm: npt.NDArray[np.bool_]  # [T] every row of the policy's window is full
 
 
 class _Ingredients(NamedTuple):
@@ -75,9 +77,9 @@ class _Ingredients(NamedTuple):
     minutes_to_flat: Integers
 
 
-def fingerprint() -> str:
-    """Names, order, parameters and version of the features, as one digest; kept in every checkpoint."""
-    return hashlib.sha256(json.dumps(PARAMETERS, sort_keys=True).encode()).hexdigest()
+def fingerprint() -> Fingerprint:
+    """Names, order, parameters and version of the features; kept in every checkpoint."""
+    return Fingerprint(hashlib.sha256(json.dumps(PARAMETERS, sort_keys=True).encode()).hexdigest(), PARAMETERS)
 
 
 def _rows(x: _Ingredients) -> npt.NDArray[np.float32]:
@@ -195,9 +197,9 @@ def compute_features(
         decision_minute=hours.decision_minute.astype(np.int64),
         minutes_to_flat=hours.minutes_to_flat.astype(np.int64),
     )
-    warm = np.arange(len(bars)) >= LONG_BARS
-    values = np.where(warm[:, None], _rows(ingredients), np.float32(0))
-    return Features(values, ingredients.true_range_sum.astype(np.int32), warm)
+    index = np.arange(len(bars))
+    values = np.where((index >= LONG_BARS)[:, None], _rows(ingredients), np.float32(0))
+    return Features(values, ingredients.true_range_sum.astype(np.int32), index >= FIRST_WARM)
 
 
 class StreamedBar(NamedTuple):
@@ -239,7 +241,7 @@ class FeatureStream:
         true_range_sum = sum(list(self._ranges)[-ATR_BARS:])
         if self._count <= LONG_BARS:
             return np.zeros(len(FEATURE_NAMES), np.float32), true_range_sum, False
-        return _rows(self._ingredients(bar, true_range_sum))[0], true_range_sum, True
+        return _rows(self._ingredients(bar, true_range_sum))[0], true_range_sum, self._count > FIRST_WARM
 
     def _open_session(self, session: int) -> None:
         if self._session is not None:

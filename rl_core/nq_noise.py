@@ -3,6 +3,9 @@
 Measured on NQ 2023-11..2025-12 (543 sessions); docstrings give the measured values.
 """
 
+from collections.abc import Sequence
+from math import exp, lgamma, log
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,11 +14,11 @@ from rl_core.nq_profile import SESSION_MINUTES, index_in_session, mean_abs_retur
 Floats = npt.NDArray[np.float64]
 
 # Logarithm of a session's volatility: (share of the variance, correlation from session to session).
-LEVEL_STD = 0.38
+LEVEL_STD = 0.45
 LEVEL_PARTS = ((0.65, 0.94), (0.35, 0.3))
 # Logarithm of a minute's volatility within the session: (variance, correlation from minute to minute).
-CLUSTER_PARTS = ((0.10, 0.90), (0.10, 0.993))
-NOISE_DF = 7.0
+CLUSTER_PARTS = ((0.10, 0.90), (0.15, 0.997))
+NOISE_DF = 8.0
 # (hour, minute) ET: how often a session has news then, and how many times the volatility.
 NEWS = {(8, 30): (0.3, 4.0), (10, 0): (0.15, 2.5), (14, 0): (0.07, 4.0)}
 NEWS_MINUTES = 10
@@ -41,17 +44,14 @@ def draw_sigma(sessions: int, generator: np.random.Generator) -> Floats:
     Student noise of 4.6 degrees of freedom once time of day and session are divided out, part of which is
     the clustering within the session.
     """
-    level = sum(_autoregression((sessions, 1), LEVEL_STD**2 * share, decay, generator) for share, decay in LEVEL_PARTS)
-    level = level - level.mean()
-    cluster = sum(
-        _autoregression((SESSION_MINUTES, sessions), variance, decay, generator) for variance, decay in CLUSTER_PARTS
-    ).T
+    level = _sum_of_series((sessions, 1), [(LEVEL_STD**2 * share, decay) for share, decay in LEVEL_PARTS], generator)
+    level -= level.mean()
+    cluster = _sum_of_series((SESSION_MINUTES, sessions), CLUSTER_PARTS, generator).T
     noise = np.sqrt(NOISE_DF / generator.chisquare(NOISE_DF, (sessions, SESSION_MINUTES)))
     raw = np.exp(level + cluster) * noise
     variance = LEVEL_STD**2 + sum(part for part, _decay in CLUSTER_PARTS)
-    mean_noise = _mean_root_inverse_chisquare(NOISE_DF)
-    mean_abs = np.sqrt(2 / np.pi) * np.exp(variance / 2) * mean_noise
-    return mean_abs_return_bp() / 1e4 * _news(sessions, generator) * raw / mean_abs
+    mean_abs = np.sqrt(2 / np.pi) * np.exp(variance / 2) * _mean_root_inverse_chisquare(NOISE_DF)
+    return np.asarray(mean_abs_return_bp() / 1e4 * _news(sessions, generator) * raw / mean_abs)
 
 
 def draw_gap(hours_closed: float, generator: np.random.Generator) -> float:
@@ -69,8 +69,11 @@ def usual_volume(past: list[npt.NDArray[np.int64]], minutes: int) -> Floats:
     stacked.sort(axis=0)
     count = np.isfinite(stacked).sum(axis=0)
     column = np.arange(SESSION_MINUTES)
-    low, high = stacked[np.maximum(count - 1, 0) // 2, column], stacked[np.minimum(count // 2, len(stacked) - 1), column]
-    return np.where(count > 0, (low + high) / 2, table)[:minutes]
+    low, high = (
+        stacked[np.maximum(count - 1, 0) // 2, column],
+        stacked[np.minimum(count // 2, len(stacked) - 1), column],
+    )
+    return np.asarray(np.where(count > 0, (low + high) / 2, table)[:minutes])
 
 
 def draw_volume(log_range: Floats, usual: Floats, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -80,23 +83,30 @@ def draw_volume(log_range: Floats, usual: Floats, generator: np.random.Generator
     """
     minutes = len(log_range)
     profile = mean_abs_return_bp()[:minutes] / 1e4 * MEDIAN_RANGE_TO_MEAN_ABS_RETURN
-    noise = sum(_autoregression((minutes, 1), *part, generator) for part in VOLUME_NOISE_PARTS)[:, 0]
+    noise = _sum_of_series((minutes, 1), VOLUME_NOISE_PARTS, generator)[:, 0]
     wanted = VOLUME_RANGE_SLOPE * np.log(np.maximum(log_range, 1e-6) / profile) + noise
     over_usual = wanted + np.log(median_volume()[:minutes] / usual)
     room = VOLUME_CEILING - VOLUME_BEND
     bent = VOLUME_BEND + room * np.tanh((over_usual - VOLUME_BEND) / room)
-    return np.maximum(1, np.rint(usual * np.exp(np.where(over_usual > VOLUME_BEND, bent, over_usual)))).astype(np.int64)
+    over_usual = np.where(over_usual > VOLUME_BEND, bent, over_usual)
+    return np.asarray(np.maximum(1, np.rint(usual * np.exp(over_usual))).astype(np.int64))
 
 
-def _autoregression(
-    shape: tuple[int, int], variance: float, decay: float, generator: np.random.Generator
+def _sum_of_series(
+    shape: tuple[int, int], parts: Sequence[tuple[float, float]], generator: np.random.Generator
 ) -> Floats:
-    """[N, B] B stationary series of N steps: x_n = decay * x_{n-1} + noise, each x_n of this variance."""
-    values = generator.standard_normal(shape) * np.sqrt(variance)
-    kept = np.sqrt(1 - decay**2)
-    for n in range(1, len(values)):
-        values[n] = decay * values[n - 1] + kept * values[n]
-    return values
+    """[N, B] sums of independent autoregressions, one for each (variance, decay) in ``parts``.
+
+    x_n = decay * x_{n-1} + noise, stationary, along the first axis.
+    """
+    total = np.zeros(shape)
+    for variance, decay in parts:
+        series = generator.standard_normal(shape) * np.sqrt(variance)
+        kept = np.sqrt(1 - decay**2)
+        for n in range(1, len(series)):
+            series[n] = decay * series[n - 1] + kept * series[n]
+        total += series
+    return total
 
 
 def _news(sessions: int, generator: np.random.Generator) -> Floats:
@@ -112,6 +122,4 @@ def _news(sessions: int, generator: np.random.Generator) -> Floats:
 
 def _mean_root_inverse_chisquare(df: float) -> float:
     """E[sqrt(df / X)] for X chi-square with ``df`` degrees of freedom."""
-    from math import exp, lgamma, log
-
     return exp(lgamma((df - 1) / 2) - lgamma(df / 2) + log(df / 2) / 2)

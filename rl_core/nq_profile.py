@@ -43,10 +43,10 @@ def mean_abs_return_bp() -> npt.NDArray[np.float64]:
     profile[list(own)] = list(own.values())
     blocks, rest = profile.reshape(-1, HALF_HOUR), ~fixed.reshape(-1, HALF_HOUR)
     left = MEAN_ABS_RETURN_BP * HALF_HOUR - np.where(rest, 0.0, blocks).sum(axis=1)
-    return np.where(rest, (left / rest.sum(axis=1))[:, None], blocks).ravel()
+    return np.asarray(np.where(rest, (left / rest.sum(axis=1))[:, None], blocks).ravel())
 
 
 def median_volume() -> npt.NDArray[np.float64]:
     """[1380] usual contracts of each minute from 18:00 ET: the half hour's median, moved with the mean return."""
     within = mean_abs_return_bp() / np.repeat(MEAN_ABS_RETURN_BP, HALF_HOUR)
-    return np.repeat(MEDIAN_VOLUME, HALF_HOUR) * within
+    return np.asarray(np.repeat(MEDIAN_VOLUME, HALF_HOUR) * within)

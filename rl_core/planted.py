@@ -57,7 +57,7 @@ def rule_expectancy(bars: Bars, signals: npt.NDArray[np.int8], *, seed: int = 0)
         signals: [T] +1 buy, -1 sell, 0 nothing, at the close of each bar.
         seed: of the random entries of the baseline.
     """
-    assert len(signals) == len(bars)
+    assert len(signals) == len(bars) and signals.any()
     located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
     trades = _trade(bars, located.session, signals)
     random_entries = _random_signals(signals, located.minute_et, np.random.default_rng(seed))
@@ -79,7 +79,7 @@ def true_range_sum(bars: Bars, session: npt.NDArray[np.int32]) -> npt.NDArray[np
     before = np.where(first, bars.open, np.r_[bars.open[:1], bars.close[:-1]])
     ranges = np.maximum(bars.high, before) - np.minimum(bars.low, before)
     total = np.cumsum(ranges.astype(np.int64))
-    return total - np.r_[np.zeros(ATR_BARS, np.int64), total[:-ATR_BARS]][: len(total)]
+    return np.asarray(total - np.r_[np.zeros(ATR_BARS, np.int64), total[:-ATR_BARS]][: len(total)])
 
 
 def _trade(bars: Bars, session: npt.NDArray[np.int32], signals: npt.NDArray[np.int8]) -> _Trades:
@@ -120,4 +120,4 @@ def _random_signals(
 
 
 def _standard_error(values: npt.NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -67,7 +67,8 @@ def draw_path(plan: MinutePlan, first: float, tick: float, generator: np.random.
     fall = np.sqrt(body**2 + spread * np.log1p(-generator.random(shape)))
     middle = starts + ends
     logs = (starts, (middle + rise) / 2, (middle - fall) / 2, ends)
-    return Path(*(np.rint(np.exp(x) / tick).astype(np.int32) for x in logs), last=float(ends[-1, -1]))
+    opened, high, low, close = (np.rint(np.exp(x) / tick).astype(np.int32) for x in logs)
+    return Path(opened, high, low, close, last=float(ends[-1, -1]))
 
 
 def traded_seconds(volume: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -84,14 +85,14 @@ def spread_volume(
     """[M, 60] contracts of each second: one where traded, the rest of the minute's ``volume`` [M] at random."""
     rest = np.maximum(volume - traded.sum(axis=1), 0)
     weights = generator.standard_exponential(traded.shape) * traded
-    return traded + generator.poisson(weights / weights.sum(axis=1, keepdims=True) * rest[:, None])
+    return np.asarray(traded + generator.poisson(weights / weights.sum(axis=1, keepdims=True) * rest[:, None]))
 
 
 def seconds_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> Columns:
     """The one-second bars of the seconds with ``volume`` [M, 60], from the session's open in ns UTC."""
     at = np.flatnonzero(volume)
-    prices = (column.ravel()[at] for column in path[:4])
-    return Columns(open_ns + at * NS_PER_SECOND, *prices, volume=volume.ravel()[at])
+    opened, high, low, close = (column.ravel()[at] for column in (path.open, path.high, path.low, path.close))
+    return Columns(open_ns + at * NS_PER_SECOND, opened, high, low, close, volume.ravel()[at])
 
 
 def minutes_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> Columns:

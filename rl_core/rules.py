@@ -54,7 +54,7 @@ class Contracts(_Section):
 class Session(_Section):
     """When everything must be flat, exchange time."""
 
-    flat_by: str = Field(pattern="^[0-2][0-9]:[0-5][0-9]$", description="ET")
+    flat_by: str = Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", description="ET")
     early_close_margin_minutes: int = Field(1, ge=0)
 
 

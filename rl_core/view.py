@@ -24,9 +24,11 @@ class View(NamedTuple):
     @property
     def last_in_session(self) -> npt.NDArray[np.bool_]:
         """[T] the last bar of its session that starts before the flat time."""
-        session, flat = self.located.session, self.hours.minutes_to_flat
-        following_open = np.append((session[1:] == session[:-1]) & (flat[:-1] > 0), False)
-        return ~following_open
+        session, started = self.located.session, self.bars.ts_event_ns
+        # Minutes without a trade have no bar: what counts is when the next bar starts.
+        silent = np.diff(started) // MINUTE_NS - 1
+        following_open = (session[1:] == session[:-1]) & (silent < self.hours.minutes_to_flat[:-1])
+        return np.append(~following_open, True)
 
 
 def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:

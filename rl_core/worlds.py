@@ -40,7 +40,7 @@ BURST_OVER_USUAL = (6.5, 9.0)  # volume of a signal bar
 MOVE_ATR = (2.0, 2.6)  # its close-to-close move, in mean ranges of the bars before it
 RANGE_TO_SIGMA = 1.6  # E[range] of a Brownian minute
 # Mean movement after a signal, in its direction: this many ATR in all, most of it in the first minutes.
-DRIFT_ATR = 0.6
+DRIFT_ATR = 0.57
 DRIFT_DECAY_MINUTES, DRIFT_MINUTES = 8.0, 30
 
 EXPECTANCY_R = 0.25
@@ -60,6 +60,15 @@ class World(NamedTuple):
     edge: PlantedEdge
 
 
+class Drawn(NamedTuple):
+    """Bars and the signals in them."""
+
+    minutes: Bars
+    seconds: Bars | None
+    signals: npt.NDArray[np.int8]
+    """[T] +1, -1 or 0 at the close of each minute bar."""
+
+
 class _Session(NamedTuple):
     open_ns: int
     minutes: int
@@ -75,14 +84,21 @@ def demo_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
         sessions: how many trading days.
         seconds: whether to return the one-second bars too.
     """
+    drawn = draw_bars(seed, sessions, drift_atr=DRIFT_ATR, seconds=seconds)
+    return World(drawn.minutes, drawn.seconds, PlantedEdge(DECLARATION, EXPECTANCY_R, drawn.signals))
+
+
+def draw_bars(seed: int, sessions: int, *, drift_atr: float, seconds: bool = False) -> Drawn:
+    """The demo market with another drift after its signals; with 0 they mean nothing. The same draws in each."""
     assert sessions > 0
     generator = np.random.default_rng(seed)
     sigma = draw_sigma(sessions, generator)
-    last, past = log(FIRST_PRICE), []
+    last = log(FIRST_PRICE)
+    past: list[npt.NDArray[np.int64]] = []
     minute_parts, second_parts, signal_parts = [], [], []
     for session, session_sigma in zip(_schedule(sessions), sigma, strict=True):
         signals = _draw_signals(session.minutes, generator)
-        plan = _plan(session_sigma[: session.minutes], signals, generator)
+        plan = _plan(session_sigma[: session.minutes], signals, drift_atr, generator)
         first = last + draw_gap(session.hours_closed, generator)
         path = draw_path(plan, first, float(instrument(MARKET).tick_size), generator)
         usual = usual_volume(past, session.minutes)
@@ -97,8 +113,7 @@ def demo_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
         signal_parts.append(signals)
         past.append(minute_parts[-1].volume)
         last = path.last
-    edge = PlantedEdge(DECLARATION, EXPECTANCY_R, np.concatenate(signal_parts))
-    return World(_bars(minute_parts, 60), _bars(second_parts, 1) if seconds else None, edge)
+    return Drawn(_bars(minute_parts, 60), _bars(second_parts, 1) if seconds else None, np.concatenate(signal_parts))
 
 
 def _schedule(sessions: int) -> list[_Session]:
@@ -129,7 +144,7 @@ def _draw_signals(minutes: int, generator: np.random.Generator) -> npt.NDArray[n
 
 
 def _plan(
-    sigma: npt.NDArray[np.float64], signals: npt.NDArray[np.int8], generator: np.random.Generator
+    sigma: npt.NDArray[np.float64], signals: npt.NDArray[np.int8], drift_atr: float, generator: np.random.Generator
 ) -> MinutePlan:
     """The session's volatility [M] with the signals' moves fixed and the drift after them."""
     drift, fixed = np.zeros_like(sigma), np.full_like(sigma, np.nan)
@@ -137,7 +152,7 @@ def _plan(
     for at in np.flatnonzero(signals):
         atr = RANGE_TO_SIGMA * sigma[at - ATR_BARS + 1 : at].mean()
         fixed[at] = signals[at] * atr * generator.uniform(*MOVE_ATR)
-        drift[at + 1 : at + 1 + DRIFT_MINUTES] += signals[at] * atr * DRIFT_ATR * fading / fading.sum()
+        drift[at + 1 : at + 1 + DRIFT_MINUTES] += signals[at] * atr * drift_atr * fading / fading.sum()
     return MinutePlan(sigma, drift, fixed)
 
 

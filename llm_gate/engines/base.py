@@ -1,15 +1,24 @@
 """What every engine is asked and what it gives back."""
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from llm_gate.contract import EntryProposal, Label, ReasonSource
 
+Role = Literal["system", "user", "assistant"]
+
+
+class Turn(NamedTuple):
+    """One message of a chat."""
+
+    role: Role
+    text: str
+
 
 class Question(NamedTuple):
-    """One proposal, as data and as the text a model reads."""
+    """One proposal, as data and as the chat a model reads."""
 
     proposal: EntryProposal
-    prompt: str
+    prompt: tuple[Turn, ...]
     letters: dict[str, Label]
     """One letter for each label, in the order the prompt introduces them."""
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from llm_gate.contract import Label
-from llm_gate.engines.base import Answer, Question
+from llm_gate.engines.base import Answer, Question, Turn
 from llm_gate.errors import HttpError, RequestError, UnavailableError
 from llm_gate.verdicts import parse_completion
 
@@ -38,9 +38,9 @@ class VllmEngine:
         """The letter the server chose. Has no deadline of its own: the gate's covers it."""
         return await self.ask(question.prompt, question.letters, question.proposal.proposal_id)
 
-    async def ask(self, text: str, letters: dict[str, Label], request_id: str) -> Answer:
-        """The letter for any text; what a server is probed with."""
-        body = await self._post(_body(text, letters), request_id)
+    async def ask(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
+        """The letter for any chat; a server is probed with it too."""
+        body = await self._post(_body(chat, letters), request_id)
         return parse_completion(body, proposal_id=request_id, letters=letters)
 
     async def _post(self, request: dict[str, object], request_id: str) -> bytes:
@@ -76,10 +76,10 @@ class VllmEngine:
         return bytes(body)
 
 
-def _body(text: str, letters: dict[str, Label]) -> dict[str, object]:
+def _body(chat: tuple[Turn, ...], letters: dict[str, Label]) -> dict[str, object]:
     return {
         "model": SERVED_NAME,
-        "messages": [{"role": "user", "content": text}],
+        "messages": [{"role": turn.role, "content": turn.text} for turn in chat],
         # ``guided_choice`` and ``guided_json`` are ignored without a word; this name is not.
         "structured_outputs": {"choice": list(letters)},
         "top_logprobs": len(letters),

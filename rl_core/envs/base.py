@@ -36,7 +36,7 @@ class Market(NamedTuple):
     entry_open: jax.Array  # [T] bool
     flatten_due: jax.Array  # [T] bool
     last_in_session: jax.Array  # [T] bool
-    entries_over: jax.Array  # [T] bool: no later close of this session decides an entry
+    entries_over: jax.Array  # [T] bool: neither this close nor a later one of the session decides an entry
     starts: jax.Array  # [N] int32: bars at whose close an episode may start
 
 
@@ -111,12 +111,12 @@ def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
 
 
 def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """[T] whether no later bar of the session is in entry hours."""
+    """[T] whether neither this bar nor a later one of the session is in entry hours."""
     session, index = view.located.session, np.arange(len(view.bars))
     days, row = np.unique(session, return_inverse=True)
     final = np.full(len(days), -1)
     np.maximum.at(final, row, np.where(view.hours.entry_open, index, -1))
-    return np.asarray(index >= final[row])
+    return np.asarray(index > final[row])
 
 
 @dataclass(frozen=True)

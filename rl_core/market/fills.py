@@ -87,13 +87,14 @@ def _liquidation_price(floor: Int, b: _Sided) -> Int:
     return b.entry + (floor - b.cash) // b.value
 
 
-def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int) -> _Exit:
+def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
     liquidated = b.open <= _liquidation_price(floor, b)
     stopped = liquidated | (b.open <= b.stop)
     reached = b.open >= b.target + THROUGH_TICKS
     reason = xp.where(liquidated, LIQUIDATION, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
-    return _Exit(xp.where(stopped, b.open - slip, b.target), reason, floor, False)
+    best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
+    return _Exit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
 
 def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _Exit:
@@ -104,7 +105,7 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     favourable_first = adaptive & (b.favourable - b.open < b.open - b.adverse)
 
     # Pessimistic: the best price raises the floor although the stop comes first; two worst cases at once, on purpose.
-    best = xp.where(reached, xp.minimum(b.favourable, b.target - 1), b.favourable)
+    best = xp.where(reached, xp.maximum(b.open, b.target - 1), b.favourable)
     seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
     floor_before = _floor_at(xp, floor, seen_before, b, rules)
     liquidation = _liquidation_price(floor_before, b)
@@ -132,7 +133,8 @@ def _bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarP
     """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
     b = _sided(xp, position, account, bar, venue.terms)
     slip = stop_slippage(xp, venue.terms)
-    gap, inside = _gap(xp, account.floor, b, slip), _inside(xp, account.floor, b, slip, venue)
+    gap = _gap(xp, account.floor, b, slip, venue.rules)
+    inside = _inside(xp, account.floor, b, slip, venue)
     gapped, held = gap.reason != NO_EXIT, position.quantity != 0
     return _Exit(
         price=xp.sign(position.quantity) * xp.where(gapped, gap.price, inside.price),
@@ -184,7 +186,9 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
     bracket = _bracket_exit(xp, position, account, bar, venue)
     reason = xp.where(flattens, FLATTEN, bracket.reason)
     price = xp.where(flattens, bar.open - xp.sign(position.quantity) * slip, bracket.price)
-    account = account._replace(floor=xp.where(flattens, account.floor, bracket.floor))
+    open_equity = equity(account, position, bar.open, venue.terms)
+    floor_at_open = floor_after_open_equity(xp, account.floor, open_equity, venue.rules)
+    account = account._replace(floor=xp.where(flattens, floor_at_open, bracket.floor))
 
     exits = reason != NO_EXIT
     settled = _settled(xp, position, account, price, venue)

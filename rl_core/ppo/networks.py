@@ -83,8 +83,8 @@ def initial_parameters(config: PPOConfig, observation_size: int, num_actions: in
 def forward(config: PPOConfig, parameters: Parameters, observation: jax.Array) -> NetworkOutput:
     """Logits and value of normalised observations [N, O]."""
     num_actions = parameters["actor"]["head"]["bias"].shape[0]
-    output: NetworkOutput = actor_critic(config, num_actions).apply({"params": parameters}, observation)
-    return output
+    output: Any = actor_critic(config, num_actions).apply({"params": parameters}, observation)
+    return NetworkOutput(*output)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -14,7 +14,7 @@ class Normaliser(NamedTuple):
 
     mean: jax.Array  # [O]
     variance: jax.Array  # [O], population
-    count: jax.Array  # [O] float32, observations; inputs that phase 2 adds start at 0
+    seen: jax.Array  # [O] float32, how many; inputs that phase 2 adds start at 0
 
 
 def fresh(size: int) -> Normaliser:
@@ -30,8 +30,8 @@ def normalise(normaliser: Normaliser, raw: jax.Array) -> jax.Array:
 
 def moments(raw: jax.Array) -> Normaliser:
     """The moments of one batch of raw observations [N, O]."""
-    count = jnp.full(raw.shape[1], raw.shape[0], raw.dtype)
-    return Normaliser(jnp.mean(raw, axis=0), jnp.var(raw, axis=0), count)
+    seen = jnp.full(raw.shape[1], raw.shape[0], raw.dtype)
+    return Normaliser(jnp.mean(raw, axis=0), jnp.var(raw, axis=0), seen)
 
 
 def merge(a: Normaliser, b: Normaliser) -> Normaliser:
@@ -40,8 +40,8 @@ def merge(a: Normaliser, b: Normaliser) -> Normaliser:
     Source: Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm for computing
     sample variances", equation 2.1.
     """
-    count = a.count + b.count
-    share = b.count / jnp.maximum(count, 1.0)
+    seen = a.seen + b.seen
+    share = b.seen / jnp.maximum(seen, 1.0)
     delta = b.mean - a.mean
     variance = (1 - share) * a.variance + share * b.variance + share * (1 - share) * jnp.square(delta)
-    return Normaliser(a.mean + share * delta, variance, count)
+    return Normaliser(a.mean + share * delta, variance, seen)

@@ -24,7 +24,7 @@ def learning_rate(config: PPOConfig) -> optax.Schedule:
     return optax.cosine_decay_schedule(start, steps, alpha=end / start)
 
 
-def steps_taken(state: Any) -> jax.Array:  # noqa: ANN401 - an optax state
+def steps_taken(state: Any) -> jax.Array:
     """Optimiser steps counted by the state of `make_optimiser`, which is where its schedule stands."""
     _, (adam, _) = state
     count: jax.Array = adam.count
@@ -34,11 +34,11 @@ def steps_taken(state: Any) -> jax.Array:  # noqa: ANN401 - an optax state
 def clip_by_head(max_norm: float) -> optax.GradientTransformation:
     """Clip actor, critic and torso each to its own global norm: a huge value error leaves the policy's step alone."""
 
-    def clip(gradients: Any) -> Any:  # noqa: ANN401 - a tree of arrays
-        scale = max_norm / jnp.maximum(optax.global_norm(gradients), max_norm)
+    def clip(gradients: Any) -> Any:
+        scale = max_norm / jnp.maximum(optax.tree.norm(gradients), max_norm)
         return jax.tree.map(lambda gradient: gradient * scale, gradients)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         return {head: clip(gradients) for head, gradients in updates.items()}, state
 

@@ -1,6 +1,6 @@
 """Playing: the behaviour policy over a batch of environments, with resets in between."""
 
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,97 +9,11 @@ from rl_core.contract import BUY, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import Trajectory
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import Closed, Environment, World
 from rl_core.ppo.networks import NetworkOutput, Parameters, forward, has_choice, log_probabilities, log_probability_of
 from rl_core.ppo.normaliser import Normaliser
 
 Tree = TypeVar("Tree")
-
-
-class Observed(Protocol):
-    """What an environment shows of a batch of states."""
-
-    @property
-    def values(self) -> jax.Array:
-        """[B, O] float32, raw."""
-
-    @property
-    def legal_actions(self) -> jax.Array:
-        """[B, A] bool, at least one per row."""
-
-
-class Closed(Protocol):
-    """The trade that one step closed, if it closed one; every field is [B]."""
-
-    @property
-    def closed(self) -> jax.Array:
-        """Bool."""
-
-    @property
-    def pnl_cents(self) -> jax.Array:
-        """After costs."""
-
-    @property
-    def risk_cents(self) -> jax.Array:
-        """What the first stop would have lost."""
-
-    @property
-    def bars_held(self) -> jax.Array:
-        """Bars from entry to exit."""
-
-
-class Stepped(Protocol):
-    """What one step of a batch of environments returns."""
-
-    @property
-    def state(self) -> Any:  # noqa: ANN401 - each environment's own tree, leaves [B, ...]
-        """The states after the step, not yet reset."""
-
-    @property
-    def reward(self) -> jax.Array:
-        """[B] float32."""
-
-    @property
-    def terminated(self) -> jax.Array:
-        """[B] bool: the episode ended by itself."""
-
-    @property
-    def truncated(self) -> jax.Array:
-        """[B] bool: the episode was cut off."""
-
-    @property
-    def trade(self) -> Closed:
-        """The trades closed by this step."""
-
-
-class Environment(Protocol):
-    """A batch of environments; hashable, so that it can be static under ``jit``."""
-
-    @property
-    def observation_size(self) -> int:
-        """O."""
-
-    @property
-    def num_actions(self) -> int:
-        """A."""
-
-    def reset(self, market: Any, params: Any, key: jax.Array, num_envs: int) -> Any:  # noqa: ANN401
-        """Fresh states [num_envs]."""
-
-    def observe(self, market: Any, params: Any, state: Any) -> Observed:  # noqa: ANN401
-        """What the policy sees."""
-
-    def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> Stepped:  # noqa: ANN401
-        """One bar; nothing is reset here."""
-
-    def __hash__(self) -> int:
-        """Equal environments hash alike."""
-
-
-class World(NamedTuple):
-    """What an environment is played on: traced arrays, so that new contents never recompile."""
-
-    market: Any
-    params: Any
 
 
 class Playing(NamedTuple):
@@ -216,21 +130,28 @@ def _one_bar(
 
 
 def _cut_value(
-    config: PPOConfig, env: Environment, world: World, actor: Actor, state: Any, cut: jax.Array  # noqa: ANN401
+    config: PPOConfig,
+    env: Environment,
+    world: World,
+    actor: Actor,
+    state: Any,
+    cut: jax.Array,
 ) -> jax.Array:
     """V(``state``) [B] where an episode was cut off before its end; most bars cut none and skip the network."""
 
     def bootstrap() -> jax.Array:
         return jnp.where(cut, actor.look(config, env.observe(*world, state).values)[1].value, 0.0)
 
-    return jax.lax.cond(jnp.any(cut), bootstrap, lambda: jnp.zeros(cut.shape))
+    value: jax.Array = jax.lax.cond(jnp.any(cut), bootstrap, lambda: jnp.zeros(cut.shape))
+    return value
 
 
 def _reset_where(done: jax.Array, env: Environment, world: World, state: Tree, key: jax.Array) -> Tree:
     """``state`` with every environment in ``done`` [B] started afresh."""
 
     def pick(fresh: jax.Array, kept: jax.Array) -> jax.Array:
-        return jnp.where(done.reshape(done.shape + (1,) * (kept.ndim - 1)), fresh, kept)
+        picked: jax.Array = jnp.where(done.reshape(done.shape + (1,) * (kept.ndim - 1)), fresh, kept)
+        return picked
 
     def reset() -> Tree:
         fresh: Tree = jax.tree.map(pick, env.reset(*world, key, done.shape[0]), state)

@@ -12,12 +12,13 @@ import optax
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import Environment, World
 from rl_core.ppo.losses import Batch, Losses, normalised_advantage, ppo_loss
 from rl_core.ppo.metrics import Summary, UpdateMetrics, summarise
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.optimiser import learning_rate, make_optimiser, steps_taken
-from rl_core.ppo.rollout import Actor, Environment, Playing, Rollout, World, roll_out, trajectory_of
+from rl_core.ppo.rollout import Actor, Playing, Rollout, roll_out, trajectory_of
 
 Stop: TypeAlias = Literal["finished", "asked", "not_finite"]
 
@@ -120,9 +121,7 @@ def _row(config: PPOConfig, done: int, metrics: list[UpdateMetrics], elapsed: fl
 
 
 @partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("state",))
-def update(
-    state: TrainState, world: World, *, config: PPOConfig, env: Environment
-) -> tuple[TrainState, UpdateMetrics]:
+def update(state: TrainState, world: World, *, config: PPOConfig, env: Environment) -> tuple[TrainState, UpdateMetrics]:
     """Play one rollout and learn from it. Only ``config`` and ``env`` shape the compiled code."""
     key, play_key, learn_key = jax.random.split(state.key, 3)
     actor = Actor(state.learner.parameters, state.normaliser)
@@ -160,7 +159,8 @@ def _batch(config: PPOConfig, rollout: Rollout) -> Batch:
         advantage=normalised_advantage(advantage, steps.legal_actions),
         target=advantage + steps.value,
     )
-    return jax.tree.map(lambda rows: rows.reshape(config.batch_size, *rows.shape[2:]), batch)
+    rows: Batch = jax.tree.map(lambda column: column.reshape(config.batch_size, *column.shape[2:]), batch)
+    return rows
 
 
 def _learn(
@@ -178,7 +178,7 @@ def _learn(
         gradients, losses = jax.grad(loss, has_aux=True)(learner.parameters, rows)
         changes, stepped = optimiser.update(gradients, learner.optimiser, learner.parameters)
         parameters = optax.apply_updates(learner.parameters, changes)
-        finite = jnp.isfinite(losses.total) & jnp.isfinite(optax.global_norm(gradients))
+        finite = jnp.isfinite(losses.total) & jnp.isfinite(optax.tree.norm(gradients))
         after = Learner(parameters, stepped, jnp.int32(0))
         stayed = learner._replace(skipped=learner.skipped + 1)
         kept: Learner = jax.tree.map(partial(jnp.where, finite), after, stayed)
@@ -196,4 +196,3 @@ def _next_normaliser(config: PPOConfig, known: Normaliser, seen: Normaliser) -> 
     finite = jnp.all(jnp.isfinite(merged.mean) & jnp.isfinite(merged.variance))
     kept: Normaliser = jax.tree.map(partial(jnp.where, finite), merged, known)
     return kept
-

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 HOLD_BARS = 3
 EPISODE_BARS = 20
-RUIN = 4
 
 
 class ToyMarket(NamedTuple):
@@ -21,6 +20,7 @@ class ToyParams(NamedTuple):
     """Traced scalars."""
 
     cost_cents: jax.Array
+    ruin: jax.Array  # losing trades in a row that end the episode
 
 
 class ToyState(NamedTuple):
@@ -31,7 +31,7 @@ class ToyState(NamedTuple):
     side: jax.Array  # of the open position, 0 when flat
     held: jax.Array
     right: jax.Array  # +1 if the open position follows the signal of its entry, -1 if not
-    losses: jax.Array  # losing trades in a row; RUIN of them end the episode
+    losses: jax.Array  # losing trades in a row
 
 
 class ToyObservation(NamedTuple):
@@ -114,10 +114,10 @@ class ToyEnv:
             losses=losses,
         )
         trade = ToyTrade(closed, pnl, jnp.full_like(pnl, 100), held, side)
-        return ToyStep(after, pnl / 100.0, losses >= RUIN, after.bars_played >= EPISODE_BARS, trade)
+        return ToyStep(after, pnl / 100.0, losses >= params.ruin, after.bars_played >= EPISODE_BARS, trade)
 
 
-def toy_world(seed: int = 0, *, cost_cents: int = 10) -> tuple[ToyMarket, ToyParams]:
+def toy_world(seed: int = 0, *, cost_cents: int = 10, ruin: int = 4) -> tuple[ToyMarket, ToyParams]:
     """A market of 512 random signals, and its cost of a trade."""
     signal = jax.random.bernoulli(jax.random.key(seed), 0.5, (512,))
-    return ToyMarket(jnp.where(signal, 1, -1)), ToyParams(jnp.int32(cost_cents))
+    return ToyMarket(jnp.where(signal, 1, -1)), ToyParams(jnp.int32(cost_cents), jnp.int32(ruin))

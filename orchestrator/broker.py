@@ -1,0 +1,88 @@
+"""The simulated broker: `rl_core.market` over plain integers, its fills numbered without gaps; pure."""
+
+from typing import NamedTuple
+
+from rl_core.market.account import equity
+from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.types import (
+    EXIT_NAMES,
+    FLAT,
+    NO_EXIT,
+    NO_ORDER,
+    Account,
+    BarPrices,
+    Order,
+    PlainIntegers,
+    Played,
+    Position,
+)
+
+XP = PlainIntegers()
+
+
+class Fill(NamedTuple):
+    """One execution."""
+
+    execution: int  # dense, from 1
+    quantity: int  # contracts, signed as bought (+) or sold (-)
+    price: int  # ticks
+    commission: int  # cents
+    ts_event_ns: int  # start of the bar it happened in
+    reason: str  # entry, or why it was closed
+
+
+class BrokerState(NamedTuple):
+    """What the broker holds."""
+
+    account: Account
+    position: Position = FLAT
+    order: Order = NO_ORDER
+    executions: int = 0
+
+
+class Met(NamedTuple):
+    """One bar, met."""
+
+    state: BrokerState
+    fills: tuple[Fill, ...]
+    played: Played
+
+
+def meet(state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue) -> Met:
+    """The working order and bracket meet one bar; the order is used up."""
+    was_flat = state.position.quantity == 0
+    played = play_bar(XP, state.position, state.account, state.order, prices, venue)
+    entered = state.order.quantity if was_flat else 0
+    fills: list[Fill] = []
+    if entered:
+        commission = abs(entered) * venue.terms.commission
+        fills.append(Fill(state.executions + 1, entered, played.entry_price, commission, ts_event_ns, "entry"))
+    fills += _exit_fills(played, state.executions + len(fills), ts_event_ns, venue)
+    after = BrokerState(played.account, played.position, NO_ORDER, state.executions + len(fills))
+    return Met(after, tuple(fills), played)
+
+
+def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> Met:
+    """Nothing survives a session: the order is cancelled, an open position leaves at the last close."""
+    played = closed_at_last_price(XP, state.position, state.account, last_close, venue)
+    fills = _exit_fills(played, state.executions, ts_event_ns, venue)
+    return Met(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
+
+
+def follow(state: BrokerState, close: int, true_range_sum: int) -> BrokerState:
+    """The trailing stop, moved at the close; it binds from the next bar."""
+    return state._replace(position=trailed(XP, state.position, close, true_range_sum))
+
+
+def equity_at(state: BrokerState, mark: int, venue: Venue) -> int:
+    """Cents of balance plus open profit at ``mark`` ticks."""
+    return int(equity(state.account, state.position, mark, venue.terms))
+
+
+def _exit_fills(played: Played, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:
+    if played.exit_reason == NO_EXIT:
+        return ()
+    quantity = played.exit_quantity
+    commission = abs(quantity) * venue.terms.commission
+    reason = EXIT_NAMES[played.exit_reason]
+    return (Fill(executions + 1, -quantity, played.exit_price, commission, ts_event_ns, reason),)

@@ -1,0 +1,140 @@
+"""`orchestrator`: run a simulation, report on a finished run, verify a journal."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from llm_gate.errors import GateError
+from orchestrator.config import RunConfig
+from rl_core.configuration import read_config
+from rl_core.errors import RefusedError, TrigateError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+INTERRUPTED = 130
+
+
+@app.callback()
+def _commands() -> None:
+    """Run the whole stack over bars, and say what it is worth."""
+
+
+def main() -> None:
+    """Run a command; a fault of the world is one line and its exit code."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except (TrigateError, GateError) as error:
+        print(f"orchestrator: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def run(
+    mode: Annotated[str, typer.Option(help="sim; paper and live are refused for now.")] = "sim",
+    bars: Annotated[Path | None, typer.Option(help="Minute bars.")] = None,
+    seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
+    market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
+    gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
+    from orchestrator.report import report_on
+    from orchestrator.simulate import plan_run, simulate
+
+    if mode != "sim":
+        raise RefusedError(f"mode {mode!r}: only sim sends no orders anywhere; nothing else is built")
+    console = Console(stderr=True, highlight=False)
+    named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
+    given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
+    given += ["gate.shadow=true"] if shadow else []
+    plan = plan_run(read_config(RunConfig, config, [*(settings or ()), *given]), say=console.print)
+    if plan.world is not None:
+        console.print(plan.world.declaration)
+    with _signals() as asked, _progress(plan.stop - plan.first, console) as on_bar:
+        outcome = simulate(plan, say=console.print, stop_asked=lambda: bool(asked), on_bar=on_bar)
+    if not outcome.complete:
+        console.print(f"stopped after {outcome.bars} bars; the same command continues it")
+        print(outcome.folder.path)
+        sys.exit(INTERRUPTED if signal.SIGINT in asked else 0)
+    _finish(report_on(outcome.folder.path), outcome.folder.path, as_json=as_json)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Write the report of a run again, from its journal."""
+    from orchestrator.report import report_on
+
+    _finish(report_on(run), run, as_json=as_json)
+
+
+def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**summary, "run": str(folder), "report": str(folder / "report.html")}))
+        return
+    width = max(len(key) for key in summary)
+    for key, value in summary.items():
+        print(f"{key.replace('_', ' '):<{width}}  {_shown(value)}")
+    print(f"{'report':<{width}}  {folder / 'report.html'}")
+    print(f"{'run':<{width}}  {folder}")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The signals that asked to stop, as they come; a second Ctrl-C ends at once."""
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if number == signal.SIGINT and signal.SIGINT in asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, note) for number in watched]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(watched, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, a line every tenth of the way elsewhere; called with the bars done."""
+    step = max(1, total // 10)
+    if not console.is_terminal:
+        yield lambda done: console.print(f"{done:,} of {total:,} bars") if done % step == 0 else None
+        return
+    columns = (TextColumn("bars"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("bars", total=total)
+        yield lambda done: progress.update(task, completed=done) if done % 50 == 0 or done == total else None

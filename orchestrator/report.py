@@ -1,0 +1,2 @@
+def report_on(p):
+    return {"trades": 0}

@@ -1,0 +1,274 @@
+"""One simulated run from its configuration to a finished folder: inputs, workers, the loop, the report."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from llm_gate.models import model_folder
+from llm_gate.prompts import load_prompt
+from llm_gate.server import VllmServer
+from orchestrator.answers import WorkerAnswers
+from orchestrator.config import RunConfig
+from orchestrator.contracts import FEED, GATE, POLICY
+from orchestrator.crew import Crew, Job
+from orchestrator.journal import Journal
+from orchestrator.run_folder import Inputs, Manifest, RunFolder, new_manifest, open_run
+from orchestrator.runner import Runner
+from orchestrator.sight import SightStream
+from orchestrator.telemetry import Telemetry
+from orchestrator.trader import Setting
+from rl_core.bars import Bars, read_bars
+from rl_core.calendar import Calendar
+from rl_core.errors import ConfigError, DataError
+from rl_core.features import LONG_BARS, VOLUME_SESSIONS, fingerprint
+from rl_core.manifest import MANIFEST, Identity, find_checkpoint
+from rl_core.policy import load_policy
+from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.trading import Trading, compile_trading
+
+CODE_VERSION = "1"
+SECONDS_AGREE = 0.95
+NOTHING = "0" * 64
+
+Say = Callable[[str], None]
+
+
+class Plan(NamedTuple):
+    """A run with every input read and checked; nothing is started yet."""
+
+    config: RunConfig
+    bars: Bars
+    first: int
+    stop: int
+    history: int
+    trading: Trading
+    identity: Identity
+    checkpoint: Path
+    model: Path | None
+    inputs: Inputs
+    world: WorldCard | None
+
+
+class Outcome(NamedTuple):
+    """What a run left."""
+
+    folder: RunFolder
+    complete: bool
+    bars: int
+
+
+def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
+    """Read and check every input: configuration, then bars, then checkpoint, then the model.
+
+    Raises:
+        TrigateError, GateError: the first that does not fit, with its exit code.
+    """
+    bars = read_bars(config.bars, market=config.market, timezone=config.timezone)
+    seconds_digest = _checked_seconds(config, bars)
+    checkpoint = find_checkpoint(config.checkpoint)
+    policy = load_policy(checkpoint, fingerprint=fingerprint())
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    trading = compile_trading(config.trading or trading_of(policy.identity), bars.instrument)
+    first, stop, history = _span(config, bars, policy.identity)
+    prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
+    model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None
+    inputs = Inputs(
+        config=config.model_dump(mode="json", exclude={"runs"}),
+        bars_digest=bars.digest,
+        seconds_digest=seconds_digest,
+        checkpoint_digest=_digest(checkpoint / MANIFEST),
+        prompt_digest=NOTHING if prompt is None else prompt.digest,
+        model="" if model is None else VllmServer(model, log_path=Path("/dev/null")).model_id,
+        rule_pack_digest=hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest(),
+        code_version=CODE_VERSION,
+    )
+    world = read_world(config.bars, bars.digest)
+    return Plan(config, bars, first, stop, history, trading, policy.identity, checkpoint, model, inputs, world)
+
+
+def simulate(
+    plan: Plan,
+    *,
+    say: Say = lambda text: None,
+    stop_asked: Callable[[], bool] = lambda: False,
+    on_bar: Callable[[int], None] = lambda seq: None,
+) -> Outcome:
+    """Run the plan, or continue the run of the same inputs that has not ended.
+
+    Raises:
+        TrigateError, GateError: a worker, the server, the disk or the lock failed; the run can be continued.
+    """
+    folder = open_run(plan.config, _manifest(plan))
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal.open(folder.journal))
+        telemetry = stack.enter_context(Telemetry(folder.telemetry))
+        try:
+            done = _played(plan, folder, journal, telemetry, stack, (say, stop_asked, on_bar))
+        except BaseException as error:
+            _mark(folder, journal, "failed", cause=f"{type(error).__name__}: {error}")
+            raise
+        _mark(folder, journal, "ended" if done.complete else "stopped")
+    return done
+
+
+def _played(
+    plan: Plan,
+    folder: RunFolder,
+    journal: Journal,
+    telemetry: Telemetry,
+    stack: ExitStack,
+    hooks: tuple[Say, Callable[[], bool], Callable[[int], None]],
+) -> Outcome:
+    say, stop_asked, on_bar = hooks
+    if journal.replaying:
+        say(f"continuing {folder.path}: {journal.found.chain.length} records are replayed first")
+    server = _started_server(plan, folder, stack, say)
+
+    def notify(text: str) -> None:
+        telemetry.note("worker", text=text)
+        say(text)
+
+    crew = stack.enter_context(Crew(plan.inputs.run_id, _jobs(plan, server), folder.logs, notify=notify))
+    crew.start()
+    folder.write_manifest(folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
+    answers = WorkerAnswers(crew, telemetry, gate_deadline_s=plan.config.gate.review.deadline_s)
+    sight = SightStream(int(plan.bars.ts_event_ns[plan.history]), plan.trading.pack, plan.trading.hours)
+    for bar in answers.history():
+        sight.see(bar)
+    finished = Runner(journal, answers, sight, _setting(plan)).run(stop_asked=stop_asked, on_bar=on_bar)
+    return Outcome(folder, finished.complete, finished.bars)
+
+
+def _started_server(plan: Plan, folder: RunFolder, stack: ExitStack, say: Say) -> VllmServer | None:
+    """The model server, proven ready; None where the gate needs none."""
+    if plan.model is None:
+        return None
+    folder.logs.mkdir(mode=0o700, exist_ok=True)
+    server = stack.enter_context(VllmServer(plan.model, log_path=folder.logs / "vllm.log"))
+    say(f"starting vLLM with {server.model_id} on the loopback address")
+    server.wait_ready(plan.config.gate.ready_deadline_s)
+    say("vLLM gave a constrained answer and passed the canary")
+    return server
+
+
+def _jobs(plan: Plan, server: VllmServer | None) -> dict[str, Job]:
+    config = plan.config
+    feed = {
+        "bars": str(config.bars.resolve()),
+        "market": plan.bars.instrument.symbol,
+        "timezone": config.timezone,
+        "seconds": None if config.seconds is None else str(config.seconds.resolve()),
+        "history": plan.history,
+        "first": plan.first,
+        "stop": plan.stop,
+    }
+    jobs = {
+        FEED: Job("orchestrator.workers.feed", feed),
+        POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())}),
+    }
+    if config.gate.engine != "off":
+        gate = {
+            "engine": config.gate.engine,
+            "prompt": str(config.gate.prompt.resolve()),
+            "gate": config.gate.review.model_dump(mode="json"),
+            "url": "" if server is None else server.url,
+            "key": "" if server is None else server.key,
+            "model": "" if server is None else server.model_id,
+        }
+        jobs[GATE] = Job("orchestrator.workers.gate", gate)
+    return jobs
+
+
+def _setting(plan: Plan) -> Setting:
+    return Setting(
+        run_id=plan.inputs.run_id,
+        phase=plan.identity.phase,
+        venue=plan.trading.venue,
+        limits=plan.trading.limits,
+        gated=plan.config.gate.engine != "off",
+        shadow=plan.config.gate.shadow,
+        fail_factor=plan.config.gate.fail_factor,
+        max_entries_per_session=plan.config.max_entries_per_session,
+    )
+
+
+def _manifest(plan: Plan) -> Manifest:
+    pack = plan.trading.pack
+    return new_manifest(
+        plan.inputs,
+        market=plan.bars.instrument.symbol,
+        contract=plan.trading.contract.symbol,
+        rule_pack=pack.name,
+        rule_pack_as_of=pack.as_of.isoformat(),
+        declaration="" if plan.world is None else plan.world.declaration,
+    )
+
+
+def _mark(folder: RunFolder, journal: Journal, status: str, cause: str = "") -> None:
+    update = {"status": status, "cause": cause[:500], "journal_head": journal.head}
+    folder.write_manifest(Manifest.model_validate({**folder.manifest().model_dump(), **update}))
+
+
+def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, int]:
+    """First traded bar, the bar after the last, and the first bar shown as history.
+
+    Raises:
+        DataError: nothing is left to trade.
+    """
+    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    first = max(first, _first_warm(located.session))
+    if first >= len(bars):
+        raise DataError(f"{config.bars}: {len(bars)} bars are too few: {LONG_BARS} come before the first decision")
+    session = located.session
+    days = np.unique(session[first:])
+    stop = len(bars)
+    if config.sessions is not None and config.sessions < len(days):
+        stop = int(np.searchsorted(session, days[config.sessions]))
+    shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
+    history = int(np.searchsorted(session, shown[0])) if len(shown) else first
+    return first, stop, history
+
+
+def _first_warm(session: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
+    """The first bar of the first session that begins after the warm-up."""
+    if len(session) <= LONG_BARS:
+        return len(session)
+    return int(np.searchsorted(session, session[LONG_BARS], side="right"))
+
+
+def _checked_seconds(config: RunConfig, bars: Bars) -> str:
+    """The digest of the second bars, once they have proved to be of the same market; "" without.
+
+    Raises:
+        ConfigError, DataError: they cannot be read, or their minutes close elsewhere.
+    """
+    if config.seconds is None:
+        return ""
+    seconds = read_bars(config.seconds, market=bars.instrument.symbol, interval_s=1, timezone=config.timezone)
+    minute_ns = 60_000_000_000
+    minute = seconds.ts_event_ns // minute_ns
+    last = np.flatnonzero(np.append(minute[1:] != minute[:-1], True))
+    where = np.searchsorted(bars.ts_event_ns, minute[last] * minute_ns)
+    inside = where < len(bars)
+    same_minute = bars.ts_event_ns[where[inside]] == minute[last][inside] * minute_ns
+    if not same_minute.any():
+        raise DataError(f"{config.seconds}: none of its minutes is in {config.bars}; give the seconds of the same time")
+    closes = bars.close[where[inside]][same_minute] == seconds.close[last][inside][same_minute]
+    if closes.mean() < SECONDS_AGREE:
+        raise DataError(
+            f"{config.seconds}: only {closes.mean():.1%} of its minutes close as those of {config.bars} do; "
+            "these are seconds of another market or contract"
+        )
+    return seconds.digest
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

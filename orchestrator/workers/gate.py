@@ -1,0 +1,44 @@
+"""The gate worker: `llm_gate.gate` behind a socket; the model itself is served elsewhere, by a process of its own."""
+
+import asyncio
+from pathlib import Path
+
+from llm_gate.contract import EntryProposal
+from llm_gate.engines.base import Engine
+from llm_gate.engines.rules import RulesEngine
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.gate import Gate, GateConfig
+from llm_gate.prompts import load_prompt
+from orchestrator.contracts import CATALOGUE
+from orchestrator.processes import WorkerConfig, worker_main
+from orchestrator.wire import Received, Reply
+from orchestrator.link import WorkerLink
+
+
+class GateServer:
+    """Reviews one proposal after another, each under the gate's own deadline."""
+
+    def __init__(self, gate: Gate, loop: asyncio.Runner) -> None:
+        """Review with ``gate`` on one event loop."""
+        self._gate, self._loop = gate, loop
+
+    def review(self, request: Received) -> Reply:
+        """The verdict on a proposal."""
+        assert isinstance(request.message, EntryProposal)
+        return Reply(self._loop.run(self._gate.review(request.message)))
+
+
+def run(link: WorkerLink, config: WorkerConfig) -> None:
+    """Serve verdicts until Shutdown."""
+    engine: Engine = RulesEngine()
+    if config["engine"] == "vllm":
+        engine = VllmEngine(config["url"], config["key"], model_id=config["model"])
+    prompt = load_prompt(Path(config["prompt"]))
+    gate = Gate(engine, prompt, GateConfig.model_validate(config["gate"]))
+    with asyncio.Runner() as loop:
+        link.ready({"prompt": prompt.digest, "engine": engine.name, "model": engine.model})
+        link.serve({EntryProposal: GateServer(gate, loop).review})
+
+
+if __name__ == "__main__":
+    worker_main(run, CATALOGUE)

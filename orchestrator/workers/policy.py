@@ -1,0 +1,41 @@
+"""The policy worker: a checkpoint's reference decision, one observation at a time; no JAX."""
+
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.contracts import CATALOGUE
+from orchestrator.processes import WorkerConfig, worker_main
+from orchestrator.wire import Received, Reply
+from orchestrator.link import WorkerLink
+from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.features import fingerprint
+from rl_core.policy import Policy, load_policy
+
+
+class PolicyServer:
+    """Answers one query after another; keeps nothing between them."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Serve ``policy``."""
+        self._policy = policy
+
+    def decide(self, request: Received) -> Reply:
+        """The action for the observation that travels beside the query."""
+        query = request.message
+        assert isinstance(query, PolicyQuery)
+        (observation,) = request.arrays
+        action = self._policy.act(observation, np.array(query.legal_actions, bool))
+        probabilities = tuple(float(p) for p in action.probabilities)
+        return Reply(PolicyReply(bar_seq=query.bar_seq, action=action.action, probabilities=probabilities))
+
+
+def run(link: WorkerLink, config: WorkerConfig) -> None:
+    """Serve decisions until Shutdown."""
+    policy = load_policy(Path(config["checkpoint"]), fingerprint=fingerprint())
+    link.ready({"checkpoint": Path(config["checkpoint"]).name})
+    link.serve({PolicyQuery: PolicyServer(policy).decide})
+
+
+if __name__ == "__main__":
+    worker_main(run, CATALOGUE)

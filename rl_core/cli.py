@@ -1,0 +1,189 @@
+"""`rl-core`: train a phase, evaluate a checkpoint, write the demo world, check a bars file."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rl_core.bars import read_bars, write_bars
+from rl_core.configuration import read_config
+from rl_core.errors import TrigateError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data = typer.Typer(no_args_is_help=True)
+app.add_typer(data, name="data", help="Bars files: the demo world, strict checks.")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
+Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
+
+DEMO_FILE = "NQ_D1M.parquet"
+
+
+def main() -> None:
+    """Run a command; a fault of the world is one line and its exit code."""
+    try:
+        app()
+    except TrigateError as error:
+        print(f"rl-core: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; phase 2 takes phase 1's by default.")] = None,
+    parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1."""
+    from rl_core.runs import prepare_training, record_training
+    from rl_core.training import TrainConfig, train_run
+
+    given = read_config(TrainConfig, config or _default_config(phase), [f"phase={phase}", *(settings or ())])
+    job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone)
+    record_training(out, job)
+    with _stop_on_sigterm() as asked, _training_bar(job.config.ppo.total_steps, phase, quiet=as_json) as note:
+
+        def on_update(row: dict[str, Any]) -> bool:
+            note(row)
+            return asked()
+
+        trained = train_run(job.config, job.bars, out, parent=parent, on_update=on_update)
+    if trained.transfer is not None:
+        report = trained.transfer
+        fates = {fate: report.count(fate) for fate in ("copied", "widened", "new")}
+        _say(f"transfer: {fates}, entry policies agree to KL {report.divergence:.1e} nats over {report.states} states")
+    last = trained.rows[-1]
+    _finish({"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
+    part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    market: Market = None,
+    timezone: Timezone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play every held-out session with a fresh account and print what was earned, with an interval."""
+    from rl_core.evaluate import evaluate as play
+    from rl_core.runs import prepare_evaluation
+    from rl_core.statistics.verdict import verdict_on
+
+    job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone)
+    found = play(job.policy, job.view, job.trading, job.first, job.stop)
+    verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
+    _finish({**found.summary(), "verdict": verdict.word, "because": "; ".join(verdict.reasons)}, as_json=as_json)
+
+
+@data.command("demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
+) -> None:
+    """Write the demo world: NQ-like bars with a declared, planted edge."""
+    from rl_core.provenance import write_world
+    from rl_core.worlds import demo_world
+
+    world = demo_world(seed, sessions, seconds=seconds)
+    out.mkdir(parents=True, exist_ok=True)
+    write_bars(world.minutes, out / DEMO_FILE)
+    if world.seconds is not None:
+        write_bars(world.seconds, out / "NQ_D1S.parquet")
+    write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
+    _say(world.edge.text)
+    _finish({"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed})
+
+
+@data.command("check")
+def check(
+    file: Path,
+    market: Market = None,
+    timezone: Timezone = None,
+    interval: Annotated[int, typer.Option(help="Seconds a bar lasts.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Read a bars file strictly and say what is in it."""
+    bars = read_bars(file, market=market, interval_s=interval, timezone=timezone)
+    first, last = (str(np.datetime64(int(bars.ts_event_ns[i]), "ns"))[:16] + "Z" for i in (0, -1))
+    found = {"file": str(file), "market": bars.instrument.symbol, "bars": len(bars), "first": first, "last": last}
+    _finish({**found, "digest": bars.digest, "notes": "; ".join(bars.notes)}, as_json=as_json)
+
+
+def _default_config(phase: int) -> Path | None:
+    path = Path(f"configs/phase{phase}_nq.toml")
+    return path if path.exists() else None
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT has come: training then saves and ends."""
+    asked: list[int] = []
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda got, _: asked.append(got)) for number in signals]
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+    if signal.SIGINT in asked:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _training_bar(total: int, phase: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A progress bar on a terminal, plain lines elsewhere; called with each row of metrics."""
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        yield lambda row: console.print(f"phase {phase}: {row['step']:>9,} of {total:,} bars  {_figures(row)}")
+        return
+    columns = (TextColumn("phase {task.fields[phase]}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[figures]}"), console=console) as progress:
+        task = progress.add_task("train", total=total, phase=phase, figures="compiling")
+        yield lambda row: progress.update(task, completed=float(row["step"]), figures=_figures(row))
+
+
+def _figures(row: dict[str, Any]) -> str:
+    def shown(key: str, form: str) -> str:
+        return "-" if row.get(key) is None else format(row[key], form)
+
+    return (
+        f"{shown('steps_per_s', ',.0f')} steps/s  R {shown('mean_r', '+.3f')}  "
+        f"P(entry|flat) {shown('p_entry_flat', '.3f')}  entropy {shown('entropy', '.2f')}"
+    )
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False).print(text)
+
+
+def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:
+    """Print the result: a table for a person, one JSON object for a program."""
+    if as_json:
+        print(json.dumps(found, default=str))
+        return
+    width = max(len(key) for key in found)
+    for key, value in found.items():
+        text = f"{value:,.4g}" if isinstance(value, float) else value
+        print(f"{key:<{width}}  {'-' if text is None else text}")

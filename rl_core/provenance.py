@@ -1,0 +1,68 @@
+"""Where bars and checkpoints come from: a world's card, a checkpoint's account, what was held out; no JAX."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rl_core.bars import Bars
+from rl_core.errors import DataError
+from rl_core.manifest import Identity
+from rl_core.planted import PlantedEdge
+from rl_core.trading import TradingConfig
+
+
+class WorldCard(BaseModel):
+    """What generated bars are; lies beside the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    declaration: str
+    expectancy_r: float
+    seed: int
+    digest: str
+
+
+def trading_of(identity: Identity) -> TradingConfig:
+    """The account that a checkpoint was trained with."""
+    return TradingConfig.model_validate(identity.config["trading"])
+
+
+def first_held_out(identity: Identity, bars: Bars) -> int:
+    """Index of the first bar that was not trained on.
+
+    Raises:
+        DataError: every bar was.
+    """
+    if identity.data_digest != bars.digest and int(bars.ts_event_ns[0]) >= int(identity.config["trained_until_ns"]):
+        return 0
+    first = int((bars.ts_event_ns < int(identity.config["trained_until_ns"])).sum())
+    if first >= len(bars):
+        raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")
+    return first
+
+
+def write_world(bars_path: Path, bars: Bars, edge: PlantedEdge, *, seed: int) -> None:
+    """Say beside a generated file what it is."""
+    card = WorldCard(declaration=edge.text, expectancy_r=edge.expectancy_r, seed=seed, digest=bars.digest)
+    _card_path(bars_path).write_text(card.model_dump_json(indent=1) + "\n")
+
+
+def read_world(bars_path: Path, digest: str) -> WorldCard | None:
+    """What the bars are, if they were generated; None for a market's.
+
+    Raises:
+        DataError: the card is broken, or belongs to other bars.
+    """
+    path = _card_path(bars_path)
+    if not path.exists():
+        return None
+    try:
+        card = WorldCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read; write the world again with rl-core data demo") from error
+    if card.digest != digest:
+        raise DataError(f"{path}: describes other bars than {bars_path.name}; write the world again")
+    return card
+
+
+def _card_path(bars_path: Path) -> Path:
+    return bars_path.with_name(bars_path.name + ".world.json")

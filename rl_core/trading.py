@@ -1,0 +1,62 @@
+"""Whose money, under which rules, in which hours: the part of a configuration that training and trading share."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rl_core.errors import ConfigError
+from rl_core.hours import EntryHours
+from rl_core.instruments import Instrument, instrument
+from rl_core.market.fills import Venue
+from rl_core.market.types import ADAPTIVE, PESSIMISTIC, Limits
+from rl_core.rules import RulePack, limits_of, read_rule_pack, terms_of
+
+RESOLUTIONS = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE}
+
+
+class TradingConfig(BaseModel):
+    """One account's setting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rules: Path = Field(Path("configs/rules/apex_legacy_50k_eval.toml"), description="a rule pack")
+    contract: str = Field("micro", description="micro (if the market has one), same, or a symbol")
+    risk_dollars: Decimal = Field(Decimal(500), gt=0, description="what one trade may lose at its stop, costs included")
+    max_contracts: int | None = Field(None, gt=0, description="a cap besides the pack's")
+    commission_dollars: Decimal | None = Field(None, ge=0, description="per side; none: the contract's own")
+    resolution: Literal["pessimistic", "adaptive"] = "pessimistic"
+    hours: EntryHours = EntryHours()
+
+
+class Trading(NamedTuple):
+    """The setting, compiled for one market."""
+
+    pack: RulePack
+    contract: Instrument
+    venue: Venue
+    limits: Limits
+    hours: EntryHours
+
+
+def compile_trading(config: TradingConfig, market: Instrument) -> Trading:
+    """The setting for bars of ``market``.
+
+    Raises:
+        ConfigError: an unreadable pack, an unknown contract, or one of another tick than the bars.
+    """
+    pack = read_rule_pack(config.rules)
+    contract = _contract(config.contract, market)
+    commission = None if config.commission_dollars is None else int(config.commission_dollars * 100)
+    venue = Venue(terms_of(contract, commission), pack.compiled(), RESOLUTIONS[config.resolution])
+    limits = limits_of(pack, contract, int(config.risk_dollars * 100), config.max_contracts)
+    return Trading(pack, contract, venue, limits, config.hours)
+
+
+def _contract(name: str, market: Instrument) -> Instrument:
+    if name == "same" or (name == "micro" and market.micro is None):
+        return market
+    contract = instrument(market.micro if name == "micro" and market.micro else name)
+    if contract.tick_size != market.tick_size:
+        raise ConfigError(f"contract {contract.symbol} has another tick than bars of {market.symbol}")
+    return contract

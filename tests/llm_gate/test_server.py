@@ -1,0 +1,204 @@
+"""A real vLLM on a tiny random model: it answers within its letters, and nothing of it is left behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from llm_gate.contract import EntryProposal, GateFailed
+from llm_gate.engines.base import Turn
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.errors import NotReadyError, RequestError, ResourceError
+from llm_gate.gate import Gate, GateConfig
+from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
+from llm_gate.server import LETTERS, VllmServer, prove, session_members
+
+pytest.importorskip("torch")
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from llm_gate.server import VllmServer
+server = VllmServer(Path(sys.argv[1]), log_path=Path(sys.argv[2]))
+server.start()
+print(server.session, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Whether the condition came true in time."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture(scope="module")
+def server(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """A server that proved itself."""
+    with VllmServer(tiny_folder, log_path=tmp_path_factory.mktemp("logs") / "vllm.log") as server:
+        server.wait_ready(240.0)
+        yield server
+
+
+@pytest.mark.model
+def test_the_answer_is_one_letter_whose_probabilities_add_up(server: VllmServer) -> None:
+    engine = VllmEngine(server.url, server.key, model_id=server.model_id)
+
+    answer = asyncio.run(engine.ask((Turn("user", "Sing."),), LETTERS, "a" * 32))
+
+    assert answer.letter in LETTERS
+    assert answer.probabilities is not None
+    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=1e-4)
+    assert answer.letter == max(answer.probabilities, key=answer.probabilities.__getitem__)
+
+
+@pytest.mark.model
+def test_the_gate_reviews_through_a_real_server(
+    server: VllmServer, make_proposal: Callable[..., EntryProposal]
+) -> None:
+    engine = VllmEngine(server.url, server.key, model_id=server.model_id)
+    gate = Gate(engine, find_prompt(DEFAULT_PROMPT), GateConfig(deadline_s=30.0))
+
+    reviewed = asyncio.run(gate.review(make_proposal()))
+
+    assert not isinstance(reviewed.outcome, GateFailed)
+    assert reviewed.probabilities is not None
+    assert sum(reviewed.probabilities.values()) == pytest.approx(1.0)
+    assert reviewed.model.startswith("tiny@")
+
+
+@pytest.mark.model
+def test_a_wrong_key_is_refused_by_the_server(server: VllmServer, make_proposal: Callable[..., EntryProposal]) -> None:
+    gate = Gate(VllmEngine(server.url, "wrong"), find_prompt(DEFAULT_PROMPT), GateConfig())
+
+    assert asyncio.run(gate.review(make_proposal())).outcome == GateFailed(cause="http")
+
+
+@pytest.mark.model
+def test_the_key_is_in_no_command_line(server: VllmServer) -> None:
+    members = session_members(server.session)
+    lines = [Path(f"/proc/{member}/cmdline").read_bytes() for member in members]
+
+    assert len(members) >= 3
+    assert not any(server.key.encode() in line for line in lines)
+
+
+@pytest.mark.model
+def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny_folder: Path, tmp_path: Path) -> None:
+    port = int(server.url.rpartition(":")[2])
+
+    with pytest.raises(ResourceError, match=f"port {port}"):
+        VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
+
+
+@pytest.mark.model
+def test_stop_leaves_no_process(server: VllmServer) -> None:
+    session = server.session
+    assert len(session_members(session)) >= 3
+
+    server.stop()
+
+    assert session_members(session) == []
+    assert not server.alive()
+    server.stop()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("victim", ["owner", "api_server"])
+def test_a_kill_leaves_no_process(tiny_folder: Path, tmp_path: Path, victim: str) -> None:
+    """Killed is the owner, who cannot clean up, or the API server, who leaves its engine behind."""
+    arguments = [sys.executable, "-c", OWNER, str(tiny_folder), str(tmp_path / "vllm.log")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        session = int(owner.stdout.readline())
+        # Supervisor, API server, engine core and worker, besides a resource tracker.
+        assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
+
+        killed = owner.pid if victim == "owner" else min(set(session_members(session)) - {session})
+        os.kill(killed, signal.SIGKILL)
+
+        gone = wait_until(lambda: not session_members(session), 10.0)
+        owner.kill()
+    assert gone
+
+
+@pytest.mark.model
+def test_a_server_that_ends_while_starting_is_not_ready_and_quotes_its_log(tmp_path: Path) -> None:
+    model = tmp_path / "broken"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "no such model"}')
+
+    with VllmServer(model, log_path=tmp_path / "vllm.log") as server:
+        session = server.session
+        with pytest.raises(NotReadyError, match="ended while starting") as caught:
+            server.wait_ready(120.0)
+
+    assert "no such model" in str(caught.value)
+    assert session_members(session) == []
+
+
+def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        with pytest.raises(ResourceError, match=f"port {port}") as caught:
+            VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
+
+    assert caught.value.exit_code == 7
+
+
+def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="cannot be started"):
+        VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
+
+
+def test_a_folder_that_is_no_model_is_refused_before_any_start(tmp_path: Path) -> None:
+    with pytest.raises(RequestError):
+        VllmServer(tmp_path, log_path=tmp_path / "log")
+
+
+@pytest.mark.parametrize(("content", "status"), [("The", 200), ("A sea of", 200), ("A", 500)])
+def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: int) -> None:
+    """A server that ignores structured_outputs answers 200 with prose, as vLLM does for guided_json."""
+
+    async def free(request: web.Request) -> web.StreamResponse:
+        position = {"token": content, "logprob": -0.1, "top_logprobs": [{"token": content, "logprob": -0.1}]}
+        choice = {"message": {"role": "assistant", "content": content}, "logprobs": {"content": [position]}}
+        reply = {
+            "id": f"chatcmpl-{request.headers['X-Request-Id']}",
+            "object": "chat.completion",
+            "choices": [choice],
+        }
+        return web.json_response(reply, status=status)
+
+    with pytest.raises(NotReadyError, match="canary") as caught:
+        asyncio.run(proven_against(free))
+
+    assert caught.value.exit_code == 5
+
+
+async def proven_against(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
+    """The canary against ``handler``."""
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await prove(VllmEngine(f"http://127.0.0.1:{runner.addresses[0][1]}", "key"))
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,75 @@
+"""Episodes of random legal actions, and single steps from a chosen close."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.market.fills import Venue
+from rl_core.market.types import FLAT, Account, Position
+from tests.rl_core.markets import mnq_limits, mnq_venue
+
+
+class Steps(NamedTuple):
+    """Every leaf is [K, B]: what was seen, done and got at each step; only ``live`` ones count."""
+
+    state: EnvState
+    seen: Observation
+    action: jax.Array
+    result: StepResult
+    live: jax.Array
+
+
+def params_for(venue: Venue | None = None, least_room: float = 0.2) -> EnvParams:
+    """MNQ under the legacy pack, $500 a trade."""
+    return EnvParams(venue or mnq_venue(), mnq_limits(), least_room, 1.0)
+
+
+@partial(jax.jit, static_argnames=("env", "num_envs", "steps"))
+def random_episodes(env: Env, market: Market, params: EnvParams, key: jax.Array, num_envs: int, steps: int) -> Steps:
+    """One episode of each account under random legal actions, mostly HOLD."""
+    likely = jnp.array([3.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+
+    def one(carry: tuple[EnvState, jax.Array], key: jax.Array) -> tuple[tuple[EnvState, jax.Array], Steps]:
+        state, live = carry
+        seen = env.observe(market, params, state)
+        action = jax.random.categorical(key, jnp.where(seen.legal_actions, likely[: env.num_actions], -jnp.inf)).astype(
+            jnp.int32
+        )
+        result = env.step(market, params, state, action)
+        on = live & ~(result.terminated | result.truncated)
+        following = jax.tree.map(lambda a, b: jnp.where(on, a, b), result.state, state)
+        return (following, on), Steps(state, seen, action, result, live)
+
+    key_reset, key_actions = jax.random.split(key)
+    first = (env.reset(market, params, key_reset, num_envs), jnp.ones((num_envs,), bool))
+    return jax.lax.scan(one, first, jax.random.split(key_actions, steps))[1]
+
+
+step = jax.jit(Env.step, static_argnames="self")
+observe = jax.jit(Env.observe, static_argnames="self")
+
+
+def at_close(t: int, position: Position = FLAT, account: Account | None = None) -> EnvState:
+    """One account at the close of bar ``t``, new unless said otherwise."""
+    account = account or Account(5_000_000, 4_750_000)
+    one = partial(jnp.full, (1,), dtype=jnp.int32)
+    return EnvState(one(t), Position(*map(one, position)), Account(*map(one, account)))
+
+
+def act(env: Env, market: Market, state: EnvState, action: int, params: EnvParams | None = None) -> StepResult:
+    """One account, one bar."""
+    return step(env, market, params or params_for(), state, jnp.array([action], jnp.int32))
+
+
+def legal_at(env: Env, market: Market, state: EnvState, params: EnvParams | None = None) -> list[bool]:
+    """The mask of one account."""
+    mask: list[bool] = observe(env, market, params or params_for(), state).legal_actions[0].tolist()
+    return mask
+
+
+def scalar(values: NamedTuple) -> tuple[int, ...]:
+    """The fields of a batch of one, as integers."""
+    return tuple(int(field[0]) for field in values)

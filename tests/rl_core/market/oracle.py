@@ -1,0 +1,114 @@
+"""One bar walked tick by tick, written from the timing contract alone: the slow twin of `rl_core.market.fills`."""
+
+from typing import NamedTuple
+
+from rl_core.market.types import ADAPTIVE, CLOSED_BALANCE, INTRADAY, Account, BarPrices, Order, Position, Rules, Terms
+
+
+class Outcome(NamedTuple):
+    """What the bar left."""
+
+    quantity: int
+    cash: int
+    floor: int
+    reason: str
+    price: int | None
+    failed: bool
+
+
+class _Walk:
+    """A held position while the price moves one tick at a time."""
+
+    def __init__(self, position: Position, account: Account, terms: Terms, rules: Rules) -> None:
+        self.position, self.terms, self.rules = position, terms, rules
+        self.cash, self.floor = account.cash, account.floor
+        self.reason, self.price = "none", 0
+
+    @property
+    def long(self) -> bool:
+        return self.position.quantity > 0
+
+    def equity(self, price: int) -> int:
+        return self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value
+
+    def see(self, price: int) -> None:
+        """Open equity at this price moves an intraday floor."""
+        if self.rules.ratchet == INTRADAY:
+            self._raise(self.equity(price))
+
+    def _raise(self, reference: int) -> None:
+        self.floor = max(self.floor, min(reference - self.rules.max_loss, self.rules.floor_cap))
+
+    def market_exit(self, price: int, reason: str) -> None:
+        slip = max(1, self.terms.slippage_ticks)
+        self._exit(price - slip if self.long else price + slip, reason)
+
+    def _exit(self, price: int, reason: str) -> None:
+        self.cash = self.equity(price) - abs(self.position.quantity) * self.terms.commission
+        if self.rules.ratchet in (CLOSED_BALANCE, INTRADAY):
+            self._raise(self.cash)
+        self.reason, self.price = reason, price
+        self.position = self.position._replace(quantity=0)
+
+    def at(self, price: int) -> bool:
+        """Trade one tick with the bracket live; True once it is over."""
+        target, stop = self.position.target, self.position.stop
+        if self.equity(price) <= self.floor:
+            self.market_exit(price, "liquidation")
+        elif price <= stop if self.long else price >= stop:
+            self.see(price)
+            self.market_exit(price, "stop")
+        elif price >= target + 1 if self.long else price <= target - 1:
+            self.see(target)
+            self._exit(target, "target")
+        else:
+            self.see(price)
+        return self.reason != "none"
+
+    def to(self, start: int, end: int) -> bool:
+        """Trade every tick from ``start`` to ``end``; True once the position is closed."""
+        step = 1 if end >= start else -1
+        return any(self.at(price) for price in range(start, end + step, step))
+
+    def glimpse(self, opened: int, best: int) -> int:
+        """The pessimist's first worst case: the best price is seen, but a limit order there is not filled."""
+        target = self.position.target
+        if self.long:
+            best = max(opened, target - 1) if best >= target + 1 else best
+        else:
+            best = min(opened, target + 1) if best <= target - 1 else best
+        self.see(best)
+        return best
+
+
+def _inside(walk: _Walk, bar: BarPrices, resolution: int) -> None:
+    best, worst = (bar.high, bar.low) if walk.long else (bar.low, bar.high)
+    if walk.at(bar.open):
+        return
+    if resolution == ADAPTIVE:
+        near, far = (best, worst) if abs(best - bar.open) < abs(bar.open - worst) else (worst, best)
+        walk.to(bar.open, near) or walk.to(near, far) or walk.to(far, bar.close)
+        return
+    glimpsed = walk.glimpse(bar.open, best)
+    walk.to(glimpsed, worst) or walk.to(worst, best) or walk.to(best, bar.close)
+
+
+def outcome(
+    position: Position, account: Account, order: Order, bar: BarPrices, terms: Terms, rules: Rules, resolution: int
+) -> Outcome:
+    """The bar's end for this position and order."""
+    if position.quantity == 0 and order.quantity != 0:
+        side = 1 if order.quantity > 0 else -1
+        fill = bar.open + side * terms.slippage_ticks
+        stop, target = fill - side * order.stop_ticks, fill + side * order.target_ticks
+        position = Position(order.quantity, fill, stop, target, order.stop_ticks, 0, 0)
+        account = Account(account.cash - abs(order.quantity) * terms.commission, account.floor)
+    walk = _Walk(position, account, terms, rules)
+    if position.quantity != 0 and order.flatten:
+        walk.see(bar.open)
+        walk.market_exit(bar.open, "flatten")
+    elif position.quantity != 0:
+        _inside(walk, bar, resolution)
+    failed = walk.reason == "liquidation" or walk.equity(bar.close) <= walk.floor
+    price = walk.price if walk.reason != "none" else None
+    return Outcome(walk.position.quantity, walk.cash, walk.floor, walk.reason, price, failed)

@@ -1,0 +1,134 @@
+"""What may be decided at a close, and what a decision does at once."""
+
+import random
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
+from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.types import FLAT, Account, Limits, Namespace, Order, PlainIntegers, Position, Terms
+
+XP = PlainIntegers()
+MNQ = Terms(tick_value=50, commission=60, slippage_ticks=1)
+LIMITS = Limits(risk_budget=50_000, max_quantity=10)
+RICH = Account(5_000_000, 4_750_000)
+OPEN = Decision(close=1000, true_range_sum=280, entry_open=True, flatten_due=False)
+LONG = Position(2, 1000, 970, 1090, 30, 0, 4)
+SHORT = Position(-2, 1000, 1030, 910, 30, 0, 4)
+
+
+def legal(
+    position: Position = FLAT, account: Account = RICH, decision: Decision = OPEN, limits: Limits = LIMITS
+) -> LegalActions:
+    return legal_actions(XP, position, account, decision, MNQ, limits)
+
+
+def test_when_flat_in_hours_and_affordable_only_entries_are_legal() -> None:
+    assert legal() == LegalActions(enter=True, breakeven=False, enable_trail=False, disable_trail=False)
+
+
+@pytest.mark.parametrize(
+    "decision", [OPEN._replace(entry_open=False), OPEN._replace(flatten_due=True), OPEN._replace(true_range_sum=99_999)]
+)
+def test_no_entry_out_of_hours_near_the_flat_time_or_when_one_contract_is_too_much(decision: Decision) -> None:
+    assert not any(legal(decision=decision))
+
+
+def test_an_entry_needs_more_room_than_its_stop_and_costs() -> None:
+    """10 MNQ at a stop of 30 ticks lose 10 x 1,670 = 16,700 cents: that room is not enough, one cent more is."""
+    assert not legal(account=Account(5_000_000, 5_000_000 - 16_700)).enter
+    assert legal(account=Account(5_000_000, 5_000_000 - 16_701)).enter
+
+
+def test_an_open_position_lets_no_entry_in_but_may_be_managed() -> None:
+    assert legal(LONG) == LegalActions(enter=False, breakeven=False, enable_trail=True, disable_trail=False)
+    assert legal(LONG._replace(trailing=1)) == LegalActions(False, False, enable_trail=False, disable_trail=True)
+
+
+@pytest.mark.parametrize(("position", "sign"), [(LONG, 1), (SHORT, -1)])
+def test_breakeven_is_legal_once_the_close_is_beyond_the_ticks_that_pay_the_costs(
+    position: Position, sign: int
+) -> None:
+    """170 cents are 3.4 ticks, so 4: not legal at 4 ticks in favour, legal at 5."""
+    at, beyond = (OPEN._replace(close=1000 + sign * ticks) for ticks in (4, 5))
+
+    assert not legal(position, decision=at).breakeven
+    assert legal(position, decision=beyond).breakeven
+    assert managed(XP, MOVE_STOP_TO_BREAKEVEN, position, beyond, MNQ) == position._replace(stop=1000 + sign * 4)
+
+
+def test_breakeven_never_loosens_a_stop_that_is_already_better() -> None:
+    assert not legal(LONG._replace(stop=1004), decision=OPEN._replace(close=1050)).breakeven
+    assert not legal(LONG._replace(stop=1020), decision=OPEN._replace(close=1050)).breakeven
+
+
+def test_at_the_flat_time_only_hold_is_legal_and_every_action_flattens() -> None:
+    due = OPEN._replace(flatten_due=True, close=1050)
+    for position in (LONG, SHORT, LONG._replace(trailing=1)):
+        assert not any(legal(position, decision=due))
+        for action in range(6):
+            order = order_for(XP, action, position, due, MNQ, LIMITS)
+            assert (order.flatten, order.quantity) == (True, 0)
+
+
+def test_an_order_carries_its_bracket_as_offsets() -> None:
+    """S = 280: stop 30 ticks, target 90; $500 would buy 29, the cap is 10."""
+    assert order_for(XP, BUY, FLAT, OPEN, MNQ, LIMITS) == Order(10, 30, 90, False)
+    assert order_for(XP, SELL, FLAT, OPEN, MNQ, LIMITS) == Order(-10, 30, 90, False)
+    assert order_for(XP, HOLD, FLAT, OPEN, MNQ, LIMITS).quantity == 0
+    assert order_for(XP, BUY, LONG, OPEN, MNQ, LIMITS).quantity == 0
+
+
+def test_enabling_the_trail_follows_this_close_and_disabling_leaves_the_stop() -> None:
+    """S = 280 is 20 ticks: close 1050 puts the stop at 1030; the target stays."""
+    after = OPEN._replace(close=1050)
+    on = managed(XP, ENABLE_TRAIL, LONG, after, MNQ)
+
+    assert on == LONG._replace(stop=1030, trailing=1)
+    assert managed(XP, DISABLE_TRAIL, on, after._replace(close=1080), MNQ) == on._replace(trailing=0)
+    assert managed(XP, ENABLE_TRAIL, SHORT, OPEN._replace(close=950), MNQ).stop == 970
+    assert managed(XP, ENABLE_TRAIL, LONG._replace(stop=1004), OPEN, MNQ).stop == 1004
+
+
+def test_hold_changes_nothing() -> None:
+    for position in (FLAT, LONG, SHORT, LONG._replace(trailing=1)):
+        assert managed(XP, HOLD, position, OPEN._replace(close=1050), MNQ) == position
+
+
+def draw(random_: random.Random) -> tuple[Position, Account, Decision, Limits, int]:
+    side = random_.choice((-1, 0, 1))
+    held = Position(
+        side * 3, 1000, 1000 - side * random_.randint(-20, 30), 1000 + side * 90, 30, random_.randint(0, 1), 2
+    )
+    decision = Decision(
+        1000 + random_.randint(-60, 60), random_.randint(0, 900), random_.random() < 0.8, random_.random() < 0.2
+    )
+    account = Account(5_000_000, 5_000_000 - random_.randint(0, 60_000))
+    return held if side else FLAT, account, decision, Limits(random_.randint(0, 60_000), 10), random_.randrange(6)
+
+
+def test_arrays_and_plain_integers_decide_the_same() -> None:
+    random_ = random.Random(3)
+    cases = [draw(random_) for _ in range(2000)]
+    columns = [
+        kind(*(jnp.asarray(np.array(column)) for column in zip(*parts, strict=True)))
+        for kind, parts in zip((Position, Account, Decision, Limits), list(zip(*cases, strict=True))[:4], strict=True)
+    ]
+    actions = jnp.array([case[4] for case in cases])
+
+    def decide(xp: Namespace, p: Position, a: Account, d: Decision, lim: Limits, action: object) -> tuple:
+        return (
+            legal_actions(xp, p, a, d, MNQ, lim),
+            order_for(xp, action, p, d, MNQ, lim),
+            managed(xp, action, p, d, MNQ),
+        )
+
+    batch = jax.jit(lambda *args: decide(cast(Namespace, jnp), *args))(*columns, actions)
+
+    one_by_one = np.array([jax.tree.leaves(decide(XP, *case)) for case in cases], np.int64)
+    np.testing.assert_array_equal(np.stack(jax.tree.leaves(batch), axis=-1).astype(np.int64), one_by_one)
+    assert 0.05 < one_by_one[:, 0].mean() < 0.5, "both answers must occur"

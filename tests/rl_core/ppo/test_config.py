@@ -1,0 +1,42 @@
+"""PPOConfig: derived sizes, and refusals."""
+
+import pytest
+from pydantic import ValidationError
+
+from rl_core.ppo.config import PPOConfig
+
+
+def test_derived_sizes_count_transitions_updates_and_optimiser_steps() -> None:
+    """8 envs x 4 bars = 32 a update; 100 steps are 3 whole updates; 3 x 2 epochs x 4 minibatches = 24."""
+    config = PPOConfig(num_envs=8, rollout_length=4, total_steps=100, epochs=2, minibatches=4)
+
+    assert (config.batch_size, config.num_updates, config.steps_per_update) == (32, 3, 8)
+    assert config.optimiser_steps == 24
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learing_rate": 1e-3},
+        {"num_envs": 0},
+        {"discount": 1.1},
+        {"num_envs": 3, "rollout_length": 3, "minibatches": 2},
+        {"num_envs": 8, "rollout_length": 8, "total_steps": 63},
+        {"hidden": []},
+        {"hidden": [64, 0]},
+        {"schedule": "exponential"},
+    ],
+)
+def test_unknown_keys_and_impossible_values_are_refused(settings: dict[str, object]) -> None:
+    """A misspelt key must not silently become a default."""
+    with pytest.raises(ValidationError):
+        PPOConfig.model_validate(settings)
+
+
+def test_a_config_is_frozen_and_hashable() -> None:
+    """It is static under jit, so equal settings must be one key of the compile cache."""
+    config = PPOConfig(hidden=(8, 8))
+
+    assert hash(config) == hash(PPOConfig(hidden=(8, 8)))
+    with pytest.raises(ValidationError):
+        config.seed = 1  # type: ignore[misc]

@@ -1,0 +1,156 @@
+"""Training: it learns, repeats itself bit for bit, compiles once, and survives what is not finite."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import World
+from rl_core.ppo.metrics import Summary
+from rl_core.ppo.optimiser import steps_taken
+from rl_core.ppo.train import TrainResult, TrainState, initial_state, train, update
+from tests.rl_core.ppo.toy_env import ToyEnv, ToyParams, toy_world
+
+ENV = ToyEnv()
+LEARNING = PPOConfig(
+    num_envs=64, rollout_length=32, total_steps=64 * 32 * 24, hidden=(32, 32), learning_rate=3e-3, updates_per_sync=6
+)
+SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
+
+
+def run(config: PPOConfig, world: World, env: ToyEnv = ENV) -> tuple[TrainResult, list[Summary]]:
+    """A whole training run and its metrics."""
+    rows: list[Summary] = []
+
+    def keep(state: TrainState, row: Summary) -> bool:
+        rows.append(row)
+        return False
+
+    return train(config, env, world, initial_state(config, env, world), keep), rows
+
+
+def leaves(state: TrainState) -> list[np.ndarray[Any, Any]]:
+    """Every array of the learner."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state.learner)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_learner_finds_which_entry_pays(shared: bool) -> None:
+    """Guessing earns -0.1 R a trade, always following the signal +0.9 R; only a normaliser makes the signal plain."""
+    config = PPOConfig.model_validate(LEARNING.model_dump() | {"shared_torso": shared})
+
+    _, rows = run(config, World(*toy_world()))
+
+    first, last = rows[0], rows[-1]
+    assert first["mean_r"] is not None and first["mean_r"] < 0.6
+    assert last["mean_r"] is not None and last["mean_r"] > 0.75
+    assert last["p_entry_flat"] is not None and last["p_entry_flat"] > 0.9
+
+
+def test_never_entering_is_learned_where_every_entry_loses() -> None:
+    """With a cost of twice the stake no side pays; no ruin, or an early end would be a relief."""
+    _, rows = run(LEARNING, World(*toy_world(cost_cents=200, ruin=1_000)))
+
+    last = rows[-1]["p_entry_flat"]
+    assert last is not None and last < 0.1
+
+
+def test_same_seed_same_parameters_bit_for_bit() -> None:
+    """And another seed gives others."""
+    world = World(*toy_world())
+    other = PPOConfig.model_validate(SHORT.model_dump() | {"seed": 1})
+
+    first, second, third = (leaves(run(config, world)[0].state) for config in (SHORT, SHORT, other))
+
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+    assert any((a != b).any() for a, b in zip(first, third, strict=True))
+
+
+def test_new_market_and_parameters_compile_nothing() -> None:
+    """One compile whatever the arrays hold."""
+    run(SHORT, World(*toy_world()))
+    before = update._cache_size()
+
+    run(SHORT, World(*toy_world(7, cost_cents=55)))
+
+    assert update._cache_size() == before
+
+
+def test_the_schedule_ends_with_the_run() -> None:
+    """4 updates x 16 optimiser steps = 64 counted; the rate is half-way after two updates and 0 at the end."""
+    result, rows = run(SHORT, World(*toy_world()))
+
+    assert steps_taken(result.state.learner.optimiser) == SHORT.optimiser_steps == 64
+    assert [row["learning_rate"] for row in rows] == pytest.approx([SHORT.learning_rate / 2, 0.0], abs=1e-9)
+
+
+def test_the_normaliser_counts_every_raw_observation_once() -> None:
+    """4 updates of 64 transitions; the signal input is 47 or 53, so its mean and deviation stay near 50 and 3."""
+    result, _ = run(SHORT, World(*toy_world()))
+    known = result.state.normaliser
+
+    assert known.seen.tolist() == [256.0] * 4
+    assert float(known.mean[0]) == pytest.approx(50, abs=1)
+    assert float(jnp.sqrt(known.variance[0])) == pytest.approx(3, abs=0.2)
+
+
+def test_without_normalisation_the_normaliser_stays_the_identity() -> None:
+    """A switch, so that its worth can be measured."""
+    config = PPOConfig.model_validate(SHORT.model_dump() | {"normalise_observations": False})
+
+    result, _ = run(config, World(*toy_world()))
+
+    assert result.state.normaliser.seen.tolist() == [0.0] * 4
+    assert result.state.normaliser.variance.tolist() == [1.0] * 4
+
+
+def test_training_goes_on_from_where_it_stopped_as_if_it_had_not() -> None:
+    """Two updates, a copy through the host, two more: the same bits as four at once."""
+    world = World(*toy_world())
+    whole = run(SHORT, world)[0]
+
+    half = train(SHORT, ENV, world, initial_state(SHORT, ENV, world), lambda state, row: True)
+    rest = train(SHORT, ENV, world, jax.tree.map(jnp.copy, half.state), lambda state, row: False)
+
+    assert (half.stop, rest.stop) == ("asked", "finished")
+    assert int(rest.state.updates) == 4
+    assert all((a == b).all() for a, b in zip(leaves(rest.state), leaves(whole.state), strict=True))
+
+
+class _Poisoned(ToyEnv):
+    """Pays NaN."""
+
+    def step(self, market: Any, params: ToyParams, state: Any, action: jax.Array) -> Any:
+        """One bar with a reward that is no number."""
+        result = super().step(market, params, state, action)
+        return result._replace(reward=result.reward * jnp.nan)
+
+
+def test_non_finite_losses_stop_training_with_the_last_finite_state() -> None:
+    """Every optimiser step is skipped: parameters and optimiser stay what they were."""
+    world, env = World(*toy_world()), _Poisoned()
+    before = leaves(initial_state(SHORT, env, world))
+
+    result, rows = run(SHORT, world, env)
+
+    assert result.stop == "not_finite"
+    assert rows[0]["skipped_steps"] == 2 * SHORT.steps_per_update
+    assert rows[0]["policy_loss"] is None
+    parameters = jax.tree.leaves(result.state.parameters)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in parameters)
+    assert int(result.state.learner.skipped) == 2 * SHORT.steps_per_update
+    assert sum((a != b).any() for a, b in zip(before, leaves(result.state), strict=True)) == 1
+
+
+def test_the_callers_parameters_survive_a_start_from_them() -> None:
+    """Phase 2 starts from arrays that the report still needs; the first update takes over copies."""
+    world = World(*toy_world())
+    first = initial_state(SHORT, ENV, world)
+    start = jax.tree.map(jnp.copy, (first.parameters, first.normaliser))
+
+    train(SHORT, ENV, world, initial_state(SHORT, ENV, world, start=start), lambda state, row: True)
+
+    assert all(not leaf.is_deleted() for leaf in jax.tree.leaves(start))
