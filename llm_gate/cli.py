@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import structlog
 import typer
 
 from llm_gate.contract import EntryProposal, GateFailed, parse_message
@@ -33,6 +34,8 @@ Model = Annotated[str, typer.Option(help="A model folder, 'package' (SmolLM2) or
 
 def main() -> None:
     """Run the command; an error this package names is one line on stderr and an exit code."""
+    # Standard output belongs to results.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except GateError as error:

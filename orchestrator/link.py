@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from pydantic import BaseModel
 
@@ -32,7 +34,7 @@ Handlers = Mapping[type[BaseModel], Callable[[Received], Reply]]
 
 
 class WorkerLink:
-    """A worker's end: says Ready, answers one request after another, and beats its heart in between."""
+    """Says Ready, answers one request after another, and beats its heart in between; a context manager."""
 
     def __init__(self, boot: LinkBoot, catalogue: Catalogue) -> None:
         """Begin to connect, without waiting for it."""
@@ -81,6 +83,12 @@ class WorkerLink:
     def close(self, *, linger_s: float = 0.0) -> None:
         """Disconnect, after at most ``linger_s`` for what is still to be sent; a second call does nothing."""
         self._socket.close(linger_s=linger_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
     def _request(self) -> Received | None:
         try:

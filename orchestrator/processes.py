@@ -149,14 +149,13 @@ def worker_main(run: Callable[[WorkerLink, WorkerConfig], None], catalogue: Cata
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     log = structlog.get_logger(worker=bootstrap.name)
-    link = WorkerLink(bootstrap.link, catalogue)
-    try:
-        run(link, bootstrap.config)
-    except Exception as error:
-        log.exception("worker_failed")
-        link.fail(f"{type(error).__name__}: {error}")
-        sys.exit(1)
-    link.close()
+    with WorkerLink(bootstrap.link, catalogue) as link:
+        try:
+            run(link, bootstrap.config)
+        except Exception as error:
+            log.exception("worker_failed")
+            link.fail(f"{type(error).__name__}: {error}")
+            sys.exit(1)
     log.info("worker_ended")
     sys.exit(0)
 

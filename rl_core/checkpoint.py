@@ -146,8 +146,10 @@ def _verified(path: Path, expected: Expected) -> tuple[Identity, Arrays]:
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             folder = (path / ARRAYS).absolute()
-            names = checkpointer.metadata(folder).item_metadata.tree
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(names))
+            known = checkpointer.metadata(folder).item_metadata
+            if known is None:
+                raise ValueError("Orbax finds no arrays in it")
+            as_numpy = dict.fromkeys(known.tree, ocp.RestoreArgs(restore_type=np.ndarray))
             arrays: Arrays = checkpointer.restore(folder, restore_args=as_numpy)
     except (ValueError, KeyError, OSError) as error:
         raise DamagedCheckpointError(f"checkpoint {path}: {ARRAYS} cannot be restored: {error}") from error

@@ -64,21 +64,25 @@ def initial_state(
         world: its market and parameters.
         start: parameters and normaliser to go on from (phase 2); fresh ones if None.
     """
-    key, parameter_key, reset_key = jax.random.split(jax.random.key(config.seed), 3)
+    state: TrainState = _fresh_state(world, config=config, env=env)
     if start is None:
-        parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
-        start = parameters, norm.fresh(env.observation_size)
-    parameters, normaliser = start
-    state = TrainState(
+        return state
+    # The first update takes its buffers over; the caller's stay whole.
+    parameters, normaliser = jax.tree.map(jnp.copy, start)
+    return state._replace(learner=state.learner._replace(parameters=parameters), normaliser=normaliser)
+
+
+@partial(jax.jit, static_argnames=("config", "env"))
+def _fresh_state(world: World, *, config: PPOConfig, env: Environment) -> TrainState:
+    key, parameter_key, reset_key = jax.random.split(jax.random.key(config.seed), 3)
+    parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
+    return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=normaliser,
+        normaliser=norm.fresh(env.observation_size),
         playing=Playing(env.reset(*world, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),
     )
-    # The first update takes every buffer over: none may be shared, with the caller or within.
-    own: TrainState = jax.tree.map(jnp.copy, state)
-    return own
 
 
 def train(

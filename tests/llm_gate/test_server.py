@@ -26,7 +26,9 @@ pytest.importorskip("torch")
 OWNER = """
 import sys, time
 from pathlib import Path
+import structlog
 from llm_gate.server import VllmServer
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 server = VllmServer(Path(sys.argv[1]), log_path=Path(sys.argv[2]))
 server.start()
 print(server.session, flush=True)
@@ -120,18 +122,19 @@ def test_stop_leaves_no_process(server: VllmServer) -> None:
 def test_a_kill_leaves_no_process(tiny_folder: Path, tmp_path: Path, victim: str) -> None:
     """Killed is the owner, who cannot clean up, or the API server, who leaves its engine behind."""
     arguments = [sys.executable, "-c", OWNER, str(tiny_folder), str(tmp_path / "vllm.log")]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as owner:
+    owner = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+    try:
         assert owner.stdout is not None
         session = int(owner.stdout.readline())
         # Supervisor, API server, engine core and worker, besides a resource tracker.
         assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
 
-        killed = owner.pid if victim == "owner" else min(set(session_members(session)) - {session})
-        os.kill(killed, signal.SIGKILL)
+        os.kill(owner.pid if victim == "owner" else min(set(session_members(session)) - {session}), signal.SIGKILL)
 
-        gone = wait_until(lambda: not session_members(session), 10.0)
+        assert wait_until(lambda: not session_members(session), 10.0)
+    finally:
         owner.kill()
-    assert gone
+        owner.communicate()
 
 
 @pytest.mark.model

@@ -166,6 +166,26 @@ def test_the_chain_shows_whole_lines_that_are_out_of_place(
         verify_journal(path)
 
 
+@pytest.mark.parametrize(
+    ("canonical", "other"),
+    [
+        (b'"close":71234', b'"close":71234.0'),
+        (b'"close":71234', b'"close": 71234'),
+        (b'"close":71234', b'"close":1,"close":71234'),
+        (b'"d":0', b'"d":false'),
+    ],
+)
+def test_only_canonical_json_counts_even_with_the_right_checksum(path: Path, canonical: bytes, other: bytes) -> None:
+    lines = write(path).splitlines()
+    body = lines[1][9:].replace(canonical, other, 1)
+    lines[1] = b"%08x %s" % (zlib.crc32(body), body)
+    replace(path, b"\n".join(lines) + b"\n")
+
+    assert body not in write(path.with_name("whole.jsonl"))
+    with pytest.raises(DamagedJournalError, match="record 2 at byte"):
+        verify_journal(path)
+
+
 def test_folder_and_files_are_for_their_owner_alone(path: Path) -> None:
     write(path)
 

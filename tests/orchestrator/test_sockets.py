@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -39,10 +39,9 @@ def hub() -> Iterator[Hub]:
 
 
 def serve(boot: LinkBoot) -> None:
-    link = WorkerLink(boot, CATALOGUE)
-    link.ready({"model": "m1"})
-    link.serve({Ask: echo})
-    link.close()
+    with WorkerLink(boot, CATALOGUE) as link:
+        link.ready({"model": "m1"})
+        link.serve({Ask: echo})
 
 
 @contextmanager
@@ -64,9 +63,9 @@ def serving(hub: Hub, name: str = "echo") -> Iterator[threading.Thread]:
 def connected(hub: Hub, boot: LinkBoot, name: str = "raw") -> Iterator[ClientSocket]:
     """A connected socket under the test's own control, after its Ready."""
     client = ClientSocket(boot)
-    client.send(frames(Ready()), within_s=5)
-    hub.wait_ready([name], deadline_s=5)
     try:
+        client.send(frames(Ready()), within_s=5)
+        hub.wait_ready([name], deadline_s=5)
         yield client
     finally:
         client.close()
@@ -185,12 +184,11 @@ def test_who_is_not_connected_is_unreachable_at_once(hub: Hub) -> None:
 def test_a_stranger_is_refused_though_it_knows_the_hubs_key(hub: Hub) -> None:
     boot = hub.add_worker("echo")
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    stranger = WorkerLink(boot.model_copy(update={"public_key": public, "secret_key": secret}), CATALOGUE)
+    with WorkerLink(boot.model_copy(update={"public_key": public, "secret_key": secret}), CATALOGUE) as stranger:
+        assert eventually(lambda: hub.strangers > 0)
+        with pytest.raises(UnreachableError):
+            stranger._send(Ready(), within_s=0.2)
 
-    assert eventually(lambda: hub.strangers > 0)
-    with pytest.raises(UnreachableError):
-        stranger._send(Ready(), within_s=0.2)
-    stranger.close()
     assert hub.poll(0.1) == []
 
 
@@ -209,11 +207,10 @@ def test_a_client_without_encryption_is_refused(hub: Hub) -> None:
 def test_without_an_authenticator_nobody_gets_in(hub: Hub) -> None:
     """ZeroMQ alone would let every key in once the thread that checks them is gone."""
     hub._socket._authenticator.stop()
-    link = WorkerLink(hub.add_worker("echo"), CATALOGUE)
 
-    with pytest.raises(UnreachableError):
+    with WorkerLink(hub.add_worker("echo"), CATALOGUE) as link, pytest.raises(UnreachableError):
         link._send(Ready(), within_s=0.5)
-    link.close()
+
     assert hub.poll(0.1) == []
 
 
@@ -227,20 +224,19 @@ def test_an_earlier_start_of_a_worker_no_longer_counts(hub: Hub) -> None:
 
         assert hub.poll(0.3) == []
         assert hub.dropped["stale"] == 1
-    again = WorkerLink(old, CATALOGUE)
-    assert eventually(lambda: hub.strangers > 0)
-    again.close()
+    with WorkerLink(old, CATALOGUE):
+        assert eventually(lambda: hub.strangers > 0)
 
 
 def test_a_worker_cannot_speak_as_another(hub: Hub) -> None:
     """The key of ``raw`` with the name of ``policy``."""
     policy, raw = hub.add_worker("policy"), hub.add_worker("raw")
     client = ClientSocket(raw.model_copy(update={"identity": policy.identity}))
-    client.send(frames(Ready()), within_s=5)
+    with closing(client):
+        client.send(frames(Ready()), within_s=5)
 
-    assert hub.poll(0.3) == []
-    assert hub.dropped["stale"] == 1
-    client.close()
+        assert hub.poll(0.3) == []
+        assert hub.dropped["stale"] == 1
 
 
 def test_messages_of_another_run_are_dropped(hub: Hub) -> None:
@@ -262,6 +258,7 @@ def test_a_frame_over_the_limit_costs_its_sender_the_connection_and_nobody_else_
 
         assert answer.message == Answer(number=5)
         assert [report.message for report in hub.poll(2)] == [WorkerFailed(cause="back again")]
+        assert not hub.dropped
 
 
 def test_an_unreadable_message_is_its_senders_failure(hub: Hub) -> None:

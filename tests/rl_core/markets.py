@@ -9,6 +9,7 @@ import numpy as np
 
 from rl_core.bars import Bars
 from rl_core.calendar import NS_PER_MINUTE, Calendar
+from rl_core.features import compute_features
 from rl_core.hours import EntryHours
 from rl_core.instruments import instrument
 from rl_core.market.fills import Venue
@@ -103,6 +104,13 @@ def with_bar(bars: Bars, t: int, prices: tuple[int, int, int, int]) -> Bars:
     for name, price in zip(columns, prices, strict=True):
         columns[name][t] = 80_000 + price
     return replace(bars, **columns, digest="")
+
+
+def seen_again(view: View, bars: Bars) -> View:
+    """Other prices in the minutes of ``view``; quicker than asking the calendar again."""
+    assert np.array_equal(bars.ts_event_ns, view.bars.ts_event_ns)
+    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
+    return view._replace(bars=bars, features=features)
 
 
 def closing_at(view: View, clock: str) -> int:

@@ -18,8 +18,6 @@ ROW_1 = "2025-01-02T14:30:00Z,21000.25,21001,21000,21000.5,10\n"
 ROW_2 = "2025-01-02T14:31:00Z,21000.5,21002.75,21000.5,21002,0\n"
 ROW_3 = "2025-01-02T14:33:00Z,21002,21002,21001.5,21001.5,7\n"
 GOOD = HEADER + ROW_1 + ROW_2 + ROW_3
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the local sample data is absent")
 
 
 def written(folder: Path, text: str | bytes, name: str = "NQ_D1M.csv") -> Path:
@@ -338,64 +336,3 @@ def test_a_million_minutes_are_read_in_three_seconds(tmp_path: Path) -> None:
     bars = read_bars(path)
 
     assert len(bars) == 1_000_000 and time.process_time() - started < 6.0
-
-
-TIDY = {
-    "NQ_D1M.csv.gz": (60, 553_083),
-    "NQ_1m_202301.csv.gz": (60, 2_762),
-    "NQ_5s_202301.csv.gz": (5, 30_279),
-    "NQ_1m_20250504.csv.gz": (60, 120),
-    "NQ_1s_20250504.csv.gz": (1, 3_056),
-    "YM_1m_202201.csv.gz": (60, 13_550),
-    "GC_D1M.csv.gz": (60, 6_687),
-    "GC_D1S.csv.gz": (1, 50_967),
-    "ES_D1M_2013_2020.csv.gz": (60, 19_083),
-}
-
-
-@needs_shared
-@pytest.mark.parametrize(("name", "interval_s", "rows"), [(name, *facts) for name, facts in TIDY.items()])
-def test_real_bars_are_read_whole(name: str, interval_s: int, rows: int) -> None:
-    bars = read_bars(SHARED / name, interval_s=interval_s)
-
-    assert len(bars) == rows and bars.notes == () and bars.instrument.symbol == name[:2]
-
-
-DIRTY = {
-    "ES_barchart_reversed_trailing_blank_rows.csv.gz": "missing_column",
-    "NQ_30min_mixed_date_formats.csv.gz": "bad_time",
-    "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": "missing_column",
-    "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": "missing_column",
-    "NQ_montcarlo_5m_sparse_head.csv.gz": "missing_column",
-    "QQQ_1min_big_holes.parquet": "missing_column",
-    "QQQ_eqker_descending.csv.gz": "off_tick",
-    "QQQ_yfinance_three_header_rows.csv.gz": "missing_column",
-}
-
-
-@needs_shared
-@pytest.mark.parametrize(("name", "code"), DIRTY.items())
-def test_broken_files_as_found_are_refused(name: str, code: str) -> None:
-    assert code in fault(SHARED / "dirty" / name, timezone="UTC")
-
-
-# The same files with the columns renamed: what lies behind the header is found too.
-BEHIND_THE_HEADER = {
-    "ES_barchart_reversed_trailing_blank_rows.csv.gz": ({b"Time": b"datetime", b"Last": b"close"}, "bad_time"),
-    "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": ({b"time": b"datetime", b"close": b"close,volume"}, "short_row"),
-    "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": ({b"time,": b"datetime,"}, "wrong_interval"),
-    "NQ_montcarlo_5m_sparse_head.csv.gz": ({b"time,": b"datetime,"}, "300-second"),
-    "QQQ_yfinance_three_header_rows.csv.gz": ({b"Price": b"datetime"}, ":2:open: bad_number: 'QQQ'"),
-}
-
-
-@needs_shared
-@pytest.mark.parametrize(("name", "renamed", "expected"), [(n, *facts) for n, facts in BEHIND_THE_HEADER.items()])
-def test_broken_files_with_right_columns_are_refused(
-    tmp_path: Path, name: str, renamed: dict[bytes, bytes], expected: str
-) -> None:
-    header, _, rows = gzip.decompress((SHARED / "dirty" / name).read_bytes()).partition(b"\n")
-    for old, new in renamed.items():
-        header = header.replace(old, new, 1)
-
-    assert expected in fault(written(tmp_path, header + b"\n" + rows, "bars.csv"))

@@ -100,13 +100,8 @@ def test_an_illegal_favourite_is_passed_over() -> None:
 
 def test_ties_go_to_the_lowest_index() -> None:
     """All logits zero: HOLD; with HOLD illegal: BUY."""
-    flat = Policy(
-        np.zeros(2, np.float32),
-        np.ones(2, np.float32),
-        10.0,
-        (np.zeros((2, 3), np.float32),),
-        (np.zeros(3, np.float32),),
-    )
+    ones, zeros = np.ones(2, np.float32), np.zeros(3, np.float32)
+    flat = Policy(ones, ones, 10.0, (np.zeros((2, 3), np.float32),), (zeros,))
 
     assert flat.act(np.ones(2, np.float32), ALL).action == 0
     assert flat.act(np.ones(2, np.float32), np.array([False, True, True])).action == 1
@@ -187,9 +182,7 @@ def test_other_features_are_refused_with_the_difference(saved: Path) -> None:
     """Names added and removed, and a changed window."""
     now = Fingerprint("f2", {"names": ["return", "range"], "window": 30})
 
-    with pytest.raises(
-        FitError, match=r"feature names: -volume, \+range .*feature window 20 in the checkpoint, 30 here"
-    ):
+    with pytest.raises(FitError, match=r"names: -volume, \+range .*window 20 in the checkpoint, 30 here"):
         load_policy(saved, fingerprint=now)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
-from rl_core.market.types import FLAT, Account, Limits, Namespace, Order, PlainIntegers, Position, Terms
+from rl_core.market.types import FLAT, NO_ORDER, Account, Limits, Namespace, Order, PlainIntegers, Position, Terms
 
 XP = PlainIntegers()
 MNQ = Terms(tick_value=50, commission=60, slippage_ticks=1)
@@ -73,6 +73,7 @@ def test_at_the_flat_time_only_hold_is_legal_and_every_action_flattens() -> None
         for action in range(6):
             order = order_for(XP, action, position, due, MNQ, LIMITS)
             assert (order.flatten, order.quantity) == (True, 0)
+    assert order_for(XP, BUY, FLAT, due, MNQ, LIMITS)._replace(stop_ticks=0, target_ticks=0) == NO_ORDER
 
 
 def test_an_order_carries_its_bracket_as_offsets() -> None:

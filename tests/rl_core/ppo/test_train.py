@@ -21,7 +21,9 @@ LEARNING = PPOConfig(
 SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
 
 
-def run(config: PPOConfig, world: World, env: ToyEnv = ENV) -> tuple[TrainResult, list[Summary]]:
+def run(
+    config: PPOConfig, world: World, env: ToyEnv = ENV, *, initial: TrainState | None = None
+) -> tuple[TrainResult, list[Summary]]:
     """A whole training run and its metrics."""
     rows: list[Summary] = []
 
@@ -29,7 +31,7 @@ def run(config: PPOConfig, world: World, env: ToyEnv = ENV) -> tuple[TrainResult
         rows.append(row)
         return False
 
-    return train(config, env, world, initial_state(config, env, world), keep), rows
+    return train(config, env, world, initial or initial_state(config, env, world), keep), rows
 
 
 def leaves(state: TrainState) -> list[np.ndarray[Any, Any]]:
@@ -63,7 +65,8 @@ def test_same_seed_same_parameters_bit_for_bit() -> None:
     world = World(*toy_world())
     other = PPOConfig.model_validate(SHORT.model_dump() | {"seed": 1})
 
-    first, second, third = (leaves(run(config, world)[0].state) for config in (SHORT, SHORT, other))
+    starts = [initial_state(config, ENV, world) for config in (SHORT, SHORT, other)]
+    first, second, third = (leaves(run(SHORT, world, initial=start)[0].state) for start in starts)
 
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
     assert any((a != b).any() for a, b in zip(first, third, strict=True))

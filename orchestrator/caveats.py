@@ -1,0 +1,111 @@
+"""What a report does not prove: plain sentences, each chosen by a fact of the run."""
+
+from collections.abc import Iterator
+
+from orchestrator.findings import AttemptFigures, GateFigures, TradeFigures
+from orchestrator.run_facts import RunFacts
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
+
+AUTOMATION = {
+    "banned": "The rule pack says that the firm bans automated trading. This run is a rehearsal: nothing here may be "
+    "sent to such an account.",
+    "unknown": "The rule pack does not know whether the firm allows automated trading. Take it as banned: this run is "
+    "a rehearsal.",
+    "restricted": "The firm restricts automated trading; the pack does not say that this use is allowed.",
+}
+
+
+def caveats(
+    facts: RunFacts, trades: TradeFigures, attempts: AttemptFigures, gate: GateFigures, sessions: int
+) -> list[str]:
+    """Every sentence that applies; ``sessions`` is the number of trading days in the run."""
+    return [
+        *_on_bars(facts),
+        *_on_numbers(trades, sessions),
+        *_on_gate(facts, gate),
+        *_on_fills(facts, trades),
+        *_on_rules(facts, attempts),
+        *(f"{doubt[0].upper()}{doubt[1:]}." for doubt in facts.doubts),
+    ]
+
+
+def _on_bars(facts: RunFacts) -> Iterator[str]:
+    config = facts.manifest.inputs.config
+    if facts.synthetic:
+        yield (
+            "The bars are a generated world whose edge was planted. A profit here shows that the machinery works; it "
+            "says nothing about a market."
+        )
+    if config.get("part") == "all":
+        yield (
+            "The run used every bar of the file, those that the policy was trained on included. Its result is not out "
+            "of sample."
+        )
+    yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
+
+
+def _on_numbers(trades: TradeFigures, sessions: int) -> Iterator[str]:
+    traded = trades.expectancy.sessions if trades.expectancy else 0
+    if traded < MIN_SESSIONS or trades.count < MIN_TRADES:
+        yield (
+            f"{trades.count} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
+            f"{MIN_SESSIONS} sessions with trades no edge counts as proven."
+        )
+    yield (
+        "One seed, one checkpoint, one stretch of bars. How many others were tried before this one is not recorded, so "
+        "the result is not deflated for the choice."
+    )
+
+
+def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
+    engine = facts.gate["engine"]
+    if engine == "off":
+        yield "No gate judged the entries, so nothing here speaks for or against one."
+        return
+    if engine == "rules":
+        yield "The gate was the three-line rule, the control that a model has to beat. No language model was asked."
+    elif facts.gate["model"] == "package":
+        yield (
+            f"The gate is not proven. Its model, {facts.model or 'the package model'}, is very small and has next to "
+            "no judgement: it shows that the path works, not that its vetoes are worth anything."
+        )
+    else:
+        yield f"The gate is not proven: its model is {facts.model}, and it was not compared with random vetoes."
+    if facts.gate["shadow"]:
+        yield "The gate ran in shadow: its verdicts were recorded and did not act."
+    yield (
+        "The worth of a gate is the whole path rerun with it and without it, paired by session. That was not done "
+        "here; the veto ledger looks at each proposal alone."
+    )
+    if gate.failures:
+        failed = sum(gate.failures.values())
+        yield f"The gate gave no verdict on {failed} proposals; they count as failures, not as vetoes."
+
+
+def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
+    how = {"pessimistic": "the stop is taken to come first", "adaptive": "the extreme nearer the open comes first"}
+    yield (
+        f"Fills are simulated from minute bars, resolution {facts.resolution}: where stop and target lie in one bar, "
+        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.count} trades. Slippage is a fixed "
+        f"{facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
+    )
+
+
+def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
+    pack = facts.trading.pack
+    if pack.automation in AUTOMATION:
+        yield AUTOMATION[pack.automation]
+    if pack.not_simulated:
+        yield f"Not simulated of the rules: {'; '.join(pack.not_simulated)}."
+    if pack.min_days:
+        yield f"An attempt counts as passed by balance alone; the pack's {pack.min_days} trading days are not checked."
+    if attempts.opened > 1:
+        yield "A new account replaced each one that ended, free of charge: fees and resets are not in the profit."
+    if facts.rules_stale:
+        yield f"The rules were read on {pack.as_of}, more than 90 days before the run; they may have changed."
+    if attempts.idle_sessions:
+        yield (
+            f"No entry was made in the last {attempts.idle_sessions} sessions. The last account had "
+            f"${attempts.room_left / 100:,.2f} of room above its floor at the end; an entry needs more than its stop's "
+            "loss and costs."
+        )

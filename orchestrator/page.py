@@ -1,0 +1,110 @@
+"""The report as one HTML file that needs no network: a Jinja2 template, its plots and plotly.js inside."""
+
+from collections.abc import Mapping
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from orchestrator import formats
+from orchestrator.account_book import BookedProposal
+from orchestrator.charts import TradeMark, equity_chart, ledger_chart
+from orchestrator.findings import action_shares
+from orchestrator.run_result import RunResult
+from rl_core.hours import MINUTE_NS
+
+TEMPLATES = Path(__file__).parent / "templates"
+FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
+OUTCOME_WORDS = {
+    "approve": "approved",
+    "resize": "shrunk",
+    "veto": "vetoed",
+    "gate_failed": "no verdict",
+    "ungated": "",
+}
+
+
+def page(found: RunResult) -> str:
+    """The whole file."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(formats, name) for name in FILTERS})
+    environment.globals["share_of"] = formats.share_of
+    actions, forced = action_shares(found.book)
+    return environment.get_template("report.html.j2").render(
+        found=found,
+        facts=found.facts,
+        manifest=found.facts.manifest,
+        tick=found.facts.trading.contract.tick_size,
+        actions=actions,
+        forced=forced,
+        decisions=[_decision(found, proposal) for proposal in found.proposals],
+        equity_chart=Markup(_equity(found)),
+        ledger_chart=Markup(ledger_chart(found.groups)),
+        plotly_js=Markup(get_plotlyjs()),
+    )
+
+
+def _equity(found: RunResult) -> str:
+    if not found.points:
+        return ""
+    ts_ns = found.book.bars.ts_event_ns.tolist()
+    rules = found.facts.trading.venue.rules
+    return equity_chart(found.points, ts_ns, _trade_marks(found), rules.start + rules.target)
+
+
+def _trade_marks(found: RunResult) -> list[TradeMark]:
+    opened = {event.payload["attempt"]: event.payload["cash"] for event in found.book.of("account_opened")}
+    marks = []
+    for attempt, own in groupby(found.trades, key=lambda booked: booked.attempt):
+        trades = list(own)
+        balances = accumulate((booked.trade.pnl for booked in trades), initial=opened[attempt])
+        marks += [TradeMark(booked, balance) for booked, balance in zip(trades, list(balances)[1:], strict=True)]
+    return marks
+
+
+def _decision(found: RunResult, proposal: BookedProposal) -> dict[str, Any]:
+    """One row of the gate's table."""
+    decided = proposal.decided or {}
+    outcome = decided.get("outcome", {})
+    latency = found.facts.latency_s.get(proposal.proposal_id)
+    return {
+        "closed_ns": int(found.book.bars.ts_event_ns[proposal.bar]) + MINUTE_NS,
+        "side": "buy" if proposal.order.quantity > 0 else "sell",
+        "proposed": abs(proposal.order.quantity),
+        "taken": abs(proposal.taken.quantity),
+        "context": in_short(proposal.context),
+        "kind": proposal.outcome,
+        "outcome": OUTCOME_WORDS[proposal.outcome],
+        "odds": _odds(decided.get("odds_milli")),
+        "reason": outcome.get("reason", outcome.get("cause", "")) or _not_taken(proposal.closed),
+        "latency_ms": None if latency is None else 1000 * latency,
+    }
+
+
+def in_short(context: Mapping[str, Any]) -> str:
+    """The market and the account as the gate was told, in a few words."""
+    trends = "/".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f}" for minutes in (15, 60, 240))
+    return (
+        f"{context['regime']}, {context['session_part']}; trend {trends} ATR; volatility p{context['volatility_percentile']}; "
+        f"{context['minutes_to_flat']} min to flat; room {context['room_to_floor_risks_milli'] / 1000:.1f} risks; "
+        f"{context['losing_streak']} losses in a row"
+    )
+
+
+def _odds(odds_milli: Mapping[str, int] | None) -> str:
+    if odds_milli is None:
+        return formats.NONE
+    return " ".join(f"{label} {value / 10:.1f} %" for label, value in odds_milli.items())
+
+
+def _not_taken(code: str) -> str:
+    return "" if code in ("", "vetoed", "gate_failed") else code.replace("_", " ")

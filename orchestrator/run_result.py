@@ -1,0 +1,133 @@
+"""Everything that a report says of one run, computed from its journal and its facts."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.account_book import (
+    AccountBook,
+    BookedProposal,
+    BookedTrade,
+    EquityPoint,
+    equity_points,
+    proposals_of,
+    trades_of,
+)
+from orchestrator.alone import LedgerRow, Tape, tape_of, veto_ledger
+from orchestrator.caveats import caveats
+from orchestrator.findings import (
+    AttemptFigures,
+    GateFigures,
+    GroupFigures,
+    TradeFigures,
+    attempt_figures,
+    gate_figures,
+    group_figures,
+    judged,
+    trade_figures,
+)
+from orchestrator.reconciliation import Check, reconcile
+from orchestrator.run_facts import RunFacts
+from rl_core.market.types import NO_ORDER
+from rl_core.statistics.verdict import Verdict
+from rl_core.trading import RESOLUTIONS
+
+GROUPS = {
+    "approve": "approved",
+    "veto": "vetoed",
+    "resize": "shrunk",
+    "gate_failed": "no verdict",
+    "ungated": "not judged",
+}
+
+
+class RunResult(NamedTuple):
+    """What a report is made of."""
+
+    facts: RunFacts
+    book: AccountBook
+    tape: Tape
+    trades: list[BookedTrade]
+    proposals: list[BookedProposal]
+    points: list[EquityPoint]
+    ledger: list[LedgerRow]
+    groups: list[GroupFigures]  # of the ledger, by outcome
+    resolutions: list[GroupFigures]  # taken entries alone, by resolution
+    figures: TradeFigures
+    attempts: AttemptFigures
+    gate: GateFigures
+    checks: tuple[Check, ...]
+    verdict: Verdict
+    caveats: list[str]
+
+    @property
+    def sessions(self) -> int:
+        """Trading days in the run."""
+        return len(np.unique(self.tape.session))
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether the books agree to the cent."""
+        return all(check.holds for check in self.checks)
+
+
+def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
+    """Every figure of one run."""
+    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    trades, proposals = trades_of(book), proposals_of(book)
+    points = equity_points(book, tape.session)
+    ledger = veto_ledger(proposals, tape, facts.trading.venue)
+    figures = trade_figures(trades, _entry_days(trades, book, tape))
+    attempts = attempt_figures(book, points, tape.session)
+    gate = gate_figures(proposals, facts.latency_s)
+    checks = reconcile(book, facts.trading.contract.tick_value)
+    return RunResult(
+        facts=facts,
+        book=book,
+        tape=tape,
+        trades=trades,
+        proposals=proposals,
+        points=points,
+        ledger=ledger,
+        groups=_groups(ledger, tape),
+        resolutions=_by_resolution(proposals, tape, facts),
+        figures=figures,
+        attempts=attempts,
+        gate=gate,
+        checks=checks,
+        verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks)),
+        caveats=caveats(facts, figures, attempts, gate, len(np.unique(tape.session))),
+    )
+
+
+def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: Tape) -> npt.NDArray[np.int64]:
+    bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
+    return tape.session[bar].astype(np.int64)
+
+
+def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
+    rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
+    return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
+
+
+def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:
+    """The brackets that were ordered, alone, under every resolution that minute bars allow."""
+    taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
+    venue = facts.trading.venue
+    return [
+        group_figures(name, veto_ledger(taken, tape, venue._replace(resolution=code)), tape.session)
+        for name, code in RESOLUTIONS.items()
+    ]
+
+
+def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[Check, ...]) -> list[str]:
+    """What makes the record itself doubtful, whatever the trades say."""
+    doubts = []
+    if not all(check.holds for check in checks):
+        doubts.append("the books do not reconcile")
+    if not book.ended:
+        doubts.append("the run has not ended")
+    if facts.manifest.inputs.config.get("part") == "all":
+        doubts.append("bars that the policy was trained on are included")
+    return doubts
