@@ -46,9 +46,9 @@ def _on_bars(facts: RunFacts) -> Iterator[str]:
 
 def _on_numbers(trades: TradeFigures, sessions: int) -> Iterator[str]:
     traded = trades.expectancy.sessions if trades.expectancy else 0
-    if traded < MIN_SESSIONS or trades.count < MIN_TRADES:
+    if traded < MIN_SESSIONS or trades.closed < MIN_TRADES:
         yield (
-            f"{trades.count} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
+            f"{trades.closed} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
             f"{MIN_SESSIONS} sessions with trades no edge counts as proven."
         )
     yield (
@@ -86,7 +86,7 @@ def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
     how = {"pessimistic": "the stop is taken to come first", "adaptive": "the extreme nearer the open comes first"}
     yield (
         f"Fills are simulated from minute bars, resolution {facts.resolution}: where stop and target lie in one bar, "
-        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.count} trades. Slippage is a fixed "
+        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.closed} trades. Slippage is a fixed "
         f"{facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
     )
 

@@ -14,7 +14,7 @@ from orchestrator.formats import EXCHANGE, dollars
 INK, BLUE, GREEN, RED, GREY = "#1f2933", "#2563a8", "#1a7f4b", "#b42318", "#9aa5b1"
 GROUP_COLOURS = (BLUE, RED, "#b7791f", GREY)
 BIN_R = 0.25
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
 
 
 class TradeMark(NamedTuple):
@@ -74,7 +74,7 @@ def _trade_markers(marks: Sequence[TradeMark]) -> dict[str, object]:
         "mode": "markers",
         "name": "trade closed (up: long)",
         "marker": {
-            "size": 8,
+            "size": 7,
             "symbol": ["triangle-up" if mark.booked.trade.quantity > 0 else "triangle-down" for mark in marks],
             "color": [GREEN if mark.booked.trade.pnl > 0 else RED for mark in marks],
         },

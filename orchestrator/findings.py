@@ -20,7 +20,7 @@ class TradeFigures(NamedTuple):
     """What the trades came to; money in cents."""
 
     expectancy: Interval | None  # mean R a trade
-    count: int
+    closed: int  # trades
     win_rate: float | None
     payoff: float | None  # mean R of a winner over mean R of a loser
     gross: int
@@ -32,7 +32,7 @@ class TradeFigures(NamedTuple):
     @property
     def mean_cents(self) -> int | None:
         """Cents a trade, rounded."""
-        return round(self.net / self.count) if self.count else None
+        return round(self.net / self.closed) if self.closed else None
 
 
 class AttemptFigures(NamedTuple):
@@ -83,7 +83,7 @@ def trade_figures(trades: Sequence[BookedTrade], session: npt.NDArray[np.int64])
     wins, losses = r[r > 0], r[r <= 0]
     return TradeFigures(
         expectancy=session_block_bootstrap(r, session),
-        count=len(r),
+        closed=len(r),
         win_rate=len(wins) / len(r) if len(r) else None,
         payoff=float(wins.mean() / -losses.mean()) if len(wins) and losses.sum() < 0 else None,
         gross=sum(booked.trade.gross for booked in trades),
@@ -149,6 +149,8 @@ def group_figures(name: str, rows: Sequence[LedgerRow], session: npt.NDArray[np.
 def judged(expectancy: Interval | None, *, synthetic: bool, doubts: Sequence[str]) -> Verdict:
     """The verdict of the statistics, held back by whatever makes the record itself doubtful."""
     verdict = verdict_on(expectancy, synthetic=synthetic)
+    if expectancy is not None and expectancy.sessions < 2:
+        doubts = (*doubts, "all trades are of one session, which gives no interval")
     if not doubts:
         return verdict
-    return Verdict("NOT PROVEN", (*doubts, *(verdict.reasons if verdict.word != "PASS" else ())))
+    return Verdict("NOT PROVEN", (*doubts, *(verdict.reasons if verdict.word == "NOT PROVEN" else ())))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from orchestrator import formats
@@ -47,9 +46,9 @@ def page(found: RunResult) -> str:
         actions=actions,
         forced=forced,
         decisions=[_decision(found, proposal) for proposal in found.proposals],
-        equity_chart=Markup(_equity(found)),
-        ledger_chart=Markup(ledger_chart(found.groups)),
-        plotly_js=Markup(get_plotlyjs()),
+        equity_chart=_equity(found),
+        ledger_chart=ledger_chart(found.groups),
+        plotly_js=get_plotlyjs(),
     )
 
 
@@ -93,17 +92,17 @@ def _decision(found: RunResult, proposal: BookedProposal) -> dict[str, Any]:
 def in_short(context: Mapping[str, Any]) -> str:
     """The market and the account as the gate was told, in a few words."""
     trends = "/".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f}" for minutes in (15, 60, 240))
+    room = context["room_to_floor_risks_milli"] / 1000
     return (
-        f"{context['regime']}, {context['session_part']}; trend {trends} ATR; volatility p{context['volatility_percentile']}; "
-        f"{context['minutes_to_flat']} min to flat; room {context['room_to_floor_risks_milli'] / 1000:.1f} risks; "
-        f"{context['losing_streak']} losses in a row"
+        f"{context['regime']}, {context['session_part']} · {trends} ATR · p{context['volatility_percentile']} · "
+        f"{context['minutes_to_flat']} min · room {room:.1f} · lost {context['losing_streak']}"
     )
 
 
 def _odds(odds_milli: Mapping[str, int] | None) -> str:
     if odds_milli is None:
         return formats.NONE
-    return " ".join(f"{label} {value / 10:.1f} %" for label, value in odds_milli.items())
+    return " / ".join(f"{odds_milli.get(label, 0) / 10:.1f}" for label in ("approve", "shrink", "veto"))
 
 
 def _not_taken(code: str) -> str:

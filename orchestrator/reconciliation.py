@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.account_book import AccountBook, BookedTrade, trades_of
+from orchestrator.formats import dollars
 
 MONEY = ("account_opened", "fill", "mark", "session_closed", "account_ended")
 
@@ -41,7 +42,9 @@ def reconcile(book: AccountBook, tick_value: int) -> tuple[Check, ...]:
 
 
 def _check_prices(trades: list[BookedTrade], tick_value: int) -> Check:
-    statement = f"{len(trades)} trades: gross = (exit - entry) x quantity x {tick_value} cents, result = gross - costs"
+    statement = (
+        f"{len(trades)} trades: gross = (exit - entry) × quantity × {dollars(tick_value)} a tick, net = gross - costs"
+    )
     for booked in trades:
         trade = booked.trade
         gross = (trade.exit - trade.entry) * trade.quantity * tick_value
@@ -85,20 +88,20 @@ def _trade_keys(booked: BookedTrade) -> tuple[tuple[str, int, int, int, str], ..
 def _check_cash(book: AccountBook, tick_value: int) -> Check:
     account, compared = _Cash(), 0
     for event in book.of(*MONEY):
-        payload = event.payload
         if event.type == "account_opened":
-            account = _Cash(payload["cash"])
-        elif event.type == "fill":
-            account = _after_fill(account, payload, tick_value)
-        else:
-            compared += 1
-            open_profit = (int(book.bars.close[event.bar]) - account.entry) * account.quantity * tick_value
-            due = account.cash + open_profit if event.type == "mark" else account.cash
-            told = payload["equity"] if event.type == "mark" else payload["cash"]
-            if told != due:
-                fault = f"{event.type} at bar {event.bar}: recorded {told} cents, the fills give {due}"
-                return Check("cash + open profit - costs at every record of the account", fault)
-    return Check(f"cash + open profit - costs at all {compared:,} records of the account", "")
+            account = _Cash(event.payload["cash"])
+            continue
+        if event.type == "fill":
+            account = _after_fill(account, event.payload, tick_value)
+            continue
+        compared += 1
+        open_profit = (int(book.bars.close[event.bar]) - account.entry) * account.quantity * tick_value
+        due = account.cash + (open_profit if event.type == "mark" else 0)
+        told = event.payload["equity" if event.type == "mark" else "cash"]
+        if told != due:
+            fault = f"{event.type} at bar {event.bar}: recorded {told} cents, the fills give {due}"
+            return Check("every recorded balance = cash + open profit - costs, as the fills make it", fault)
+    return Check(f"all {compared:,} recorded balances = cash + open profit - costs, as the fills make it", "")
 
 
 def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Cash:
@@ -124,7 +127,7 @@ def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) 
             last[attempt] = payload["cash"]
     change = sum(last[number] - opened[number] for number in opened)
     paid = sum(event.payload["commission"] for event in book.of("fill")[2 * len(trades) :])
-    statement = f"sum of trade results = change of cash over {len(opened)} attempts = {change} cents"
+    statement = f"sum of trade results = change of cash over all attempts ({len(opened)}) = {dollars(change)}"
     if change != pnl - paid:
         return Check(statement, f"the trades add up to {pnl} cents, the cash changed by {change}")
-    return Check(statement + (f" ({paid} cents paid to enter the open position)" if paid else ""), "")
+    return Check(statement + (f" ({dollars(paid)} paid to enter the open position)" if paid else ""), "")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from rl_core.contract import HOLD
 from rl_core.ppo.config import PPOConfig
 
 Parameters: TypeAlias = Any
@@ -75,9 +76,12 @@ def actor_critic(config: PPOConfig, num_actions: int) -> ActorCritic:
 
 
 def initial_parameters(config: PPOConfig, observation_size: int, num_actions: int, key: jax.Array) -> Parameters:
-    """Fresh parameters: orthogonal layers, and a policy head that starts near uniform."""
+    """Fresh parameters: orthogonal layers, and a policy head near uniform but for ``config.hold_bias``."""
     network = actor_critic(config, num_actions)
-    return network.init(key, jnp.zeros((1, observation_size)))["params"]
+    parameters: Parameters = network.init(key, jnp.zeros((1, observation_size)))["params"]
+    head = parameters["actor"]["head"]
+    head["bias"] = head["bias"].at[HOLD].add(config.hold_bias)
+    return parameters
 
 
 def forward(config: PPOConfig, parameters: Parameters, observation: jax.Array) -> NetworkOutput:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from rl_core.contract import HOLD
 from rl_core.errors import FitError
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
@@ -15,7 +16,6 @@ from rl_core.ppo.normaliser import Normaliser
 
 NEW_ACTION_HANDICAP = 5.0
 MAX_DIVERGENCE = 1e-4
-HOLD = 0
 
 Fate: TypeAlias = Literal["copied", "widened", "new"]
 

@@ -243,7 +243,7 @@ def test_a_missing_checkpoint_and_a_pickle_are_named(tmp_path: Path) -> None:
 
 def test_an_honest_manifest_over_broken_arrays_is_still_refused(checkpoint: Path) -> None:
     """Orbax's own complaint becomes ours."""
-    (checkpoint / "state" / "manifest.ocdbt").write_bytes(b"no database")
+    (checkpoint / "state" / "_METADATA").unlink()
     write_manifest(checkpoint, identity())
 
     with pytest.raises(DamagedCheckpointError, match="state cannot be restored"):

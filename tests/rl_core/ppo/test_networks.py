@@ -57,6 +57,17 @@ def test_the_first_policy_is_nearly_uniform(config: PPOConfig) -> None:
     assert jnp.abs(output.value).max() > 0.1
 
 
+def test_a_hold_bias_makes_first_entries_rare() -> None:
+    """Bias 3 beside two near-zero logits: P(entry) = 2 / (2 + e^3) = 0.09, in every state."""
+    config = PPOConfig(hidden=(16, 8), hold_bias=3.0)
+    parameters = initial_parameters(config, 12, 3, jax.random.key(1))
+
+    logits = forward(config, parameters, jax.random.normal(jax.random.key(2), (64, 12))).logits
+    entry = 1 - jnp.exp(log_probabilities(logits, jnp.ones((64, 3), bool)))[:, 0]
+
+    assert entry.tolist() == pytest.approx([2 / (2 + np.exp(3))] * 64, rel=0.1)
+
+
 def test_separate_networks_share_no_parameter() -> None:
     """The value's gradient is zero in every parameter of the actor."""
     parameters = initial_parameters(SEPARATE, 5, 3, jax.random.key(0))

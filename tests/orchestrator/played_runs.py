@@ -1,0 +1,155 @@
+"""A run on disk, played by the real trader and journal over a scripted market, policy and gate."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
+from orchestrator.config import RunConfig
+from orchestrator.contracts import Bar
+from orchestrator.journal import Journal
+from orchestrator.run_folder import Inputs, RunFolder, new_manifest
+from orchestrator.runner import Runner, SeenBar
+from orchestrator.sight import Sight
+from orchestrator.trader import PolicyAnswered, Setting
+from rl_core.calendar import Calendar
+from rl_core.contract import BUY, HOLD, SELL
+from rl_core.hours import MINUTE_NS, hours_of
+from rl_core.instruments import instrument
+from rl_core.regimes import Regime
+from rl_core.trading import TradingConfig, compile_trading
+
+ROOT = Path(__file__).parents[2]
+TRADING = TradingConfig.model_validate({"rules": str(ROOT / "configs/rules/apex_legacy_50k_eval.toml")})
+
+TRUE_RANGE_SUM = 280  # an ATR of 20 ticks: the stop is 30 away, the target 90
+DAYS = ("2024-06-03", "2024-06-04", "2024-06-05")
+FIRST_MINUTE_UTC, MINUTES = 13 * 60 + 30, 450  # 09:30 to 17:00 ET
+
+Verdicts = Callable[[int], Outcome]
+"""The gate's outcome for the n-th proposal, from 0."""
+
+
+def walk(days: tuple[str, ...] = DAYS, seed: int = 3) -> list[Bar]:
+    """Minute bars of a random walk of some 8 ticks a minute."""
+    drawn = np.random.default_rng(seed)
+    bars: list[Bar] = []
+    price = 70_000
+    for day in days:
+        start = int(np.datetime64(day, "ns").astype(np.int64)) + FIRST_MINUTE_UTC * MINUTE_NS
+        for minute in range(MINUTES):
+            path = price + np.cumsum(drawn.integers(-5, 6, 6))
+            first, last, high, low = int(path[0]), int(path[-1]), int(path.max()), int(path.min())
+            ts = start + minute * MINUTE_NS
+            bars.append(Bar(seq=len(bars), ts_event_ns=ts, open=first, high=high, low=low, close=last, volume=100))
+            price = last
+    return bars
+
+
+class ScriptedSight:
+    """Real sessions and hours, made-up volatility, no features."""
+
+    def __init__(self, bars: list[Bar]) -> None:
+        """Look at the clock of ``bars``."""
+        ts = np.array([bar.ts_event_ns for bar in bars], np.int64)
+        located = Calendar.covering(int(ts[0]), int(ts[-1])).locate(ts)
+        trading = compile_trading(TRADING, instrument("NQ"))
+        self._session, self._hours = located.session, hours_of(ts, located, trading.pack, trading.hours)
+
+    def see(self, bar: Bar) -> Sight:
+        """The sight of ``bar``."""
+        return Sight(
+            window=np.zeros(220, np.float32),
+            true_range_sum=TRUE_RANGE_SUM,
+            entry_open=bool(self._hours.entry_open[bar.seq]),
+            flatten_due=bool(self._hours.flatten_due[bar.seq]),
+            session=int(self._session[bar.seq]),
+            minutes_to_flat=int(self._hours.minutes_to_flat[bar.seq]),
+            regime=Regime(100, -200, 300, 50, "up/normal", "midday"),
+        )
+
+
+class ScriptedAnswers:
+    """Bars from a list, actions by bar, verdicts by proposal."""
+
+    def __init__(self, bars: list[Bar], actions: Mapping[int, int], verdicts: Verdicts) -> None:
+        """HOLD where ``actions`` says nothing."""
+        self._bars, self._actions, self._verdicts = bars, actions, verdicts
+        self._reviewed = 0
+
+    def next_bar(self, seq: int) -> SeenBar | None:
+        """The bar numbered ``seq``."""
+        return SeenBar(self._bars[seq], "") if seq < len(self._bars) else None
+
+    def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
+        """What the script says."""
+        return PolicyAnswered(self._actions.get(bar_seq, HOLD), "policy")
+
+    def review(self, proposal: EntryProposal) -> Reviewed:
+        """The next outcome."""
+        self._reviewed += 1
+        return Reviewed(
+            proposal_id=proposal.proposal_id,
+            outcome=self._verdicts(self._reviewed - 1),
+            probabilities={"approve": 0.6, "shrink": 0.1, "veto": 0.3},
+            latency_s=0.0,
+            prompt_digest="0" * 64,
+            engine="vllm",
+            model="scripted",
+            reason_source="model",
+        )
+
+
+def every_tenth_minute(bars: list[Bar]) -> dict[int, int]:
+    """An entry on every tenth bar, long and short in turn."""
+    return {bar.seq: BUY if bar.seq % 20 else SELL for bar in bars[::10]}
+
+
+def play(
+    runs: Path,
+    bars: list[Bar],
+    actions: Mapping[int, int],
+    verdicts: Verdicts = lambda number: Approve(),
+    *,
+    engine: str = "off",
+    stop_after: int | None = None,
+    declaration: str = "",
+    **config: object,
+) -> RunFolder:
+    """Play ``bars`` into a new folder under ``runs``."""
+    trading = compile_trading(TRADING, instrument("NQ"))
+    settings = {"trading": TRADING.model_dump(mode="json"), "gate": {"engine": engine}, **config}
+    inputs = Inputs(
+        config=RunConfig.model_validate(settings).model_dump(mode="json", exclude={"runs"}),
+        bars_digest="b" * 64,
+        seconds_digest="",
+        checkpoint_digest="c" * 64,
+        prompt_digest="0" * 64,
+        model="/models/smollm2-135m" if engine == "vllm" else "",
+        rule_pack_digest=hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest(),
+        code_version="1",
+    )
+    labels = {"rule_pack": trading.pack.name, "rule_pack_as_of": str(trading.pack.as_of), "declaration": declaration}
+    folder = RunFolder(runs / "run")
+    folder.path.mkdir(mode=0o700)
+    setting = Setting(
+        run_id=inputs.run_id,
+        phase=1,
+        venue=trading.venue,
+        limits=trading.limits,
+        gated=engine != "off",
+        shadow=False,
+        fail_factor=RunConfig().gate.fail_factor,
+        max_entries_per_session=1000,
+    )
+    seen: list[int] = []
+    with Journal.open(folder.journal) as journal:
+        runner = Runner(journal, ScriptedAnswers(bars, actions, verdicts), ScriptedSight(bars), setting)
+        done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
+        manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
+        status = "ended" if done.complete else "stopped"
+        folder.write_manifest(manifest.model_copy(update={"status": status, "journal_head": journal.head}))
+    return folder
