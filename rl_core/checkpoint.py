@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from rl_core.errors import DamagedCheckpointError, FitError, ResourceError
 from rl_core.manifest import Expected, Identity, check_fit, read_manifest, write_manifest
-from rl_core.policy import policy_of, save_policy
+from rl_core.policy import Policy, policy_of, save_policy
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import BOUND, EPSILON, Normaliser
@@ -55,11 +56,17 @@ def save_checkpoint(folder: Path, state: TrainState, identity: Identity, *, fina
     with _whole_or_nothing(target) as scratch:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save((scratch / ARRAYS).absolute(), arrays)
-        mean, variance = np.asarray(state.normaliser.mean), np.asarray(state.normaliser.variance)
-        scale = np.sqrt(variance + np.float32(EPSILON))
-        save_policy(policy_of(state.parameters, mean=mean, scale=scale, bound=BOUND), scratch)
+        save_policy(served_policy(state.parameters, state.normaliser), scratch)
         write_manifest(scratch, identity)
     return target
+
+
+def served_policy(parameters: Parameters, normaliser: Normaliser) -> Policy:
+    """The NumPy policy that decides as the network does behind its normaliser."""
+    mean, variance, _, gain = (np.asarray(column) for column in normaliser)
+    plain = policy_of(parameters, mean=mean, scale=np.sqrt(variance + np.float32(EPSILON)), bound=BOUND)
+    # The gain follows the clip, so it is part of the first layer.
+    return replace(plain, kernels=(gain[:, None] * plain.kernels[0], *plain.kernels[1:]))
 
 
 def restore_state(path: Path, like: TrainState, *, expected: Expected) -> tuple[TrainState, Identity]:

@@ -32,6 +32,7 @@ class PPOConfig(BaseModel):
     shared_torso: bool = True
     hidden: tuple[int, ...] = Field((128, 128), min_length=1)
     normalise_observations: bool = True
+    recency: float = Field(1.0, gt=0, le=1, description="how much a bar of the window counts beside the next newer")
     hold_bias: float = Field(0.0, description="added to HOLD's first logit: above 0, entries start rare")
 
     max_skipped: int = Field(8, ge=0, description="non-finite optimiser steps in a row before training stops")

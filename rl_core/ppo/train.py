@@ -78,7 +78,7 @@ def _fresh_state(world: World, *, config: PPOConfig, env: Environment) -> TrainS
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.fresh(env.observation_size),
+        normaliser=norm.fresh(env.observation_size, recency=config.recency),
         playing=Playing(env.reset(*world, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),

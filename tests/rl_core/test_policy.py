@@ -9,17 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rl_core.checkpoint import served_policy
 from rl_core.errors import ConfigError, DamagedCheckpointError, DataError, FitError
 from rl_core.manifest import Fingerprint, Identity, write_manifest
-from rl_core.policy import POLICY_FILE, Policy, load_policy, policy_of, save_policy
+from rl_core.policy import POLICY_FILE, Policy, load_policy, save_policy
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
-from rl_core.ppo.normaliser import BOUND, EPSILON, Normaliser
+from rl_core.ppo.normaliser import Normaliser
 
 INPUTS, ACTIONS = 225, 3
 ALL = np.ones(ACTIONS, np.bool_)
-KNOWN = Normaliser(jnp.full(INPUTS, 0.3), jnp.full(INPUTS, 2.0), jnp.full(INPUTS, 10.0))
+KNOWN = Normaliser(
+    jnp.full(INPUTS, 0.3), jnp.full(INPUTS, 2.0), jnp.full(INPUTS, 10.0), norm.fresh(INPUTS, recency=0.9).gain
+)
 FEATURES = {"names": ["return", "volume"], "window": 20}
 
 
@@ -33,8 +36,7 @@ def trained(shared: bool) -> tuple[PPOConfig, Parameters]:
 
 def policy_from(parameters: Parameters) -> Policy:
     """Its NumPy form."""
-    scale = np.sqrt(np.asarray(KNOWN.variance) + np.float32(EPSILON))
-    return policy_of(parameters, mean=np.asarray(KNOWN.mean), scale=scale, bound=BOUND)
+    return served_policy(parameters, KNOWN)
 
 
 def identity() -> Identity:

@@ -46,3 +46,20 @@ def test_an_input_that_never_moved_stays_finite() -> None:
 
     assert normalise(known, jnp.zeros((1, 1))).tolist() == [[0.0]]
     assert normalise(known, jnp.ones((1, 1))).tolist() == [[BOUND]]
+
+
+def test_recency_weighs_bars_of_the_window_by_their_age() -> None:
+    """20 bars x 11 features, oldest first, then the position: the newest bar counts 1, the one before .5, ..."""
+    gain = fresh(225, recency=0.5).gain
+
+    assert gain[209:].tolist() == [1.0] * 16
+    assert gain[198:209].tolist() == [0.5] * 11
+    assert gain[:11].tolist() == [0.5**19] * 11
+    assert normalise(fresh(225, recency=0.5), jnp.ones((1, 225)))[0].tolist() == gain.tolist()
+
+
+def test_the_gain_survives_merging() -> None:
+    """It is a setting, not a statistic."""
+    known = merge(fresh(225, recency=0.5), moments(jnp.ones((4, 225))))
+
+    assert known.gain.tolist() == fresh(225, recency=0.5).gain.tolist()

@@ -21,7 +21,9 @@ ENV, WORLD = ToyEnv(), World(*toy_world(cost_cents=10))
 def actor() -> Actor:
     """An untrained policy and a normaliser that is not the identity."""
     parameters = initial_parameters(CONFIG, ENV.observation_size, ENV.num_actions, jax.random.key(1))
-    known = Normaliser(jnp.array([50.0, 0.5, 0.0, 1.0]), jnp.array([9.0, 0.25, 1.0, 2.0]), jnp.full(4, 100.0))
+    known = Normaliser(
+        jnp.array([50.0, 0.5, 0.0, 1.0]), jnp.array([9.0, 0.25, 1.0, 2.0]), jnp.full(4, 100.0), jnp.ones(4)
+    )
     return Actor(parameters, known)
 
 
