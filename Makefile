@@ -16,6 +16,12 @@ LOCKS  := requirements/cuda.txt requirements/model.txt
 endif
 INSTALL = $(UV) pip install --python $(BIN)/python --no-deps --compile-bytecode
 
+# The demo: a synthetic world, and one policy trained on it in two phases; made once
+DEMO   := .cache/demo
+WORLD  := $(DEMO)/NQ_D1M.parquet
+PHASE1 := $(DEMO)/phase1/metadata.json
+PHASE2 := $(DEMO)/phase2/metadata.json
+
 .PHONY: setup sim test lint lock clean
 setup: $(STAMP)
 
@@ -29,6 +35,19 @@ $(STAMP): $(UV) $(LOCKS) pyproject.toml
 	$(INSTALL) --no-build-isolation --no-index --editable .
 	@touch $@
 
+sim: setup $(PHASE2)
+	$(BIN)/llm-gate model
+	$(BIN)/orchestrator run --mode sim --config configs/sim.toml
+
+$(WORLD): | $(STAMP)
+	$(BIN)/rl-core data demo --out $(DEMO) --sessions 600 --seed 7
+
+$(PHASE1): configs/phase1_demo.toml $(WORLD) | $(STAMP)
+	$(BIN)/rl-core train --phase 1 --config $< --bars $(WORLD) --out $(@D)
+
+$(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
+	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D)
+
 test: setup
 	$(BIN)/python -m pytest -q tests
 
@@ -41,4 +60,4 @@ lock: $(UV)
 	sh requirements/lock.sh
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .cache

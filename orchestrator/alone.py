@@ -12,7 +12,7 @@ import numpy.typing as npt
 from orchestrator.account_book import BarColumns, BookedProposal
 from orchestrator.broker import XP
 from rl_core.calendar import Calendar
-from rl_core.hours import EntryHours, hours_of
+from rl_core.hours import EntryHours, hours_of, last_of_session
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar
 from rl_core.market.types import (
     EXIT_NAMES,
@@ -39,6 +39,7 @@ class Tape(NamedTuple):
 
     prices: list[BarPrices]
     session: npt.NDArray[np.int32]  # [T] trading day
+    last: npt.NDArray[np.bool_]  # [T] no bar of the same session opens before the flat time after it
     flatten_due: npt.NDArray[np.bool_]  # [T] at the close of each bar
     complete: bool  # no bar of the run is missing
 
@@ -73,10 +74,11 @@ def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bo
     columns = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
     prices = [BarPrices(*row) for row in zip(*columns, strict=True)]
     if not prices:
-        return Tape([], np.zeros(0, np.int32), np.zeros(0, np.bool_), complete)
+        return Tape([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
     located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
-    return Tape(prices, located.session, hours.flatten_due, complete)
+    last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat)
+    return Tape(prices, located.session, last, hours.flatten_due, complete)
 
 
 def veto_ledger(proposals: list[BookedProposal], tape: Tape, venue: Venue) -> list[LedgerRow]:
@@ -88,7 +90,7 @@ def run_alone(tape: Tape, bar: int, order: Order, venue: Venue) -> AloneTrade | 
     """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early."""
     free = venue._replace(rules=NO_RULES)
     position, account, working = FLAT, NO_RULES_ACCOUNT, order
-    last = int(np.searchsorted(tape.session, tape.session[bar], side="right")) - 1
+    last = bar + int(np.argmax(tape.last[bar:]))
     for now in range(bar + 1, last + 1):
         played = play_bar(XP, position, account, working, tape.prices[now], free)
         if played.exit_reason != NO_EXIT:

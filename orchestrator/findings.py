@@ -41,14 +41,15 @@ class AttemptFigures(NamedTuple):
     opened: int
     passed: int
     failed: int
+    stranded: int  # ended a session with less room than one trade risks
     max_drawdown: int  # of any attempt, at the closes that were recorded
     room_left: int  # last attempt: equity above the floor
     idle_sessions: int  # sessions after the last entry
 
     @property
     def open(self) -> int:
-        """Attempts that neither passed nor failed."""
-        return self.opened - self.passed - self.failed
+        """Attempts that have not ended."""
+        return self.opened - self.passed - self.failed - self.stranded
 
 
 class GateFigures(NamedTuple):
@@ -108,6 +109,7 @@ def attempt_figures(book: AccountBook, points: Sequence[EquityPoint], session: n
         opened=len(book.of("account_opened")),
         passed=ends["passed"],
         failed=ends["failed"],
+        stranded=ends["stranded"],
         max_drawdown=drawdown,
         room_left=points[-1].equity - points[-1].floor if points else 0,
         idle_sessions=len(np.unique(after)) - bool(entries),

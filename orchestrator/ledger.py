@@ -124,7 +124,7 @@ def account_opened(attempt: int, account: Account) -> Recorded:
 
 
 def account_ended(attempt: int, status: str, account: Account) -> Recorded:
-    """The account failed or passed."""
+    """The account failed, passed, or was stranded without room for another trade."""
     payload = {"attempt": attempt, "status": status, "cash": account.cash, "floor": account.floor}
     return Recorded("account_ended", payload)
 

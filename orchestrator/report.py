@@ -64,7 +64,8 @@ def summary_of(found: RunResult) -> dict[str, Any]:
         "net_profit": dollars(figures.net),
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
-        "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.open} open",
+        "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded, "
+        f"{attempts.open} open",
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
         "books": "agree to the cent" if found.reconciled else "DO NOT AGREE",

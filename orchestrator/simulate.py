@@ -72,7 +72,9 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_policy(checkpoint, fingerprint=fingerprint())
     assert policy.identity is not None, "a loaded policy knows what it is"
-    trading = compile_trading(config.trading or trading_of(policy.identity), bars.instrument)
+    config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
+    assert config.trading is not None
+    trading = compile_trading(config.trading, bars.instrument)
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
     model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None

@@ -18,6 +18,7 @@ from orchestrator.ledger import Entry, Recorded
 from orchestrator.proposals import propose
 from orchestrator.sight import Sight
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
+from rl_core.hours import opens_too_late
 from rl_core.market.account import floor_after_session, opening_account, passed
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
@@ -25,7 +26,7 @@ from rl_core.market.types import NO_ORDER, BarPrices, Limits, Order
 from rl_core.observation import Mark, Standing, management_features, position_features
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
-Status = Literal["active", "failed", "passed"]
+Status = Literal["active", "failed", "passed", "stranded"]
 
 
 class Setting(NamedTuple):
@@ -140,6 +141,8 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
         state, records = _end_session(state, setting)
         state, opened = _open_session(state, sight.session, setting)
         records += opened
+    elif _opens_too_late(state, bar):
+        state, records = _go_flat(state, setting)
     met = broker.meet(state.broker, BarPrices(bar.open, bar.high, bar.low, bar.close), bar.ts_event_ns, setting.venue)
     traded = met.fills or met.state.position.quantity
     state = state._replace(broker=met.state, last_bar=bar, sight=sight)
@@ -150,18 +153,34 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
     return _decide(state, records, setting)
 
 
-def _end_session(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
-    """Close what is open at the last price, cancel what waits, and let an end-of-day floor move."""
-    if state.last_bar is None:
-        return state, ()
+def _opens_too_late(state: TraderState, bar: Bar) -> bool:
+    assert state.last_bar is not None and state.sight is not None
+    return bool(opens_too_late(state.last_bar.ts_event_ns, bar.ts_event_ns, state.sight.minutes_to_flat))
+
+
+def _go_flat(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
+    """No open comes in time: cancel what waits, close what is open at the last price."""
+    assert state.last_bar is not None
     cancelled = (ledger.cancelled(state.order_id, "session_break"),) if state.broker.order.quantity else ()
     met = broker.end_session(state.broker, state.last_bar.close, state.last_bar.ts_event_ns, setting.venue)
     state, booked = _book(state._replace(broker=met.state), met, setting)
+    return state, (*cancelled, *booked)
+
+
+def _end_session(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
+    """Go flat, let an end-of-day floor move, and end an account that has no room left for a trade."""
+    if state.last_bar is None:
+        return state, ()
+    state, records = _go_flat(state, setting)
     account = state.broker.account
     floor = floor_after_session(XP, account.floor, account.cash, setting.venue.rules)
-    state = state._replace(broker=state.broker._replace(account=account._replace(floor=floor)))
-    closed = ledger.session_closed(state.session, state.attempt, state.broker.account)
-    return state, (*cancelled, *booked, closed)
+    account = account._replace(floor=floor)
+    state = state._replace(broker=state.broker._replace(account=account))
+    closed = ledger.session_closed(state.session, state.attempt, account)
+    if state.status == "active" and account.cash - account.floor <= setting.limits.risk_budget:
+        state = state._replace(status="stranded")
+        return state, (*records, closed, ledger.account_ended(state.attempt, "stranded", account))
+    return state, (*records, closed)
 
 
 def _open_session(state: TraderState, session: int, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:

@@ -8,3 +8,5 @@ compile() {
 }
 compile --extra cpu --python-version 3.11 --override requirements/overrides-cpu.txt \
   --no-emit-package torch --no-emit-package triton --output-file requirements/cpu.txt
+# vLLM on a GPU needs Python 3.12 or newer here; resolved on paper, not yet run
+compile --extra cuda --python-version 3.12 --output-file requirements/cuda.txt

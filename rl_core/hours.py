@@ -53,3 +53,27 @@ def hours_of(ts_event_ns: npt.NDArray[np.int64], located: Located, pack: RulePac
         entry_open=in_session & in_hours & ~due,
         flatten_due=due,
     )
+
+
+def opens_too_late(
+    ts_event_ns: npt.NDArray[np.int64] | int,
+    next_ns: npt.NDArray[np.int64] | int,
+    minutes_to_flat: npt.NDArray[np.int32] | int,
+) -> npt.NDArray[np.bool_] | bool:
+    """Whether the next bar opens at or after the flat time. Minutes without a trade have no bar, so it may.
+
+    Args:
+        ts_event_ns: start of a bar.
+        next_ns: start of the bar after it.
+        minutes_to_flat: from the first bar's close to the flat time.
+    """
+    silent_minutes = (next_ns - ts_event_ns) // MINUTE_NS - 1
+    return silent_minutes >= minutes_to_flat
+
+
+def last_of_session(
+    ts_event_ns: npt.NDArray[np.int64], session: npt.NDArray[np.int32], minutes_to_flat: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    """[T] the bars after which no bar of the same session opens before the flat time."""
+    late = opens_too_late(ts_event_ns[:-1], ts_event_ns[1:], minutes_to_flat[:-1])
+    return np.append((session[1:] != session[:-1]) | late, True)

@@ -9,7 +9,7 @@ from rl_core.bars import Bars
 from rl_core.calendar import Calendar, Located
 from rl_core.errors import DataError
 from rl_core.features import Features, compute_features
-from rl_core.hours import MINUTE_NS, EntryHours, Hours, hours_of
+from rl_core.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
 from rl_core.rules import RulePack
 
 
@@ -24,11 +24,7 @@ class View(NamedTuple):
     @property
     def last_in_session(self) -> npt.NDArray[np.bool_]:
         """[T] the last bar of its session that starts before the flat time."""
-        session, started = self.located.session, self.bars.ts_event_ns
-        # Minutes without a trade have no bar: what counts is when the next bar starts.
-        silent = np.diff(started) // MINUTE_NS - 1
-        following_open = (session[1:] == session[:-1]) & (silent < self.hours.minutes_to_flat[:-1])
-        return np.append(~following_open, True)
+        return last_of_session(self.bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat)
 
 
 def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:

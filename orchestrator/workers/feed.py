@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.contracts import CATALOGUE, HISTORY_CHUNK, Bar, EndOfBars, History, NextBar, NextHistory
+from orchestrator.link import WorkerLink
 from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
-from orchestrator.link import WorkerLink
 from rl_core.bars import Bars, read_bars
 from rl_core.hours import MINUTE_NS
 

@@ -10,9 +10,9 @@ from llm_gate.engines.vllm import VllmEngine
 from llm_gate.gate import Gate, GateConfig
 from llm_gate.prompts import load_prompt
 from orchestrator.contracts import CATALOGUE
+from orchestrator.link import WorkerLink
 from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
-from orchestrator.link import WorkerLink
 
 
 class GateServer:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.contracts import CATALOGUE
+from orchestrator.link import WorkerLink
 from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
-from orchestrator.link import WorkerLink
 from rl_core.contract import PolicyQuery, PolicyReply
 from rl_core.features import fingerprint
 from rl_core.policy import Policy, load_policy

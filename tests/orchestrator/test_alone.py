@@ -25,7 +25,8 @@ def tape(*bars: tuple[int, int, int, int], due: int | None = None, next_session_
     session[next_session_from if next_session_from is not None else len(bars) :] = 1
     flatten = np.zeros(len(bars), np.bool_)
     flatten[due if due is not None else len(bars) :] = True
-    return Tape([BarPrices(*bar) for bar in bars], session, flatten, complete=True)
+    last = np.append(session[1:] != session[:-1], True)
+    return Tape([BarPrices(*bar) for bar in bars], session, last, flatten, complete=True)
 
 
 def test_a_bracket_enters_at_the_next_open_and_ends_at_its_stop() -> None:
