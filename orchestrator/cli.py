@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,14 +66,15 @@ def run(
     if mode != "sim":
         raise RefusedError(f"mode {mode!r}: only sim sends no orders anywhere; nothing else is built")
     console = Console(stderr=True, highlight=False)
+    say = partial(console.print, soft_wrap=not console.is_terminal)
     named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
     given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
     given += ["gate.shadow=true"] if shadow else []
-    plan = plan_run(read_config(RunConfig, config, [*(settings or ()), *given]), say=console.print)
+    plan = plan_run(read_config(RunConfig, config, [*(settings or ()), *given]), say=say)
     if plan.world is not None:
-        console.print(plan.world.declaration)
+        say(plan.world.declaration)
     with _signals() as asked, _progress(plan.stop - plan.first, console) as on_bar:
-        outcome = simulate(plan, say=console.print, stop_asked=lambda: bool(asked), on_bar=on_bar)
+        outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)

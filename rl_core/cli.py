@@ -156,7 +156,9 @@ def _training_bar(total: int, phase: int, *, quiet: bool) -> Iterator[Callable[[
     """A progress bar on a terminal, plain lines elsewhere; called with each row of metrics."""
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        yield lambda row: console.print(f"phase {phase}: {row['step']:>9,} of {total:,} bars  {_figures(row)}")
+        yield lambda row: console.print(
+            f"phase {phase}: {row['step']:>10,} of {total:,} bars  {_figures(row)}", soft_wrap=True
+        )
         return
     columns = (TextColumn("phase {task.fields[phase]}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[figures]}"), console=console) as progress:
@@ -170,12 +172,12 @@ def _figures(row: dict[str, Any]) -> str:
 
     return (
         f"{shown('steps_per_s', ',.0f')} steps/s  R {shown('mean_r', '+.3f')}  "
-        f"P(entry|flat) {shown('p_entry_flat', '.3f')}  entropy {shown('entropy', '.2f')}"
+        f"P(entry|flat) {shown('p_entry_flat', '.3f')}  entropy {shown('entropy_choice', '.2f')}"
     )
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text)
+    Console(stderr=True, highlight=False).print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:
