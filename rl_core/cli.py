@@ -98,7 +98,7 @@ def evaluate(
 @data.command("demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    sessions: Annotated[int, typer.Option(min=2)] = 900,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
@@ -177,7 +177,7 @@ def _figures(row: dict[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, soft_wrap=not sys.stderr.isatty())
+    Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:
