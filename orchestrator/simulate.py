@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from llm_gate.models import model_folder
 from llm_gate.prompts import load_prompt
 from llm_gate.server import VllmServer
 from orchestrator.answers import WorkerAnswers
+from orchestrator.clock import wall_time_ns
 from orchestrator.config import RunConfig
 from orchestrator.contracts import FEED, GATE, POLICY
 from orchestrator.crew import Crew, Job
@@ -75,6 +77,8 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
     assert config.trading is not None
     trading = compile_trading(config.trading, bars.instrument)
+    if warning := trading.pack.staleness(datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).date()):
+        say(f"warning: {warning}")
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
     model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None

@@ -6,10 +6,18 @@ Everything is computed in the coordinates of a long: prices are multiplied by th
 
 from typing import NamedTuple
 
-from rl_core.market.account import equity, floor_after_close, floor_after_open_equity
+from rl_core.market.account import (
+    equity,
+    floor_after_close,
+    floor_after_open_equity,
+    rules_in_force,
+    touches_daily_loss,
+    touches_floor,
+)
 from rl_core.market.costs import stop_slippage, trail_distance
 from rl_core.market.types import (
     ADAPTIVE,
+    DAILY_LOSS,
     FLAT,
     FLATTEN,
     LIQUIDATION,
@@ -17,6 +25,7 @@ from rl_core.market.types import (
     SESSION_END,
     STOP,
     TARGET,
+    UNLIMITED,
     Account,
     BarPrices,
     Bool,
@@ -59,10 +68,11 @@ class _Sided(NamedTuple):
     target: Int
     value: Int  # cents per tick of the whole position, at least 1
     cash: Int
+    day_floor: Int  # cents; open equity here is out for the day
 
 
-def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, terms: Terms) -> _Sided:
-    side = xp.sign(position.quantity)
+def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Sided:
+    terms, side = venue.terms, xp.sign(position.quantity)
     long = side >= 0
     return _Sided(
         open=side * bar.open,
@@ -74,6 +84,7 @@ def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, 
         target=side * position.target,
         value=xp.maximum(1, xp.abs(position.quantity) * terms.tick_value),
         cash=account.cash,
+        day_floor=xp.where(venue.rules.daily_counts_open != 0, account.day_floor, -UNLIMITED),
     )
 
 
@@ -82,17 +93,28 @@ def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) ->
     return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
 
 
-def _liquidation_price(floor: Int, b: _Sided) -> Int:
-    """The highest price at which equity touches the floor."""
-    return b.entry + (floor - b.cash) // b.value
+class _Kill(NamedTuple):
+    """Where open equity ends the position, whatever its bracket says."""
+
+    price: Int  # the highest at which a limit is touched, in the coordinates of a long
+    daily: Bool  # the daily loss is touched, and the floor is not
+
+
+def _kill(xp: Namespace, floor: Int, b: _Sided, rules: Rules) -> _Kill:
+    binding = xp.where(rules.kills_open != 0, floor, -UNLIMITED)
+    price = b.entry + (xp.maximum(binding, b.day_floor) - b.cash) // b.value
+    return _Kill(price, b.cash + (price - b.entry) * b.value > binding)
 
 
 def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
-    liquidated = b.open <= _liquidation_price(floor, b)
-    stopped = liquidated | (b.open <= b.stop)
+    kill = _kill(xp, floor, b, rules)
+    killed = b.open <= kill.price
+    at_floor = (rules.kills_open != 0) & (b.cash + (b.open - b.entry) * b.value <= floor)
+    stopped = killed | (b.open <= b.stop)
     reached = b.open >= b.target + THROUGH_TICKS
-    reason = xp.where(liquidated, LIQUIDATION, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
+    killed_by = xp.where(at_floor, LIQUIDATION, DAILY_LOSS)
+    reason = xp.where(killed, killed_by, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
     best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
     return _Exit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
@@ -108,19 +130,20 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     best = xp.where(reached, xp.maximum(b.open, b.target - 1), b.favourable)
     seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
     floor_before = _floor_at(xp, floor, seen_before, b, rules)
-    liquidation = _liquidation_price(floor_before, b)
-    level = xp.maximum(b.stop, liquidation)
+    kill = _kill(xp, floor_before, b, rules)
+    level = xp.maximum(b.stop, kill.price)
     in_reach = b.adverse <= level
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
     floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
-    late_liquidation = _liquidation_price(floor_after, b)
-    late = xp.logical_not(stopped | targeted) & (b.close <= late_liquidation)
+    late_kill = _kill(xp, floor_after, b, rules).price  # never the daily loss: its level did not move in the bar
+    late = xp.logical_not(stopped | targeted) & (b.close <= late_kill)
 
-    stop_reason = xp.where(liquidation >= b.stop, LIQUIDATION, STOP)
+    killed_by = xp.where(kill.daily, DAILY_LOSS, LIQUIDATION)
+    stop_reason = xp.where(kill.price >= b.stop, killed_by, STOP)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
-    price = xp.where(targeted, b.target, late_liquidation - slip)
+    price = xp.where(targeted, b.target, late_kill - slip)
     return _Exit(
         price=xp.where(stopped, level - slip, price),
         reason=xp.where(stopped, stop_reason, reason),
@@ -131,7 +154,7 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
 
 def _bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Exit:
     """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
-    b = _sided(xp, position, account, bar, venue.terms)
+    b = _sided(xp, position, account, bar, venue)
     slip = stop_slippage(xp, venue.terms)
     gap = _gap(xp, account.floor, b, slip, venue.rules)
     inside = _inside(xp, account.floor, b, slip, venue)
@@ -153,7 +176,24 @@ def _settled(xp: Namespace, position: Position, account: Account, price: Int, ve
     """The account once the whole position was closed at ``price`` ticks."""
     commission = xp.abs(position.quantity) * venue.terms.commission
     cash = equity(account, position, price, venue.terms) - commission
-    return Account(cash, floor_after_close(xp, account.floor, cash, venue.rules))
+    return account._replace(cash=cash, floor=floor_after_close(xp, account.floor, cash, venue.rules))
+
+
+class _Standing(NamedTuple):
+    """An account after a bar, with its limits applied."""
+
+    account: Account
+    failed: Bool
+
+
+def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rules: Rules) -> _Standing:
+    """What the floor and the daily loss make of an account that exited for ``reason`` and stands at ``open_equity``."""
+    daily = (reason == DAILY_LOSS) | touches_daily_loss(xp, account, open_equity, rules)
+    failed = (reason == LIQUIDATION) | touches_floor(xp, account, open_equity, rules)
+    return _Standing(
+        account=account._replace(paused=xp.maximum(account.paused, xp.where(daily, 1, 0))),
+        failed=failed | (daily & (rules.daily_fails != 0)),
+    )
 
 
 def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, terms: Terms) -> Position:
@@ -176,6 +216,7 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
 def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
     """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
     was_flat = position.quantity == 0
+    venue = venue._replace(rules=rules_in_force(xp, venue.rules, account))
     position = _entered(xp, position, order, bar, venue.terms)
     enters = was_flat & (position.quantity != 0)
     entry_costs = xp.where(enters, xp.abs(position.quantity) * venue.terms.commission, 0)
@@ -192,17 +233,20 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
 
     exits = reason != NO_EXIT
     settled = _settled(xp, position, account, price, venue)
-    after = Account(*(xp.where(exits, a, b) for a, b in zip(settled, account, strict=True)))
+    after = account._replace(
+        cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, account.floor)
+    )
     remaining = closed_where(xp, exits, position)
+    standing = _limited(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
     return Played(
         position=remaining._replace(bars_held=xp.where(remaining.quantity != 0, remaining.bars_held + 1, 0)),
-        account=after,
+        account=standing.account,
         entry_price=position.entry,
         exit_quantity=xp.where(exits, position.quantity, 0),
         exit_price=price,
         exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
-        failed=(reason == LIQUIDATION) | (equity(after, remaining, bar.close, venue.terms) <= after.floor),
+        failed=standing.failed,
         ambiguous=bracket.ambiguous & xp.logical_not(flattens),
     )
 
@@ -210,18 +254,23 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
 def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:
     """The session's end without an open to flatten at: out at the last close, one slippage worse."""
     held = position.quantity != 0
+    venue = venue._replace(rules=rules_in_force(xp, venue.rules, account))
     price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
     settled = _settled(xp, position, account, price, venue)
-    after = Account(*(xp.where(held, a, b) for a, b in zip(settled, account, strict=True)))
+    after = account._replace(
+        cash=xp.where(held, settled.cash, account.cash), floor=xp.where(held, settled.floor, account.floor)
+    )
+    reason = xp.where(held, SESSION_END, NO_EXIT)
+    standing = _limited(xp, after, after.cash, reason, venue.rules)
     return Played(
         position=closed_where(xp, held, position),
-        account=after,
+        account=standing.account,
         entry_price=position.entry,
         exit_quantity=position.quantity,
         exit_price=price,
-        exit_reason=xp.where(held, SESSION_END, NO_EXIT),
+        exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
-        failed=after.cash <= after.floor,
+        failed=standing.failed,
         ambiguous=held & False,
     )
 
