@@ -64,7 +64,10 @@ def limits_today(xp: Namespace, limits: Limits, account: Account) -> Limits:
 
 
 def rules_in_force(xp: Namespace, rules: Rules, account: Account) -> Rules:
-    """The rules as they bind this account: a locked floor is a static one."""
+    """The rules as they bind this account: a locked floor is a static one.
+
+    Only a closing balance locks, so an account of one session never is; the environments leave this out.
+    """
     return rules._replace(ratchet=xp.where(account.locked != 0, STATIC, rules.ratchet))
 
 

@@ -10,7 +10,6 @@ from rl_core.market.account import (
     equity,
     floor_after_close,
     floor_after_open_equity,
-    rules_in_force,
     touches_daily_loss,
     touches_floor,
 )
@@ -88,33 +87,28 @@ def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, 
     )
 
 
+def _equity_at(price: Int, b: _Sided) -> Int:
+    return b.cash + (price - b.entry) * b.value
+
+
 def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) -> Int:
     """The floor once the price was at ``price``."""
-    return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
+    return floor_after_open_equity(xp, floor, _equity_at(price, b), rules)
 
 
-class _Kill(NamedTuple):
-    """Where open equity ends the position, whatever its bracket says."""
-
-    price: Int  # the highest at which a limit is touched, in the coordinates of a long
-    daily: Bool  # the daily loss is touched, and the floor is not
-
-
-def _kill(xp: Namespace, floor: Int, b: _Sided, rules: Rules) -> _Kill:
-    binding = xp.where(rules.kills_open != 0, floor, -UNLIMITED)
-    price = b.entry + (xp.maximum(binding, b.day_floor) - b.cash) // b.value
-    return _Kill(price, b.cash + (price - b.entry) * b.value > binding)
+def _killing_floor(xp: Namespace, floor: Int, rules: Rules) -> Int:
+    """The floor that open equity must stay above; none where only closed balances count."""
+    return xp.where(rules.kills_open != 0, floor, -UNLIMITED)
 
 
 def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
-    kill = _kill(xp, floor, b, rules)
-    killed = b.open <= kill.price
-    at_floor = (rules.kills_open != 0) & (b.cash + (b.open - b.entry) * b.value <= floor)
-    stopped = killed | (b.open <= b.stop)
+    open_equity = _equity_at(b.open, b)
+    at_floor, at_day_floor = open_equity <= _killing_floor(xp, floor, rules), open_equity <= b.day_floor
+    stopped = at_floor | at_day_floor | (b.open <= b.stop)
     reached = b.open >= b.target + THROUGH_TICKS
-    killed_by = xp.where(at_floor, LIQUIDATION, DAILY_LOSS)
-    reason = xp.where(killed, killed_by, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
+    killed_by = xp.where(at_floor, LIQUIDATION, xp.where(at_day_floor, DAILY_LOSS, STOP))
+    reason = xp.where(stopped, killed_by, xp.where(reached, TARGET, NO_EXIT))
     best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
     return _Exit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
@@ -130,22 +124,25 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     best = xp.where(reached, xp.maximum(b.open, b.target - 1), b.favourable)
     seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
     floor_before = _floor_at(xp, floor, seen_before, b, rules)
-    kill = _kill(xp, floor_before, b, rules)
-    level = xp.maximum(b.stop, kill.price)
-    in_reach = b.adverse <= level
+    killing = _killing_floor(xp, floor_before, rules)
+    kill = xp.maximum(killing, b.day_floor)
+    in_reach = (b.adverse <= b.stop) | (_equity_at(b.adverse, b) <= kill)
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
     floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
-    late_kill = _kill(xp, floor_after, b, rules).price  # never the daily loss: its level did not move in the bar
-    late = xp.logical_not(stopped | targeted) & (b.close <= late_kill)
+    # Only the floor can kill late: the day's limit did not move in the bar.
+    late_kill = xp.maximum(_killing_floor(xp, floor_after, rules), b.day_floor)
+    late = xp.logical_not(stopped | targeted) & (_equity_at(b.close, b) <= late_kill)
 
-    killed_by = xp.where(kill.daily, DAILY_LOSS, LIQUIDATION)
-    stop_reason = xp.where(kill.price >= b.stop, killed_by, STOP)
+    # The highest price at which equity is at the limit; one division, which is what a bar costs most.
+    kill_price = b.entry + (xp.where(stopped, kill, late_kill) - b.cash) // b.value
+    killed_by = xp.where(_equity_at(kill_price, b) <= killing, LIQUIDATION, DAILY_LOSS)
+    stop_reason = xp.where(kill_price >= b.stop, killed_by, STOP)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
-    price = xp.where(targeted, b.target, late_kill - slip)
+    level = xp.where(stopped, xp.maximum(b.stop, kill_price), kill_price)
     return _Exit(
-        price=xp.where(stopped, level - slip, price),
+        price=xp.where(targeted, b.target, level - slip),
         reason=xp.where(stopped, stop_reason, reason),
         floor=xp.where(stopped, floor_before, floor_after),
         ambiguous=in_reach & reached,
@@ -216,7 +213,6 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
 def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
     """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
     was_flat = position.quantity == 0
-    venue = venue._replace(rules=rules_in_force(xp, venue.rules, account))
     position = _entered(xp, position, order, bar, venue.terms)
     enters = was_flat & (position.quantity != 0)
     entry_costs = xp.where(enters, xp.abs(position.quantity) * venue.terms.commission, 0)
@@ -254,7 +250,6 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
 def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:
     """The session's end without an open to flatten at: out at the last close, one slippage worse."""
     held = position.quantity != 0
-    venue = venue._replace(rules=rules_in_force(xp, venue.rules, account))
     price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
     settled = _settled(xp, position, account, price, venue)
     after = account._replace(

@@ -6,7 +6,7 @@ import pytest
 
 from rl_core.calendar import Calendar
 from rl_core.hours import EntryHours, hours_of
-from rl_core.market.account import after_session, opened_day, opening_account
+from rl_core.market.account import after_session, opened_day, opening_account, rules_in_force
 from rl_core.market.days import Days, best_day_percent, consistent, day_closed, day_opened, payout_open
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.types import (
@@ -39,7 +39,8 @@ def rules_of(name: str) -> Rules:
 def seen(rules: Rules, account: Account, dollars: tuple[int, int, int]) -> Played:
     """One NQ contract through a bar of this best, worst and last open profit in dollars, opening at none."""
     best, worst, last = (80_000 + amount * 100 // NQ.tick_value for amount in dollars)
-    return play_bar(XP, LONG, account, NO_ORDER, BarPrices(80_000, best, worst, last), Venue(NQ, rules, PESSIMISTIC))
+    venue = Venue(NQ, rules_in_force(XP, rules, account), PESSIMISTIC)
+    return play_bar(XP, LONG, account, NO_ORDER, BarPrices(80_000, best, worst, last), venue)
 
 
 def floor_after_peak(name: str, peak: int) -> float:

@@ -64,7 +64,7 @@ def draw_case(random_: random.Random) -> Case:
         daily_fails=random_.randrange(2),
     )
     day_room = random_.choice((UNLIMITED, random_.randint(1, max_loss), room, 2 * max_loss))
-    account = Account(cash, cash - room, cash - day_room, locked=random_.choice((0, 0, 1)))
+    account = Account(cash, cash - room, cash - day_room)
     return Case(position, account, order, bar, Venue(terms, rules, random_.randrange(2)))
 
 

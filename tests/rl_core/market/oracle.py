@@ -23,7 +23,6 @@ class _Walk:
     def __init__(self, position: Position, account: Account, terms: Terms, rules: Rules) -> None:
         self.position, self.terms, self.rules = position, terms, rules
         self.cash, self.floor, self.day_floor = account.cash, account.floor, account.day_floor
-        self.locked = account.locked == 1
         self.reason, self.price = "none", 0
 
     @property
@@ -35,7 +34,7 @@ class _Walk:
 
     def see(self, price: int) -> None:
         """Open equity at this price moves an intraday floor."""
-        if self.rules.ratchet == INTRADAY and not self.locked:
+        if self.rules.ratchet == INTRADAY:
             self._raise(self.equity(price))
 
     def _raise(self, reference: int) -> None:
@@ -47,7 +46,7 @@ class _Walk:
 
     def _exit(self, price: int, reason: str) -> None:
         self.cash = self.equity(price) - abs(self.position.quantity) * self.terms.commission
-        if self.rules.ratchet in (CLOSED_BALANCE, INTRADAY) and not self.locked:
+        if self.rules.ratchet in (CLOSED_BALANCE, INTRADAY):
             self._raise(self.cash)
         self.reason, self.price = reason, price
         self.position = self.position._replace(quantity=0)
