@@ -30,6 +30,7 @@ from rl_core.features import LONG_BARS, VOLUME_SESSIONS, fingerprint
 from rl_core.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.policy import load_policy
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.rules import RulePack
 from rl_core.trading import Trading, compile_trading
 
 CODE_VERSION = "1"
@@ -77,8 +78,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
     assert config.trading is not None
     trading = compile_trading(config.trading, bars.instrument)
-    if warning := trading.pack.staleness(datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).date()):
-        say(f"warning: {warning}")
+    warn_of_old_rules(trading.pack, wall_time_ns(), say)
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
     model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None
@@ -94,6 +94,12 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     )
     world = read_world(config.bars, bars.digest)
     return Plan(config, bars, first, stop, history, trading, policy.identity, checkpoint, model, inputs, world)
+
+
+def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
+    """Say that a pack was read more than 90 days before ``now_ns``."""
+    if warning := pack.staleness(datetime.fromtimestamp(now_ns / 1e9, UTC).date()):
+        say(f"warning: {warning}")
 
 
 def simulate(
