@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from llm_gate.models import model_folder
 from llm_gate.prompts import load_prompt
 from llm_gate.server import VllmServer
 from orchestrator.answers import WorkerAnswers
+from orchestrator.clock import wall_time_ns
 from orchestrator.config import RunConfig
 from orchestrator.contracts import FEED, GATE, POLICY
 from orchestrator.crew import Crew, Job
@@ -28,6 +30,7 @@ from rl_core.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.policy import load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.rules import RulePack
 from rl_core.trading import Trading, compile_trading
 
 CODE_VERSION = "1"
@@ -79,6 +82,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
     assert config.trading is not None
     trading = compile_trading(config.trading, bars.instrument)
+    warn_of_old_rules(trading.pack, wall_time_ns(), say)
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
     model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None
@@ -94,6 +98,12 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     )
     world = read_world(config.bars, bars.digest)
     return Plan(config, bars, first, stop, history, trading, policy.identity, checkpoint, model, inputs, world)
+
+
+def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
+    """Say that a pack was read more than 90 days before ``now_ns``."""
+    if warning := pack.staleness(datetime.fromtimestamp(now_ns / 1e9, UTC).date()):
+        say(f"warning: {warning}")
 
 
 def simulate(

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rl_core.bars import read_bars, write_bars
 from rl_core.configuration import read_config
 from rl_core.errors import TrigateError
+from rl_core.rules import read_rule_pack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
@@ -61,6 +63,8 @@ def train(
     given = read_config(TrainConfig, config or _default_config(phase), [f"phase={phase}", *(settings or ())])
     job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone)
     record_training(out, job)
+    if warning := read_rule_pack(job.config.trading.rules).staleness(datetime.now(UTC).date()):
+        _say(f"warning: {warning}")
     with _stop_on_sigterm() as asked, _training_bar(job.config.ppo.total_steps, phase, quiet=as_json) as note:
 
         def on_update(row: dict[str, Any]) -> bool:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market
+from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market, new_accounts
 from rl_core.errors import DataError
 from rl_core.market.account import passed
-from rl_core.market.types import EXIT_NAMES, FLAT, Account, Position
+from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.policy import Policy
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.trading import Trading
@@ -99,8 +99,7 @@ def evaluate(policy: Policy, view: View, trading: Trading, first: int, stop: int
 
 def _opened(bar: jax.Array, params: EnvParams) -> EnvState:
     zeros = jnp.zeros_like(bar)
-    cash = jnp.full_like(bar, params.venue.rules.start)
-    return EnvState(bar, Position(*(zeros for _ in FLAT)), Account(cash, cash - params.venue.rules.max_loss))
+    return EnvState(bar, Position(*(zeros for _ in FLAT)), new_accounts(params.venue.rules, len(bar)))
 
 
 def _kept(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:

@@ -52,11 +52,11 @@ def walk(days: tuple[str, ...] = DAYS, seed: int = 3) -> list[Bar]:
 class ScriptedSight:
     """Real sessions and hours, made-up volatility, no features."""
 
-    def __init__(self, bars: list[Bar]) -> None:
+    def __init__(self, bars: list[Bar], config: TradingConfig = TRADING) -> None:
         """Look at the clock of ``bars``."""
         ts = np.array([bar.ts_event_ns for bar in bars], np.int64)
         located = Calendar.covering(int(ts[0]), int(ts[-1])).locate(ts)
-        trading = compile_trading(TRADING, instrument("NQ"))
+        trading = compile_trading(config, instrument("NQ"))
         self._session, self._hours = located.session, hours_of(ts, located, trading.pack, trading.hours)
 
     def see(self, bar: Bar) -> Sight:
@@ -117,11 +117,12 @@ def play(
     engine: str = "off",
     stop_after: int | None = None,
     declaration: str = "",
+    account: TradingConfig = TRADING,
     **config: object,
 ) -> RunFolder:
     """Play ``bars`` into a new folder under ``runs``."""
-    trading = compile_trading(TRADING, instrument("NQ"))
-    settings = {"trading": TRADING.model_dump(mode="json"), "gate": {"engine": engine}, **config}
+    trading = compile_trading(account, instrument("NQ"))
+    settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
     inputs = Inputs(
         config=RunConfig.model_validate(settings).model_dump(mode="json", exclude={"runs"}),
         bars_digest="b" * 64,
@@ -147,7 +148,7 @@ def play(
     )
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
-        runner = Runner(journal, ScriptedAnswers(bars, actions, verdicts), ScriptedSight(bars), setting)
+        runner = Runner(journal, ScriptedAnswers(bars, actions, verdicts), ScriptedSight(bars, account), setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"

@@ -24,7 +24,7 @@ from orchestrator.trader import (
     advance,
     opening_state,
 )
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market
+from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market, new_accounts
 from rl_core.hours import MINUTE_NS, EntryHours
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
@@ -120,8 +120,8 @@ def played(env: Env, venue: Venue, seed: int) -> list[Played]:
 def stepped(env: Env, market: Market, params: EnvParams, bar: np.ndarray[Any, Any], seed: int) -> list[Any]:
     """(observation, action, result, live) of every step."""
     count, rules = len(bar), params.venue.rules
-    zeros, cash = jnp.zeros(count, jnp.int32), jnp.full(count, rules.start, jnp.int32)
-    state = EnvState(jnp.asarray(bar), Position(*(zeros for _ in FLAT)), Account(cash, cash - rules.max_loss))
+    zeros = jnp.zeros(count, jnp.int32)
+    state = EnvState(jnp.asarray(bar), Position(*(zeros for _ in FLAT)), new_accounts(rules, count))
     observe, step = jax.jit(env.observe), jax.jit(env.step)
     late = view().hours.decision_minute >= 15 * 60 + 41
     dice, live, steps = np.random.default_rng(seed), np.ones(count, bool), []
@@ -194,7 +194,8 @@ class Replay:
         """After step k: the same position and account, except that the trader goes flat at its next event."""
         if not 0 <= k < len(self.reference.account) or last:
             return
-        assert tuple(self.state.broker.account) == self.reference.account[k]
+        account = self.state.broker.account
+        assert (account.cash, account.floor) == self.reference.account[k]
         assert tuple(int(field) for field in self.state.broker.position) == self.reference.position[k]
 
     def decide(self, k: int, question: AskPolicy | None) -> None:
@@ -223,7 +224,7 @@ def test_trader_and_environment_play_the_same_sessions(phase: int, venue: Venue,
         replay.play()
 
         assert replay.trades == account.trades
-        assert replay.state.broker.account == account.account[-1]
+        assert replay.state.broker.account[:2] == account.account[-1]
         assert replay.state.broker.position == FLAT
         reasons |= {trade[-1] for trade in account.trades}
         asked += replay.asked

@@ -1,35 +1,54 @@
-"""Our own limits, one code for each."""
+"""The last check of an order: one denial for each limit, and none at the edge."""
 
 import pytest
 
-from orchestrator.risk import Exposure, RiskLimits, check
+from orchestrator.risk import DenialCode, Exposure, RiskLimits, check
 from rl_core.market.fills import Venue
-from rl_core.market.types import PESSIMISTIC, STATIC, Account, Limits, Order, Rules, Terms
+from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, STATIC, Account, Limits, Order, Rules, Terms
 
-VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, 2**30), PESSIMISTIC)
-RISK = RiskLimits(Limits(50_000, 100), 5)
-ROOMY = Exposure(Account(5_000_000, 4_750_000), True, 4)
-ORDER = Order(-20, 30, 90, False)  # loses 20 x (30 x 50 + 2 x 60 + 50) = 33,400 cents at its stop
+VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, NEVER_LOCKS), PESSIMISTIC)
+ORDER = Order(quantity=-10, stop_ticks=30, target_ticks=90, flatten=False)
+LOSS = 10 * (30 * 50 + 2 * 60 + 50)  # the stop, two commissions and a tick of slippage, of ten contracts
+LIMITS = Limits(risk_budget=LOSS, max_quantity=10, per_mini=10, max_stop_percent=34)
+ACCOUNT = Account(5_000_000, 5_000_000 - LOSS - 1, 5_000_000 - LOSS - 1)
 
 
-def test_an_order_within_every_limit_passes() -> None:
-    assert check(ORDER, ROOMY, VENUE, RISK) is None
-    assert check(ORDER._replace(quantity=100), ROOMY, VENUE, RISK) is None
+def denial(
+    order: Order = ORDER, account: Account = ACCOUNT, limits: Limits = LIMITS, *, active: bool = True, entries: int = 0
+) -> DenialCode | None:
+    return check(order, Exposure(account, active, entries), VENUE, RiskLimits(limits, 3))
+
+
+def test_an_order_at_every_limit_passes() -> None:
+    assert denial(entries=2) is None
 
 
 @pytest.mark.parametrize(
-    ("order", "exposure", "code"),
+    ("order", "code"),
     [
-        (ORDER, ROOMY._replace(active=False), "account_ended"),
-        (ORDER._replace(quantity=-101), ROOMY, "quantity"),
-        (ORDER._replace(quantity=0), ROOMY, "quantity"),
-        (ORDER, ROOMY._replace(account=Account(4_783_400, 4_750_000)), "room_to_floor"),
-        (ORDER, ROOMY._replace(entries_this_session=5), "entries_per_session"),
+        (ORDER._replace(quantity=-11), "quantity"),
+        (ORDER._replace(quantity=0), "quantity"),
+        (ORDER._replace(stop_ticks=0), "no_stop"),
+        (ORDER._replace(stop_ticks=31), "stop_to_target"),
+        (ORDER._replace(stop_ticks=31, target_ticks=93), "risk_budget"),
     ],
 )
-def test_a_denial_says_which_limit(order: Order, exposure: Exposure, code: str) -> None:
-    assert check(order, exposure, VENUE, RISK) == code
+def test_an_unfit_order_is_denied(order: Order, code: str) -> None:
+    assert denial(order) == code
 
 
-def test_one_cent_more_room_than_the_loss_is_enough() -> None:
-    assert check(ORDER, ROOMY._replace(account=Account(4_783_401, 4_750_000)), VENUE, RISK) is None
+@pytest.mark.parametrize(
+    ("account", "code"),
+    [
+        (ACCOUNT._replace(paused=1), "paused"),
+        (ACCOUNT._replace(floor=ACCOUNT.floor + 1), "room_to_floor"),
+        (ACCOUNT._replace(day_floor=ACCOUNT.day_floor + 1), "room_to_daily_loss"),
+    ],
+)
+def test_an_account_without_room_is_denied(account: Account, code: str) -> None:
+    assert denial(account=account) == code
+
+
+def test_an_ended_account_and_one_entry_too_many_are_denied() -> None:
+    assert denial(active=False) == "account_ended"
+    assert denial(entries=3) == "entries_per_session"

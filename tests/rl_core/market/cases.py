@@ -8,6 +8,7 @@ from rl_core.market.types import (
     FLAT,
     NEVER_LOCKS,
     NO_ORDER,
+    UNLIMITED,
     Account,
     BarPrices,
     Order,
@@ -52,8 +53,19 @@ def draw_case(random_: random.Random) -> Case:
     cash = START + random_.randint(-2000, 2000)
     room = random_.randint(1, max_loss)
     cap = random_.choice((NEVER_LOCKS, START, cash - room, cash + 100))
-    rules = Rules(START, 3000, max_loss, random_.randrange(4), max(cap, cash - room))
-    return Case(position, Account(cash, cash - room), order, bar, Venue(terms, rules, random_.randrange(2)))
+    rules = Rules(
+        START,
+        3000,
+        max_loss,
+        random_.randrange(4),
+        max(cap, cash - room),
+        kills_open=random_.choice((1, 1, 1, 0)),
+        daily_counts_open=random_.choice((1, 1, 0)),
+        daily_fails=random_.randrange(2),
+    )
+    day_room = random_.choice((UNLIMITED, random_.randint(1, max_loss), room, 2 * max_loss))
+    account = Account(cash, cash - room, cash - day_room)
+    return Case(position, account, order, bar, Venue(terms, rules, random_.randrange(2)))
 
 
 def mirrored(case: Case) -> Case:
