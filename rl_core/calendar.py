@@ -136,7 +136,9 @@ def _with_overrides(schedule: pd.DataFrame) -> pd.DataFrame:
         if day.close == "none":
             schedule, closes = schedule.drop(index=stamp), closes.drop(index=stamp)
         else:
-            closes.loc[stamp] = pd.Timestamp(f"{day.date} {day.close}", tz=EXCHANGE_ZONE).tz_convert("UTC")
+            closes = closes.mask(
+                closes.index == stamp, pd.Timestamp(f"{day.date} {day.close}", tz=EXCHANGE_ZONE).tz_convert("UTC")
+            )
     return schedule.assign(market_close=closes)
 
 

@@ -30,7 +30,7 @@ def minutes(count: int, step_s: int = 60) -> Bars:
     """Flat bars of NQ ``step_s`` apart."""
     at = 1_735_828_200_000_000_000 + np.arange(count) * step_s * 1_000_000_000
     price = np.full(count, 84_000, np.int32)
-    return Bars(instrument("NQ"), step_s, at, price, price + 1, price - 1, price, np.ones(count, np.int64))
+    return Bars(instrument("NQ"), step_s, at, price, price + 1, price - 1, price, 1 + np.arange(count) // 50 % 97)
 
 
 def fault(path: Path, **options: object) -> str:
