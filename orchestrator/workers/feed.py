@@ -34,7 +34,8 @@ class Feed:
         assert isinstance(request.message, NextHistory)
         first = self._span.history + request.message.offset
         part = self._bars.slice(first, min(first + HISTORY_CHUNK, self._span.first))
-        long = np.stack([part.ts_event_ns, part.volume]).astype("<i8")
+        contract = self._bars.contract[first : first + len(part)]
+        long = np.stack([part.ts_event_ns, part.volume, contract]).astype("<i8")
         prices = np.stack([part.open, part.high, part.low, part.close]).astype("<i4")
         return Reply(History(offset=request.message.offset), (long, prices))
 
@@ -54,6 +55,7 @@ class Feed:
             low=int(bars.low[index]),
             close=int(bars.close[index]),
             volume=int(bars.volume[index]),
+            contract=int(bars.contract[index]),
         )
         return Reply(bar, () if self._seconds is None else (self._seconds_of(bar.ts_event_ns, self._seconds),))
 
