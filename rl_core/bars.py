@@ -132,6 +132,7 @@ def read_bars(
         raw, note = _left_out(path, raw, read_exclude_list(exclude), timezone)
         notes += (note,)
     columns = parse_columns(path, raw, contract, interval_s, timezone)
+    refuse(path, check_splices(columns.prices, raw.lines) + check_frozen(columns.prices, raw.lines))
     index = columns.roll_index
     if rolls is not None:
         index = contract_index(read_roll_schedule(rolls), columns.prices.ts_event_ns)
@@ -180,9 +181,7 @@ def parse_columns(path: Path, raw: RawColumns, contract: Instrument, interval_s:
     ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), findings)
     refuse(path, findings)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
-    prices = Prices(ts_event_ns, opened, high, low, close, volume.values)
-    refuse(path, check_splices(prices, lines) + check_frozen(prices, lines))
-    return Columns(prices, roll_index)
+    return Columns(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
 
 
 _NO_ROLLS: tuple[npt.NDArray[np.int32], list[Finding]] = (np.zeros(0, np.int32), [])
