@@ -1,6 +1,7 @@
 """A bars file opened: compression, encoding, header and row lengths checked, the needed columns as they stand."""
 
 import csv
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,8 +60,8 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def _kind(path: Path) -> str:
     """``plain``, ``gzip``, ``zstd`` or ``parquet``: by the name, and the first bytes agree."""
-    if not path.is_file():
-        found = _what_is(path)
+    found = _what_is(path)
+    if found != "a file":
         refuse(path, [whole_file("not_a_file", found, "a bars file was expected", "Check the path")])
     kind = "parquet" if path.suffix == ".parquet" else COMPRESSIONS.get(path.suffix, "plain")
     text_name = path.name if kind == "plain" else path.stem
@@ -77,11 +78,13 @@ def _kind(path: Path) -> str:
 
 
 def _what_is(path: Path) -> str:
-    if path.is_dir():
-        return "a directory"
-    if path.exists():
-        return "not a regular file"
-    return "a link to nothing, or to itself" if path.is_symlink() else "no such file"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return str(error.strerror)
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
 
 
 def _first_bytes(path: Path) -> bytes:

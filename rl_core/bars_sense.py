@@ -64,8 +64,8 @@ def _scale_finding(decade: int, rows: npt.NDArray[np.int64], close: Checked, lin
     code, word = {-2: ("hundredth", "a hundredth"), 1: ("tenfold", "ten times")}.get(
         decade, ("scale", f"1e{decade:+d}")
     )
-    remedy = "Remove the row: a spread quoted in points, or another contract; never multiply it"
-    expected = f"a price like its neighbours' was expected, this is {word} of theirs"
+    remedy = "Remove the row: a spread in points, another contract, or a number cut short; never multiply it"
+    expected = f"a price like its neighbours' was expected, this is {word} theirs"
     return Finding(code, lines[rows], "close", lambda k: f"{close.numbers[rows[k]]:g}", expected, remedy)
 
 

@@ -302,7 +302,7 @@ def test_two_symbols_and_another_market_are_refused(tmp_path: Path) -> None:
 def test_what_is_no_file_or_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
     zipped = gzip.compress(GOOD.encode())
 
-    assert fault(tmp_path / "NQ_none.csv").startswith(": not_a_file: 'no such file'")
+    assert fault(tmp_path / "NQ_none.csv").startswith(": not_a_file: 'No such file or directory'")
     assert fault(tmp_path).startswith(": not_a_file: 'a directory'")
     assert "content is gzip" in fault(written(tmp_path, zipped, "NQ_a.csv"))
     assert "content is plain" in fault(written(tmp_path, GOOD, "NQ_b.csv.gz"))
