@@ -160,8 +160,24 @@ class Columns(NamedTuple):
     roll_index: npt.NDArray[np.int32]
 
 
-def parse_columns(path: Path, raw: RawColumns, contract: Instrument, interval_s: int, timezone: str | None) -> Columns:
+def parse_columns(
+    path: Path,
+    raw: RawColumns,
+    contract: Instrument,
+    interval_s: int,
+    timezone: str | None,
+    *,
+    sparse: bool = False,
+) -> Columns:
     """The rows of one contract's file, all of them checked.
+
+    Args:
+        path: of the file, for errors.
+        raw: its columns.
+        contract: of the prices.
+        interval_s: seconds a bar lasts.
+        timezone: of times that state none.
+        sparse: bars far apart are no sign of another interval.
 
     Raises:
         DataError: names the first fault and counts the others.
@@ -178,7 +194,7 @@ def parse_columns(path: Path, raw: RawColumns, contract: Instrument, interval_s:
         findings += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
     roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines) if ROLL_COLUMN in table.column_names else _NO_ROLLS
     findings += wrong
-    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), findings)
+    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, findings)
     refuse(path, findings)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
     return Columns(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
@@ -219,6 +235,7 @@ def _times(
     interval_s: int,
     timezone: str | None,
     repeats: npt.NDArray[np.bool_],
+    sparse: bool,
     findings: list[Finding],
 ) -> npt.NDArray[np.int64]:
     """[T] start times; what is wrong with them is added to ``findings``, in order and interval of what is readable."""
@@ -227,7 +244,7 @@ def _times(
     stamps, lines = times.ts_event_ns[times.readable], raw.lines[times.readable]
     if len(stamps):
         findings += check_order(stamps, lines, raw.time_column, repeats[times.readable])
-        findings += check_interval(stamps, interval_s, lines, raw.time_column)
+        findings += check_interval(stamps, interval_s, lines, raw.time_column, sparse=sparse)
     return times.ts_event_ns
 
 

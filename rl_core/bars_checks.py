@@ -102,13 +102,15 @@ def check_order(
     return found + _found("duplicate_time", same & ~repeats, lines, name, differs)
 
 
-def check_interval(ts_event_ns: Lines, interval_s: int, lines: Lines, name: str) -> list[Finding]:
-    """Stamps [T] between the intervals, or a whole file of another interval."""
+def check_interval(
+    ts_event_ns: Lines, interval_s: int, lines: Lines, name: str, *, sparse: bool = False
+) -> list[Finding]:
+    """Stamps [T] between the intervals, or a whole file of another interval; ``sparse`` bars may all lie far apart."""
     off = ts_event_ns % (interval_s * NS_PER_SECOND) != 0
     seconds = np.diff(ts_event_ns) // NS_PER_SECOND
     step = int(np.gcd.reduce(seconds)) if len(seconds) else interval_s
     judged = len(ts_event_ns) >= ROWS_TO_JUDGE_INTERVAL
-    finer, coarser = off.mean() > OFF_INTERVAL_SHARE, step > interval_s
+    finer, coarser = off.mean() > OFF_INTERVAL_SHARE, step > interval_s and not sparse
     if judged and (finer or coarser):
         common = step if coarser else _common_step(seconds)
         expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"

@@ -166,7 +166,7 @@ def closed_findings(
         return []
     at = lines[rows] if len(lines) else rows + 1
     day = pd.DatetimeIndex(ts_event_ns[rows].astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
-    weekend = np.asarray((day.dayofweek >= 5) | ((day.dayofweek == 4) & (day.hour >= 17)))
+    weekend = np.asarray((day.day_of_week >= 5) | ((day.day_of_week == 4) & (day.hour >= 17)))
     found = []
     for code, word, wrong in (("weekend", "a weekend", weekend), ("closed_market", "a holiday or a break", ~weekend)):
         chosen = rows[wrong]
@@ -215,7 +215,7 @@ def in_roll_week(at: pd.Timestamp) -> bool:
     if at.month not in QUARTER_MONTHS:
         return False
     first = at.normalize().replace(day=1)
-    third_friday = first + pd.Timedelta(days=(4 - first.dayofweek) % 7 + 14)
+    third_friday = first + pd.Timedelta(days=(4 - first.day_of_week) % 7 + 14)
     return bool(third_friday - pd.Timedelta(days=ROLL_WEEK_DAYS) <= at < third_friday + pd.Timedelta(days=1))
 
 

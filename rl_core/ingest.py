@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars import Bars, market_of, parse_columns
+from rl_core.bars_checks import check_interval
 from rl_core.bars_choices import Roll, RollSchedule
 from rl_core.bars_faults import Finding, in_header, refuse
 from rl_core.bars_file import SYMBOL_COLUMN, RawColumns, read_columns
@@ -116,7 +117,7 @@ def _parsed(
     """The rows of one contract, checked as a file of their own."""
     mine = pc.equal(text, name)
     own = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
-    prices = parse_columns(path, own, *asked).prices
+    prices = parse_columns(path, own, *asked, sparse=True).prices
     located = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1])).locate(prices.ts_event_ns)
     refuse(path, closed_findings(prices.ts_event_ns, located, own.lines))
     return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, own.lines, located.session)
@@ -148,7 +149,8 @@ def _stitched(path: Path, contracts: list[_Contract], traded: Instrument, interv
     lines = np.concatenate([contract.lines[part] for contract, part in zip(contracts, parts, strict=True)])
     # Contracts stand in order of expiry and each one's sessions come after the last one's: already in order of time.
     prices = Prices(*columns)
-    refuse(path, check_splices(prices, lines) + check_frozen(prices, lines))
+    findings = check_interval(prices.ts_event_ns, interval_s, lines, "ts_event")
+    refuse(path, findings + check_splices(prices, lines) + check_frozen(prices, lines))
     rolls = np.flatnonzero(np.diff(index)) + 1
     schedule = RollSchedule(
         first=contracts[int(index[0])].symbol,

@@ -7,10 +7,10 @@ import gzip
 import os
 import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -251,9 +251,9 @@ def test_49_a_file_that_may_not_be_read_is_refused(tmp_path_factory: pytest.Temp
     path = folder / "NQ_D1M.csv"
     path.write_text(text(ROWS))
     path.chmod(0o000)
-    opened = [parent for parent in folder.parents if parent != Path("/")][:3] + [folder]
+    opened = [*[parent for parent in folder.parents if parent != Path("/")][:3], folder]
     modes = [parent.stat().st_mode for parent in opened]
-    for parent in opened[:2] + [folder]:
+    for parent in [*opened[:2], folder]:
         parent.chmod(0o755)
     try:
         with nobody():
