@@ -11,8 +11,8 @@ from orchestrator.link import WorkerLink
 from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
 from rl_core.bars import Bars, read_bars
-from rl_core.errors import DataError
 from rl_core.hours import MINUTE_NS
+from rl_core.provenance import check_unchanged
 
 
 class Span(NamedTuple):
@@ -72,8 +72,7 @@ class Feed:
 def run(link: WorkerLink, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
     bars = read_bars(Path(config["bars"]), market=config["market"], timezone=config["timezone"])
-    if bars.digest != config["digest"]:
-        raise DataError(f"{config['bars']}: file_changed: these are not the bars that the run began with")
+    check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
     seconds = None
     if config["seconds"]:
         seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, timezone=config["timezone"])
