@@ -128,3 +128,29 @@ def test_a_roll_index_that_steps_back_or_skips_is_refused(tmp_path: Path, cells:
     path.write_text("\n".join([f"{HEADER},roll_index", *rows]) + "\n")
 
     assert "roll_index: bad_" in said(DataError, path)
+
+
+def written(folder: Path, rows: list[str]) -> Path:
+    path = folder / "NQ_D1M.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def test_a_short_session_between_two_gaps_is_no_splice(tmp_path: Path) -> None:
+    """Two bars 250 points away, a night from their neighbours: real gaps are not rows of another contract."""
+    hours = [0, 0, 24, 24, 48, 48]
+    rows = [line(60 * hour + k, 1000 * (hour == 24)) for k, hour in enumerate(hours)]
+    near = [line(k, 1000 * (hour == 24)) for k, hour in enumerate(hours)]
+
+    assert len(read_bars(written(tmp_path, rows))) == 6
+    assert ": splice" in said(DataError, written(tmp_path, near))
+
+
+def test_flat_bars_without_volume_are_a_filling_and_are_counted(tmp_path: Path) -> None:
+    """The same 80 bars with one contract each are a frozen feed."""
+    filled = [f"{stamp(k)},21000,21000,21000,21000,0" for k in range(80)]
+
+    found = check_file(written(tmp_path, filled), READING, Choices(), None)
+
+    assert found["bars"] == found["bars_without_volume"] == 80
+    assert "80 equal bars" in said(DataError, written(tmp_path, [row[:-1] + "1" for row in filled]))

@@ -55,6 +55,19 @@ def test_the_profile_is_the_spread_of_returns_in_each_half_hour() -> None:
     assert next(iter(found)) == "18:00" and len(found) == 48
 
 
+def test_a_return_over_a_silent_minute_is_no_return_over_one_minute() -> None:
+    """Quiet bars but for a step of 400 ticks over a minute that is missing."""
+    bars = quiet_bars(1)
+    moved = {
+        name: getattr(bars, name) + 400 * (np.arange(len(bars)) > 700) for name in ("open", "high", "low", "close")
+    }
+    stepped = replace(bars, **{name: column.astype(np.int32) for name, column in moved.items()}, digest="")
+
+    halves = examine(without(stepped, [700]), PATH).half_hours
+
+    assert {half.return_std_bp for half in halves} == {0.0, None}
+
+
 def test_a_roll_is_listed_with_its_gap_and_its_return_counts_for_nothing() -> None:
     bars = quiet_bars(2)
     at = 700
