@@ -22,7 +22,7 @@ def rolled(count: int = 20, roll: int = 12) -> Bars:
 
 
 def asked(message: NextBar | NextHistory) -> Received:
-    return Received(**{**dict.fromkeys(Received._fields), "message": message, "arrays": ()})  # type: ignore[arg-type]
+    return Received("runner", "1", message)
 
 
 def test_bars_and_history_carry_the_roll_wherever_the_chunk_begins() -> None:
