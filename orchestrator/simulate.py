@@ -186,6 +186,7 @@ def _jobs(plan: Plan, server: VllmServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
+        "digest": plan.bars.digest,
         "market": plan.bars.instrument.symbol,
         "timezone": config.timezone,
         "seconds": None if config.seconds is None else str(config.seconds.resolve()),

@@ -160,7 +160,9 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
     assert state.last_bar is not None and state.sight is not None
-    return bool(opens_too_late(state.last_bar.ts_event_ns, bar.ts_event_ns, state.sight.minutes_to_flat))
+    last = state.last_bar
+    rolls = bar.contract != last.contract
+    return bool(opens_too_late(last.ts_event_ns, bar.ts_event_ns, state.sight.minutes_to_flat, rolls))
 
 
 def _go_flat(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:

@@ -9,25 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rl_core.bars import read_bars, write_bars
+from rl_core.bars import write_bars
 from rl_core.configuration import read_config
 from rl_core.errors import TrigateError
 from rl_core.rules import read_rule_pack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
-app.add_typer(data, name="data", help="Bars files: the demo world, strict checks.")
+app.add_typer(data, name="data", help="Bars files: the demo world, strict checks, vendor files.")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
+Interval = Annotated[int, typer.Option(min=1, help="Seconds a bar lasts.")]
+SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
 
 DEMO_FILE = "NQ_D1M.parquet"
 TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry_flat", "long_share", "entropy_choice")
@@ -126,14 +127,34 @@ def check(
     file: Path,
     market: Market = None,
     timezone: Timezone = None,
-    interval: Annotated[int, typer.Option(help="Seconds a bar lasts.")] = 60,
+    interval: Interval = 60,
+    rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="TOML that lists rows to leave out.")] = None,
+    seconds: SecondBars = None,
+    out: Annotated[Path | None, typer.Option(help="Write the accepted bars and data.html there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read a bars file strictly and say what is in it."""
-    bars = read_bars(file, market=market, interval_s=interval, timezone=timezone)
-    first, last = (str(np.datetime64(int(bars.ts_event_ns[i]), "ns"))[:16] + "Z" for i in (0, -1))
-    found = {"file": str(file), "market": bars.instrument.symbol, "bars": len(bars), "first": first, "last": last}
-    _finish({**found, "digest": bars.digest, "notes": "; ".join(bars.notes)}, as_json=as_json)
+    from rl_core.data_commands import Choices, Reading, check_file
+
+    found = check_file(file, Reading(market, interval, timezone), Choices(rolls, exclude, seconds), out)
+    _finish(found, as_json=as_json)
+
+
+@data.command("ingest")
+def ingest(
+    vendor: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the bars, rolls.toml, data.json and data.html.")],
+    market: Market = None,
+    timezone: Timezone = None,
+    interval: Interval = 60,
+    seconds: SecondBars = None,
+    as_json: AsJson = False,
+) -> None:
+    """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
+    from rl_core.data_commands import Reading, ingest_file
+
+    _finish(ingest_file(vendor, Reading(market, interval, timezone), seconds, out), as_json=as_json)
 
 
 def _default_config(phase: int) -> Path | None:

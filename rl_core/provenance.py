@@ -38,6 +38,16 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     return first
 
 
+def check_unchanged(path: Path, digest: str, known: str) -> None:
+    """The bars of ``path`` are still those that were read before.
+
+    Raises:
+        DataError: their digest is another.
+    """
+    if digest != known:
+        raise DataError(f"{path}: file_changed: its bars are not those that were read before; give the same file again")
+
+
 def write_world(bars_path: Path, bars: Bars, edge: PlantedEdge, *, seed: int) -> None:
     """Say beside a generated file what it is."""
     card = WorldCard(declaration=edge.text, expectancy_r=edge.expectancy_r, seed=seed, digest=bars.digest)

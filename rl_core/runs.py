@@ -10,7 +10,7 @@ from rl_core.bars import Bars, read_bars
 from rl_core.errors import ConfigError, ResourceError
 from rl_core.manifest import find_checkpoint, read_manifest
 from rl_core.policy import Policy, load_trader
-from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
 from rl_core.trading import Trading, compile_trading
 from rl_core.training import TrainConfig, check_parent
 from rl_core.view import View, view_of
@@ -99,6 +99,8 @@ def prepare_evaluation(
     if bars is None:
         raise ConfigError("which bars? give --bars FILE")
     read = read_bars(bars, market=market, timezone=timezone)
+    if source is not None:
+        check_unchanged(bars, read.digest, source.digest)
     trading = compile_trading(trading_of(policy.identity), read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0

@@ -177,5 +177,5 @@ def history_of(feed: Feed) -> list[Bar]:
         if long.shape[1] == 0:
             return bars
         rows = zip(*long.tolist(), *prices.tolist(), strict=True)
-        names = ("ts_event_ns", "volume", "open", "high", "low", "close")
+        names = ("ts_event_ns", "volume", "contract", "open", "high", "low", "close")
         bars += [Bar(seq=0, **dict(zip(names, row, strict=True))) for row in rows]

@@ -7,7 +7,7 @@ import pytest
 from rl_core.errors import DataError
 from rl_core.manifest import Identity
 from rl_core.planted import PlantedEdge
-from rl_core.provenance import first_held_out, read_world, trading_of, write_world
+from rl_core.provenance import check_unchanged, first_held_out, read_world, trading_of, write_world
 from rl_core.trading import TradingConfig
 from tests.rl_core.markets import random_bars, session_minutes
 
@@ -68,3 +68,10 @@ def test_a_broken_card_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="cannot be read"):
         read_world(tmp_path / "a.csv", "d")
+
+
+def test_bars_that_were_replaced_are_told_from_those_that_were_read(tmp_path: Path) -> None:
+    check_unchanged(tmp_path / "NQ_D1M.csv", BARS.digest, BARS.digest)
+
+    with pytest.raises(DataError, match=r"NQ_D1M.csv: file_changed"):
+        check_unchanged(tmp_path / "NQ_D1M.csv", BARS.slice(0, 10).digest, BARS.digest)
