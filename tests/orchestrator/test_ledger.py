@@ -9,6 +9,7 @@ from orchestrator import ledger
 from orchestrator.broker import XP, Fill
 from orchestrator.ledger import Entry, trade_of
 from orchestrator.records import Chain
+from rl_core.market.days import Days
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.types import FLAT, INTRADAY, PESSIMISTIC, Account, BarPrices, Order, Rules, Terms
 
@@ -75,7 +76,7 @@ def test_what_an_effect_hangs_on_is_durable_first() -> None:
         ledger.filled("ab", Fill(1, 1, 1, 1, 1, "entry")),
         ledger.account_ended(1, "failed", account),
     ]
-    cheap = [ledger.acted(0, 0, "policy"), ledger.bars_ended(3), ledger.session_closed(1, 1, account)]
+    cheap = [ledger.acted(0, 0, "policy"), ledger.bars_ended(3), ledger.session_closed(1, 1, account, Days())]
 
     assert all(record.sync for record in durable)
     assert not any(record.sync for record in cheap)
