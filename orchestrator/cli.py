@@ -35,6 +35,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app()
     except (TrigateError, GateError) as error:
@@ -65,21 +66,26 @@ def run(
 
     if mode != "sim":
         raise RefusedError(f"mode {mode!r}: only sim sends no orders anywhere; nothing else is built")
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
     named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
     given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
     given += ["gate.shadow=true"] if shadow else []
     plan = plan_run(read_config(RunConfig, config, [*(settings or ()), *given]), say=say)
+    if plan.config.gate.on_failure == "approve":
+        say("the gate's fail mode is approve: entries go through unprotected while it is down")
     if plan.world is not None:
         say(plan.world.declaration)
-    with _signals() as asked, _progress(plan.stop - plan.first, console) as on_bar:
-        outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+    with _signals() as asked:
+        with _progress(plan.stop - plan.first, console) as on_bar:
+            outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+        # Still under the watch: an ended run gets its report, as running it again would be another run.
+        summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
         sys.exit(INTERRUPTED if signal.SIGINT in asked else 0)
-    _finish(report_on(outcome.folder.path), outcome.folder.path, as_json=as_json)
+    _finish(summary, outcome.folder.path, as_json=as_json)
 
 
 @app.command()

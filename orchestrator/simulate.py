@@ -24,9 +24,9 @@ from orchestrator.trader import Setting
 from rl_core.bars import Bars, read_bars
 from rl_core.calendar import Calendar
 from rl_core.errors import ConfigError, DataError
-from rl_core.features import LONG_BARS, VOLUME_SESSIONS, fingerprint
+from rl_core.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.manifest import MANIFEST, Identity, find_checkpoint
-from rl_core.policy import load_policy
+from rl_core.policy import load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
 from rl_core.trading import Trading, compile_trading
 
@@ -53,6 +53,10 @@ class Plan(NamedTuple):
     world: WorldCard | None
 
 
+class _StopAsked(Exception):
+    """The user wants to stop before the first bar."""
+
+
 class Outcome(NamedTuple):
     """What a run left."""
 
@@ -70,7 +74,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone)
     seconds_digest = _checked_seconds(config, bars)
     checkpoint = find_checkpoint(config.checkpoint)
-    policy = load_policy(checkpoint, fingerprint=fingerprint())
+    policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
     config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
     assert config.trading is not None
@@ -107,9 +111,12 @@ def simulate(
     folder = open_run(plan.config, _manifest(plan))
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(folder.journal))
+        folder.mark_started()
         telemetry = stack.enter_context(Telemetry(folder.telemetry))
         try:
             done = _played(plan, folder, journal, telemetry, stack, (say, stop_asked, on_bar))
+        except _StopAsked:
+            done = Outcome(folder, complete=False, bars=0)
         except BaseException as error:
             _mark(folder, journal, "failed", cause=f"{type(error).__name__}: {error}")
             raise
@@ -128,7 +135,7 @@ def _played(
     say, stop_asked, on_bar = hooks
     if journal.replaying:
         say(f"continuing {folder.path}: {journal.found.chain.length} records are replayed first")
-    server = _started_server(plan, folder, stack, say)
+    server = _started_server(plan, folder, stack, (say, stop_asked))
 
     def notify(text: str) -> None:
         telemetry.note("worker", text=text)
@@ -145,14 +152,22 @@ def _played(
     return Outcome(folder, finished.complete, finished.bars)
 
 
-def _started_server(plan: Plan, folder: RunFolder, stack: ExitStack, say: Say) -> VllmServer | None:
+def _started_server(
+    plan: Plan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
+) -> VllmServer | None:
     """The model server, proven ready; None where the gate needs none."""
+    say, stop_asked = hooks
     if plan.model is None:
         return None
+
+    def check() -> None:
+        if stop_asked():
+            raise _StopAsked
+
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     server = stack.enter_context(VllmServer(plan.model, log_path=folder.logs / "vllm.log"))
     say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s)
+    server.wait_ready(plan.config.gate.ready_deadline_s, check=check)
     say("vLLM gave a constrained answer and passed the canary")
     return server
 

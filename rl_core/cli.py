@@ -28,6 +28,7 @@ Market = Annotated[str | None, typer.Option(help="Contract of the bars; default:
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
 
 DEMO_FILE = "NQ_D1M.parquet"
+TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry_flat", "long_share", "entropy_choice")
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def train(
         report = trained.transfer
         fates = {fate: report.count(fate) for fate in ("copied", "widened", "new")}
         _say(f"transfer: {fates}, entry policies agree to KL {report.divergence:.1e} nats over {report.states} states")
-    last = trained.rows[-1]
+    last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
     _finish({"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json)
 
 
@@ -98,7 +99,7 @@ def evaluate(
 @data.command("demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    sessions: Annotated[int, typer.Option(min=2)] = 900,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
@@ -177,7 +178,7 @@ def _figures(row: dict[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, soft_wrap=not sys.stderr.isatty())
+    Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market
 from rl_core.errors import DataError
+from rl_core.market.account import passed
 from rl_core.market.types import EXIT_NAMES, FLAT, Account, Position
 from rl_core.policy import Policy
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
@@ -88,9 +89,8 @@ def evaluate(policy: Policy, view: View, trading: Trading, first: int, stop: int
         rows = np.flatnonzero(playing & trade.closed)
         columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
         closed.append([days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)])
-        failed |= (
-            playing & np.asarray(step.terminated) & ~np.asarray(step.state.account.cash > trading.venue.rules.start)
-        )
+        banked = passed(step.state.account, step.state.position, trading.venue.rules)
+        failed |= playing & np.asarray(step.terminated & ~banked)
         playing &= ~np.asarray(step.terminated | step.truncated)
         state = _kept(playing, step.state, state)
     trades = Trades(*(np.concatenate(column) for column in zip(*closed, strict=True)))

@@ -32,8 +32,6 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     Raises:
         DataError: every bar was.
     """
-    if identity.data_digest != bars.digest and int(bars.ts_event_ns[0]) >= int(identity.config["trained_until_ns"]):
-        return 0
     first = int((bars.ts_event_ns < int(identity.config["trained_until_ns"])).sum())
     if first >= len(bars):
         raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")

@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars import Bars, read_bars
 from rl_core.errors import ConfigError, ResourceError
-from rl_core.features import fingerprint
 from rl_core.manifest import find_checkpoint, read_manifest
-from rl_core.policy import Policy, load_policy
+from rl_core.policy import Policy, load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
 from rl_core.trading import Trading, compile_trading
-from rl_core.training import TrainConfig
+from rl_core.training import TrainConfig, check_parent
 from rl_core.view import View, view_of
 
 SOURCE = "source.json"
 CONFIG = "config.toml"
+PARTS = ("held_out", "all")
 
 
 class Source(BaseModel):
@@ -55,8 +55,9 @@ def prepare_training(
     """Read the bars, and take from the parent what phase 2 must share with it.
 
     Raises:
-        ConfigError, DataError: no bars were named, or they cannot be read.
+        ConfigError, DataError: phase 2 without a parent, no bars were named, or they cannot be read.
     """
+    check_parent(config, parent)
     if parent is not None:
         config = _inherited(config, parent)
     source = _source_of(parent) if bars is None and parent is not None else None
@@ -85,10 +86,12 @@ def prepare_evaluation(
     """Load the policy and see the bars under the account that it was trained with.
 
     Raises:
-        ConfigError, FitError, DataError: as `load_policy` and `read_bars`; nothing is held out.
+        ConfigError, FitError, DataError: as `load_trader` and `read_bars`; nothing is held out.
     """
+    if part not in PARTS:
+        raise ConfigError(f"part {part!r}: there are {' and '.join(PARTS)}")
     folder = find_checkpoint(run)
-    policy = load_policy(folder, fingerprint=fingerprint())
+    policy = load_trader(folder)
     assert policy.identity is not None
     source = _source_of(run) if bars is None else None
     if source is not None:

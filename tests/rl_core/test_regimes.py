@@ -1,150 +1,89 @@
-"""Regimes: arrays equal to the stream, what is fitted comes from the training split alone."""
-
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
+"""The regime by hand, and from a bounded past only."""
 
 import numpy as np
 import pytest
 
-from rl_core.errors import DataError
 from rl_core.features import StreamedBar
-from rl_core.regime_model import RegimeModel, StateStream, fit_regimes, read_model, write_model
-from rl_core.regime_report import periods, stability, summary
-from rl_core.regimes import Regime, RegimeStream, Thresholds, compute_regimes
-from rl_core.view import View
-from tests.rl_core.markets import random_bars, seen, session_minutes, small_view, with_noise_after
+from rl_core.regimes import Regime, RegimeStream
 
-FIT = 9_000
+CLOSE = 80_000
 
 
-@cache
-def view() -> View:
-    """24 sessions with gaps, so that the oldest sessions are forgotten."""
-    return seen(random_bars(6, session_minutes(24), missing=0.6))
+def bar(close: int = CLOSE, session: int = 1, minute_et: int = 600, decision: int = 601) -> StreamedBar:
+    """One bar; volume and range do not matter here."""
+    return StreamedBar(close, close, close, 1, session, minute_et, decision, 60)
 
 
-@cache
-def model() -> RegimeModel:
-    return fit_regimes(view(), FIT)
+def test_a_trend_is_the_change_of_the_close_in_thousandths_of_atr() -> None:
+    """One tick a bar with an ATR of 20 ticks: 15, 60 and 240 ticks are 750, 3,000 and 12,000 thousandths."""
+    stream = RegimeStream()
+    for t in range(400):
+        regime = stream.push(bar(CLOSE + t), 280)
+
+    assert (regime.trend_15_atr_milli, regime.trend_60_atr_milli, regime.trend_240_atr_milli) == (750, 3000, 12000)
+    assert regime.label == "up/normal"
 
 
-def streamed(of: View) -> list[StreamedBar]:
-    columns = (of.bars.high, of.bars.low, of.bars.close, of.bars.volume, of.located.session)
-    columns += (of.located.minute_et, of.hours.decision_minute, of.hours.minutes_to_flat)
-    return [StreamedBar(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+def test_a_trend_begins_with_the_bars_there_are_and_an_atr_below_a_tick_counts_as_one() -> None:
+    stream = RegimeStream()
+
+    assert stream.push(bar(), 0).trend_15_atr_milli == 0
+    assert stream.push(bar(CLOSE - 2), 0).trend_15_atr_milli == -2000
 
 
-def regimes_of_stream(of: View, thresholds: Thresholds) -> list[Regime]:
-    stream, totals = RegimeStream(thresholds), of.features.true_range_sum.tolist()
-    return [stream.push(bar, total) for bar, total in zip(streamed(of), totals, strict=True)]
+@pytest.mark.parametrize(("step", "direction"), [(1, "up"), (-1, "down"), (0, "flat")])
+def test_the_direction_is_that_of_the_hour(step: int, direction: str) -> None:
+    stream = RegimeStream()
+    for t in range(61):
+        regime = stream.push(bar(CLOSE + step * t), 280)
+
+    assert regime.label.partition("/")[0] == direction
 
 
-@pytest.mark.parametrize("thresholds", [Thresholds(), Thresholds(900, 20, 85)])
-def test_the_arrays_are_the_stream_bar_for_bar(thresholds: Thresholds) -> None:
-    for of in (view(), small_view(2)):
-        batch = compute_regimes(of, thresholds)
+def test_volatility_is_ranked_among_past_sessions_of_the_same_half_hour_only() -> None:
+    """Ten past values 10 to 100 at 10:00; at 14:00 nothing is known, and today never counts."""
+    stream = RegimeStream()
+    for day in range(10):
+        stream.push(bar(session=day), 10 * (day + 1))
+    stream.push(bar(session=10), 5)
 
-        assert [batch.at(t) for t in range(len(of.bars))] == regimes_of_stream(of, thresholds)
+    shares = [stream.push(bar(session=10), value).volatility_percentile for value in (10, 55, 101)]
 
-
-def test_hidden_states_of_the_stream_are_the_batch_bit_for_bit() -> None:
-    stream = StateStream(model())
-
-    rows = np.stack([stream.push(bar) for bar in streamed(view())])
-
-    np.testing.assert_array_equal(rows, model().states(view()))
+    assert shares == [0, 50, 100]
+    assert stream.push(bar(session=10, minute_et=840), 1).volatility_percentile == 50
 
 
-def test_a_stream_started_in_mid_file_is_right_from_the_next_session() -> None:
-    session = view().located.session
-    start, opens = 3_000, 3_000 + int(np.flatnonzero(session[3_000:] != session[3_000])[0])
-    stream = StateStream(model())
+@pytest.mark.parametrize(("value", "word"), [(32, "calm"), (33, "normal"), (66, "normal"), (67, "wild")])
+def test_calm_and_wild_are_the_outer_thirds(value: int, word: str) -> None:
+    """Past values 0 to 99, so that the percentile of a value is the value; below 33 is calm, from 67 on wild."""
+    stream = RegimeStream()
+    for known in range(100):
+        stream.push(bar(session=0), known)
 
-    rows = np.stack([stream.push(bar) for bar in streamed(view())[start:]])
+    regime = stream.push(bar(session=1), value)
 
-    np.testing.assert_array_equal(rows[opens - start :], model().states(view())[opens:])
-
-
-def test_bars_after_the_training_split_change_nothing_that_was_fitted() -> None:
-    noisy = seen(with_noise_after(view().bars, FIT - 1))
-
-    assert fit_regimes(noisy, FIT) == model()
-    assert fit_regimes(view(), FIT + 2000) != model()
+    assert regime.volatility_percentile == value
+    assert regime.label == f"flat/{word}"
 
 
-def test_later_bars_change_no_hidden_state_before_them() -> None:
-    noisy = seen(with_noise_after(view().bars, 10_000))
-
-    before, after = model().states(view()), model().states(noisy)
-
-    np.testing.assert_array_equal(before[:10_001], after[:10_001])
-    assert not np.array_equal(before, after)
+@pytest.mark.parametrize(
+    ("decision", "part"), [(630, "opening"), (631, "midday"), (750, "midday"), (751, "afternoon"), (871, "late")]
+)
+def test_the_session_has_four_parts(decision: int, part: str) -> None:
+    assert RegimeStream().push(bar(decision=decision), 280).session_part == part
 
 
-def test_thresholds_split_the_training_bars_in_halves_and_thirds() -> None:
-    warm = np.flatnonzero(view().features.warm[:FIT])
+def test_only_twenty_sessions_and_240_minutes_are_remembered() -> None:
+    """A stream that saw wild early sessions agrees with one that never did."""
+    dice = np.random.default_rng(0)
+    days = np.repeat(np.arange(5, 26), 20).tolist()
+    recent = [(day, int(dice.integers(79_000, 81_000)), int(dice.integers(100, 500))) for day in days]
+    old, fresh = RegimeStream(), RegimeStream()
+    for t in range(500):
+        old.push(bar(90_000 + t, session=t // 100), 9_999)
 
-    regimes = compute_regimes(view(), model().thresholds)
+    last: list[Regime] = [Regime(0, 0, 0, 0, "", "")] * 2
+    for day, close, total in recent:
+        last = [stream.push(bar(close, session=day), total) for stream in (old, fresh)]
 
-    assert np.mean(regimes.direction[warm] == 1) == pytest.approx(0.5, abs=0.02)
-    shares = np.bincount(regimes.volatility[warm], minlength=3) / len(warm)
-    np.testing.assert_allclose(shares, 1 / 3, atol=0.04)
-
-
-def test_hidden_states_find_a_market_that_became_wild() -> None:
-    """Sessions 8 to 10 move four times as far a minute as those before: the wilder state holds most of them."""
-    quiet = random_bars(1, session_minutes(10), spread=4.0)
-    wild = random_bars(1, quiet.ts_event_ns, spread=16.0)
-    session = seen(quiet).located.session
-    from_here = int(np.flatnonzero(session == np.unique(session)[7])[0])
-    names = ("open", "high", "low", "close", "volume")
-    mixed = {n: np.append(getattr(quiet, n)[:from_here], getattr(wild, n)[from_here:]) for n in names}
-    of = seen(replace(quiet, **mixed, digest=""))
-
-    state = fit_regimes(of, len(of.bars)).states(of).argmax(axis=1)
-
-    assert state[:from_here].mean() < 0.1 and state[from_here:].mean() > 0.9
-
-
-def test_a_kept_model_is_read_back_and_anything_else_refused(tmp_path: Path) -> None:
-    write_model(model(), tmp_path / "regimes.json")
-
-    assert read_model(tmp_path / "regimes.json") == model()
-    (tmp_path / "other.json").write_text("{}")
-    for name in ("other.json", "none.json"):
-        with pytest.raises(DataError, match="is no regime model"):
-            read_model(tmp_path / name)
-
-
-def test_too_few_bars_are_refused() -> None:
-    with pytest.raises(DataError, match="need 1,000 bars"):
-        fit_regimes(view(), 2000)
-
-
-def test_a_summary_by_hand() -> None:
-    """0 0 1 | 1 0: 3 of 5 are 0; stays 2, 1, 1, 1; moves within sessions 0-0, 0-1, 1-0."""
-    share, mean_bars, moves = summary(np.array([0, 0, 1, 1, 0]), np.array([7, 7, 7, 8, 8]), 2)
-
-    assert share.tolist() == [0.6, 0.4] and mean_bars.tolist() == [1.5, 1.0]
-    assert moves.tolist() == [[0.5, 0.5], [1.0, 0.0]]
-
-
-def test_the_stability_table_has_every_kind_in_every_half_year() -> None:
-    rows = stability(view(), model())
-
-    assert {(row.period, row.kind) for row in rows} == {("2024-H2", k) for k in ("direction", "volatility", "state")}
-    for row in rows:
-        assert row.share.sum() == pytest.approx(1) and row.bars == int(view().features.warm.sum())
-        np.testing.assert_allclose(row.moves.sum(axis=1), 1)
-    assert rows[0].row()["labels"] == ["down", "flat", "up"]
-
-
-def test_half_years_are_those_of_the_trading_day() -> None:
-    """The session of 1 July 2024 opens on Sunday 30 June: it belongs to the second half."""
-    from datetime import date
-
-    of = seen(random_bars(0, session_minutes(2, date(2024, 6, 28))))
-
-    assert np.unique(periods(of)[of.located.session == of.located.session[-1]]).tolist() == ["2024-H2"]
-    assert periods(of)[0] == "2024-H1"
+    assert last[0] == last[1]
