@@ -271,3 +271,17 @@ def _action(legal: jax.Array, bar: jax.Array, salt: jax.Array) -> jax.Array:
     drawn = ((mixed >> 2) % rank[:, -1].astype(jnp.uint32)).astype(jnp.int32)
     drawn = jnp.where((mixed & 3) == 0, drawn, 0)
     return jnp.sum(rank <= drawn[:, None], axis=-1, dtype=jnp.int32)
+
+
+def refuse_leaks(report: LeakReport) -> None:
+    """Nothing, if there are none.
+
+    Raises:
+        LeakError: names the first.
+    """
+    if report.leaks:
+        first = min(report.leaks, key=lambda leak: leak.first)
+        raise LeakError(
+            f"look-ahead: {first.what} at bar {first.first} depends on bars after {first.at} "
+            f"(future: {first.future}; {len(report.leaks) - 1} more)"
+        )

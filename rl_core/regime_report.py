@@ -79,3 +79,14 @@ def summary(
     moves = np.bincount(pairs, minlength=labels**2).reshape(labels, labels).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return count / len(label), count / stays, moves / moves.sum(axis=1, keepdims=True)
+
+
+def as_lines(rows: list[Stability]) -> list[str]:
+    """A table for a person: share and mean duration of each label, and how often it stays from bar to bar."""
+    lines = [f"{'period':<9}{'kind':<12}{'label':<10}{'share':>7}{'bars a stay':>13}{'stays':>8}   moves"]
+    for row in rows:
+        for k, label in enumerate(row.labels):
+            moves = "  ".join(f"{to} {chance:.3f}" for to, chance in zip(row.labels, row.moves[k], strict=True))
+            figures = f"{row.share[k]:>7.3f}{row.mean_bars[k]:>13.1f}{row.moves[k, k]:>8.3f}"
+            lines.append(f"{row.period:<9}{row.kind:<12}{label:<10}{figures}   {moves}")
+    return lines

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rl_core.errors import DataError
 from rl_core.features import compute_features
 from rl_core.instruments import instrument
-from rl_core.leaks import check_leaks
+from rl_core.leaks import LeakError, check_leaks, refuse_leaks
 from rl_core.trading import Trading, TradingConfig, compile_trading
 from rl_core.view import View
 from tests.rl_core.markets import RULES_FOLDER, random_bars, seen, session_minutes
@@ -120,3 +120,13 @@ def test_random_markets_leak_nothing_whatever_the_moment(seed: int, missing: flo
 def test_a_short_file_is_refused() -> None:
     with pytest.raises(DataError, match="needs a past of 3,000 bars"):
         check_leaks(BARS.slice(0, 2_000), trading())
+
+
+def test_the_command_ends_with_100_where_there_is_a_leak() -> None:
+    clean = check_leaks(BARS, trading(), moments=1)
+    leaky = check_leaks(BARS, trading(), moments=1, seer=lambda bars: tomorrow_in_a_feature(seen(bars)))
+
+    refuse_leaks(clean)
+    with pytest.raises(LeakError, match="look-ahead: features at bar") as refused:
+        refuse_leaks(leaky)
+    assert refused.value.exit_code == 100
