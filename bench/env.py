@@ -1,6 +1,6 @@
 """Random-action steps per second of the full phase-2 environment: rules, masks, drawdown floor, resets.
 
-    python bench/env.py [--json] [--repeats 7] [--prng rbg]
+    python bench/env.py [--json] [--repeats 7] [--prng threefry2x32]
 
 Every step draws a legal action of each account, plays a bar and starts ended accounts afresh; with observations the
 [B, 228] array is kept in the loop's carry, so that it is really built. The fastest of the repeats is the figure,
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--prng", default="rbg", help="JAX key implementation: rbg or threefry2x32")
+    parser.add_argument("--prng", default="threefry2x32", help="JAX key implementation, or rbg")
     given = parser.parse_args()
     device = jax.devices()[0]
     versions = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
