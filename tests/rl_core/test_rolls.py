@@ -12,7 +12,7 @@ from rl_core.envs.base import Env, EnvState, make_market
 from rl_core.features import LONG_BARS, FeatureStream, StreamedBar, true_ranges
 from rl_core.hours import opens_too_late
 from rl_core.market.types import EXIT_NAMES, SESSION_END, Account, Position
-from rl_core.regimes import RegimeStream
+from rl_core.regimes import RegimeStream, compute_regimes
 from rl_core.view import View
 from tests.rl_core.envs.episodes import params_for, step
 from tests.rl_core.markets import closing_at, mnq_venue, random_bars, seen, session_minutes, small_view
@@ -115,6 +115,16 @@ def test_trends_over_a_roll_are_those_of_one_contract() -> None:
         found.append([stream.push(bar, total) for bar, total in zip(streamed_bars(view, 0), totals, strict=True)])
 
     assert found[0] == found[1]
+
+
+def test_regimes_as_arrays_are_those_of_the_stream_over_rolls() -> None:
+    view = seen(rolled(smooth(), 2500, 4000))
+    stream, totals = RegimeStream(), view.features.true_range_sum.tolist()
+
+    batch = compute_regimes(view)
+
+    for t, (bar, total) in enumerate(zip(streamed_bars(view, 0), totals, strict=True)):
+        assert batch.at(t) == stream.push(bar, total)
 
 
 def test_a_position_leaves_at_the_last_close_before_a_roll_and_never_sees_the_new_contract() -> None:
