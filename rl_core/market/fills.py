@@ -37,14 +37,25 @@ class Venue(NamedTuple):
 
     terms: Terms
     rules: Rules
-    resolution: Int  # PESSIMISTIC | ADAPTIVE
+    resolution: Int  # PESSIMISTIC | ADAPTIVE | SECONDS (where a bar has no seconds: as PESSIMISTIC)
 
 
-class _Exit(NamedTuple):
-    price: Int  # in the coordinates of a long
-    reason: Int
-    floor: Int
+class BarExit(NamedTuple):
+    """How a bar, or one second of it, ends a bracket."""
+
+    price: Int  # ticks; in the coordinates of a long until `bracket_exit` hands it out
+    reason: Int  # NO_EXIT, STOP, TARGET or LIQUIDATION
+    floor: Int  # cents, as the prices up to the exit have raised it
     ambiguous: Bool
+
+
+class OpenedBar(NamedTuple):
+    """A bar whose open has met the order."""
+
+    position: Position
+    account: Account  # the entry's commission is paid
+    flattens: Bool  # out at the open, whatever follows
+    bar: BarPrices
 
 
 class _Sided(NamedTuple):
@@ -82,22 +93,26 @@ def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) ->
     return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
 
 
+def liquidation_price(entry: Int, account: Account, value: Int) -> Int:
+    """The highest price at which equity touches the floor, as a long sees it; ``value`` in cents per tick."""
+    return entry + (account.floor - account.cash) // value
+
+
 def _liquidation_price(floor: Int, b: _Sided) -> Int:
-    """The highest price at which equity touches the floor."""
-    return b.entry + (floor - b.cash) // b.value
+    return liquidation_price(b.entry, Account(b.cash, floor), b.value)
 
 
-def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit:
+def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> BarExit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
     liquidated = b.open <= _liquidation_price(floor, b)
     stopped = liquidated | (b.open <= b.stop)
     reached = b.open >= b.target + THROUGH_TICKS
     reason = xp.where(liquidated, LIQUIDATION, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
     best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
-    return _Exit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
+    return BarExit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
 
-def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _Exit:
+def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> BarExit:
     """The exit inside the bar, after an open between the levels."""
     rules = venue.rules
     reached = b.favourable >= b.target + THROUGH_TICKS
@@ -121,7 +136,7 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     stop_reason = xp.where(liquidation >= b.stop, LIQUIDATION, STOP)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
     price = xp.where(targeted, b.target, late_liquidation - slip)
-    return _Exit(
+    return BarExit(
         price=xp.where(stopped, level - slip, price),
         reason=xp.where(stopped, stop_reason, reason),
         floor=xp.where(stopped, floor_before, floor_after),
@@ -129,14 +144,14 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     )
 
 
-def _bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Exit:
+def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> BarExit:
     """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
     b = _sided(xp, position, account, bar, venue.terms)
     slip = stop_slippage(xp, venue.terms)
     gap = _gap(xp, account.floor, b, slip, venue.rules)
     inside = _inside(xp, account.floor, b, slip, venue)
     gapped, held = gap.reason != NO_EXIT, position.quantity != 0
-    return _Exit(
+    return BarExit(
         price=xp.sign(position.quantity) * xp.where(gapped, gap.price, inside.price),
         reason=xp.where(held, xp.where(gapped, gap.reason, inside.reason), NO_EXIT),
         floor=xp.where(held, xp.where(gapped, gap.floor, inside.floor), account.floor),
@@ -173,18 +188,23 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
     return Position(*(xp.where(enters, a, b) for a, b in zip(new, position, strict=True)))
 
 
-def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
-    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+def open_bar(
+    xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, terms: Terms
+) -> OpenedBar:
+    """The order meets the open."""
     was_flat = position.quantity == 0
-    position = _entered(xp, position, order, bar, venue.terms)
+    position = _entered(xp, position, order, bar, terms)
     enters = was_flat & (position.quantity != 0)
-    entry_costs = xp.where(enters, xp.abs(position.quantity) * venue.terms.commission, 0)
+    entry_costs = xp.where(enters, xp.abs(position.quantity) * terms.commission, 0)
     account = account._replace(cash=account.cash - entry_costs)
+    return OpenedBar(position, account, order.flatten & (position.quantity != 0), bar)
 
-    flattens = order.flatten & (position.quantity != 0)
-    slip = stop_slippage(xp, venue.terms)
-    bracket = _bracket_exit(xp, position, account, bar, venue)
+
+def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) -> Played:
+    """The bar once it is known how it ends the bracket; a flatten at its open comes before that."""
+    position, account, flattens, bar = opened
     reason = xp.where(flattens, FLATTEN, bracket.reason)
+    slip = stop_slippage(xp, venue.terms)
     price = xp.where(flattens, bar.open - xp.sign(position.quantity) * slip, bracket.price)
     open_equity = equity(account, position, bar.open, venue.terms)
     floor_at_open = floor_after_open_equity(xp, account.floor, open_equity, venue.rules)
@@ -199,12 +219,18 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
         account=after,
         entry_price=position.entry,
         exit_quantity=xp.where(exits, position.quantity, 0),
-        exit_price=price,
+        exit_price=xp.where(exits, price, 0),
         exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
         failed=(reason == LIQUIDATION) | (equity(after, remaining, bar.close, venue.terms) <= after.floor),
         ambiguous=bracket.ambiguous & xp.logical_not(flattens),
     )
+
+
+def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
+    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+    opened = open_bar(xp, position, account, order, bar, venue.terms)
+    return close_bar(xp, opened, bracket_exit(xp, opened.position, opened.account, bar, venue), venue)
 
 
 def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:

@@ -12,7 +12,7 @@ NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END = range(6)
 EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end")
 
 STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY = range(4)
-PESSIMISTIC, ADAPTIVE = range(2)
+PESSIMISTIC, ADAPTIVE, SECONDS = range(3)
 NEVER_LOCKS = 2**30
 
 
@@ -141,7 +141,7 @@ class Played(NamedTuple):
     account: Account
     entry_price: Int  # ticks; meaningful where the order entered
     exit_quantity: Int  # contracts closed, signed as the position was; 0 = none
-    exit_price: Int  # ticks
+    exit_price: Int  # ticks; 0 = none
     exit_reason: Int  # NO_EXIT ... SESSION_END
     risk: Int  # cents that the trade of this bar put at risk; 0 = no trade
     failed: Bool  # the floor was touched

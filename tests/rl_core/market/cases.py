@@ -8,6 +8,7 @@ from rl_core.market.types import (
     FLAT,
     NEVER_LOCKS,
     NO_ORDER,
+    SECONDS,
     Account,
     BarPrices,
     Order,
@@ -17,6 +18,14 @@ from rl_core.market.types import (
 )
 
 START = 1_000_000
+
+
+class Minute(NamedTuple):
+    """A minute and the second that each of its second bars began in."""
+
+    bar: BarPrices
+    at: tuple[int, ...]
+    seconds: tuple[BarPrices, ...]
 
 
 class Case(NamedTuple):
@@ -64,3 +73,23 @@ def mirrored(case: Case) -> Case:
         order=o._replace(quantity=-o.quantity),
         bar=BarPrices(-b.open, -b.low, -b.high, -b.close),
     )
+
+
+def draw_minute(random_: random.Random, opened: int, *, calm: int) -> Minute:
+    """A minute from ``opened`` on in which up to 60 seconds trade; one in ``calm`` gaps over several levels."""
+    at = tuple(sorted(random_.sample(range(60), random_.choice((1, 2, 5, 20, 60)))))
+    width, price, seconds = random_.randint(0, 6), opened, []
+    for _ in at:
+        up, down = random_.randint(0, width), random_.randint(0, width)
+        close = price + random_.randint(-down, up)
+        seconds.append(BarPrices(price, price + up, price - down, close))
+        price = close + (random_.randint(-25, 25) if random_.randrange(calm) == 0 else random_.randint(-2, 2))
+    high, low = max(second.high for second in seconds), min(second.low for second in seconds)
+    return Minute(BarPrices(opened, high, low, seconds[-1].close), at, tuple(seconds))
+
+
+def draw_minute_case(random_: random.Random) -> tuple[Case, Minute]:
+    """A case whose bar has seconds."""
+    case = draw_case(random_)
+    minute = draw_minute(random_, case.bar.open, calm=random_.choice((3, 20)))
+    return case._replace(bar=minute.bar, venue=case.venue._replace(resolution=SECONDS)), minute
