@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rl_core.envs.ladder import Rungs, play_minute
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features import WINDOW
+from rl_core.ladder import Ladder
 from rl_core.market.account import equity, passed
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
@@ -38,6 +40,7 @@ class Market(NamedTuple):
     last_in_session: jax.Array  # [T] bool
     entries_over: jax.Array  # [T] bool: neither this close nor a later one of the session decides an entry
     starts: jax.Array  # [N] int32: bars at whose close an episode may start
+    rungs: Rungs | None = None  # the seconds of each bar, where the market has them
 
 
 class EnvParams(NamedTuple):
@@ -85,8 +88,8 @@ class StepResult(NamedTuple):
     trade: TradeClosed
 
 
-def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
-    """The bars of ``view`` on the device; episodes start within [first, stop).
+def make_market(view: View, first: int = 0, stop: int | None = None, *, ladder: Ladder | None = None) -> Market:
+    """The bars of ``view`` on the device; episodes start within [first, stop); ``ladder`` is of the same bars.
 
     Raises:
         ValueError: no bar of the range can start an episode.
@@ -107,6 +110,7 @@ def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
         last_in_session=jnp.asarray(last),
         entries_over=jnp.asarray(_entries_over(view)),
         starts=jnp.asarray(starts, jnp.int32),
+        rungs=None if ladder is None else Rungs(jnp.asarray(ladder.offsets), jnp.asarray(ladder.rungs)),
     )
 
 
@@ -169,7 +173,10 @@ class Env:
 
         bar = state.bar + 1
         prices = BarPrices(*jnp.moveaxis(market.prices[bar], -1, 0))
-        played = play_bar(XP, position, state.account, order, prices, params.venue)
+        if market.rungs is None:
+            played = play_bar(XP, position, state.account, order, prices, params.venue)
+        else:
+            played = play_minute(market.rungs, bar, (position, state.account), order, prices, params.venue)
         played = _session_end(played, market.last_in_session[bar], prices.close, params.venue)
         held = trailed(XP, played.position, prices.close, market.true_range_sum[bar])
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.market.account import equity, floor_after_open_equity
-from rl_core.market.fills import BarExit, OpenedBar, Venue, bracket_exit, close_bar, liquidation_price, open_bar
+from rl_core.market.fills import BarExit, OpenedBar, Venue, bracket_exit, close_bar, open_bar, resting_level
 from rl_core.market.types import (
     INTRADAY,
     NO_EXIT,
@@ -26,6 +26,7 @@ from rl_core.market.types import (
 XP = cast(Namespace, jnp)
 BISECTIONS = 6  # 2^6 > 60 rungs
 NEVER = 1 << 29
+SHARE_AT_ONCE, LEAST_AT_ONCE = 8, 32  # of a batch: more than end in one minute
 
 
 class Rungs(NamedTuple):
@@ -52,6 +53,15 @@ class _Reach(NamedTuple):
     fall: jax.Array
 
 
+class _Bracket(NamedTuple):
+    """What a climb must know of every bracket [B]."""
+
+    opened: OpenedBar
+    venue: Venue
+    first: jax.Array  # rung
+    end: jax.Array
+
+
 class _Climb(NamedTuple):
     """Brackets [B] on their way up."""
 
@@ -66,54 +76,61 @@ def play_minute(
     """The bars ``minute`` [B] with the resolution of ``venue``; without seconds, as `play_bar`."""
     opened = open_bar(XP, *held, order, bar, venue.terms)
     whole = bracket_exit(XP, opened.position, opened.account, bar, venue)
-    return close_bar(XP, opened, _climbed(ladder, minute, opened, whole, venue), venue)
+    bracket = _Bracket(opened, venue, ladder.offsets[minute], ladder.offsets[minute + 1])
+    return close_bar(XP, opened, _climbed(ladder, bracket, whole), venue)
 
 
-def _climbed(ladder: Rungs, minute: jax.Array, opened: OpenedBar, whole: BarExit, venue: Venue) -> BarExit:
-    """How the minute ends the bracket. What the pessimist finds harmless is harmless in any order."""
-    position, account, _, bar = opened
-    first, end = ladder.offsets[minute], ladder.offsets[minute + 1]
-    climbing = (venue.resolution == SECONDS) & (end > first) & (whole.reason != NO_EXIT)
-    side = jnp.sign(position.quantity)
-    reach = _reach(opened, venue)
+def _climbed(ladder: Rungs, bracket: _Bracket, whole: BarExit) -> BarExit:
+    """How the minute ends the brackets [B]. What the pessimist finds harmless is harmless in any order.
+
+    The few others climb, some at a time, so that a batch pays for those that need it.
+    """
+    climbing = (bracket.venue.resolution == SECONDS) & (bracket.end > bracket.first) & (whole.reason != NO_EXIT)
+    survived = _survived(bracket)
+    start = BarExit(*(jnp.where(climbing, a, b) for a, b in zip(survived, whole, strict=True)))
+    at_once = min(climbing.shape[0], max(LEAST_AT_ONCE, climbing.shape[0] // SHARE_AT_ONCE))
 
     def further(climb: _Climb) -> _Climb:
-        rung = _first_within(ladder, climb.rung, end, side, reach)
-        found = climb.climbing & (rung < end)
-        now, before = _rung(ladder, rung, side), _rung(ladder, jnp.maximum(rung - 1, first), side)
-        seen = floor_after_open_equity(
-            XP, account.floor, _equity(opened, side * bar.open + before.highest, venue), venue.rules
-        )
-        floor = jnp.where(rung > first, seen, account.floor)
-        leaving = bracket_exit(XP, position, account._replace(floor=floor), _second(now, side, bar.open), venue)
-        ends = found & (leaving.reason != NO_EXIT)
-        kept = BarExit(*(jnp.where(ends, a, b) for a, b in zip(leaving, climb.leaving, strict=True)))
-        return _Climb(rung + 1, kept, found & ~ends)
+        lanes = jnp.nonzero(climb.climbing, size=at_once, fill_value=climbing.shape[0])[0]
+        here = jax.tree.map(lambda leaf: leaf[lanes] if jnp.ndim(leaf) else leaf, (bracket, climb))
+        there = _higher(ladder, *here)
+        moved = jax.tree.map(lambda leaf, new: leaf.at[lanes].set(new, mode="drop"), climb, there)
+        return cast(_Climb, moved)
 
-    survived = _survived(opened, venue)
-    start = BarExit(*(jnp.where(climbing, a, b) for a, b in zip(survived, whole, strict=True)))
-    return jax.lax.while_loop(lambda climb: jnp.any(climb.climbing), further, _Climb(first, start, climbing)).leaving
+    first = _Climb(bracket.first, start, climbing)
+    return jax.lax.while_loop(lambda climb: jnp.any(climb.climbing), further, first).leaving
 
 
-def _equity(opened: OpenedBar, sided_price: jax.Array, venue: Venue) -> jax.Array:
-    side = jnp.sign(opened.position.quantity)
-    return cast(jax.Array, equity(opened.account, opened.position, side * sided_price, venue.terms))
+def _higher(ladder: Rungs, bracket: _Bracket, climb: _Climb) -> _Climb:
+    """Each bracket at the next rung that can end it."""
+    (position, account, _, bar), venue, first, end = bracket
+    side = jnp.sign(position.quantity)
+    rung = _first_within(ladder, climb.rung, end, side, _reach(bracket))
+    found = rung < end
+    before = _rung(ladder, jnp.maximum(rung - 1, first), side)
+    seen = equity(account, position, bar.open + side * before.highest, venue.terms)
+    floor = jnp.where(rung > first, floor_after_open_equity(XP, account.floor, seen, venue.rules), account.floor)
+    second = _second(_rung(ladder, rung, side), side, bar.open)
+    leaving = bracket_exit(XP, position, account._replace(floor=floor), second, venue)
+    ends = found & (leaving.reason != NO_EXIT)
+    kept = BarExit(*(jnp.where(ends, a, b) for a, b in zip(leaving, climb.leaving, strict=True)))
+    return _Climb(rung + 1, kept, found & ~ends)
 
 
-def _survived(opened: OpenedBar, venue: Venue) -> BarExit:
+def _survived(bracket: _Bracket) -> BarExit:
     """The minute that ends no bracket: the floor has seen its best price."""
-    position, account, _, bar = opened
+    (position, account, _, bar), venue = bracket.opened, bracket.venue
     best = jnp.where(position.quantity >= 0, bar.high, bar.low)
     floor = floor_after_open_equity(XP, account.floor, equity(account, position, best, venue.terms), venue.rules)
     nothing = jnp.zeros_like(position.quantity)
     return BarExit(nothing, nothing, floor, jnp.zeros_like(nothing, bool))
 
 
-def _reach(opened: OpenedBar, venue: Venue) -> _Reach:
-    position, account, _, bar = opened
+def _reach(bracket: _Bracket) -> _Reach:
+    (position, account, _, bar), venue = bracket.opened, bracket.venue
     side = jnp.sign(position.quantity)
     value = jnp.maximum(1, jnp.abs(position.quantity) * venue.terms.tick_value)
-    lowest = jnp.maximum(side * position.stop, liquidation_price(side * position.entry, account, value))
+    lowest = resting_level(XP, position, account, bar, venue)
     follows = venue.rules.ratchet == INTRADAY
     return _Reach(
         highest=side * (position.target - bar.open) + 1,

@@ -93,13 +93,9 @@ def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) ->
     return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
 
 
-def liquidation_price(entry: Int, account: Account, value: Int) -> Int:
-    """The highest price at which equity touches the floor, as a long sees it; ``value`` in cents per tick."""
-    return entry + (account.floor - account.cash) // value
-
-
 def _liquidation_price(floor: Int, b: _Sided) -> Int:
-    return liquidation_price(b.entry, Account(b.cash, floor), b.value)
+    """The highest price at which equity touches the floor."""
+    return b.entry + (floor - b.cash) // b.value
 
 
 def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> BarExit:
@@ -157,6 +153,12 @@ def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPr
         floor=xp.where(held, xp.where(gapped, gap.floor, inside.floor), account.floor),
         ambiguous=held & xp.logical_not(gapped) & inside.ambiguous,
     )
+
+
+def resting_level(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> Int:
+    """The price at which the stop or the floor acts while the floor rests where it is, in the coordinates of a long."""
+    b = _sided(xp, position, account, bar, venue.terms)
+    return xp.maximum(b.stop, _liquidation_price(account.floor, b))
 
 
 def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
