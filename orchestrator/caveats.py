@@ -83,9 +83,14 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
 
 
 def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
-    how = {"pessimistic": "the stop is taken to come first", "adaptive": "the extreme nearer the open comes first"}
+    how = {
+        "pessimistic": "the stop is taken to come first",
+        "adaptive": "the extreme nearer the open comes first",
+        "seconds": "within one second the stop is taken to come first",
+    }
+    bars = "one-second" if facts.resolution == "seconds" else "minute"
     yield (
-        f"Fills are simulated from minute bars, resolution {facts.resolution}: where stop and target lie in one bar, "
+        f"Fills are simulated from {bars} bars, resolution {facts.resolution}: where stop and target lie in one bar, "
         f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.closed} trades. Slippage is a fixed "
         f"{facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
     )

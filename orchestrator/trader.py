@@ -13,7 +13,7 @@ import numpy.typing as npt
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Resize, Reviewed, Veto
 from orchestrator import broker, ledger, risk
 from orchestrator.broker import XP, BrokerState
-from orchestrator.contracts import Bar
+from orchestrator.contracts import Bar, Seconds
 from orchestrator.ledger import Entry, Recorded
 from orchestrator.proposals import propose
 from orchestrator.sight import Sight
@@ -71,6 +71,7 @@ class BarSeen(NamedTuple):
 
     bar: Bar
     sight: Sight
+    seconds: Seconds = ()
 
 
 class PolicyAnswered(NamedTuple):
@@ -143,7 +144,8 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
         records += opened
     elif _opens_too_late(state, bar):
         state, records = _go_flat(state, setting)
-    met = broker.meet(state.broker, BarPrices(bar.open, bar.high, bar.low, bar.close), bar.ts_event_ns, setting.venue)
+    prices, seconds = BarPrices(bar.open, bar.high, bar.low, bar.close), [row.prices for row in event.seconds]
+    met = broker.meet(state.broker, prices, bar.ts_event_ns, setting.venue, seconds)
     traded = met.fills or met.state.position.quantity
     state = state._replace(broker=met.state, last_bar=bar, sight=sight)
     state, booked = _book(state, met, setting)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from rl_core.market.fills import BarExit, Venue, bracket_exit, close_bar, open_bar
+from rl_core.market.fills import BarExit, Venue, bracket_exit, close_bar, open_bar, play_bar
 from rl_core.market.types import (
     NO_EXIT,
     PESSIMISTIC,
+    SECONDS,
     Account,
     BarPrices,
     Namespace,
@@ -26,6 +27,15 @@ def add_up(seconds: Sequence[BarPrices], minute: BarPrices) -> bool:
         low=min(second.low for second in seconds),
         close=seconds[-1].close,
     )
+
+
+def play_minute(
+    position: Position, account: Account, order: Order, minute: BarPrices, seconds: Sequence[BarPrices], venue: Venue
+) -> Played:
+    """One minute in plain integers: by its seconds where the venue asks for them and they add up, else by itself."""
+    if venue.resolution == SECONDS and add_up(seconds, minute):
+        return play_seconds(position, account, order, minute, seconds, venue)
+    return play_bar(XP, position, account, order, minute, venue)
 
 
 def play_seconds(

@@ -213,15 +213,15 @@ def test_climbing_the_rungs_equals_walking_the_seconds(seed: int) -> None:
     assert_rungs_agree(*zip(*drawn, strict=True))
 
 
-def test_tens_of_thousands_of_climbs_equal_walking_and_every_exit_occurs() -> None:
+def test_thousands_of_climbs_equal_walking_and_every_exit_occurs() -> None:
     random_ = random.Random(31)
-    drawn = [draw_minute_case(random_) for _ in range(10_000)]
+    drawn = [draw_minute_case(random_) for _ in range(6_000)]
     cases, minutes = zip(*drawn, strict=True)
 
     reasons = assert_rungs_agree(cases, minutes)
     assert_rungs_agree([mirrored(case) for case in cases], [turned(minute) for minute in minutes])
 
-    assert all(reasons[name] > 500 for name in ("none", "stop", "target", "liquidation", "flatten")), reasons
+    assert all(reasons[name] > 300 for name in ("none", "stop", "target", "liquidation", "flatten")), reasons
 
 
 def turned(minute: Minute) -> Minute:
