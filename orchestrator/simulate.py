@@ -195,6 +195,7 @@ def _setting(plan: Plan) -> Setting:
         shadow=plan.config.gate.shadow,
         fail_factor=plan.config.gate.fail_factor,
         max_entries_per_session=plan.config.max_entries_per_session,
+        frictions=plan.trading.frictions,
     )
 
 

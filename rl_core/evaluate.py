@@ -84,7 +84,7 @@ def evaluate(
         DataError: no bar of the range can start an episode.
     """
     try:
-        market = make_market(view, first, stop, ladder=ladder)
+        market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
     env = Env(1 if policy.num_actions == 3 else 2)

@@ -113,7 +113,8 @@ def train_run(
     if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     env = Env(config.phase)
-    world = World(make_market(view, stop=split.stop, ladder=ladder), _params(config, trading))
+    market = make_market(view, stop=split.stop, ladder=ladder, frictions=trading.frictions)
+    world = World(market, _params(config, trading))
     start, report = (None, None) if parent is None else _transferred(config, env, world, parent)
     state = initial_state(config.ppo, env, world, start=start)
 

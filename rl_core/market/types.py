@@ -89,6 +89,14 @@ class Terms(NamedTuple):
     slippage_ticks: Int  # lost by market and stop orders, at least 1
 
 
+class Frictions(NamedTuple):
+    """What fills cost beyond fixed ticks, and how much of an entry a bar can fill."""
+
+    by_minute: Any  # [1440] ticks of slippage by the ET minute that a bar begins in
+    atr_milli: Int  # thousandths of ATR14 that slippage is at least
+    volume_milli: Int  # thousandths of a bar's volume that an entry may take; 0 = any size fills
+
+
 class Rules(NamedTuple):
     """A rule pack, compiled to integers."""
 

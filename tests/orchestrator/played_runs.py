@@ -76,6 +76,7 @@ class ScriptedSight:
             session=int(self._session[bar.seq]),
             minutes_to_flat=int(self._hours.minutes_to_flat[bar.seq]),
             regime=Regime(100, -200, 300, 50, "up/normal", "midday"),
+            decision_minute=int(self._hours.decision_minute[bar.seq]),
         )
 
 
@@ -130,10 +131,11 @@ def play(
     stop_after: int | None = None,
     declaration: str = "",
     resolution: str = "pessimistic",
+    costs: Mapping[str, object] | None = None,
     **config: object,
 ) -> RunFolder:
     """Play ``bars`` into a folder under ``runs``, or go on with the one that is there."""
-    account = TradingConfig.model_validate({**TRADING.model_dump(), "resolution": resolution})
+    account = TradingConfig.model_validate({**TRADING.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
     settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
     inputs = Inputs(
@@ -158,6 +160,7 @@ def play(
         shadow=False,
         fail_factor=RunConfig().gate.fail_factor,
         max_entries_per_session=1000,
+        frictions=trading.frictions,
     )
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
