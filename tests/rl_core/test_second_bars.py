@@ -56,7 +56,7 @@ def test_only_seconds_of_the_same_market_and_time_are_taken(tmp_path: Path) -> N
     other = (column + 40 for column in (seconds.open, seconds.high, seconds.low, seconds.close))
     names = ("open", "high", "low", "close")
     write_bars(replace(seconds, **dict(zip(names, other, strict=True)), digest=""), path)
-    with pytest.raises(DataError, match="only 0[.]0% of its minutes close"):
+    with pytest.raises(DataError, match=r"only 0\.0% of its minutes close"):
         read_seconds(path, minutes)
 
 
