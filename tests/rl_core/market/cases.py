@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     FLAT,
+    INTRADAY,
     NEVER_LOCKS,
     NO_ORDER,
     SECONDS,
@@ -89,7 +90,22 @@ def draw_minute(random_: random.Random, opened: int, *, calm: int) -> Minute:
 
 
 def draw_minute_case(random_: random.Random) -> tuple[Case, Minute]:
-    """A case whose bar has seconds."""
+    """A case whose bar has seconds; in half of them what ends the bracket is a floor that follows its best price."""
     case = draw_case(random_)
     minute = draw_minute(random_, case.bar.open, calm=random_.choice((3, 20)))
-    return case._replace(bar=minute.bar, venue=case.venue._replace(resolution=SECONDS)), minute
+    case = case._replace(bar=minute.bar, venue=case.venue._replace(resolution=SECONDS))
+    return (_trailed_by_the_floor(random_, case) if random_.randrange(2) else case), minute
+
+
+def _trailed_by_the_floor(random_: random.Random, case: Case) -> Case:
+    """A far bracket from near the open, some ticks above an intraday floor, which may lock a little higher."""
+    side, quantity, tick_value = random_.choice((-1, 1)), random_.randint(1, 4), case.venue.terms.tick_value
+    entry = case.bar.open + random_.randint(-3, 3)
+    position = Position(side * quantity, entry, entry - side * 60, entry + side * 60, 60, 0, 3)
+    max_loss = random_.randint(5, 30) * quantity * tick_value + random_.randint(0, 60)
+    floor = START - max_loss
+    cap = random_.choice((NEVER_LOCKS, floor + random_.randint(0, 30) * quantity * tick_value))
+    rules = Rules(START, 3000, max_loss, INTRADAY, cap)
+    return case._replace(
+        position=position, order=NO_ORDER, account=Account(START, floor), venue=case.venue._replace(rules=rules)
+    )

@@ -125,6 +125,18 @@ def test_an_intraday_floor_follows_the_best_price_so_far_and_not_the_one_to_come
     assert (before.exit_reason, before.account.floor, before.failed) == (NO_EXIT, 4_999_000, False)
 
 
+def test_a_low_that_is_not_the_minutes_lowest_touches_a_floor_that_followed_the_best_price() -> None:
+    """Max loss 2,500 is 25 ticks: from 1040 the floor is touched at 1015, though 1000 traded before; out at 1009."""
+    rules, account = ROOMY._replace(max_loss=2_500, ratchet=INTRADAY), Account(5_000_000, 4_997_500)
+    seconds = tuple(flats(1000, 1040, 1010, 1012))
+    case = Case(LONG, account, NO_ORDER, minute_of(seconds), Venue(MNQ, rules, SECONDS))
+
+    played = play(LONG, seconds, account=account, rules=rules)
+    assert_rungs_agree([case], [Minute(case.bar, (0, 1, 2, 3), seconds)])
+
+    assert (played.exit_reason, played.exit_price) == (LIQUIDATION, 1009)
+
+
 def test_seconds_are_used_only_where_they_add_up_to_the_minute() -> None:
     seconds = [BarPrices(10, 12, 9, 11), BarPrices(11, 15, 11, 14)]
 
