@@ -40,7 +40,7 @@ sim: setup $(PHASE2)
 	$(BIN)/orchestrator run --mode sim --config configs/sim.toml
 
 $(WORLD): | $(STAMP)
-	$(BIN)/rl-core data demo --out $(DEMO) --sessions 600 --seed 7
+	$(BIN)/rl-core data demo --out $(DEMO) --sessions 900 --seed 7
 
 $(PHASE1): configs/phase1_demo.toml $(WORLD) | $(STAMP)
 	$(BIN)/rl-core train --phase 1 --config $< --bars $(WORLD) --out $(@D)
@@ -49,7 +49,7 @@ $(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
 	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D)
 
 test: setup
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 tests
 
 lint: setup
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -118,10 +119,11 @@ class VllmServer:
         self._death_pipe = holds
         log.info("server_started", url=self.url, model=self.model_id, log=str(self._log_path))
 
-    def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
+    def wait_ready(self, deadline_s: float = READY_DEADLINE_S, *, check: Callable[[], None] = lambda: None) -> None:
         """Return once the server gave a real constrained answer and the canary found that the constraint holds.
 
-        Blocks, with its own event loop; inside a running loop call it in a thread.
+        Blocks, with its own event loop; inside a running loop call it in a thread. ``check`` is called a few times
+        a second and may raise, say because the user wants to stop.
 
         Raises:
             NotReadyError: not within ``deadline_s`` in all, the server ended, or it ignores the constraint.
@@ -129,7 +131,7 @@ class VllmServer:
         """
         started_s = time.monotonic()
         try:
-            asyncio.run(asyncio.wait_for(self._proven(), deadline_s))
+            asyncio.run(asyncio.wait_for(self._watched(check), deadline_s))
         except TimeoutError:
             raise NotReadyError(f"no answer within {deadline_s:g} s; {self._log_tail()}") from None
         log.info("server_ready", url=self.url, seconds=round(time.monotonic() - started_s, 1))
@@ -192,6 +194,16 @@ class VllmServer:
         inherited = {name: value for name, value in os.environ.items() if name != "VLLM_SERVER_DEV_MODE"}
         own = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
         return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | own
+
+    async def _watched(self, check: Callable[[], None]) -> None:
+        proof = asyncio.ensure_future(self._proven())
+        try:
+            while not proof.done():
+                check()
+                await asyncio.wait({proof}, timeout=_POLL_S)
+            await proof
+        finally:
+            proof.cancel()
 
     async def _proven(self) -> None:
         engine = VllmEngine(self.url, self.key)

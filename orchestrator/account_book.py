@@ -23,6 +23,7 @@ class BarColumns(NamedTuple):
     high: npt.NDArray[np.int64]
     low: npt.NDArray[np.int64]
     close: npt.NDArray[np.int64]
+    contract: npt.NDArray[np.int64]  # rolls before it
 
 
 class Event(NamedTuple):
@@ -180,4 +181,6 @@ def _seconds(bars: list[Mapping[str, Any]]) -> tuple[tuple[BarPrices, ...], ...]
 
 
 def _columns(bars: list[Mapping[str, Any]]) -> BarColumns:
-    return BarColumns(*(np.array([bar[name] for bar in bars], np.int64) for name in ("ts_event_ns", *TICKS)))
+    return BarColumns(
+        *(np.array([bar[name] for bar in bars], np.int64) for name in ("ts_event_ns", *TICKS, "contract"))
+    )

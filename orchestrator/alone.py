@@ -41,7 +41,7 @@ class Tape(NamedTuple):
 
     prices: list[BarPrices]
     session: npt.NDArray[np.int32]  # [T] trading day
-    last: npt.NDArray[np.bool_]  # [T] no bar of the same session opens before the flat time after it
+    last: npt.NDArray[np.bool_]  # [T] no bar of the same session and contract opens before the flat time after it
     flatten_due: npt.NDArray[np.bool_]  # [T] at the close of each bar
     complete: bool  # no bar of the run is missing
     seconds: Sequence[Sequence[BarPrices]] | None = None  # [T] of each bar, where they are known
@@ -80,7 +80,7 @@ def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bo
         return Tape([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
     located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
-    last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat)
+    last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat, bars.contract.astype(np.int32))
     return Tape(prices, located.session, last, hours.flatten_due, complete)
 
 

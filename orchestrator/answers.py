@@ -50,8 +50,11 @@ class WorkerAnswers:
             long, prices = self._feed(NextHistory(offset=len(bars))).arrays
             if long.shape[1] == 0:
                 return bars
-            for (ts, volume), (first, high, low, close) in zip(long.T.tolist(), prices.T.tolist(), strict=True):
-                bars.append(Bar(seq=0, ts_event_ns=ts, open=first, high=high, low=low, close=close, volume=volume))
+            for (ts, volume, contract), (first, high, low, close) in zip(
+                long.T.tolist(), prices.T.tolist(), strict=True
+            ):
+                prices_of = {"open": first, "high": high, "low": low, "close": close}
+                bars.append(Bar(seq=0, ts_event_ns=ts, volume=volume, contract=contract, **prices_of))
 
     def next_bar(self, seq: int) -> SeenBar | None:
         """The bar numbered ``seq``, None at the end.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rl_core.market.account import equity
+from rl_core.market.account import equity, rules_in_force
 from rl_core.market.fills import Venue, closed_at_last_price, trailed
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
@@ -54,6 +54,7 @@ def meet(
     state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue, seconds: Sequence[BarPrices] = ()
 ) -> Met:
     """The working order and bracket meet one bar, by its ``seconds`` where the venue asks; the order is used up."""
+    venue = _in_force(state, venue)
     was_flat = state.position.quantity == 0
     played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
     entered = state.order.quantity if was_flat else 0
@@ -68,6 +69,7 @@ def meet(
 
 def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> Met:
     """Nothing survives a session: the order is cancelled, an open position leaves at the last close."""
+    venue = _in_force(state, venue)
     played = closed_at_last_price(XP, state.position, state.account, last_close, venue)
     fills = _exit_fills(played, state.executions, ts_event_ns, venue)
     return Met(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
@@ -81,6 +83,10 @@ def follow(state: BrokerState, close: int, true_range_sum: int) -> BrokerState:
 def equity_at(state: BrokerState, mark: int, venue: Venue) -> int:
     """Cents of balance plus open profit at ``mark`` ticks."""
     return int(equity(state.account, state.position, mark, venue.terms))
+
+
+def _in_force(state: BrokerState, venue: Venue) -> Venue:
+    return venue._replace(rules=rules_in_force(XP, venue.rules, state.account))
 
 
 def _exit_fills(played: Played, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:

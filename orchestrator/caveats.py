@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.findings import AttemptFigures, GateFigures, TradeFigures
 from orchestrator.run_facts import RunFacts
+from rl_core.rules import RulePack
 from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
 
 AUTOMATION = {
@@ -25,6 +26,7 @@ def caveats(
         *_on_gate(facts, gate),
         *_on_fills(facts, trades),
         *_on_rules(facts, attempts),
+        *_on_goal(facts.trading.pack),
         *(f"{doubt[0].upper()}{doubt[1:]}." for doubt in facts.doubts),
     ]
 
@@ -114,8 +116,8 @@ def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
         yield AUTOMATION[pack.automation]
     if pack.not_simulated:
         yield f"Not simulated of the rules: {'; '.join(pack.not_simulated)}."
-    if pack.min_days:
-        yield f"An attempt counts as passed by balance alone; the pack's {pack.min_days} trading days are not checked."
+    if attempts.paused_days:
+        yield f"The daily loss limit ended {attempts.paused_days} trading days early; the account went on the next day."
     if attempts.opened > 1:
         yield "A new account replaced each one that ended, free of charge: fees and resets are not in the profit."
     if facts.rules_stale:
@@ -126,3 +128,10 @@ def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
             f"${attempts.room_left / 100:,.2f} of room above its floor at the end; an entry needs more than its stop's "
             "loss and costs."
         )
+
+
+def _on_goal(pack: RulePack) -> Iterator[str]:
+    if pack.target is None:
+        yield "The account has no target: it trades until it fails. Payouts are not simulated."
+    if pack.consistency is not None and pack.consistency.scope == "payout":
+        yield "The best-day rule blocks payouts only, so it ends nothing here; see the account's days."

@@ -24,8 +24,10 @@ class TradeMark(NamedTuple):
     balance: int  # cents, after it
 
 
-def equity_chart(points: Sequence[EquityPoint], ts_ns: Sequence[int], marks: Sequence[TradeMark], target: int) -> str:
-    """HTML of every attempt's equity and floor; ``ts_ns`` [T] starts each bar, ``target`` in cents ends an attempt."""
+def equity_chart(
+    points: Sequence[EquityPoint], ts_ns: Sequence[int], marks: Sequence[TradeMark], target: int | None
+) -> str:
+    """HTML of every attempt's equity and floor; ``ts_ns`` [T] starts each bar, ``target`` in cents, if there is one."""
     figure = go.Figure()
     for attempt in sorted({point.attempt for point in points}):
         own = [point for point in points if point.attempt == attempt]
@@ -44,7 +46,8 @@ def equity_chart(points: Sequence[EquityPoint], ts_ns: Sequence[int], marks: Seq
             )
     if marks:
         figure.add_scatter(**_trade_markers(marks))
-    figure.add_hline(y=target / 100, line={"color": GREEN, "width": 1, "dash": "dash"}, annotation_text="target")
+    if target is not None:
+        figure.add_hline(y=target / 100, line={"color": GREEN, "width": 1, "dash": "dash"}, annotation_text="target")
     figure.update_yaxes(title="dollars", tickformat=",.0f")
     figure.update_xaxes(title="exchange time (ET)")
     return _html(figure, "equity", height=420)

@@ -17,10 +17,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.errors import GateError
 from orchestrator.config import RunConfig
+from orchestrator.rules_cli import app as rules_app
 from rl_core.configuration import read_config
 from rl_core.errors import RefusedError, TrigateError
+from rl_core.rules import read_rule_pack, refuse_sending
+from rl_core.trading import TradingConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(rules_app, name="rules")
 INTERRUPTED = 130
 
 
@@ -35,6 +39,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app()
     except (TrigateError, GateError) as error:
@@ -63,23 +68,28 @@ def run(
     from orchestrator.report import report_on
     from orchestrator.simulate import plan_run, simulate
 
-    if mode != "sim":
-        raise RefusedError(f"mode {mode!r}: only sim sends no orders anywhere; nothing else is built")
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
     named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
     given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
     given += ["gate.shadow=true"] if shadow else []
-    plan = plan_run(read_config(RunConfig, config, [*(settings or ()), *given]), say=say)
+    asked_for = read_config(RunConfig, config, [*(settings or ()), *given])
+    _refuse_mode(mode, asked_for)
+    plan = plan_run(asked_for, say=say)
+    if plan.config.gate.on_failure == "approve":
+        say("the gate's fail mode is approve: entries go through unprotected while it is down")
     if plan.world is not None:
         say(plan.world.declaration)
-    with _signals() as asked, _progress(plan.stop - plan.first, console) as on_bar:
-        outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+    with _signals() as asked:
+        with _progress(plan.stop - plan.first, console) as on_bar:
+            outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+        # Still under the watch: an ended run gets its report, as running it again would be another run.
+        summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
         sys.exit(INTERRUPTED if signal.SIGINT in asked else 0)
-    _finish(report_on(outcome.folder.path), outcome.folder.path, as_json=as_json)
+    _finish(summary, outcome.folder.path, as_json=as_json)
 
 
 @app.command()
@@ -91,6 +101,14 @@ def report(
     from orchestrator.report import report_on
 
     _finish(report_on(run), run, as_json=as_json)
+
+
+def _refuse_mode(mode: str, config: RunConfig) -> None:
+    """Let only simulation through; a mode that sends orders first meets what the pack says of automation."""
+    if mode == "sim":
+        return
+    refuse_sending(read_rule_pack((config.trading or TradingConfig()).rules), mode)
+    raise RefusedError(f"mode {mode!r}: only sim is built; it sends no orders anywhere")
 
 
 def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:

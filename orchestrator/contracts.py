@@ -35,7 +35,7 @@ class NextHistory(Message):
 
 
 class History(Message):
-    """At most 1,000 bars as two arrays: times and volumes [2, n] int64, prices [4, n] int32 ticks; none at the end."""
+    """At most 1,000 bars: times, volumes, contracts [3, n] int64, prices [4, n] int32 ticks; none at the end."""
 
     kind: Literal["history"] = "history"
     offset: int = Field(ge=0)
@@ -59,6 +59,7 @@ class Bar(Message):
     low: int
     close: int
     volume: int = Field(ge=0)
+    contract: int = Field(0, ge=0, description="contract rolls between the file's first bar and this one")
 
 
 class EndOfBars(Message):

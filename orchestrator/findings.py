@@ -42,6 +42,8 @@ class AttemptFigures(NamedTuple):
     passed: int
     failed: int
     stranded: int  # ended a session with less room than one trade risks
+    expired: int  # ran out of calendar days
+    paused_days: int  # ended early by the daily loss limit
     max_drawdown: int  # of any attempt, at the closes that were recorded
     room_left: int  # last attempt: equity above the floor
     idle_sessions: int  # sessions after the last entry
@@ -49,7 +51,7 @@ class AttemptFigures(NamedTuple):
     @property
     def open(self) -> int:
         """Attempts that have not ended."""
-        return self.opened - self.passed - self.failed - self.stranded
+        return self.opened - self.passed - self.failed - self.stranded - self.expired
 
 
 class GateFigures(NamedTuple):
@@ -110,6 +112,8 @@ def attempt_figures(book: AccountBook, points: Sequence[EquityPoint], session: n
         passed=ends["passed"],
         failed=ends["failed"],
         stranded=ends["stranded"],
+        expired=ends["expired"],
+        paused_days=len(book.of("day_paused")),
         max_drawdown=drawdown,
         room_left=points[-1].equity - points[-1].floor if points else 0,
         idle_sessions=len(np.unique(after)) - bool(entries),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.broker import BrokerState, Fill, equity_at
 from orchestrator.contracts import Bar, Second, Seconds
+from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, Order, Played, Position
 
@@ -138,15 +139,29 @@ def account_opened(attempt: int, account: Account) -> Recorded:
 
 
 def account_ended(attempt: int, status: str, account: Account) -> Recorded:
-    """The account failed, passed, or was stranded without room for another trade."""
+    """The account failed, passed, ran out of days, or was stranded without room for another trade."""
     payload = {"attempt": attempt, "status": status, "cash": account.cash, "floor": account.floor}
     return Recorded("account_ended", payload)
 
 
-def session_closed(session: int, attempt: int, account: Account) -> Recorded:
-    """A trading day is over, flat."""
-    payload = {"session": session, "attempt": attempt, "cash": account.cash, "floor": account.floor}
+def session_closed(session: int, attempt: int, account: Account, days: Days) -> Recorded:
+    """A trading day is over, flat; ``days`` are the attempt's, this one included."""
+    payload = {
+        "session": session,
+        "attempt": attempt,
+        "cash": account.cash,
+        "floor": account.floor,
+        "traded_days": days.traded,
+        "winning_days": days.winning,
+        "best_day": days.best,
+    }
     return Recorded("session_closed", payload)
+
+
+def day_paused(session: int, attempt: int, account: Account) -> Recorded:
+    """The daily loss limit was touched: no entries before the next trading day."""
+    payload = {"session": session, "attempt": attempt, "cash": account.cash, "day_floor": account.day_floor}
+    return Recorded("day_paused", payload)
 
 
 def marked(state: BrokerState, bar: Bar, venue: Venue) -> Recorded:

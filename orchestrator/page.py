@@ -10,10 +10,12 @@ from plotly.offline import get_plotlyjs
 
 from orchestrator import formats
 from orchestrator.account_book import BookedProposal
+from orchestrator.attempts import attempt_days
 from orchestrator.charts import TradeMark, equity_chart, ledger_chart
 from orchestrator.findings import action_shares
 from orchestrator.run_result import RunResult
 from rl_core.hours import MINUTE_NS
+from rl_core.market.types import UNLIMITED
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
@@ -47,6 +49,7 @@ def page(found: RunResult) -> str:
         forced=forced,
         decisions=[_decision(found, proposal) for proposal in found.proposals],
         equity_chart=_equity(found),
+        attempt_days=attempt_days(found.book, found.facts.trading.venue.rules),
         ledger_chart=ledger_chart(found.groups),
         plotly_js=get_plotlyjs(),
     )
@@ -57,7 +60,8 @@ def _equity(found: RunResult) -> str:
         return ""
     ts_ns = found.book.bars.ts_event_ns.tolist()
     rules = found.facts.trading.venue.rules
-    return equity_chart(found.points, ts_ns, _trade_marks(found), rules.start + rules.target)
+    target = None if rules.target >= UNLIMITED else rules.start + rules.target
+    return equity_chart(found.points, ts_ns, _trade_marks(found), target)
 
 
 def _trade_marks(found: RunResult) -> list[TradeMark]:

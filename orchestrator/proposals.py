@@ -11,7 +11,7 @@ def propose(
     proposal_id: str, order: Order, account: Account, sight: Sight, losing_streak: int, venue: Venue
 ) -> EntryProposal:
     """The proposal of ``order`` as the account and the market stand."""
-    atr_sum = max(1, sight.true_range_sum)
+    atr_sum = max(ATR_BARS, sight.true_range_sum)  # an ATR below one tick counts as one, as in features and regimes
     risk = max(1, abs(order.quantity) * order.stop_ticks * venue.terms.tick_value)
     regime = sight.regime
     return EntryProposal(

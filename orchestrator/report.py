@@ -65,7 +65,7 @@ def summary_of(found: RunResult) -> dict[str, Any]:
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
         "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded, "
-        f"{attempts.open} open",
+        f"{attempts.expired} expired, {attempts.open} open",
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
         "books": "agree to the cent" if found.reconciled else "DO NOT AGREE",

@@ -99,6 +99,11 @@ class RunFolder(NamedTuple):
         """Replace the manifest, whole or not at all."""
         write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
+    def mark_started(self) -> None:
+        """Count one more start in the manifest; only for the one who holds the journal."""
+        before = self.manifest()
+        self.write_manifest(before.model_copy(update={"status": "running", "starts": before.starts + 1, "cause": ""}))
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write ``text`` to ``path``: after a crash the file is the old one or the new one.
@@ -123,15 +128,13 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def open_run(config: RunConfig, manifest: Manifest) -> RunFolder:
-    """The newest folder of the same run that has not ended, else a new one, with its manifest marked running.
+    """The newest folder of the same run that has not ended, untouched, else a new one with its manifest.
 
     Raises:
         ResourceError: the folder cannot be made or read.
     """
     folder = _unended(config.runs, manifest.run_id)
     if folder is not None:
-        before = folder.manifest()
-        folder.write_manifest(before.model_copy(update={"status": "running", "starts": before.starts + 1, "cause": ""}))
         return folder
     stamp = datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(config.runs / f"{stamp}-{config.name}-{manifest.run_id[:8]}")
@@ -152,7 +155,7 @@ def new_manifest(inputs: Inputs, **facts: str) -> Manifest:
             "run_id": inputs.run_id,
             "status": "running",
             "started": datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
-            "starts": 1,
+            "starts": 0,
             "inputs": inputs,
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),

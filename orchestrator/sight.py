@@ -64,6 +64,8 @@ class SightStream:
             minute_et=int(located.minute_et[0]),
             decision_minute=int(hours.decision_minute[0]),
             minutes_to_flat=int(hours.minutes_to_flat[0]),
+            open=bar.open,
+            contract=bar.contract,
         )
         row, true_range_sum, warm = self._features.push(streamed)
         self._rows.append(row)

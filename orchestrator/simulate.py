@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from llm_gate.models import model_folder
 from llm_gate.prompts import load_prompt
 from llm_gate.server import VllmServer
 from orchestrator.answers import WorkerAnswers
+from orchestrator.clock import wall_time_ns
 from orchestrator.config import RunConfig
 from orchestrator.contracts import FEED, GATE, POLICY
 from orchestrator.crew import Crew, Job
@@ -24,10 +26,11 @@ from orchestrator.trader import Setting
 from rl_core.bars import Bars, read_bars
 from rl_core.calendar import Calendar
 from rl_core.errors import ConfigError, DataError
-from rl_core.features import LONG_BARS, VOLUME_SESSIONS, fingerprint
+from rl_core.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.manifest import MANIFEST, Identity, find_checkpoint
-from rl_core.policy import load_policy
+from rl_core.policy import load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.rules import RulePack
 from rl_core.second_bars import read_seconds
 from rl_core.trading import Trading, compile_trading, resolved
 
@@ -53,6 +56,10 @@ class Plan(NamedTuple):
     world: WorldCard | None
 
 
+class _StopAsked(Exception):
+    """The user wants to stop before the first bar."""
+
+
 class Outcome(NamedTuple):
     """What a run left."""
 
@@ -70,11 +77,12 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone)
     seconds = None if config.seconds is None else read_seconds(config.seconds, bars, timezone=config.timezone)
     checkpoint = find_checkpoint(config.checkpoint)
-    policy = load_policy(checkpoint, fingerprint=fingerprint())
+    policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
     account = resolved(config.trading or trading_of(policy.identity), seconds=seconds is not None)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
+    warn_of_old_rules(trading.pack, wall_time_ns(), say)
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
     model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None
@@ -92,6 +100,12 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     return Plan(config, bars, first, stop, history, trading, policy.identity, checkpoint, model, inputs, world)
 
 
+def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
+    """Say that a pack was read more than 90 days before ``now_ns``."""
+    if warning := pack.staleness(datetime.fromtimestamp(now_ns / 1e9, UTC).date()):
+        say(f"warning: {warning}")
+
+
 def simulate(
     plan: Plan,
     *,
@@ -107,9 +121,12 @@ def simulate(
     folder = open_run(plan.config, _manifest(plan))
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(folder.journal))
+        folder.mark_started()
         telemetry = stack.enter_context(Telemetry(folder.telemetry))
         try:
             done = _played(plan, folder, journal, telemetry, stack, (say, stop_asked, on_bar))
+        except _StopAsked:
+            done = Outcome(folder, complete=False, bars=0)
         except BaseException as error:
             _mark(folder, journal, "failed", cause=f"{type(error).__name__}: {error}")
             raise
@@ -128,7 +145,7 @@ def _played(
     say, stop_asked, on_bar = hooks
     if journal.replaying:
         say(f"continuing {folder.path}: {journal.found.chain.length} records are replayed first")
-    server = _started_server(plan, folder, stack, say)
+    server = _started_server(plan, folder, stack, (say, stop_asked))
 
     def notify(text: str) -> None:
         telemetry.note("worker", text=text)
@@ -145,14 +162,22 @@ def _played(
     return Outcome(folder, finished.complete, finished.bars)
 
 
-def _started_server(plan: Plan, folder: RunFolder, stack: ExitStack, say: Say) -> VllmServer | None:
+def _started_server(
+    plan: Plan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
+) -> VllmServer | None:
     """The model server, proven ready; None where the gate needs none."""
+    say, stop_asked = hooks
     if plan.model is None:
         return None
+
+    def check() -> None:
+        if stop_asked():
+            raise _StopAsked
+
     folder.logs.mkdir(mode=0o700, exist_ok=True)
     server = stack.enter_context(VllmServer(plan.model, log_path=folder.logs / "vllm.log"))
     say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s)
+    server.wait_ready(plan.config.gate.ready_deadline_s, check=check)
     say("vLLM gave a constrained answer and passed the canary")
     return server
 
@@ -161,6 +186,7 @@ def _jobs(plan: Plan, server: VllmServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
+        "digest": plan.bars.digest,
         "market": plan.bars.instrument.symbol,
         "timezone": config.timezone,
         "seconds": None if config.seconds is None else str(config.seconds.resolve()),

@@ -26,15 +26,21 @@ class Telemetry:
             self._stream.write(json.dumps({"ts_ns": wall_time_ns(), "event": event, **fields}) + "\n")
             self._stream.flush()
         except OSError as error:
-            if not self._failed:
-                log.warning("telemetry_failed", cause=str(error))
-            self._failed = True
+            self._fail(error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stream.close()
+        try:
+            self._stream.close()  # writes once more what the disk refused before
+        except OSError as failure:
+            self._fail(failure)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failed:
+            log.warning("telemetry_failed", cause=str(error))
+        self._failed = True
 
 
 def read_telemetry(path: Path) -> list[dict[str, object]]:

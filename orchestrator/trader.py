@@ -19,15 +19,16 @@ from orchestrator.proposals import propose
 from orchestrator.sight import Sight
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
 from rl_core.hours import opens_too_late
-from rl_core.market.account import floor_after_session, opening_account, passed
+from rl_core.market.account import after_session, limits_today, opened_day, opening_account
 from rl_core.market.costs import capped, fillable, slippage_ticks
+from rl_core.market.days import Days, attempt_passed, day_closed, day_opened, expired
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
 from rl_core.market.types import NO_ORDER, BarPrices, Frictions, Limits, Order
 from rl_core.observation import Mark, Standing, management_features, position_features
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
-Status = Literal["active", "failed", "passed", "stranded"]
+Status = Literal["active", "failed", "passed", "stranded", "expired"]
 
 
 class Setting(NamedTuple):
@@ -66,6 +67,7 @@ class TraderState(NamedTuple):
     trades: int = 0
     losing_streak: int = 0
     entries_this_session: int = 0
+    days: Days = Days()
 
 
 class BarSeen(NamedTuple):
@@ -119,7 +121,7 @@ class Advance(NamedTuple):
 
 def opening_state(setting: Setting) -> TraderState:
     """A new account, flat."""
-    return TraderState(BrokerState(opening_account(setting.venue.rules)))
+    return TraderState(BrokerState(opening_account(XP, setting.venue.rules)))
 
 
 def advance(state: TraderState, event: Event, setting: Setting) -> Advance:
@@ -146,12 +148,15 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
         records += opened
     elif _opens_too_late(state, bar):
         state, records = _go_flat(state, setting)
+    was_paused = state.broker.account.paused
     prices, seconds = BarPrices(bar.open, bar.high, bar.low, bar.close), [row.prices for row in event.seconds]
     state, cancelled = _fill_what_trades(state, bar, setting)
     met = broker.meet(state.broker, prices, bar.ts_event_ns, _venue(state, setting), seconds)
     traded = met.fills or cancelled or met.state.position.quantity
     state = state._replace(broker=met.state, last_bar=bar, sight=sight)
     state, booked = _book(state, met, setting)
+    if met.state.account.paused and not was_paused:
+        booked += (ledger.day_paused(state.session, state.attempt, met.state.account),)
     state = state._replace(broker=broker.follow(state.broker, bar.close, sight.true_range_sum))
     if traded:
         records += (*booked, *cancelled, ledger.marked(state.broker, bar, setting.venue))
@@ -181,7 +186,9 @@ def _fill_what_trades(state: TraderState, bar: Bar, setting: Setting) -> tuple[T
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
     assert state.last_bar is not None and state.sight is not None
-    return bool(opens_too_late(state.last_bar.ts_event_ns, bar.ts_event_ns, state.sight.minutes_to_flat))
+    last = state.last_bar
+    rolls = bar.contract != last.contract
+    return bool(opens_too_late(last.ts_event_ns, bar.ts_event_ns, state.sight.minutes_to_flat, rolls))
 
 
 def _go_flat(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
@@ -198,11 +205,10 @@ def _end_session(state: TraderState, setting: Setting) -> tuple[TraderState, tup
     if state.last_bar is None:
         return state, ()
     state, records = _go_flat(state, setting)
-    account = state.broker.account
-    floor = floor_after_session(XP, account.floor, account.cash, setting.venue.rules)
-    account = account._replace(floor=floor)
-    state = state._replace(broker=state.broker._replace(account=account))
-    closed = ledger.session_closed(state.session, state.attempt, account)
+    account = after_session(XP, state.broker.account, setting.venue.rules)
+    days = day_closed(state.days, account.cash, setting.venue.rules)
+    state = state._replace(broker=state.broker._replace(account=account), days=days)
+    closed = ledger.session_closed(state.session, state.attempt, account, days)
     if state.status == "active" and account.cash - account.floor <= setting.limits.risk_budget:
         state = state._replace(status="stranded")
         return state, (*records, closed, ledger.account_ended(state.attempt, "stranded", account))
@@ -210,14 +216,22 @@ def _end_session(state: TraderState, setting: Setting) -> tuple[TraderState, tup
 
 
 def _open_session(state: TraderState, session: int, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
-    """A new trading day; an account that has ended is replaced by a new attempt."""
+    """A new trading day: its limits are set; an account that has ended, or runs out of days, starts over."""
     state = state._replace(session=session, entries_this_session=0)
+    rules, account = setting.venue.rules, state.broker.account
+    records: tuple[Recorded, ...] = ()
+    if state.status == "active" and expired(state.days, session, rules):
+        state = state._replace(status="expired")
+        records = (ledger.account_ended(state.attempt, "expired", account),)
     if state.status == "active" and state.last_bar is not None:
-        return state, ()
+        account = opened_day(XP, account, rules)
+        days = day_opened(state.days, session, account.cash)
+        return state._replace(broker=state.broker._replace(account=account), days=days), ()
     attempt = state.attempt + (state.status != "active")
-    fresh = state.broker._replace(account=opening_account(setting.venue.rules))
-    state = state._replace(broker=fresh, attempt=attempt, status="active", losing_streak=0)
-    return state, (ledger.account_opened(attempt, fresh.account),)
+    fresh = state.broker._replace(account=opening_account(XP, rules))
+    days = day_opened(Days(), session, fresh.account.cash)
+    state = state._replace(broker=fresh, attempt=attempt, status="active", losing_streak=0, days=days)
+    return state, (*records, ledger.account_opened(attempt, fresh.account))
 
 
 def _book(state: TraderState, met: broker.Met, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
@@ -234,12 +248,13 @@ def _book(state: TraderState, met: broker.Met, setting: Setting) -> tuple[Trader
             trades=state.trades + 1,
             losing_streak=state.losing_streak + 1 if trade.pnl < 0 else 0,
             entry=None,
+            days=state.days._replace(trades_today=state.days.trades_today + 1),
         )
         records.append(ledger.trade_closed(state.trades, state.attempt, trade))
     ended: Status | None = None
     if met.played.failed:
         ended = "failed"
-    elif passed(state.broker.account, state.broker.position, setting.venue.rules):
+    elif attempt_passed(state.days, state.broker.account, state.broker.position, setting.venue.rules):
         ended = "passed"
     if ended is not None and state.status == "active":
         state = state._replace(status=ended)
@@ -251,7 +266,8 @@ def _decide(state: TraderState, records: tuple[Recorded, ...], setting: Setting)
     """Flatten if due, else ask the policy where it has a choice."""
     decision, legal = _legal(state, setting)
     if decision.flatten_due and state.broker.position.quantity:
-        order = order_for(XP, HOLD, state.broker.position, decision, _venue(state, setting).terms, setting.limits)
+        terms, limits = _venue(state, setting).terms, _limits(state, setting)
+        order = order_for(XP, HOLD, state.broker.position, decision, terms, limits)
         state = state._replace(broker=state.broker._replace(order=order))
         return Advance(state, (*records, ledger.flatten_ordered(state.order_id)))
     mask = _mask(legal, setting.phase)
@@ -260,13 +276,18 @@ def _decide(state: TraderState, records: tuple[Recorded, ...], setting: Setting)
     return Advance(state, records, AskPolicy(_observation(state, legal, setting), mask))
 
 
+def _limits(state: TraderState, setting: Setting) -> Limits:
+    return limits_today(XP, setting.limits, state.broker.account)
+
+
 def _legal(state: TraderState, setting: Setting) -> tuple[Decision, LegalActions]:
     assert state.last_bar is not None and state.sight is not None
     sight = state.sight
     entry_open = sight.entry_open and state.status == "active"
     decision = Decision(state.last_bar.close, sight.true_range_sum, entry_open, sight.flatten_due)
-    terms, held = _venue(state, setting).terms, state.broker
-    return decision, legal_actions(XP, held.position, held.account, decision, terms, setting.limits)
+    held = state.broker
+    terms, limits = _venue(state, setting).terms, _limits(state, setting)
+    return decision, legal_actions(XP, held.position, held.account, decision, terms, limits)
 
 
 def _mask(legal: LegalActions, phase: int) -> tuple[bool, ...]:
@@ -301,7 +322,8 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> A
 
 def _propose(state: TraderState, action: int, decision: Decision, setting: Setting) -> Advance:
     assert state.last_bar is not None and state.sight is not None
-    order = order_for(XP, action, state.broker.position, decision, _venue(state, setting).terms, setting.limits)
+    terms, limits = _venue(state, setting).terms, _limits(state, setting)
+    order = order_for(XP, action, state.broker.position, decision, terms, limits)
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.sight, state.losing_streak, setting.venue)
     record = ledger.proposed(proposal, order, state.last_bar)
@@ -350,7 +372,7 @@ def _closing_code(reviewed: Reviewed) -> str:
 
 def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Advance:
     exposure = risk.Exposure(state.broker.account, state.status == "active", state.entries_this_session)
-    limits = risk.RiskLimits(setting.limits, setting.max_entries_per_session)
+    limits = risk.RiskLimits(_limits(state, setting), setting.max_entries_per_session)
     if denial := risk.check(order, exposure, _venue(state, setting), limits):
         return Advance(state, (ledger.denied(order_id, denial),))
     state = state._replace(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars_faults import Finding, whole_file
-from rl_core.bars_file import PRICE_COLUMNS
+from rl_core.bars_file import PRICE_COLUMNS, ROLL_COLUMN
 
 NUMBER = r"^-?\d{1,15}(\.\d{1,12})?$"
 LARGEST_TICKS = np.iinfo(np.int32).max
@@ -32,6 +32,8 @@ class Checked(NamedTuple):
     usable: npt.NDArray[np.bool_]
     """[T]"""
     findings: list[Finding]
+    numbers: npt.NDArray[np.float64]
+    """[T] as written; 0 where unreadable."""
 
 
 def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> Checked:
@@ -49,7 +51,7 @@ def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name
     findings += _found("price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row"))
     findings += _found("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
-    return Checked(np.where(usable, ticks, 0).astype(np.int64), usable, findings)
+    return Checked(np.where(usable, ticks, 0).astype(np.int64), usable, findings, numbers)
 
 
 def check_volume(column: pa.ChunkedArray, lines: Lines) -> Checked:
@@ -58,7 +60,7 @@ def check_volume(column: pa.ChunkedArray, lines: Lines) -> Checked:
     usable = read & (numbers >= 0) & (numbers <= LARGEST_VOLUME) & (np.rint(numbers) == numbers)
     told = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
     findings += _found("bad_volume", read & ~usable, lines, "volume", told)
-    return Checked(np.where(usable, numbers, 0).astype(np.int64), usable, findings)
+    return Checked(np.where(usable, numbers, 0).astype(np.int64), usable, findings, numbers)
 
 
 def check_shape(prices: dict[str, Checked], lines: Lines) -> list[Finding]:
@@ -76,8 +78,10 @@ def check_shape(prices: dict[str, Checked], lines: Lines) -> list[Finding]:
     return findings
 
 
-def check_order(ts_event_ns: Lines, lines: Lines, name: str) -> list[Finding]:
-    """Stamps [T] that do not come after the one before."""
+def check_order(
+    ts_event_ns: Lines, lines: Lines, name: str, repeats: npt.NDArray[np.bool_] | None = None
+) -> list[Finding]:
+    """Stamps [T] that do not come after the one before; ``repeats`` [T] are rows with the values of the row above."""
     steps = np.diff(ts_event_ns, prepend=ts_event_ns[:1] - 1)
     backward, same = steps < 0, steps == 0
     shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
@@ -86,17 +90,27 @@ def check_order(ts_event_ns: Lines, lines: Lines, name: str) -> list[Finding]:
         remedy = "Reverse the file: the newest bar stands first"
         return [Finding("newest_first", at, name, lambda _k: shown[1], "times that increase were expected", remedy)]
     told = (shown, "a later time than in the row above was expected", "Sort the file, or remove what was spliced in")
-    once = (shown, "one bar for each time was expected", "Remove one of the two rows")
-    return _found("out_of_order", backward, lines, name, told) + _found("duplicate_time", same, lines, name, once)
+    repeats = np.zeros(len(lines), bool) if repeats is None else repeats
+    copied = (shown, "one bar for each time was expected, this repeats the row above", "Remove one of the two rows")
+    differs = (
+        shown,
+        "one bar for each time was expected, the row above has other values",
+        "Find out which one is right",
+    )
+    found = _found("out_of_order", backward, lines, name, told)
+    found += _found("duplicate_row", same & repeats, lines, name, copied)
+    return found + _found("duplicate_time", same & ~repeats, lines, name, differs)
 
 
-def check_interval(ts_event_ns: Lines, interval_s: int, lines: Lines, name: str) -> list[Finding]:
-    """Stamps [T] between the intervals, or a whole file of another interval."""
+def check_interval(
+    ts_event_ns: Lines, interval_s: int, lines: Lines, name: str, *, sparse: bool = False
+) -> list[Finding]:
+    """Stamps [T] between the intervals, or a whole file of another interval; ``sparse`` bars may all lie far apart."""
     off = ts_event_ns % (interval_s * NS_PER_SECOND) != 0
     seconds = np.diff(ts_event_ns) // NS_PER_SECOND
     step = int(np.gcd.reduce(seconds)) if len(seconds) else interval_s
     judged = len(ts_event_ns) >= ROWS_TO_JUDGE_INTERVAL
-    finer, coarser = off.mean() > OFF_INTERVAL_SHARE, step > interval_s
+    finer, coarser = off.mean() > OFF_INTERVAL_SHARE, step > interval_s and not sparse
     if judged and (finer or coarser):
         common = step if coarser else _common_step(seconds)
         expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"
@@ -119,6 +133,17 @@ def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Fin
     mixed = np.asarray(pc.not_equal(text, first))
     told = (text, f"{first} alone was expected", "Keep one contract, chosen by volume, and no spreads")
     return _found("mixed_symbols", mixed, lines, "symbol", told)
+
+
+def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[Finding]]:
+    """Rolls [T] before each row: a count that starts at 0 and never steps back or by more than one."""
+    numbers, read, shown, findings = _numbers(column, lines, ROLL_COLUMN)
+    steps = np.diff(numbers, prepend=0.0)
+    wrong = read & (steps != 0) & (steps != 1)
+    wrong[0] |= bool(numbers[0] != 0)
+    expected = "the number of rolls before this row was expected, from 0, never less than above"
+    findings += _found("bad_roll", wrong, lines, ROLL_COLUMN, (shown, expected, "Ingest the vendor's file again"))
+    return numbers.astype(np.int32), findings
 
 
 class _Numbers(NamedTuple):

@@ -55,3 +55,10 @@ def refuse(path: Path, findings: Sequence[Finding]) -> None:
     others = sum(len(finding.lines) for finding in findings) - 1
     more = f" (and {others:,} more fault{'s' if others > 1 else ''})" if others else ""
     raise DataError(f"{where}: {first.code}: {shown} - {first.expected}. {first.remedy}{more}")
+
+
+def without(findings: Sequence[Finding], excluded: npt.NDArray[np.int64]) -> list[Finding]:
+    """The findings that are not about rows in ``excluded``."""
+    if not len(excluded):
+        return list(findings)
+    return [finding for finding in findings if not np.isin(finding.lines, excluded).all()]

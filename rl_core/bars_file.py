@@ -1,6 +1,7 @@
 """A bars file opened: compression, encoding, header and row lengths checked, the needed columns as they stand."""
 
 import csv
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +17,17 @@ TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 SYMBOL_COLUMN = "symbol"
+ROLL_COLUMN = "roll_index"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
 ENDINGS = ".csv, .csv.gz, .csv.zst or .parquet"
 BLOCK_BYTES = 1 << 24
+LONGEST_LINE_BYTES = 1 << 20
+MOST_TEXT_BYTES = 8 << 30
 
 
 class RawColumns(NamedTuple):
-    """The needed columns, unparsed; ``time``, the prices, ``volume`` and perhaps ``symbol``."""
+    """The needed columns, unparsed; ``time``, the prices, ``volume``, perhaps ``symbol`` and ``roll_index``."""
 
     table: pa.Table
     lines: npt.NDArray[np.int64]
@@ -38,18 +42,26 @@ def read_columns(path: Path) -> RawColumns:
     """The needed columns of a csv or parquet file.
 
     Raises:
-        DataError: there is no such file, it is not what its name says, or a column is missing or doubled.
+        DataError: there is no such file, it is not what its name says, a column is missing or doubled, or it changed.
     """
     kind = _kind(path)
-    if kind == "parquet":
-        return _parquet_columns(path)
-    return _csv_columns(path, _text(path, kind))
+    before = _stamp(path)
+    raw = _parquet_columns(path) if kind == "parquet" else _csv_columns(path, _text(path, kind))
+    if _stamp(path) != before:
+        refuse(path, [whole_file("file_changed", path.name, "a file at rest was expected", "Wait until it is written")])
+    return raw
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written or replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _kind(path: Path) -> str:
     """``plain``, ``gzip``, ``zstd`` or ``parquet``: by the name, and the first bytes agree."""
-    if not path.is_file():
-        found = "a directory" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
+    found = _what_is(path)
+    if found != "a file":
         refuse(path, [whole_file("not_a_file", found, "a bars file was expected", "Check the path")])
     kind = "parquet" if path.suffix == ".parquet" else COMPRESSIONS.get(path.suffix, "plain")
     text_name = path.name if kind == "plain" else path.stem
@@ -65,6 +77,16 @@ def _kind(path: Path) -> str:
     return kind
 
 
+def _what_is(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return str(error.strerror)
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+
+
 def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -76,28 +98,42 @@ def _first_bytes(path: Path) -> bytes:
         raise
 
 
-def _text(path: Path, kind: str) -> bytes:
+def _text(path: Path, kind: str) -> bytearray:
     """The decompressed content without a byte order mark, proved to be lines of plain text."""
+    text = bytearray()
     try:
         with pa.input_stream(str(path), compression=None if kind == "plain" else kind) as stream:
-            text: bytes = stream.read()
+            while chunk := stream.read(LONGEST_LINE_BYTES):
+                text += chunk
+                _refuse_endless(path, chunk, len(text))
     except (OSError, pa.ArrowException) as error:
         remedy = "Download or export the file again"
         refuse(path, [whole_file("damaged_compression", error, "whole compressed content was expected", remedy)])
         raise
-    text = text.removeprefix(b"\xef\xbb\xbf")
+    if text.startswith(b"\xef\xbb\xbf"):
+        del text[:3]
     problem = _encoding_problem(text)
     refuse(path, [problem] if problem else [])
     return text
 
 
-def _encoding_problem(text: bytes) -> Finding | None:
+def _refuse_endless(path: Path, chunk: bytes, total: int) -> None:
+    """Stop reading what cannot be lines of bars before it fills the memory."""
+    if len(chunk) == LONGEST_LINE_BYTES and b"\n" not in chunk and b"\r" not in chunk:
+        expected = f"lines shorter than {LONGEST_LINE_BYTES:,} bytes were expected"
+        refuse(path, [whole_file("endless_line", f"{len(chunk):,} bytes", expected, "Export the file again")])
+    if total > MOST_TEXT_BYTES:
+        expected = f"at most {MOST_TEXT_BYTES:,} bytes of text were expected"
+        refuse(path, [whole_file("too_large", f"{total:,} bytes", expected, "Split it, or convert it to parquet")])
+
+
+def _encoding_problem(text: bytearray) -> Finding | None:
     remedy = "Save the file as UTF-8 with LF or CRLF line ends"
-    if not text.strip():
+    if not len(text) or text.isspace():
         return whole_file(
             "empty_file", f"{len(text)} bytes", "a header and rows were expected", "Export the file again"
         )
-    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if bytes(text[:2]) in (b"\xff\xfe", b"\xfe\xff"):
         return whole_file("utf16", text[:2].hex(), "UTF-8 text was expected", remedy)
     if (at := text.find(b"\0")) >= 0:
         line = np.array([text.count(b"\n", 0, at) + 1])
@@ -107,11 +143,11 @@ def _encoding_problem(text: bytes) -> Finding | None:
     return None
 
 
-def _csv_columns(path: Path, text: bytes) -> RawColumns:
+def _csv_columns(path: Path, text: bytearray) -> RawColumns:
     end = text.find(b"\n")
     header = _header(path, text if end < 0 else text[:end])
     time_column, chosen = _choose(path, header)
-    if end < 0 or not text[end:].strip():
+    if end < 0 or (len(text) - end < LONGEST_LINE_BYTES and not text[end:].strip()):
         refuse(path, [whole_file("no_rows", "a header only", "bars were expected", "Export the file again")])
     strays: list[pa_csv.InvalidRow] = []
     try:
@@ -133,7 +169,7 @@ def _csv_columns(path: Path, text: bytes) -> RawColumns:
     return RawColumns(table, lines, findings, notes, time_column)
 
 
-def _header(path: Path, line: bytes) -> list[str]:
+def _header(path: Path, line: bytearray) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader([line.decode().rstrip("\r")]))]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
@@ -141,7 +177,7 @@ def _header(path: Path, line: bytes) -> list[str]:
         raise
 
 
-def _parse(text: bytes, columns: int, chosen: list[int], strays: list[pa_csv.InvalidRow]) -> pa.Table:
+def _parse(text: bytearray, columns: int, chosen: list[int], strays: list[pa_csv.InvalidRow]) -> pa.Table:
     """The chosen columns as strings; rows of another length go to ``strays``."""
 
     def keep(row: pa_csv.InvalidRow) -> str:
@@ -161,7 +197,7 @@ def _parse(text: bytes, columns: int, chosen: list[int], strays: list[pa_csv.Inv
     )
 
 
-def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytes, last_line: int) -> list[Finding]:
+def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray, last_line: int) -> list[Finding]:
     expected = f"{columns} columns were expected, as in the header"
     found = []
     for row in strays:
@@ -179,8 +215,7 @@ def _choose(path: Path, header: list[str]) -> tuple[str, dict[str, int]]:
     names = [name.lower() for name in header]
     time_column = next((name for name in TIME_COLUMNS if name in names), TIME_COLUMNS[0])
     wanted = {"time": time_column, **{name: name for name in VALUE_COLUMNS}}
-    if SYMBOL_COLUMN in names:
-        wanted[SYMBOL_COLUMN] = SYMBOL_COLUMN
+    wanted |= {name: name for name in (SYMBOL_COLUMN, ROLL_COLUMN) if name in names}
     findings = []
     for name in wanted.values():
         if name not in names:

@@ -1,29 +1,55 @@
 """Exchange sessions of CME equity-index futures: when each opens and closes, and which one a bar belongs to."""
 
+import tomllib
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from importlib import resources
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pandas_market_calendars as market_calendars
+from pydantic import BaseModel, ConfigDict, Field
 
+OVERRIDES_FILE = "calendar_overrides.toml"
 CALENDAR_NAME = "CME Globex Equity"
 EXCHANGE_ZONE = "America/New_York"
+REGULAR_CLOSE = "17:00"  # as the library has it on ordinary days
 OUTSIDE = -1
 NS_PER_MINUTE = 60_000_000_000
 MINUTES_PER_DAY = 1440
 
-# Sessions the library has wrong: trade date -> (close, ET; None = no session; source).
-OVERRIDES: dict[date, tuple[str | None, str]] = {
-    date(2024, 3, 29): (None, "Good Friday without a payrolls report; NQ minute bars have none from 28 March 17:00 ET"),
-    date(2025, 1, 9): ("09:30", "national day of mourning; the last NQ minute bar starts at 09:29 ET"),
-    date(2025, 4, 18): (None, "Good Friday without a payrolls report; NQ minute bars have none from 17 April 17:00 ET"),
-}
-
 # Sessions that meet no bar but frame the first and the last one: longer than any closure.
 _MARGIN = pd.Timedelta(days=10)
+
+
+class DayOverride(BaseModel):
+    """One trade date that the library has wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    date: date
+    close: str = Field(pattern=r"^(none|\d\d:\d\d)$", description="exchange time; none = no session")
+    source: str = Field(min_length=1)
+
+
+class HoursOverride(BaseModel):
+    """A time when ordinary days closed at another hour than today; early closes stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    first: date
+    last: date
+    close: str = Field(pattern=r"^\d\d:\d\d$", description="exchange time")
+    source: str = Field(min_length=1)
+
+
+class Overrides(BaseModel):
+    """What replaces the library's sessions, each with its source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hours: tuple[HoursOverride, ...]
+    day: tuple[DayOverride, ...]
 
 
 class Located(NamedTuple):
@@ -46,7 +72,7 @@ class Calendar:
     open_ns: npt.NDArray[np.int64]
     """[S] ns UTC; 18:00 ET the evening before the trade date."""
     close_ns: npt.NDArray[np.int64]
-    """[S] ns UTC; 17:00 ET, earlier on short days."""
+    """[S] ns UTC; 17:00 ET (17:15 until September 2015), earlier on short days."""
     trade_date: npt.NDArray[np.int32]
     """[S] days since 1970-01-01."""
     open_minute_et: npt.NDArray[np.int32]
@@ -89,17 +115,31 @@ class Calendar:
         )
 
 
+@cache
+def overrides() -> Overrides:
+    """The packaged corrections of the library."""
+    text = resources.files("rl_core").joinpath(OVERRIDES_FILE).read_text(encoding="utf-8")
+    return Overrides.model_validate(tomllib.loads(text))
+
+
 def _with_overrides(schedule: pd.DataFrame) -> pd.DataFrame:
-    """The library's schedule [S rows by trade date] corrected by ``OVERRIDES``."""
-    for day, (close, _source) in OVERRIDES.items():
-        stamp = pd.Timestamp(day)
+    """The library's schedule [S rows by trade date], corrected."""
+    corrected, closes = overrides(), schedule["market_close"].copy()
+    for era in corrected.hours:
+        ordinary = closes.dt.tz_convert(EXCHANGE_ZONE).dt.strftime("%H:%M") == REGULAR_CLOSE
+        of_era = (schedule.index >= pd.Timestamp(era.first)) & (schedule.index <= pd.Timestamp(era.last))
+        closes[ordinary & of_era] += pd.Timedelta(f"{era.close}:00") - pd.Timedelta(f"{REGULAR_CLOSE}:00")
+    for day in corrected.day:
+        stamp = pd.Timestamp(day.date)
         if stamp not in schedule.index:
             continue
-        if close is None:
-            schedule = schedule.drop(index=stamp)
+        if day.close == "none":
+            schedule, closes = schedule.drop(index=stamp), closes.drop(index=stamp)
         else:
-            schedule.loc[stamp, "market_close"] = pd.Timestamp(f"{day} {close}", tz=EXCHANGE_ZONE).tz_convert("UTC")
-    return schedule
+            closes = closes.mask(
+                closes.index == stamp, pd.Timestamp(f"{day.date} {day.close}", tz=EXCHANGE_ZONE).tz_convert("UTC")
+            )
+    return schedule.assign(market_close=closes)
 
 
 def _nanoseconds(stamps: pd.DatetimeIndex) -> npt.NDArray[np.int64]:

@@ -5,21 +5,22 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rl_core.bars import read_bars, write_bars
+from rl_core.bars import write_bars
 from rl_core.configuration import read_config
 from rl_core.errors import TrigateError
+from rl_core.rules import read_rule_pack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
-app.add_typer(data, name="data", help="Bars files: the demo world, strict checks.")
+app.add_typer(data, name="data", help="Bars files: the demo world, strict checks, vendor files.")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
@@ -27,8 +28,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
 Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same market and time.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
+Interval = Annotated[int, typer.Option(min=1, help="Seconds a bar lasts.")]
+SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
 
 DEMO_FILE = "NQ_D1M.parquet"
+TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry_flat", "long_share", "entropy_choice")
 
 
 def main() -> None:
@@ -62,6 +66,8 @@ def train(
     given = read_config(TrainConfig, config or _default_config(phase), [f"phase={phase}", *(settings or ())])
     job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone, seconds=seconds)
     record_training(out, job)
+    if warning := read_rule_pack(job.config.trading.rules).staleness(datetime.now(UTC).date()):
+        _say(f"warning: {warning}")
     with _stop_on_sigterm() as asked, _training_bar(job.config.ppo.total_steps, phase, quiet=as_json) as note:
 
         def on_update(row: dict[str, Any]) -> bool:
@@ -73,7 +79,7 @@ def train(
         report = trained.transfer
         fates = {fate: report.count(fate) for fate in ("copied", "widened", "new")}
         _say(f"transfer: {fates}, entry policies agree to KL {report.divergence:.1e} nats over {report.states} states")
-    last = trained.rows[-1]
+    last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
     _finish({"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json)
 
 
@@ -107,7 +113,7 @@ def evaluate(
 @data.command("demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    sessions: Annotated[int, typer.Option(min=2)] = 900,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
@@ -130,14 +136,34 @@ def check(
     file: Path,
     market: Market = None,
     timezone: Timezone = None,
-    interval: Annotated[int, typer.Option(help="Seconds a bar lasts.")] = 60,
+    interval: Interval = 60,
+    rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="TOML that lists rows to leave out.")] = None,
+    seconds: SecondBars = None,
+    out: Annotated[Path | None, typer.Option(help="Write the accepted bars and data.html there.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read a bars file strictly and say what is in it."""
-    bars = read_bars(file, market=market, interval_s=interval, timezone=timezone)
-    first, last = (str(np.datetime64(int(bars.ts_event_ns[i]), "ns"))[:16] + "Z" for i in (0, -1))
-    found = {"file": str(file), "market": bars.instrument.symbol, "bars": len(bars), "first": first, "last": last}
-    _finish({**found, "digest": bars.digest, "notes": "; ".join(bars.notes)}, as_json=as_json)
+    from rl_core.data_commands import Choices, Reading, check_file
+
+    found = check_file(file, Reading(market, interval, timezone), Choices(rolls, exclude, seconds), out)
+    _finish(found, as_json=as_json)
+
+
+@data.command("ingest")
+def ingest(
+    vendor: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the bars, rolls.toml, data.json and data.html.")],
+    market: Market = None,
+    timezone: Timezone = None,
+    interval: Interval = 60,
+    seconds: SecondBars = None,
+    as_json: AsJson = False,
+) -> None:
+    """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
+    from rl_core.data_commands import Reading, ingest_file
+
+    _finish(ingest_file(vendor, Reading(market, interval, timezone), seconds, out), as_json=as_json)
 
 
 def _default_config(phase: int) -> Path | None:
@@ -186,7 +212,7 @@ def _figures(row: dict[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, soft_wrap=not sys.stderr.isatty())
+    Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market
+from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market, new_accounts
 from rl_core.errors import DataError
 from rl_core.ladder import Ladder
-from rl_core.market.types import EXIT_NAMES, FLAT, Account, Position
+from rl_core.market.account import passed
+from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.policy import Policy
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.trading import RESOLUTIONS, Trading
@@ -103,9 +104,8 @@ def evaluate(
         rows = np.flatnonzero(playing & trade.closed)
         columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
         closed.append([days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)])
-        failed |= (
-            playing & np.asarray(step.terminated) & ~np.asarray(step.state.account.cash > trading.venue.rules.start)
-        )
+        banked = passed(step.state.account, step.state.position, trading.venue.rules)
+        failed |= playing & np.asarray(step.terminated & ~banked)
         playing &= ~np.asarray(step.terminated | step.truncated)
         state = _kept(playing, step.state, state)
     trades = Trades(*(np.concatenate(column) for column in zip(*closed, strict=True)))
@@ -114,8 +114,7 @@ def evaluate(
 
 def _opened(bar: jax.Array, params: EnvParams) -> EnvState:
     zeros = jnp.zeros_like(bar)
-    cash = jnp.full_like(bar, params.venue.rules.start)
-    return EnvState(bar, Position(*(zeros for _ in FLAT)), Account(cash, cash - params.venue.rules.max_loss))
+    return EnvState(bar, Position(*(zeros for _ in FLAT)), new_accounts(params.venue.rules, len(bar)))
 
 
 def _kept(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:

@@ -1,4 +1,9 @@
-"""Bars to the eleven features that the policy sees, in one pass or row by row, bit for bit the same."""
+"""Bars to the eleven features that the policy sees, in one pass or row by row, bit for bit the same.
+
+Across a roll the past is moved to the prices of the current contract: every earlier close by the new contract's first
+open minus the old one's last close. A row sees its own contract's prices as they traded; the move is known at that
+first bar, so nothing later changes it, and integers keep the stream and the pass equal to the bit.
+"""
 
 import hashlib
 import json
@@ -103,12 +108,20 @@ def _rows(x: _Ingredients) -> npt.NDArray[np.float32]:
     return np.clip(np.stack(columns, axis=-1), -CLIP, CLIP).astype(np.float32)
 
 
+def roll_shift(bars: Bars) -> Integers:
+    """Ticks [T] by which all rolls up to each bar have moved the price."""
+    gap = np.zeros(len(bars), np.int64)
+    rolls = bars.contract[1:] != bars.contract[:-1]
+    gap[1:][rolls] = (bars.open[1:].astype(np.int64) - bars.close[:-1])[rolls]
+    return np.cumsum(gap, dtype=np.int64)
+
+
 def true_ranges(bars: Bars, session: npt.NDArray[np.int32]) -> Integers:
-    """True range of every bar [T] in ticks; a session's first bar has no close before it."""
+    """True range of every bar [T] in ticks; a session's or contract's first bar has no close before it."""
     high, low, close = (x.astype(np.int64) for x in (bars.high, bars.low, bars.close))
     spread = high - low
     inside = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
-    first = session[1:] != session[:-1]
+    first = (session[1:] != session[:-1]) | (bars.contract[1:] != bars.contract[:-1])
     return np.concatenate([spread[:1], np.where(first, spread[1:], inside)])
 
 
@@ -126,12 +139,12 @@ def _lagged(values: Integers, lag: int) -> Integers:
     return lagged
 
 
-def _ema_difference(close: Integers) -> Reals:
-    """EMA12 - EMA26, both restarted 120 bars ago: finite memory, one order of summation."""
-    start = _lagged(close, EMA_BARS - 1).astype(np.float64)
+def _ema_difference(close: Integers, shift: Integers) -> Reals:
+    """EMA12 - EMA26 of ``close + shift of the row``, both restarted 120 bars ago: finite memory, one order of sums."""
+    start = (_lagged(close, EMA_BARS - 1) + shift).astype(np.float64)
     fast, slow = start.copy(), start.copy()
     for lag in range(EMA_BARS - 2, -1, -1):
-        now = _lagged(close, lag)
+        now = _lagged(close, lag) + shift
         fast += (2.0 / (EMA_FAST + 1)) * (now - fast)
         slow += (2.0 / (EMA_SLOW + 1)) * (now - slow)
     return fast - slow
@@ -178,18 +191,19 @@ def compute_features(
         minute_et: [T] minute of the ET day at which each bar starts.
         hours: the clock at each close.
     """
-    close = bars.close.astype(np.int64)
+    shift = roll_shift(bars)
+    close = bars.close - shift  # one contract's prices throughout; a row adds its own shift again
     change = np.diff(close, prepend=close[:1])
     ranges = true_ranges(bars, session)
     ingredients = _Ingredients(
-        close=close,
-        close_1=_lagged(close, 1),
-        close_momentum=_lagged(close, MOMENTUM_BARS),
-        sum_5=_window_sum(close, 5),
-        sum_20=_window_sum(close, 20),
+        close=bars.close.astype(np.int64),
+        close_1=_lagged(close, 1) + shift,
+        close_momentum=_lagged(close, MOMENTUM_BARS) + shift,
+        sum_5=_window_sum(close, 5) + 5 * shift,
+        sum_20=_window_sum(close, 20) + 20 * shift,
         gains=_window_sum(np.maximum(change, 0), RSI_BARS),
         losses=_window_sum(np.maximum(-change, 0), RSI_BARS),
-        ema_difference=_ema_difference(close),
+        ema_difference=_ema_difference(close, shift),
         true_range_sum=_window_sum(ranges, ATR_BARS),
         long_true_range_sum=_window_sum(ranges, LONG_BARS),
         volume=bars.volume,
@@ -213,6 +227,15 @@ class StreamedBar(NamedTuple):
     minute_et: int
     decision_minute: int
     minutes_to_flat: int
+    open: int = 0
+    contract: int = 0  # rolls before it, from any start; a bar of another contract than the last one moves the past
+
+
+def roll_gap(bar: StreamedBar, before: StreamedBar | None) -> int | None:
+    """Ticks by which ``bar`` moves every earlier close, None if it is of the same contract as the bar before."""
+    if before is None or before.contract == bar.contract:
+        return None
+    return bar.open - before.close
 
 
 class FeatureStream:
@@ -224,17 +247,21 @@ class FeatureStream:
         self._ranges: deque[int] = deque(maxlen=LONG_BARS)
         self._long_sum = 0
         self._count = 0
-        self._session: int | None = None
+        self._last: StreamedBar | None = None
         self._past: deque[Reals] = deque(maxlen=VOLUME_SESSIONS)
         self._today = np.full(DAY_MINUTES, np.nan)
         self._usual = np.full(DAY_MINUTES, np.nan)
 
     def push(self, bar: StreamedBar) -> tuple[npt.NDArray[np.float32], int, bool]:
         """Take one bar; returns its row [11], the sum of its last 14 true ranges in ticks, and whether it is warm."""
-        first = bar.session != self._session
-        if first:
-            self._open_session(bar.session)
-        self._push_range(bar, first=first)
+        opens = self._last is None or bar.session != self._last.session
+        if opens:
+            self._open_session()
+        gap = roll_gap(bar, self._last)
+        if gap is not None:
+            self._closes = deque((close + gap for close in self._closes), maxlen=EMA_BARS)
+        self._push_range(bar, first=opens or gap is not None)
+        self._last = bar
         self._closes.append(bar.close)
         self._today[bar.minute_et] = bar.volume
         self._count += 1
@@ -243,12 +270,11 @@ class FeatureStream:
             return np.zeros(len(FEATURE_NAMES), np.float32), true_range_sum, False
         return _rows(self._ingredients(bar, true_range_sum))[0], true_range_sum, self._count > FIRST_WARM
 
-    def _open_session(self, session: int) -> None:
-        if self._session is not None:
+    def _open_session(self) -> None:
+        if self._last is not None:
             self._past.append(self._today)
             self._usual = _median_by_minute(np.stack(self._past))
         self._today = np.full(DAY_MINUTES, np.nan)
-        self._session = session
 
     def _push_range(self, bar: StreamedBar, *, first: bool) -> None:
         before = [] if first or not self._closes else [self._closes[-1]]

@@ -59,21 +59,29 @@ def opens_too_late(
     ts_event_ns: npt.NDArray[np.int64] | int,
     next_ns: npt.NDArray[np.int64] | int,
     minutes_to_flat: npt.NDArray[np.int32] | int,
+    rolls: npt.NDArray[np.bool_] | bool = False,
 ) -> npt.NDArray[np.bool_] | bool:
-    """Whether the next bar opens at or after the flat time. Minutes without a trade have no bar, so it may.
+    """Whether the next bar is no bar to fill at: it opens at or after the flat time, or in another contract.
+
+    Minutes without a trade have no bar, so the next one may open late.
 
     Args:
         ts_event_ns: start of a bar.
         next_ns: start of the bar after it.
         minutes_to_flat: from the first bar's close to the flat time.
+        rolls: whether the bar after it is of another contract.
     """
     silent_minutes = (next_ns - ts_event_ns) // MINUTE_NS - 1
-    return silent_minutes >= minutes_to_flat
+    return (silent_minutes >= minutes_to_flat) | rolls
 
 
 def last_of_session(
-    ts_event_ns: npt.NDArray[np.int64], session: npt.NDArray[np.int32], minutes_to_flat: npt.NDArray[np.int32]
+    ts_event_ns: npt.NDArray[np.int64],
+    session: npt.NDArray[np.int32],
+    minutes_to_flat: npt.NDArray[np.int32],
+    contract: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.bool_]:
-    """[T] the bars after which no bar of the same session opens before the flat time."""
-    late = opens_too_late(ts_event_ns[:-1], ts_event_ns[1:], minutes_to_flat[:-1])
+    """[T] the bars after which no bar of the same session and contract opens before the flat time."""
+    rolls = contract[1:] != contract[:-1]
+    late = opens_too_late(ts_event_ns[:-1], ts_event_ns[1:], minutes_to_flat[:-1], rolls)
     return np.append((session[1:] != session[:-1]) | late, True)

@@ -69,8 +69,9 @@ def find_checkpoint(path: Path, *, phase: int | None = None) -> Path:
     Half-written folders carry another name and are not looked at.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or ``path`` is a pickle.
     """
+    refuse_pickle(path)
     if (path / MANIFEST).is_file() and NAME.match(path.name):
         return path
     found: list[tuple[int, int, Path]] = []

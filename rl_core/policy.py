@@ -9,8 +9,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from rl_core.contract import ACTION_NAMES
 from rl_core.errors import DamagedCheckpointError, DataError
+from rl_core.features import fingerprint as own_fingerprint
 from rl_core.manifest import Expected, Fingerprint, Identity, check_fit, read_manifest
+from rl_core.observation import ACTION_COUNTS, OBSERVATION_SIZES
 
 POLICY_FILE = "policy.npz"
 DECIDING_MARGIN = 1e-3
@@ -131,6 +134,21 @@ def load_policy(path: Path, *, fingerprint: Fingerprint | None = None) -> Policy
         if not np.isfinite(array).all():
             raise DamagedCheckpointError(f"checkpoint {path}: {name} in {POLICY_FILE} is not finite; train again")
     _repeat(path, policy, golden)
+    return policy
+
+
+def load_trader(path: Path) -> Policy:
+    """The policy of the checkpoint in folder ``path``, once it has proved to fit what this code observes and does.
+
+    Raises:
+        ConfigError, DamagedCheckpointError: as `load_policy`.
+        FitError: it was made for other features, or for observations or actions of another number.
+    """
+    policy = load_policy(path)
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    phase = policy.identity.phase
+    actions = ACTION_NAMES[: ACTION_COUNTS[phase]]
+    check_fit(path, policy.identity, Expected(phase, OBSERVATION_SIZES[phase], actions, own_fingerprint()))
     return policy
 
 

@@ -32,12 +32,20 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     Raises:
         DataError: every bar was.
     """
-    if identity.data_digest != bars.digest and int(bars.ts_event_ns[0]) >= int(identity.config["trained_until_ns"]):
-        return 0
     first = int((bars.ts_event_ns < int(identity.config["trained_until_ns"])).sum())
     if first >= len(bars):
         raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")
     return first
+
+
+def check_unchanged(path: Path, digest: str, known: str) -> None:
+    """The bars of ``path`` are still those that were read before.
+
+    Raises:
+        DataError: their digest is another.
+    """
+    if digest != known:
+        raise DataError(f"{path}: file_changed: its bars are not those that were read before; give the same file again")
 
 
 def write_world(bars_path: Path, bars: Bars, edge: PlantedEdge, *, seed: int) -> None:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import deque
 from typing import NamedTuple
 
-from rl_core.features import ATR_BARS, StreamedBar
+from rl_core.features import ATR_BARS, StreamedBar, roll_gap
 
 TREND_MINUTES = (15, 60, 240)
 HALF_HOURS = 48
@@ -34,12 +34,16 @@ class RegimeStream:
         self._past: deque[list[list[int]]] = deque(maxlen=PAST_SESSIONS)
         self._ordered: list[list[int]] = [[] for _ in range(HALF_HOURS)]
         self._today: list[list[int]] = [[] for _ in range(HALF_HOURS)]
-        self._session: int | None = None
+        self._last: StreamedBar | None = None
 
     def push(self, bar: StreamedBar, true_range_sum: int) -> Regime:
         """Take one closed bar; ``true_range_sum`` is the sum of its last 14 true ranges in ticks."""
-        if bar.session != self._session:
-            self._open_session(bar.session)
+        if self._last is None or bar.session != self._last.session:
+            self._open_session()
+        gap = roll_gap(bar, self._last)
+        if gap is not None:
+            self._closes = deque((close + gap for close in self._closes), maxlen=self._closes.maxlen)
+        self._last = bar
         self._closes.append(bar.close)
         half_hour = bar.minute_et // 30
         percentile = _percentile(self._ordered[half_hour], true_range_sum)
@@ -48,12 +52,11 @@ class RegimeStream:
         label = f"{_direction(trends[1])}/{_volatility(percentile)}"
         return Regime(trends[0], trends[1], trends[2], percentile, label, _session_part(bar.decision_minute))
 
-    def _open_session(self, session: int) -> None:
-        if self._session is not None:
+    def _open_session(self) -> None:
+        if self._last is not None:
             self._past.append(self._today)
             self._ordered = [sorted(s for day in self._past for s in day[half]) for half in range(HALF_HOURS)]
         self._today = [[] for _ in range(HALF_HOURS)]
-        self._session = session
 
     def _trend(self, minutes: int, true_range_sum: int) -> int:
         before = self._closes[max(0, len(self._closes) - 1 - minutes)]

@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars import Bars, read_bars
 from rl_core.errors import ConfigError, ResourceError
-from rl_core.features import fingerprint
 from rl_core.ladder import Ladder, ladder_of
 from rl_core.manifest import find_checkpoint, read_manifest
-from rl_core.policy import Policy, load_policy
-from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.policy import Policy, load_trader
+from rl_core.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
 from rl_core.second_bars import read_seconds
 from rl_core.trading import Trading, compile_trading, resolved
-from rl_core.training import TrainConfig
+from rl_core.training import TrainConfig, check_parent
 from rl_core.view import View, view_of
 
 SOURCE = "source.json"
 CONFIG = "config.toml"
+PARTS = ("held_out", "all")
 
 
 class Source(BaseModel):
@@ -66,8 +66,9 @@ def prepare_training(
     """Read the bars, and take from the parent what phase 2 must share with it.
 
     Raises:
-        ConfigError, DataError: no bars were named, or they cannot be read.
+        ConfigError, DataError: phase 2 without a parent, no bars were named, or they cannot be read.
     """
+    check_parent(config, parent)
     if parent is not None:
         config = _inherited(config, parent)
     source = _source_of(parent) if bars is None and parent is not None else None
@@ -110,10 +111,12 @@ def prepare_evaluation(
     """Load the policy and see the bars under the account that it was trained with.
 
     Raises:
-        ConfigError, FitError, DataError: as `load_policy` and `read_bars`; nothing is held out.
+        ConfigError, FitError, DataError: as `load_trader` and `read_bars`; nothing is held out.
     """
+    if part not in PARTS:
+        raise ConfigError(f"part {part!r}: there are {' and '.join(PARTS)}")
     folder = find_checkpoint(run)
-    policy = load_policy(folder, fingerprint=fingerprint())
+    policy = load_trader(folder)
     assert policy.identity is not None
     source = _source_of(run) if bars is None else None
     if source is not None:
@@ -123,6 +126,8 @@ def prepare_evaluation(
         raise ConfigError("which bars? give --bars FILE")
     account = resolved(trading_of(policy.identity), seconds=seconds is not None)
     read = read_bars(bars, market=market, timezone=timezone)
+    if source is not None:
+        check_unchanged(bars, read.digest, source.digest)
     ladder = _ladder(seconds, read, timezone)
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)

@@ -64,6 +64,12 @@ class Trained(NamedTuple):
     stop: str
 
 
+def check_parent(config: TrainConfig, parent: Path | None) -> None:
+    """ConfigError unless phase 2 has a parent and phase 1 has none."""
+    if (config.phase == 2) != (parent is not None):
+        raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
+
+
 def split_of(view: View, share: float) -> Split:
     """The first ``share`` of the sessions, whole.
 
@@ -105,8 +111,7 @@ def train_run(
         FitError: the parent does not fit.
         TrigateError: training met a non-finite loss and was stopped.
     """
-    if (config.phase == 2) != (parent is not None):
-        raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
+    check_parent(config, parent)
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours)
     split = split_of(view, config.train_share)

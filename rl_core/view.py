@@ -23,8 +23,9 @@ class View(NamedTuple):
 
     @property
     def last_in_session(self) -> npt.NDArray[np.bool_]:
-        """[T] the last bar of its session that starts before the flat time."""
-        return last_of_session(self.bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat)
+        """[T] the last bar that starts before the flat time, of its session or of a contract in it."""
+        bars = self.bars
+        return last_of_session(bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat, bars.contract)
 
 
 def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:

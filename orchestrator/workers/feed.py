@@ -12,6 +12,7 @@ from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
 from rl_core.bars import Bars, read_bars
 from rl_core.hours import MINUTE_NS
+from rl_core.provenance import check_unchanged
 
 
 class Span(NamedTuple):
@@ -34,7 +35,8 @@ class Feed:
         assert isinstance(request.message, NextHistory)
         first = self._span.history + request.message.offset
         part = self._bars.slice(first, min(first + HISTORY_CHUNK, self._span.first))
-        long = np.stack([part.ts_event_ns, part.volume]).astype("<i8")
+        contract = self._bars.contract[first : first + len(part)]
+        long = np.stack([part.ts_event_ns, part.volume, contract]).astype("<i8")
         prices = np.stack([part.open, part.high, part.low, part.close]).astype("<i4")
         return Reply(History(offset=request.message.offset), (long, prices))
 
@@ -54,6 +56,7 @@ class Feed:
             low=int(bars.low[index]),
             close=int(bars.close[index]),
             volume=int(bars.volume[index]),
+            contract=int(bars.contract[index]),
         )
         return Reply(bar, () if self._seconds is None else (self._seconds_of(bar.ts_event_ns, self._seconds),))
 
@@ -69,6 +72,7 @@ class Feed:
 def run(link: WorkerLink, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
     bars = read_bars(Path(config["bars"]), market=config["market"], timezone=config["timezone"])
+    check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
     seconds = None
     if config["seconds"]:
         seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, timezone=config["timezone"])

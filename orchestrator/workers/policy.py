@@ -9,8 +9,7 @@ from orchestrator.link import WorkerLink
 from orchestrator.processes import WorkerConfig, worker_main
 from orchestrator.wire import Received, Reply
 from rl_core.contract import PolicyQuery, PolicyReply
-from rl_core.features import fingerprint
-from rl_core.policy import Policy, load_policy
+from rl_core.policy import Policy, load_trader
 
 
 class PolicyServer:
@@ -32,7 +31,7 @@ class PolicyServer:
 
 def run(link: WorkerLink, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
-    policy = load_policy(Path(config["checkpoint"]), fingerprint=fingerprint())
+    policy = load_trader(Path(config["checkpoint"]))
     link.ready({"checkpoint": Path(config["checkpoint"]).name})
     link.serve({PolicyQuery: PolicyServer(policy).decide})
 

@@ -11,11 +11,22 @@ from rl_core.envs.ladder import Rungs, play_minute
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features import WINDOW
 from rl_core.ladder import Ladder
-from rl_core.market.account import equity, passed
+from rl_core.market.account import equity, limits_today, opening_account, passed
 from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
-from rl_core.market.types import FLAT, NO_EXIT, Account, BarPrices, Frictions, Limits, Namespace, Played, Position
+from rl_core.market.types import (
+    FLAT,
+    NO_EXIT,
+    Account,
+    BarPrices,
+    Frictions,
+    Limits,
+    Namespace,
+    Played,
+    Position,
+    Rules,
+)
 from rl_core.observation import (
     ACTION_COUNTS,
     OBSERVATION_SIZES,
@@ -90,6 +101,11 @@ class StepResult(NamedTuple):
     terminated: jax.Array  # [B] bool: failed or passed
     truncated: jax.Array  # [B] bool: the session is over
     trade: TradeClosed
+
+
+def new_accounts(rules: Rules, num_envs: int) -> Account:
+    """Accounts [B] of one pack, on their first day."""
+    return Account(*(jnp.full((num_envs,), field, jnp.int32) for field in opening_account(XP, rules)))
 
 
 def make_market(
@@ -171,9 +187,10 @@ class Env:
         rules = params.venue.rules
         share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
         room = (share * rules.max_loss).astype(jnp.int32)
-        cash = jnp.full((num_envs,), rules.start, jnp.int32)
+        account = new_accounts(rules, num_envs)
         zeros = jnp.zeros((num_envs,), jnp.int32)
-        return EnvState(market.starts[chosen], Position(*(zeros for _ in FLAT)), Account(cash, cash - room))
+        position = Position(*(zeros for _ in FLAT))
+        return EnvState(market.starts[chosen], position, account._replace(floor=account.cash - room))
 
     def observe(self, market: Market, params: EnvParams, state: EnvState) -> Observation:
         """The observation [B, O] and mask [B, A] at each account's close."""
@@ -194,7 +211,8 @@ class Env:
         terms, rules = venue.terms, venue.rules
         decision = _decision(market, state)
         before = equity(state.account, state.position, decision.close, terms)
-        order = order_for(XP, action, state.position, decision, terms, params.limits)
+        limits = limits_today(XP, params.limits, state.account)
+        order = order_for(XP, action, state.position, decision, terms, limits)
         position = managed(XP, action, state.position, decision, terms)
 
         bar = state.bar + 1
@@ -210,7 +228,8 @@ class Env:
 
         after = equity(played.account, held, prices.close, terms)
         terminated = played.failed | passed(played.account, held, rules)
-        over = market.last_in_session[bar] | (market.entries_over[bar] & (held.quantity == 0))
+        idle = market.entries_over[bar] | (played.account.paused != 0)
+        over = market.last_in_session[bar] | (idle & (held.quantity == 0))
         return StepResult(
             state=EnvState(bar, held, played.account),
             reward=risk_multiple(after - before, played.risk),
@@ -221,8 +240,8 @@ class Env:
 
     def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
         decision = _decision(market, state)
-        terms = _venue(market, params, state.bar).terms
-        return legal_actions(XP, state.position, state.account, decision, terms, params.limits)
+        terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
+        return legal_actions(XP, state.position, state.account, decision, terms, limits)
 
     def _mask(self, legal: LegalActions) -> jax.Array:
         columns = [jnp.ones_like(legal.enter), legal.enter, legal.enter]

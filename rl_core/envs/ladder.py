@@ -131,7 +131,7 @@ def _reach(bracket: _Bracket) -> _Reach:
     side = jnp.sign(position.quantity)
     value = jnp.maximum(1, jnp.abs(position.quantity) * venue.terms.tick_value)
     lowest = resting_level(XP, position, account, bar, venue)
-    follows = venue.rules.ratchet == INTRADAY
+    follows = (venue.rules.ratchet == INTRADAY) & (venue.rules.kills_open != 0)
     return _Reach(
         highest=side * (position.target - bar.open) + 1,
         lowest=lowest - side * bar.open,

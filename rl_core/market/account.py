@@ -4,9 +4,12 @@ from rl_core.market.types import (
     CLOSED_BALANCE,
     EOD_BALANCE,
     INTRADAY,
+    STATIC,
+    UNLIMITED,
     Account,
     Bool,
     Int,
+    Limits,
     Namespace,
     Position,
     Rules,
@@ -24,9 +27,48 @@ def equity(account: Account, position: Position, mark: Int, terms: Terms) -> Int
     return account.cash + unrealized_pnl(position, mark, terms.tick_value)
 
 
-def opening_account(rules: Rules) -> Account:
-    """A new account of this pack."""
-    return Account(cash=rules.start, floor=rules.start - rules.max_loss)
+def opening_account(xp: Namespace, rules: Rules) -> Account:
+    """A new account of this pack, on its first day."""
+    return opened_day(xp, Account(cash=rules.start, floor=rules.start - rules.max_loss), rules)
+
+
+def opened_day(xp: Namespace, account: Account, rules: Rules) -> Account:
+    """The account as a trading day opens: a pause is over, and the last close sets size, daily loss and open loss."""
+    profit = account.cash - rules.start
+    tier = rules.tiers[0]
+    for higher in rules.tiers[1:]:
+        reached = profit >= higher.from_profit
+        tier = tier._replace(
+            max_minis=xp.where(reached, higher.max_minis, tier.max_minis),
+            daily_loss=xp.where(reached, higher.daily_loss, tier.daily_loss),
+        )
+    share = account.cash // 10_000 * rules.daily_percent + account.cash % 10_000 * rules.daily_percent // 10_000
+    daily_loss = xp.minimum(tier.daily_loss, xp.where(rules.daily_percent > 0, share, UNLIMITED))
+    raised = profit >= rules.open_loss_raised_at
+    percent = xp.where(raised, rules.open_loss_raised_percent, rules.open_loss_percent)
+    open_loss = xp.maximum(profit, rules.open_loss_base) * percent // 100
+    return account._replace(
+        day_floor=xp.where(daily_loss < UNLIMITED, account.cash - daily_loss, -UNLIMITED),
+        max_open_loss=xp.where(percent > 0, xp.maximum(0, open_loss), UNLIMITED),
+        max_minis=tier.max_minis,
+        paused=0,
+    )
+
+
+def limits_today(xp: Namespace, limits: Limits, account: Account) -> Limits:
+    """What one trade may risk today: the tier caps the size and the open-loss rule the budget."""
+    return limits._replace(
+        risk_budget=xp.minimum(limits.risk_budget, account.max_open_loss),
+        max_quantity=xp.minimum(limits.max_quantity, account.max_minis * limits.per_mini),
+    )
+
+
+def rules_in_force(xp: Namespace, rules: Rules, account: Account) -> Rules:
+    """The rules as they bind this account: a locked floor is a static one.
+
+    Only a closing balance locks, so an account of one session never is; the environments leave this out.
+    """
+    return rules._replace(ratchet=xp.where(account.locked != 0, STATIC, rules.ratchet))
 
 
 def _raised(xp: Namespace, floor: Int, reference: Int, rules: Rules, moves: Bool) -> Int:
@@ -48,6 +90,24 @@ def floor_after_close(xp: Namespace, floor: Int, cash: Int, rules: Rules) -> Int
 def floor_after_session(xp: Namespace, floor: Int, cash: Int, rules: Rules) -> Int:
     """The floor once the trading day ended at a balance of ``cash``."""
     return _raised(xp, floor, cash, rules, rules.ratchet == EOD_BALANCE)
+
+
+def after_session(xp: Namespace, account: Account, rules: Rules) -> Account:
+    """The account once the trading day ended, flat: an end-of-day floor moves, and a lock by closing balance is set."""
+    return account._replace(
+        floor=floor_after_session(xp, account.floor, account.cash, rules_in_force(xp, rules, account)),
+        locked=xp.maximum(account.locked, xp.where(account.cash >= rules.lock_at_close, 1, 0)),
+    )
+
+
+def touches_daily_loss(xp: Namespace, account: Account, open_equity: Int, rules: Rules) -> Bool:
+    """Whether the day's loss has reached its limit, at ``open_equity`` cents of balance plus open profit."""
+    return xp.where(rules.daily_counts_open != 0, open_equity, account.cash) <= account.day_floor
+
+
+def touches_floor(xp: Namespace, account: Account, open_equity: Int, rules: Rules) -> Bool:
+    """Whether the account is at its floor, at ``open_equity`` cents of balance plus open profit."""
+    return xp.where(rules.kills_open != 0, open_equity, account.cash) <= account.floor
 
 
 def passed(account: Account, position: Position, rules: Rules) -> Bool:

@@ -33,11 +33,16 @@ def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Int:
 def legal_actions(
     xp: Namespace, position: Position, account: Account, decision: Decision, terms: Terms, limits: Limits
 ) -> LegalActions:
-    """The mask at this close: entries when flat and affordable, management when a position is open."""
+    """The mask at this close: entries when flat and affordable, management when a position is open.
+
+    An entry's stop must lie above the drawdown floor and the daily loss limit; ``limits`` are today's.
+    """
     stop_ticks = stop_distance(xp, decision.true_range_sum)
     quantity = size(xp, stop_ticks, terms, limits)
-    affordable = account.cash - account.floor > quantity * stop_loss(xp, stop_ticks, terms)
-    open_to_us = decision.entry_open & xp.logical_not(decision.flatten_due)
+    room = account.cash - xp.maximum(account.floor, account.day_floor)
+    affordable = room > quantity * stop_loss(xp, stop_ticks, terms)
+    allowed = (account.paused == 0) & (limits.max_stop_percent * TARGET_MULTIPLE >= 100)
+    open_to_us = decision.entry_open & xp.logical_not(decision.flatten_due) & allowed
 
     side, manages = xp.sign(position.quantity), xp.logical_not(decision.flatten_due)
     held = (side != 0) & manages

@@ -6,10 +6,17 @@ Everything is computed in the coordinates of a long: prices are multiplied by th
 
 from typing import NamedTuple
 
-from rl_core.market.account import equity, floor_after_close, floor_after_open_equity
+from rl_core.market.account import (
+    equity,
+    floor_after_close,
+    floor_after_open_equity,
+    touches_daily_loss,
+    touches_floor,
+)
 from rl_core.market.costs import stop_slippage, trail_distance
 from rl_core.market.types import (
     ADAPTIVE,
+    DAILY_LOSS,
     FLAT,
     FLATTEN,
     LIQUIDATION,
@@ -17,6 +24,7 @@ from rl_core.market.types import (
     SESSION_END,
     STOP,
     TARGET,
+    UNLIMITED,
     Account,
     BarPrices,
     Bool,
@@ -44,7 +52,7 @@ class BarExit(NamedTuple):
     """How a bar, or one second of it, ends a bracket."""
 
     price: Int  # ticks; in the coordinates of a long until `bracket_exit` hands it out
-    reason: Int  # NO_EXIT, STOP, TARGET or LIQUIDATION
+    reason: Int  # NO_EXIT, STOP, TARGET, LIQUIDATION or DAILY_LOSS
     floor: Int  # cents, as the prices up to the exit have raised it
     ambiguous: Bool
 
@@ -70,10 +78,11 @@ class _Sided(NamedTuple):
     target: Int
     value: Int  # cents per tick of the whole position, at least 1
     cash: Int
+    day_floor: Int  # cents; open equity here is out for the day
 
 
-def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, terms: Terms) -> _Sided:
-    side = xp.sign(position.quantity)
+def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Sided:
+    terms, side = venue.terms, xp.sign(position.quantity)
     long = side >= 0
     return _Sided(
         open=side * bar.open,
@@ -85,25 +94,42 @@ def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, 
         target=side * position.target,
         value=xp.maximum(1, xp.abs(position.quantity) * terms.tick_value),
         cash=account.cash,
+        day_floor=xp.where(venue.rules.daily_counts_open != 0, account.day_floor, -UNLIMITED),
     )
+
+
+def _equity_at(price: Int, b: _Sided) -> Int:
+    return b.cash + (price - b.entry) * b.value
+
+
+def _price_at(level: Int, b: _Sided) -> Int:
+    """The highest price at which equity is at ``level`` cents or below."""
+    return b.entry + (level - b.cash) // b.value
 
 
 def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) -> Int:
     """The floor once the price was at ``price``."""
-    return floor_after_open_equity(xp, floor, b.cash + (price - b.entry) * b.value, rules)
+    return floor_after_open_equity(xp, floor, _equity_at(price, b), rules)
 
 
-def _liquidation_price(floor: Int, b: _Sided) -> Int:
-    """The highest price at which equity touches the floor."""
-    return b.entry + (floor - b.cash) // b.value
+def _killing_floor(xp: Namespace, floor: Int, rules: Rules) -> Int:
+    """The floor that open equity must stay above; none where only closed balances count."""
+    return xp.where(rules.kills_open != 0, floor, -UNLIMITED)
+
+
+def _kill(xp: Namespace, floor: Int, b: _Sided, rules: Rules) -> Int:
+    """The open equity that ends the position: the floor's or the day's limit, whichever is higher."""
+    return xp.maximum(_killing_floor(xp, floor, rules), b.day_floor)
 
 
 def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> BarExit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
-    liquidated = b.open <= _liquidation_price(floor, b)
-    stopped = liquidated | (b.open <= b.stop)
+    open_equity = _equity_at(b.open, b)
+    at_floor, at_day_floor = open_equity <= _killing_floor(xp, floor, rules), open_equity <= b.day_floor
+    stopped = at_floor | at_day_floor | (b.open <= b.stop)
     reached = b.open >= b.target + THROUGH_TICKS
-    reason = xp.where(liquidated, LIQUIDATION, xp.where(stopped, STOP, xp.where(reached, TARGET, NO_EXIT)))
+    killed_by = xp.where(at_floor, LIQUIDATION, xp.where(at_day_floor, DAILY_LOSS, STOP))
+    reason = xp.where(stopped, killed_by, xp.where(reached, TARGET, NO_EXIT))
     best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
     return BarExit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
@@ -119,21 +145,24 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> Ba
     best = xp.where(reached, xp.maximum(b.open, b.target - 1), b.favourable)
     seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
     floor_before = _floor_at(xp, floor, seen_before, b, rules)
-    liquidation = _liquidation_price(floor_before, b)
-    level = xp.maximum(b.stop, liquidation)
-    in_reach = b.adverse <= level
+    killing = _killing_floor(xp, floor_before, rules)
+    kill = _kill(xp, floor_before, b, rules)
+    in_reach = (b.adverse <= b.stop) | (_equity_at(b.adverse, b) <= kill)
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
     floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
-    late_liquidation = _liquidation_price(floor_after, b)
-    late = xp.logical_not(stopped | targeted) & (b.close <= late_liquidation)
+    # Only the floor can kill late: the day's limit did not move in the bar.
+    late_kill = _kill(xp, floor_after, b, rules)
+    late = xp.logical_not(stopped | targeted) & (_equity_at(b.close, b) <= late_kill)
 
-    stop_reason = xp.where(liquidation >= b.stop, LIQUIDATION, STOP)
+    kill_price = _price_at(xp.where(stopped, kill, late_kill), b)  # one division, which is what a bar costs most
+    killed_by = xp.where(_equity_at(kill_price, b) <= killing, LIQUIDATION, DAILY_LOSS)
+    stop_reason = xp.where(kill_price >= b.stop, killed_by, STOP)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
-    price = xp.where(targeted, b.target, late_liquidation - slip)
+    level = xp.where(stopped, xp.maximum(b.stop, kill_price), kill_price)
     return BarExit(
-        price=xp.where(stopped, level - slip, price),
+        price=xp.where(targeted, b.target, level - slip),
         reason=xp.where(stopped, stop_reason, reason),
         floor=xp.where(stopped, floor_before, floor_after),
         ambiguous=in_reach & reached,
@@ -142,7 +171,7 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> Ba
 
 def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> BarExit:
     """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
-    b = _sided(xp, position, account, bar, venue.terms)
+    b = _sided(xp, position, account, bar, venue)
     slip = stop_slippage(xp, venue.terms)
     gap = _gap(xp, account.floor, b, slip, venue.rules)
     inside = _inside(xp, account.floor, b, slip, venue)
@@ -156,9 +185,9 @@ def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPr
 
 
 def resting_level(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> Int:
-    """The price at which the stop or the floor acts while the floor rests where it is, in the coordinates of a long."""
-    b = _sided(xp, position, account, bar, venue.terms)
-    return xp.maximum(b.stop, _liquidation_price(account.floor, b))
+    """The price at which stop, floor or daily loss acts while the floor rests, in the coordinates of a long."""
+    b = _sided(xp, position, account, bar, venue)
+    return xp.maximum(b.stop, _price_at(_kill(xp, account.floor, b, venue.rules), b))
 
 
 def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
@@ -170,7 +199,24 @@ def _settled(xp: Namespace, position: Position, account: Account, price: Int, ve
     """The account once the whole position was closed at ``price`` ticks."""
     commission = xp.abs(position.quantity) * venue.terms.commission
     cash = equity(account, position, price, venue.terms) - commission
-    return Account(cash, floor_after_close(xp, account.floor, cash, venue.rules))
+    return account._replace(cash=cash, floor=floor_after_close(xp, account.floor, cash, venue.rules))
+
+
+class _Standing(NamedTuple):
+    """An account after a bar, with its limits applied."""
+
+    account: Account
+    failed: Bool
+
+
+def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rules: Rules) -> _Standing:
+    """What the floor and the daily loss make of an account that exited for ``reason`` and stands at ``open_equity``."""
+    daily = (reason == DAILY_LOSS) | touches_daily_loss(xp, account, open_equity, rules)
+    failed = (reason == LIQUIDATION) | touches_floor(xp, account, open_equity, rules)
+    return _Standing(
+        account=account._replace(paused=xp.maximum(account.paused, xp.where(daily, 1, 0))),
+        failed=failed | (daily & (rules.daily_fails != 0)),
+    )
 
 
 def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, terms: Terms) -> Position:
@@ -214,17 +260,20 @@ def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) 
 
     exits = reason != NO_EXIT
     settled = _settled(xp, position, account, price, venue)
-    after = Account(*(xp.where(exits, a, b) for a, b in zip(settled, account, strict=True)))
+    after = account._replace(
+        cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, account.floor)
+    )
     remaining = closed_where(xp, exits, position)
+    standing = _limited(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
     return Played(
         position=remaining._replace(bars_held=xp.where(remaining.quantity != 0, remaining.bars_held + 1, 0)),
-        account=after,
+        account=standing.account,
         entry_price=position.entry,
         exit_quantity=xp.where(exits, position.quantity, 0),
         exit_price=xp.where(exits, price, 0),
         exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
-        failed=(reason == LIQUIDATION) | (equity(after, remaining, bar.close, venue.terms) <= after.floor),
+        failed=standing.failed,
         ambiguous=bracket.ambiguous & xp.logical_not(flattens),
     )
 
@@ -240,16 +289,20 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
     held = position.quantity != 0
     price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
     settled = _settled(xp, position, account, price, venue)
-    after = Account(*(xp.where(held, a, b) for a, b in zip(settled, account, strict=True)))
+    after = account._replace(
+        cash=xp.where(held, settled.cash, account.cash), floor=xp.where(held, settled.floor, account.floor)
+    )
+    reason = xp.where(held, SESSION_END, NO_EXIT)
+    standing = _limited(xp, after, after.cash, reason, venue.rules)
     return Played(
         position=closed_where(xp, held, position),
-        account=after,
+        account=standing.account,
         entry_price=position.entry,
         exit_quantity=position.quantity,
         exit_price=price,
-        exit_reason=xp.where(held, SESSION_END, NO_EXIT),
+        exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
-        failed=after.cash <= after.floor,
+        failed=standing.failed,
         ambiguous=held & False,
     )
 

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 Int: TypeAlias = Any
 Bool: TypeAlias = Any
 
-NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END = range(6)
-EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end")
+NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END, DAILY_LOSS = range(7)
+EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end", "daily_loss")
 
 STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY = range(4)
 PESSIMISTIC, ADAPTIVE, SECONDS = range(3)
-NEVER_LOCKS = 2**30
+UNLIMITED = 2**30  # cents or days: more than any account sees, and no sum of two overflows an int32
+NEVER_LOCKS = UNLIMITED
+ANY_MINIS = 10_000
+ANY_PERCENT = 1_000_000
 
 
 class Namespace(Protocol):
@@ -97,14 +100,43 @@ class Frictions(NamedTuple):
     volume_milli: Int  # thousandths of a bar's volume that an entry may take; 0 = any size fills
 
 
+class Tier(NamedTuple):
+    """What a day may do whose account opened with at least this profit."""
+
+    from_profit: Int  # cents above start at the last close; the first tier holds below it too
+    max_minis: Int
+    daily_loss: Int  # cents, UNLIMITED without a limit
+
+
+ANY_SIZE = (Tier(-UNLIMITED, ANY_MINIS, UNLIMITED),) * 4
+
+
 class Rules(NamedTuple):
-    """A rule pack, compiled to integers."""
+    """A rule pack, compiled to integers; every field is traced, so that one compilation serves every pack."""
 
     start: Int  # cents
     target: Int  # cents of profit that pass the evaluation
     max_loss: Int  # cents between the ratchet's reference and the floor
     ratchet: Int  # STATIC | EOD_BALANCE | CLOSED_BALANCE | INTRADAY
     floor_cap: Int  # cents; the floor locks here, NEVER_LOCKS if it never does
+    lock_at_close: Int = NEVER_LOCKS  # cents; from this closing balance on the floor stays where it is
+    kills_open: Int = 1  # 1: open equity at the floor ends the account; 0: only the closed balance does
+    tiers: tuple[Tier, Tier, Tier, Tier] = ANY_SIZE  # by rising profit, the last repeated
+    daily_percent: Int = 0  # hundredths of a percent of the day's opening balance: a daily loss besides the tier's
+    daily_counts_open: Int = 1  # 1: open equity counts against the daily loss
+    daily_fails: Int = 0  # 1: the daily loss ends the account; 0: it ends the day
+    open_loss_percent: Int = 0  # of the profit at the day's opening that one trade may lose; 0: no such rule
+    open_loss_raised_percent: Int = 0  # the same once ...
+    open_loss_raised_at: Int = UNLIMITED  # ... the day opened with this profit, cents
+    open_loss_base: Int = 0  # cents; the profit counts as at least so much
+    min_days: Int = 0  # days with a trade before the target passes
+    max_days: Int = UNLIMITED  # calendar days that an attempt may last
+    best_day_percent: Int = ANY_PERCENT  # of the whole profit that the best day may be
+    best_day_inclusive: Int = 1  # 0: it must stay below the percentage
+    best_day_blocks_pass: Int = 0  # 1: an inconsistent attempt does not pass; 0: only a payout is blocked
+    winning_day: Int = 1  # cents that a day must earn to count as won
+    payout_days: Int = 0  # days with a trade before a payout
+    payout_winning_days: Int = 0
 
 
 class Limits(NamedTuple):
@@ -112,6 +144,8 @@ class Limits(NamedTuple):
 
     risk_budget: Int  # cents
     max_quantity: Int  # contracts
+    per_mini: Int = 1  # contracts that count as one mini
+    max_stop_percent: Int = ANY_PERCENT  # stop distance in percent of the target's
 
 
 class Position(NamedTuple):
@@ -127,10 +161,15 @@ class Position(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Closed balance after costs, and the drawdown floor that ends the account."""
+    """Closed balance after costs, the drawdown floor that ends the account, and what the rules allow today."""
 
     cash: Int  # cents
     floor: Int  # cents
+    day_floor: Int = -UNLIMITED  # cents; where the daily loss limit is touched
+    max_open_loss: Int = UNLIMITED  # cents that one trade may lose today
+    max_minis: Int = ANY_MINIS  # today
+    paused: Int = 0  # 1: no entries before the next trading day
+    locked: Int = 0  # 1: the floor moves no more
 
 
 class Order(NamedTuple):
@@ -152,7 +191,7 @@ class Played(NamedTuple):
     exit_price: Int  # ticks; 0 = none
     exit_reason: Int  # NO_EXIT ... SESSION_END
     risk: Int  # cents that the trade of this bar put at risk; 0 = no trade
-    failed: Bool  # the floor was touched
+    failed: Bool  # the floor was touched, or a daily loss that ends the account
     ambiguous: Bool  # stop and target were both in reach: the resolution decided
 
 

@@ -59,11 +59,11 @@ def seconds_of(bar: Bar) -> Seconds:
 class ScriptedSight:
     """Real sessions and hours, made-up volatility, no features."""
 
-    def __init__(self, bars: list[Bar]) -> None:
+    def __init__(self, bars: list[Bar], config: TradingConfig = TRADING) -> None:
         """Look at the clock of ``bars``."""
         ts = np.array([bar.ts_event_ns for bar in bars], np.int64)
         located = Calendar.covering(int(ts[0]), int(ts[-1])).locate(ts)
-        trading = compile_trading(TRADING, instrument("NQ"))
+        trading = compile_trading(config, instrument("NQ"))
         self._session, self._hours = located.session, hours_of(ts, located, trading.pack, trading.hours)
 
     def see(self, bar: Bar) -> Sight:
@@ -130,12 +130,13 @@ def play(
     engine: str = "off",
     stop_after: int | None = None,
     declaration: str = "",
+    account: TradingConfig = TRADING,
     resolution: str = "pessimistic",
     costs: Mapping[str, object] | None = None,
     **config: object,
 ) -> RunFolder:
     """Play ``bars`` into a folder under ``runs``, or go on with the one that is there."""
-    account = TradingConfig.model_validate({**TRADING.model_dump(), "resolution": resolution, "costs": costs or {}})
+    account = TradingConfig.model_validate({**account.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
     settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
     inputs = Inputs(
@@ -165,7 +166,7 @@ def play(
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
         answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
-        runner = Runner(journal, answers, ScriptedSight(bars), setting)
+        runner = Runner(journal, answers, ScriptedSight(bars, account), setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"

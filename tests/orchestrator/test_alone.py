@@ -101,3 +101,28 @@ def test_alone_is_what_the_broker_did(tmp_path: Path) -> None:
         assert end is not None
         found = (end.entry, end.exit, end.reason, end.pnl, end.risk, end.ambiguous)
         assert found == (trade.entry, trade.exit, trade.reason, trade.pnl, trade.risk, trade.ambiguous)
+
+
+def test_no_trade_goes_through_a_roll_in_the_middle_of_a_session(tmp_path: Path) -> None:
+    """A new contract 850 ticks higher at bar 205: what is open leaves at the close before, alone and at the broker."""
+    roll, bars = 205, walk()
+    moved = {"open": 850, "high": 850, "low": 850, "close": 850}
+    bars = [
+        bar
+        if bar.seq < roll
+        else bar.model_copy(
+            update={name: getattr(bar, name) + ticks for name, ticks in moved.items()} | {"contract": 1}
+        )
+        for bar in bars
+    ]
+    actions = {200: every_tenth_minute(bars)[200], roll - 1: every_tenth_minute(bars)[200]}
+    book = read_account_book(play(tmp_path, bars, actions).journal)
+    trading = compile_trading(TRADING, instrument("NQ"))
+    film = tape_of(book.bars, trading.pack, trading.hours, complete=True)
+
+    first, *others = trades_of(book)
+
+    assert film.last[roll - 1] and not others, "the order of the last close is cancelled"
+    assert first.trade.reason == "session_end" and abs(first.trade.exit - bars[roll - 1].close) <= 1
+    end = run_alone(film, 200, proposals_of(book)[0].taken, trading.venue)
+    assert end is not None and (end.exit, end.pnl) == (first.trade.exit, first.trade.pnl)

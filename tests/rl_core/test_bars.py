@@ -30,7 +30,7 @@ def minutes(count: int, step_s: int = 60) -> Bars:
     """Flat bars of NQ ``step_s`` apart."""
     at = 1_735_828_200_000_000_000 + np.arange(count) * step_s * 1_000_000_000
     price = np.full(count, 84_000, np.int32)
-    return Bars(instrument("NQ"), step_s, at, price, price + 1, price - 1, price, np.ones(count, np.int64))
+    return Bars(instrument("NQ"), step_s, at, price, price + 1, price - 1, price, 1 + np.arange(count) // 50 % 97)
 
 
 def fault(path: Path, **options: object) -> str:
@@ -302,7 +302,7 @@ def test_two_symbols_and_another_market_are_refused(tmp_path: Path) -> None:
 def test_what_is_no_file_or_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
     zipped = gzip.compress(GOOD.encode())
 
-    assert fault(tmp_path / "NQ_none.csv").startswith(": not_a_file: 'no such file'")
+    assert fault(tmp_path / "NQ_none.csv").startswith(": not_a_file: 'No such file or directory'")
     assert fault(tmp_path).startswith(": not_a_file: 'a directory'")
     assert "content is gzip" in fault(written(tmp_path, zipped, "NQ_a.csv"))
     assert "content is plain" in fault(written(tmp_path, GOOD, "NQ_b.csv.gz"))

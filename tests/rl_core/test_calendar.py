@@ -1,13 +1,16 @@
 """Which session a bar belongs to, on days that are known."""
 
-from datetime import date, datetime
+import csv
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from rl_core.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, OUTSIDE, Calendar
+from rl_core.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, OUTSIDE, Calendar, overrides
 
+GOLDEN_TABLE = Path(__file__).parents[1] / "golden" / "calendar_2015_2027.csv"
 NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -111,5 +114,50 @@ def test_a_time_that_the_calendar_does_not_cover_is_our_mistake() -> None:
 def test_sessions_do_not_overlap_over_many_years() -> None:
     calendar = Calendar.covering(ns("2010-01-04T12:00"), ns("2026-12-30T12:00"))
 
-    assert (calendar.open_ns[1:] >= calendar.close_ns[:-1] + 60 * NS_PER_MINUTE).all()
+    assert (calendar.open_ns[1:] >= calendar.close_ns[:-1] + 45 * NS_PER_MINUTE).all()
     assert (np.diff(calendar.trade_date) > 0).all() and len(calendar.trade_date) > 17 * 250
+
+
+def golden_days() -> dict[date, str]:
+    """Close (ET, or "none") of every day of the table, and of the ordinary weekdays between them."""
+    with GOLDEN_TABLE.open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["source"] and row["day"] for row in rows) and len({row["trade_date"] for row in rows}) == len(rows)
+    table = {date.fromisoformat(row["trade_date"]): row["close_et"] for row in rows}
+    days = (date(2015, 1, 1) + timedelta(n) for n in range((date(2028, 1, 1) - date(2015, 1, 1)).days))
+    return {
+        day: table.get(day, "17:15" if day <= date(2015, 9, 18) else "17:00")
+        for day in days
+        if day.weekday() < 5 or day in table
+    }
+
+
+def test_every_session_from_2015_to_2027_is_that_of_the_golden_table() -> None:
+    """3,391 weekdays: the table holds the exceptions, written from the exchange's rules; the rest close at 17:00 ET."""
+    golden = golden_days()
+    calendar = Calendar.covering(ns("2015-01-02T12:00"), ns("2027-12-30T12:00"))
+    sessions = {
+        date(1970, 1, 1) + timedelta(int(day)): (int(opened), int(closed))
+        for day, opened, closed in zip(calendar.trade_date, calendar.open_ns, calendar.close_ns, strict=True)
+    }
+
+    expected = {
+        day: (ns(f"{day - timedelta(1)}T18:00"), ns(f"{day}T{close}"))
+        for day, close in golden.items()
+        if close != "none"
+    }
+
+    assert {day: times for day, times in sessions.items() if date(2015, 1, 1) <= day <= date(2027, 12, 31)} == expected
+
+
+def test_every_override_says_where_it_comes_from() -> None:
+    found = overrides()
+
+    assert len(found.day) == 5 and all(len(entry.source) > 20 for entry in (*found.day, *found.hours))
+
+
+def test_sessions_closed_a_quarter_of_an_hour_later_until_september_2015() -> None:
+    """CME moved the maintenance break from 17:15 to 17:00 ET on 21 September 2015; early closes were the same."""
+    assert located_session("2015-09-17T17:14") == "2015-09-17" and located_session("2015-09-17T17:15") is None
+    assert located_session("2015-09-21T17:00") is None and located_session("2012-11-16T17:00") is None
+    assert located_session("2014-11-28T13:15") is None

@@ -106,22 +106,22 @@ def test_signals_are_spread_over_the_entry_hours_on_both_sides() -> None:
 
     full = ~np.isin(place.session, [19737, 19772])
 
-    assert 6 <= (signals[full] != 0).sum() / (SESSIONS - 2) <= 10
+    assert 5 <= (signals[full] != 0).sum() / (SESSIONS - 2) <= 8
     assert place.minute_et[at].min() >= 570 and place.minute_et[at].max() < 945
-    assert np.diff(at).min() >= 20 and 0.35 < (signals[at] > 0).mean() < 0.65
+    assert np.diff(at).min() >= 25 and 0.35 < (signals[at] > 0).mean() < 0.65
 
 
 def test_the_edge_earns_what_is_declared_and_nothing_without_its_drift() -> None:
-    """Some 5000 trades of a standard deviation of 1.7 R: the standard error is 0.024 R, without drift 0.034 R."""
+    """Some 3900 trades of a standard deviation of 1.8 R: the standard error is 0.029 R, without drift 0.040 R."""
     drawn = [draw_bars(seed, 300, drift_atr=DRIFT_ATR) for seed in (10, 12)]
     with_drift = [rule_expectancy(bars.minutes, bars.signals) for bars in drawn]
     drawn_without = draw_bars(10, 300, drift_atr=0.0)
     without = rule_expectancy(drawn_without.minutes, drawn_without.signals)
 
     assert np.mean([e.mean_r for e in with_drift]) == pytest.approx(demo().edge.expectancy_r, abs=0.05)
-    assert without.mean_r == pytest.approx(0.0, abs=0.07) and without.baseline_r == pytest.approx(0.0, abs=0.05)
+    assert without.mean_r == pytest.approx(0.0, abs=0.08) and without.baseline_r == pytest.approx(0.0, abs=0.05)
     assert min(e.mean_r - 4 * e.standard_error for e in with_drift) > 0
-    assert max(e.median_bars_held for e in with_drift) < 30 and min(e.trades for e in with_drift) > 2000
+    assert max(e.median_bars_held for e in with_drift) < 30 and min(e.trades for e in with_drift) > 1800
 
 
 def test_the_declaration_says_what_it_is() -> None:

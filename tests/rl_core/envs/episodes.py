@@ -1,5 +1,6 @@
 """Episodes of random legal actions, and single steps from a chosen close."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -7,9 +8,15 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult
-from rl_core.market.fills import Venue
-from rl_core.market.types import FLAT, Account, Position
-from tests.rl_core.markets import mnq_limits, mnq_venue
+from rl_core.market.account import limits_today, opening_account
+from rl_core.market.decisions import Decision, managed, order_for
+from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.types import FLAT, PESSIMISTIC, Account, BarPrices, PlainIntegers, Position
+from rl_core.rules import RulePack, limits_of, terms_of
+from rl_core.view import View
+from tests.rl_core.markets import MNQ, mnq_limits, mnq_venue
+
+XP = PlainIntegers()
 
 
 class Steps(NamedTuple):
@@ -20,6 +27,12 @@ class Steps(NamedTuple):
     action: jax.Array
     result: StepResult
     live: jax.Array
+
+
+def params_of(pack: RulePack, least_room: float = 1.0) -> EnvParams:
+    """MNQ under ``pack``, $500 a trade."""
+    venue = Venue(terms_of(MNQ), pack.compiled(), PESSIMISTIC)
+    return EnvParams(venue, limits_of(pack, MNQ, 50_000), least_room, 1.0)
 
 
 def params_for(venue: Venue | None = None, least_room: float = 0.2) -> EnvParams:
@@ -73,3 +86,25 @@ def legal_at(env: Env, market: Market, state: EnvState, params: EnvParams | None
 def scalar(values: NamedTuple) -> tuple[int, ...]:
     """The fields of a batch of one, as integers."""
     return tuple(int(field[0]) for field in values)
+
+
+def replayed(view: View, params: EnvParams, steps: Steps, b: int) -> Iterator[tuple[int, Position, Account]]:
+    """Account ``b`` again, in plain integers as the broker plays it: step, position and account after it."""
+    venue = params.venue
+    start, floor = int(steps.state.bar[0, b]), int(steps.state.account.floor[0, b])
+    position, account = FLAT, opening_account(XP, venue.rules)._replace(floor=floor)
+    for k in range(int(steps.live[:, b].sum())):
+        t = start + k
+        total = int(view.features.true_range_sum[t])
+        decision = Decision(int(view.bars.close[t]), total, True, bool(view.hours.flatten_due[t]))
+        action = int(steps.action[k, b])
+        limits = limits_today(XP, params.limits, account)
+        order = order_for(XP, action, position, decision, venue.terms, limits)
+        position = managed(XP, action, position, decision, venue.terms)
+        bar = BarPrices(*(int(getattr(view.bars, name)[t + 1]) for name in ("open", "high", "low", "close")))
+        played = play_bar(XP, position, account, order, bar, venue)
+        if view.last_in_session[t + 1]:
+            played = closed_at_last_price(XP, played.position, played.account, bar.close, venue)
+        position, account = played.position, played.account
+        position = trailed(XP, position, bar.close, int(view.features.true_range_sum[t + 1]))
+        yield k, position, account

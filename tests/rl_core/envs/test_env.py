@@ -9,22 +9,17 @@ import pytest
 
 from rl_core.envs.base import Env, EnvParams, Market, make_market
 from rl_core.market.costs import stop_distance
-from rl_core.market.decisions import Decision, managed, order_for
-from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
     EXIT_NAMES,
-    FLAT,
     LIQUIDATION,
     PESSIMISTIC,
     STATIC,
-    Account,
-    BarPrices,
     PlainIntegers,
-    Position,
     Terms,
 )
-from tests.rl_core.envs.episodes import Steps, observe, params_for, random_episodes, step
+from tests.rl_core.envs.episodes import Steps, observe, params_for, random_episodes, replayed, step
 from tests.rl_core.markets import (
     closing_at,
     mnq_venue,
@@ -192,31 +187,10 @@ def test_a_position_is_seen_as_it_is_held(episodes: Episodes) -> None:
         np.testing.assert_array_equal(values[..., 226], state.position.trailing)
 
 
-def replayed(env: Env, params: EnvParams, steps: Steps, b: int) -> Iterator[tuple[int, Position, Account]]:
-    """Account ``b`` again, in plain integers as the broker plays it: step, position and account after it."""
-    view, venue = small_view(), Venue(*params.venue)
-    start, floor = int(steps.state.bar[0, b]), int(steps.state.account.floor[0, b])
-    position, account = FLAT, Account(5_000_000, floor)
-    for k in range(int(steps.live[:, b].sum())):
-        t = start + k
-        total = int(view.features.true_range_sum[t])
-        decision = Decision(int(view.bars.close[t]), total, True, bool(view.hours.flatten_due[t]))
-        action = int(steps.action[k, b])
-        order = order_for(XP, action, position, decision, venue.terms, params.limits)
-        position = managed(XP, action, position, decision, venue.terms)
-        bar = BarPrices(*(int(getattr(view.bars, name)[t + 1]) for name in ("open", "high", "low", "close")))
-        played = play_bar(XP, position, account, order, bar, venue)
-        if view.last_in_session[t + 1]:
-            played = closed_at_last_price(XP, played.position, played.account, bar.close, venue)
-        position, account = played.position, played.account
-        position = trailed(XP, position, bar.close, int(view.features.true_range_sum[t + 1]))
-        yield k, position, account
-
-
 def test_plain_integers_replay_every_position_and_balance(episodes: Episodes) -> None:
-    env, params, steps = episodes
+    _, params, steps = episodes
     for b in range(0, ENVS, 6):
-        for k, position, account in replayed(env, params, steps, b):
+        for k, position, account in replayed(small_view(), params, steps, b):
             after = steps.result.state
             assert tuple(int(field[k, b]) for field in after.account) == account
             assert tuple(int(field[k, b]) for field in after.position) == position

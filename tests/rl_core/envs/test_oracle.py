@@ -107,12 +107,13 @@ def test_every_step_of_an_episode_is_what_the_contract_says(resolution: int, rat
     last = view.last_in_session
     steps = random_episodes(Env(2), market, params_for(venue), jax.random.key(resolution), ACCOUNTS, STEPS)
     fields, reasons = len(Position._fields), Counter[str]()
+    before = fields + len(Account._fields)
     for t, action, *row in rows(steps):
-        held, account = Position(*row[:fields]), Account(*row[fields : fields + 2])
+        held, account = Position(*row[:fields]), Account(*row[fields:before])
         position, order = told.decided(t, held, action)
         inside = seconds[t + 1] if resolution == SECONDS else ()
         found = outcome(position, account, order, told.bar(t + 1), venue, inside)
-        got = row[fields + 2 :]
+        got = row[before:]
         reason = EXIT_NAMES[got[-2]]
         reasons[reason] += 1
         if reason == "session_end" or last[t + 1]:

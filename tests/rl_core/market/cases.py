@@ -10,6 +10,7 @@ from rl_core.market.types import (
     NEVER_LOCKS,
     NO_ORDER,
     SECONDS,
+    UNLIMITED,
     Account,
     BarPrices,
     Order,
@@ -62,8 +63,19 @@ def draw_case(random_: random.Random) -> Case:
     cash = START + random_.randint(-2000, 2000)
     room = random_.randint(1, max_loss)
     cap = random_.choice((NEVER_LOCKS, START, cash - room, cash + 100))
-    rules = Rules(START, 3000, max_loss, random_.randrange(4), max(cap, cash - room))
-    return Case(position, Account(cash, cash - room), order, bar, Venue(terms, rules, random_.randrange(2)))
+    rules = Rules(
+        START,
+        3000,
+        max_loss,
+        random_.randrange(4),
+        max(cap, cash - room),
+        kills_open=random_.choice((1, 1, 1, 0)),
+        daily_counts_open=random_.choice((1, 1, 0)),
+        daily_fails=random_.randrange(2),
+    )
+    day_room = random_.choice((UNLIMITED, random_.randint(1, max_loss), room, 2 * max_loss))
+    account = Account(cash, cash - room, cash - day_room)
+    return Case(position, account, order, bar, Venue(terms, rules, random_.randrange(2)))
 
 
 def mirrored(case: Case) -> Case:
@@ -98,14 +110,14 @@ def draw_minute_case(random_: random.Random) -> tuple[Case, Minute]:
 
 
 def _trailed_by_the_floor(random_: random.Random, case: Case) -> Case:
-    """A far bracket from near the open, some ticks above an intraday floor, which may lock a little higher."""
+    """A far bracket from near the open, above an intraday floor, which may lock a little higher, and a daily loss."""
     side, quantity, tick_value = random_.choice((-1, 1)), random_.randint(1, 4), case.venue.terms.tick_value
     entry = case.bar.open + random_.randint(-3, 3)
     position = Position(side * quantity, entry, entry - side * 60, entry + side * 60, 60, 0, 3)
     max_loss = random_.randint(5, 30) * quantity * tick_value + random_.randint(0, 60)
     floor = START - max_loss
     cap = random_.choice((NEVER_LOCKS, floor + random_.randint(0, 30) * quantity * tick_value))
-    rules = Rules(START, 3000, max_loss, INTRADAY, cap)
-    return case._replace(
-        position=position, order=NO_ORDER, account=Account(START, floor), venue=case.venue._replace(rules=rules)
-    )
+    rules = case.venue.rules._replace(max_loss=max_loss, ratchet=INTRADAY, floor_cap=cap)
+    account = Account(START, floor, START - random_.choice((UNLIMITED, random_.randint(1, max_loss))))
+    venue = case.venue._replace(rules=rules)
+    return case._replace(position=position, order=NO_ORDER, account=account, venue=venue)

@@ -27,6 +27,7 @@ class Outcome(NamedTuple):
     reason: str
     price: int | None
     failed: bool
+    paused: bool
 
 
 class _Walk:
@@ -34,7 +35,7 @@ class _Walk:
 
     def __init__(self, position: Position, account: Account, terms: Terms, rules: Rules) -> None:
         self.position, self.terms, self.rules = position, terms, rules
-        self.cash, self.floor = account.cash, account.floor
+        self.cash, self.floor, self.day_floor = account.cash, account.floor, account.day_floor
         self.reason, self.price = "none", 0
 
     @property
@@ -66,8 +67,10 @@ class _Walk:
     def at(self, price: int) -> bool:
         """Trade one tick with the bracket live; True once it is over."""
         target, stop = self.position.target, self.position.stop
-        if self.equity(price) <= self.floor:
+        if self.rules.kills_open == 1 and self.equity(price) <= self.floor:
             self.market_exit(price, "liquidation")
+        elif self.rules.daily_counts_open == 1 and self.equity(price) <= self.day_floor:
+            self.market_exit(price, "daily_loss")
         elif price <= stop if self.long else price >= stop:
             self.see(price)
             self.market_exit(price, "stop")
@@ -121,7 +124,7 @@ def outcome(
         fill = bar.open + side * terms.slippage_ticks
         stop, target = fill - side * order.stop_ticks, fill + side * order.target_ticks
         position = Position(order.quantity, fill, stop, target, order.stop_ticks, 0, 0)
-        account = Account(account.cash - abs(order.quantity) * terms.commission, account.floor)
+        account = account._replace(cash=account.cash - abs(order.quantity) * terms.commission)
     walk = _Walk(position, account, terms, rules)
     if position.quantity != 0 and order.flatten:
         walk.see(bar.open)
@@ -131,6 +134,10 @@ def outcome(
             _inside(walk, part, PESSIMISTIC if seconds else resolution)
             if walk.reason != "none":
                 break
-    failed = walk.reason == "liquidation" or walk.equity(bar.close) <= walk.floor
+    at_floor = walk.equity(bar.close) if rules.kills_open == 1 else walk.cash
+    for_the_day = walk.equity(bar.close) if rules.daily_counts_open == 1 else walk.cash
+    paused = account.paused == 1 or walk.reason == "daily_loss" or for_the_day <= walk.day_floor
+    failed = walk.reason == "liquidation" or at_floor <= walk.floor
+    failed = failed or (rules.daily_fails == 1 and (walk.reason == "daily_loss" or for_the_day <= walk.day_floor))
     price = walk.price if walk.reason != "none" else None
-    return Outcome(walk.position.quantity, walk.cash, walk.floor, walk.reason, price, failed)
+    return Outcome(walk.position.quantity, walk.cash, walk.floor, walk.reason, price, failed, paused)

@@ -217,6 +217,7 @@ def assert_agrees_with_the_walk(case: Case) -> str:
         EXIT_NAMES[played.exit_reason],
         played.exit_price if played.exit_reason else None,
         bool(played.failed),
+        bool(played.account.paused),
     ) == walked
     return walked.reason
 
@@ -232,29 +233,17 @@ def test_thousands_of_bars_agree_with_the_walk_and_every_exit_occurs() -> None:
 
     reasons = Counter(assert_agrees_with_the_walk(draw_case(random_)) for _ in range(6000))
 
-    assert all(reasons[name] > 150 for name in ("none", "stop", "target", "liquidation", "flatten")), reasons
-
-
-def stacked(values: list[tuple]) -> tuple:
-    return tuple(jnp.asarray(np.array(column)) for column in zip(*values, strict=True))
+    assert all(reasons[name] > 150 for name in ("none", "stop", "target", "liquidation", "flatten", "daily_loss")), (
+        reasons
+    )
 
 
 def test_arrays_and_plain_integers_play_the_same_bar() -> None:
     random_ = random.Random(6)
     cases = [draw_case(random_) for _ in range(4000)]
-    venue = Venue(
-        Terms(*stacked([c.venue.terms for c in cases])),
-        Rules(*stacked([c.venue.rules for c in cases])),
-        jnp.array([c.venue.resolution for c in cases]),
-    )
-    parts = (
-        Position(*stacked([c.position for c in cases])),
-        Account(*stacked([c.account for c in cases])),
-        Order(*stacked([c.order for c in cases])),
-        BarPrices(*stacked([c.bar for c in cases])),
-    )
+    together = jax.tree.map(lambda *column: jnp.asarray(np.array(column)), *cases)
 
-    batch = jax.jit(lambda *args: play_bar(cast(Namespace, jnp), *args))(*parts, venue)
+    batch = jax.jit(lambda *args: play_bar(cast(Namespace, jnp), *args))(*together)
 
     one_by_one = [jax.tree.leaves(play_case(c)) for c in cases]
     columns = [np.asarray(leaf) for leaf in jax.tree.leaves(batch)]

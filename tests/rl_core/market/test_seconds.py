@@ -19,6 +19,7 @@ from rl_core.ladder import Ladder, ladder_of
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.seconds import add_up, play_seconds
 from rl_core.market.types import (
+    DAILY_LOSS,
     EXIT_NAMES,
     FLAT,
     INTRADAY,
@@ -137,6 +138,25 @@ def test_a_low_that_is_not_the_minutes_lowest_touches_a_floor_that_followed_the_
     assert (played.exit_reason, played.exit_price) == (LIQUIDATION, 1009)
 
 
+def test_a_daily_loss_counts_between_the_seconds_and_on_the_rungs() -> None:
+    """2 x 50 cents and 2,000 for the day: touched at 980, above the stop; a target that came first pauses nothing."""
+    account = ACCOUNT._replace(day_floor=5_000_000 - 2_000)
+    limit_first, target_first = tuple(flats(1050, 980, 1091, 1000)), tuple(flats(1050, 1091, 980, 1000))
+
+    limited, earned = (play(LONG, seconds, account=account) for seconds in (limit_first, target_first))
+    for seconds in (limit_first, target_first):
+        case = Case(LONG, account, NO_ORDER, minute_of(seconds), Venue(MNQ, ROOMY, SECONDS))
+        assert_rungs_agree([case], [Minute(case.bar, (0, 1, 2, 3), seconds)])
+
+    assert (limited.exit_reason, limited.exit_price, limited.account.paused, limited.failed) == (
+        DAILY_LOSS,
+        979,
+        1,
+        False,
+    )
+    assert (earned.exit_reason, earned.exit_price, earned.account.paused) == (TARGET, 1090, 0)
+
+
 def test_seconds_are_used_only_where_they_add_up_to_the_minute() -> None:
     seconds = [BarPrices(10, 12, 9, 11), BarPrices(11, 15, 11, 14)]
 
@@ -149,7 +169,8 @@ def test_seconds_are_used_only_where_they_add_up_to_the_minute() -> None:
 def in_short(played: Played) -> Outcome:
     price = played.exit_price if played.exit_reason else None
     account, reason = played.account, EXIT_NAMES[played.exit_reason]
-    return Outcome(played.position.quantity, account.cash, account.floor, reason, price, bool(played.failed))
+    failed, paused = bool(played.failed), bool(account.paused)
+    return Outcome(played.position.quantity, account.cash, account.floor, reason, price, failed, paused)
 
 
 def walked_alike(case: Case, minute: Minute) -> str:
@@ -177,18 +198,14 @@ def made(ts_event_ns: np.ndarray, bars: Sequence[BarPrices], interval_s: int) ->
     return Bars(instrument("NQ"), interval_s, ts_event_ns, *columns, np.ones(len(bars), np.int64), digest="-")
 
 
-def stacked(values: Sequence[tuple]) -> tuple:
-    return tuple(jnp.asarray(np.array(column)) for column in zip(*values, strict=True))
+def stacked(values: Sequence[Any]) -> Any:
+    """The same structure with an array [B] for every number."""
+    return jax.tree.map(lambda *column: jnp.asarray(np.array(column)), *values)
 
 
 def batch_of(cases: Sequence[Case]) -> tuple[Any, ...]:
-    venue = Venue(
-        Terms(*stacked([c.venue.terms for c in cases])),
-        Rules(*stacked([c.venue.rules for c in cases])),
-        jnp.array([c.venue.resolution for c in cases]),
-    )
-    held = (Position(*stacked([c.position for c in cases])), Account(*stacked([c.account for c in cases])))
-    return held, Order(*stacked([c.order for c in cases])), BarPrices(*stacked([c.bar for c in cases])), venue
+    position, account, order, bar, venue = stacked(cases)
+    return (position, account), order, bar, venue
 
 
 def on_device(ladder: Ladder) -> Rungs:
@@ -233,7 +250,7 @@ def test_thousands_of_climbs_equal_walking_and_every_exit_occurs() -> None:
     reasons = assert_rungs_agree(cases, minutes)
     assert_rungs_agree([mirrored(case) for case in cases], [turned(minute) for minute in minutes])
 
-    assert all(reasons[name] > 300 for name in ("none", "stop", "target", "liquidation", "flatten")), reasons
+    assert all(reasons[name] > 300 for name in EXIT_NAMES if name != "session_end"), reasons
 
 
 def turned(minute: Minute) -> Minute:

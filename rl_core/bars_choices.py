@@ -1,0 +1,130 @@
+"""What a person has decided about a bars file: rows to leave out, and where the contract changes."""
+
+import tomllib
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from rl_core.errors import ConfigError, DataError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ExcludedRow(BaseModel):
+    """One row that is left out, with the reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    line: int = Field(ge=1, description="line of a text file (the header is 1), row of a parquet file")
+    ts_event: AwareDatetime = Field(description="the row's time, so that a list for another file is noticed")
+    reason: str = Field(min_length=1)
+
+
+class ExcludeList(BaseModel):
+    """`--exclude`: rows of one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    row: tuple[ExcludedRow, ...] = Field(min_length=1)
+
+
+class Roll(BaseModel):
+    """A change of the contract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ts_event: AwareDatetime = Field(description="start of the new contract's first bar")
+    contract: str = Field("", description="symbol of the new contract")
+    source: str = ""
+
+
+class RollSchedule(BaseModel):
+    """`--rolls`: which contract a file holds, and when it changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    first: str = Field("", description="symbol of the contract that the file begins with")
+    roll: tuple[Roll, ...] = ()
+
+
+def read_exclude_list(path: Path) -> ExcludeList:
+    """The rows of ``path``.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return _read(path, ExcludeList)
+
+
+def read_roll_schedule(path: Path) -> RollSchedule:
+    """The contract changes of ``path``, in order of time.
+
+    Raises:
+        ConfigError: it cannot be read, or two rolls are out of order.
+    """
+    schedule = _read(path, RollSchedule)
+    times = [roll.ts_event for roll in schedule.roll]
+    if any(later <= earlier for earlier, later in pairwise(times)):
+        raise ConfigError(f"{path}: rolls must be in order of time, each once")
+    return schedule
+
+
+def nanoseconds(at: datetime) -> int:
+    """UTC nanoseconds of a time with a zone, exact to the microsecond."""
+    since = at - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """[T] the rows that are not left out.
+
+    Raises:
+        DataError: the list names a row that the file has not.
+    """
+    wanted = np.array([row.line for row in chosen.row])
+    missing = wanted[~np.isin(wanted, lines)]
+    if missing.size:
+        raise DataError(f"{path}: excluded_row: the list leaves out row {missing[0]}, which is no row of this file")
+    return ~np.isin(lines, wanted)
+
+
+def check_times(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64], ts: npt.NDArray[np.int64]) -> None:
+    """The rows left out stand where the list says.
+
+    Args:
+        path: of the bars.
+        chosen: the list.
+        lines: [N] rows of the file whose time could be read.
+        ts: [N] ns UTC.
+
+    Raises:
+        DataError: a row has another time: the list was written for another file.
+    """
+    for row in chosen.row:
+        found = ts[lines == row.line]
+        if found.size and int(found[0]) != nanoseconds(row.ts_event):
+            raise DataError(
+                f"{path}:{row.line}: excluded_row: {np.datetime64(int(found[0]), 'ns')}Z - "
+                f"{row.ts_event.isoformat()} was expected, as in the list. Write the list for this file"
+            )
+
+
+def contract_index(schedule: RollSchedule, ts_event_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Rolls [T] between the first bar and each bar."""
+    rolls = np.array([nanoseconds(roll.ts_event) for roll in schedule.roll], np.int64)
+    count = np.searchsorted(rolls, ts_event_ns, side="right").astype(np.int32)
+    return count - count[:1]
+
+
+def _read(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from error

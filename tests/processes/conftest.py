@@ -1,0 +1,119 @@
+"""A small demo world and two untrained policies on it, made once; and the command that plays them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.processes.commands import Started
+
+
+class DemoWorld(NamedTuple):
+    """What a run needs."""
+
+    minutes: Path
+    seconds: Path  # of the first held-out session only
+    phase1: Path  # a checkpoint
+    phase2: Path
+
+
+SESSIONS, TRAINED = 8, 4
+
+
+@pytest.fixture(scope="session")
+def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
+    """Eight sessions, four of them held out, and a policy of each phase as it is before its first update."""
+    import numpy as np
+
+    from rl_core.bars import write_bars
+    from rl_core.calendar import Calendar
+    from rl_core.provenance import write_world
+    from rl_core.worlds import demo_world
+
+    folder = tmp_path_factory.mktemp("demo")
+    world = demo_world(7, SESSIONS, seconds=True)
+    assert world.seconds is not None
+    minutes, seconds = folder / "NQ_D1M.parquet", folder / "NQ_D1S.parquet"
+    write_bars(world.minutes, minutes)
+    write_world(minutes, world.minutes, world.edge, seed=7)
+    stamps = world.minutes.ts_event_ns
+    session = Calendar.covering(int(stamps[0]), int(stamps[-1])).locate(stamps).session
+    days = np.unique(session)
+    until_ns, next_ns = (int(stamps[np.searchsorted(session, days[day])]) for day in (TRAINED, TRAINED + 1))
+    first, stop = np.searchsorted(world.seconds.ts_event_ns, [until_ns, next_ns])
+    write_bars(world.seconds.slice(int(first), int(stop)), seconds)
+    made = {phase: untrained(folder, phase, world.minutes, until_ns) for phase in (1, 2)}
+    return DemoWorld(minutes, seconds, made[1], made[2])
+
+
+def untrained(folder: Path, phase: int, bars: Any, until_ns: int, **changed: object) -> Path:
+    """A checkpoint of ``phase`` before its first update; ``changed`` are fields of its identity."""
+    from rl_core.checkpoint import save_checkpoint
+    from rl_core.contract import ACTION_NAMES
+    from rl_core.envs.base import Env, EnvParams, make_market
+    from rl_core.features import fingerprint
+    from rl_core.manifest import Identity
+    from rl_core.ppo.environment import World
+    from rl_core.ppo.train import initial_state
+    from rl_core.trading import compile_trading
+    from rl_core.training import TrainConfig
+    from rl_core.view import view_of
+
+    settings = {"num_envs": 4, "rollout_length": 4, "total_steps": 16, "hidden": (8,), "seed": phase}
+    config = TrainConfig.model_validate({"phase": phase, "ppo": settings})
+    trading = compile_trading(config.trading, bars.instrument)
+    env = Env(phase)
+    params = EnvParams(trading.venue, trading.limits, config.episodes.least_room, config.episodes.most_room)
+    state = initial_state(config.ppo, env, World(make_market(view_of(bars, trading.pack, trading.hours)), params))
+    features = fingerprint()
+    identity = Identity.model_validate(
+        {
+            "phase": phase,
+            "market": "NQ",
+            "step": 0,
+            "observation_size": env.observation_size,
+            "actions": ACTION_NAMES[: env.num_actions],
+            "fingerprint": features.digest,
+            "features": dict(features.parts),
+            "config": {**config.model_dump(mode="json"), "trained_until_ns": until_ns},
+            "data_digest": bars.digest,
+            **changed,
+        }
+    )
+    return save_checkpoint(folder / f"phase{phase}", state, identity, final=True)
+
+
+RunCommand = Callable[..., list[str]]
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def run_command(demo_world: DemoWorld, tmp_path: Path) -> RunCommand:
+    """The arguments of ``orchestrator`` that play one held-out session under the rules gate."""
+
+    def arguments(
+        *more: object, runs: str = "runs", sessions: int = 1, gate: str = "rules", phase: int = 1
+    ) -> list[str]:
+        checkpoint = demo_world.phase1 if phase == 1 else demo_world.phase2
+        settings = (f'runs="{tmp_path / runs}"', f"sessions={sessions}")
+        line = ["run", "--bars", demo_world.minutes, "--checkpoint", checkpoint, "--gate", gate]
+        return [str(word) for word in [*line, *(f"--set={setting}" for setting in settings), *more]]
+
+    return arguments
+
+
+@pytest.fixture
+def start(run_command: RunCommand, tmp_path: Path) -> Iterator[Start]:
+    """Starts runs; at the end every process of theirs is gone, or the test fails."""
+    started: list[Started] = []
+
+    def begin(*more: object, **options: Any) -> Started:
+        started.append(Started(tmp_path / "output", "orchestrator", *run_command(*more, **options)))
+        return started[-1]
+
+    yield begin
+    left = [run.family() for run in started]
+    for run in started:
+        run.__exit__()
+    assert not any(left), left

@@ -1,0 +1,131 @@
+"""A worker that is killed, a run that is asked to stop: it goes on or ends in one clear line, and leaves nothing."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.processes.commands import Started, call, journal_bytes, manifest, only_run, records
+from tests.processes.conftest import DemoWorld, RunCommand, Start
+
+pytestmark = pytest.mark.process
+
+UNDER_WAY = 100_000  # bytes of journal: some hundred bars
+
+
+def under_way(run: Started, runs: Path) -> None:
+    """Wait until bars are being played."""
+    run.until(lambda: journal_bytes(runs) > UNDER_WAY)
+
+
+@pytest.mark.parametrize("worker", ["feed", "policy", "gate"])
+def test_a_killed_worker_is_started_again_and_the_run_goes_on(start: Start, tmp_path: Path, worker: str) -> None:
+    run = start(sessions=2)
+    under_way(run, tmp_path / "runs")
+
+    os.kill(run.worker(worker), signal.SIGKILL)
+
+    assert run.wait() == 0, run.stderr
+    lines = [line for line in run.stderr.splitlines() if "starting it again" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{worker}: ")
+    assert f"{worker}: ready again" in run.stderr
+    assert "Traceback" not in run.stderr
+    folder = only_run(tmp_path / "runs")
+    assert len(records(folder, "bar")) == 2 * 1380
+    assert "agree to the cent" in run.stdout
+    assert run.family() == {}
+
+
+def test_a_worker_that_cannot_come_back_ends_the_run_with_5_and_its_cause(
+    demo_world: DemoWorld, start: Start, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """Its checkpoint has gone, so every restart fails; the run can be continued once it is back."""
+    checkpoint = tmp_path / "moved" / demo_world.phase1.name
+    shutil.copytree(demo_world.phase1, checkpoint)
+    run = start("--checkpoint", checkpoint, sessions=2)
+    under_way(run, tmp_path / "runs")
+
+    checkpoint.rename(tmp_path / "elsewhere")
+    os.kill(run.worker("policy"), signal.SIGKILL)
+
+    assert run.wait() == 5, run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("orchestrator: policy: ")
+    assert "5 restarts in 10 minutes did not help" in last
+    assert "Traceback" not in run.stderr
+    folder = only_run(tmp_path / "runs")
+    assert manifest(folder)["status"] == "failed"
+    assert run.family() == {}
+    (tmp_path / "elsewhere").rename(checkpoint)
+    again = call("orchestrator", *run_command("--checkpoint", checkpoint, sessions=2))
+    assert again.returncode == 0, again.stderr
+    assert manifest(folder)["status"] == "ended"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_run_that_is_asked_to_stop_is_continued_by_the_same_command(
+    start: Start, run_command: RunCommand, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """The folder has a name that a careless terminal library would take for its markup."""
+    runs = tmp_path / "runs [" / "red]"
+    run = start(sessions=2, runs="runs [/red]")
+    under_way(run, runs)
+
+    assert run.ask_to_stop(number) == code
+    folder = only_run(runs)
+    assert "the same command continues it" in run.stderr
+    assert run.stdout.strip() == str(folder)
+    assert manifest(folder)["status"] == "stopped"
+    assert run.family() == {}
+    assert (folder / "journal.jsonl").read_bytes().endswith(b"\n")
+    assert list(folder.glob(".*.tmp")) == []
+
+    again = call("orchestrator", *run_command(sessions=2, runs="runs [/red]"))
+
+    assert again.returncode == 0, again.stderr
+    assert f"continuing {folder}: " in again.stderr
+    assert only_run(runs) == folder
+    assert (manifest(folder)["status"], manifest(folder)["starts"]) == ("ended", 2)
+    assert len(records(folder, "bar")) == 2 * 1380
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_run_that_is_asked_to_stop_before_its_first_bar_leaves_no_process(
+    start: Start, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    run = start()
+    run.until(lambda: (tmp_path / "runs").is_dir() and any("workers.policy" in line for line in run.family().values()))
+
+    assert run.ask_to_stop(number) == code
+
+    assert run.family() == {}
+    assert manifest(only_run(tmp_path / "runs"))["status"] == "stopped"
+    assert "Traceback" not in run.stderr
+
+
+def test_an_ended_run_gets_its_report_though_asked_to_stop(start: Start, tmp_path: Path) -> None:
+    """SIGTERM comes when the last bar has been played and the report is being made."""
+    run = start()
+    run.until(lambda: any('"ended"' in found.read_text() for found in (tmp_path / "runs").glob("*/manifest.json")))
+
+    assert run.ask_to_stop(signal.SIGTERM) == 0
+
+    folder = only_run(tmp_path / "runs")
+    assert manifest(folder)["status"] == "ended"
+    assert (folder / "report.html").is_file()
+
+
+def test_ctrl_c_in_the_terminal_reaches_every_process_and_stops_in_order(start: Start, tmp_path: Path) -> None:
+    """A terminal signals the whole foreground group; the workers leave it to the runner to end them."""
+    run = start(sessions=2)
+    under_way(run, tmp_path / "runs")
+
+    for pid in run.family():
+        os.kill(pid, signal.SIGINT)
+
+    assert run.wait() == 130
+    assert run.family() == {}
+    assert manifest(only_run(tmp_path / "runs"))["status"] == "stopped"

@@ -1,0 +1,203 @@
+"""Imports point one way, each dangerous library stays in its file, and nothing is ever unpickled."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("rl_core", "llm_gate", "orchestrator")
+FORBIDDEN = {
+    "rl_core": {"zmq", "subprocess", "multiprocessing", "vllm", "aiohttp", "llm_gate", "orchestrator"},
+    "llm_gate": {"zmq", "multiprocessing", "jax", "flax", "optax", "orbax", "rl_core", "orchestrator"},
+    "orchestrator": {"multiprocessing", "jax", "flax", "optax", "orbax", "vllm", "torch", "transformers"},
+}
+ONLY_IN = {
+    "zmq": {"orchestrator/sockets.py"},
+    "subprocess": {"orchestrator/processes.py", "llm_gate/server.py"},
+    "vllm": {"llm_gate/vllm_server.py"},
+}
+UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
+WITHOUT_JAX = (
+    "orchestrator.simulate",
+    "orchestrator.cli",
+    "orchestrator.report",
+    "orchestrator.workers.feed",
+    "orchestrator.workers.policy",
+    "orchestrator.workers.gate",
+    "rl_core.contract",
+    "llm_gate.cli",
+)
+
+Sources = Mapping[str, str]
+"""Path from the root -> source text."""
+
+
+def sources() -> dict[str, str]:
+    """Every module of the three packages."""
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def imported(source: str) -> set[str]:
+    """Dotted names that a module imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def tops(source: str) -> set[str]:
+    """The packages behind `imported`."""
+    return {name.partition(".")[0] for name in imported(source)}
+
+
+def wrong_way(found: Sources) -> list[str]:
+    """Modules that import what their package must not know."""
+    return [
+        f"{path} imports {name}"
+        for path, text in found.items()
+        for name in sorted(tops(text) & FORBIDDEN[path.split("/")[0]])
+    ]
+
+
+def out_of_place(found: Sources) -> list[str]:
+    """Modules that import a library whose place is another file."""
+    return [
+        f"{path} imports {name}"
+        for path, text in found.items()
+        for name, places in ONLY_IN.items()
+        if name in tops(text) and path not in places
+    ]
+
+
+def cycle_in(found: Sources) -> list[str]:
+    """Modules that import each other in a circle, [] if there is none."""
+    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in found}
+    edges = {name: sorted(imported(found[path]) & names.keys() - {name}) for name, path in names.items()}
+    done: set[str] = set()
+
+    def walk(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return trail[trail.index(name) :]
+        if name in done:
+            return []
+        for following in edges[name]:
+            if circle := walk(following, [*trail, name]):
+                return circle
+        done.add(name)
+        return []
+
+    return next((circle for name in edges if (circle := walk(name, []))), [])
+
+
+def unpickling(found: Sources) -> list[str]:
+    """Places that could execute what a file or a socket holds."""
+    faults = [f"{path} imports {name}" for path, text in found.items() for name in sorted(tops(text) & UNPICKLERS)]
+    for path, text in found.items():
+        for call in calls(text):
+            name = ast.unparse(call.func)
+            allowed = [k for k in call.keywords if k.arg == "allow_pickle" and ast.unparse(k.value) != "False"]
+            if allowed or name.split(".")[-1] in UNPICKLING_CALLS or name == "torch.load":
+                faults.append(f"{path}:{call.lineno} calls {name}")
+    return faults
+
+
+def printing(found: Sources) -> list[str]:
+    """Calls of print outside a command line."""
+    return [
+        f"{path}:{call.lineno}"
+        for path, text in found.items()
+        for call in calls(text)
+        if not path.endswith("/cli.py") and ast.unparse(call.func) == "print"
+    ]
+
+
+def calls(source: str) -> Iterator[ast.Call]:
+    """Every call in a module."""
+    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+
+
+def more_than_a_docstring(found: Sources) -> list[str]:
+    """Package files that do anything."""
+    inits = {path: ast.parse(text).body for path, text in found.items() if path.endswith("__init__.py")}
+    return [path for path, body in inits.items() if not (len(body) == 1 and _is_text(body[0]))]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def test_imports_point_only_as_the_design_allows() -> None:
+    assert wrong_way(sources()) == []
+
+
+def test_sockets_processes_and_the_model_server_stay_in_their_files() -> None:
+    found = sources()
+
+    assert out_of_place(found) == []
+    assert all(name in tops(found[place]) for name, places in ONLY_IN.items() for place in places), "a stale exception"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert cycle_in(sources()) == []
+
+
+def test_package_files_hold_a_docstring_only() -> None:
+    found = sources()
+
+    assert more_than_a_docstring(found) == []
+    assert {f"{package}/__init__.py" for package in PACKAGES} <= found.keys()
+
+
+def test_nothing_is_pickled() -> None:
+    assert unpickling(sources()) == []
+
+
+def test_only_commands_print() -> None:
+    assert printing(sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "text"),
+    [
+        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.broker"),
+        (wrong_way, "orchestrator/trader.py", "from jax import numpy"),
+        (out_of_place, "orchestrator/hub.py", "from zmq.auth import thread"),
+        (out_of_place, "llm_gate/gate.py", "import subprocess as s"),
+        (unpickling, "rl_core/policy.py", "import pickle"),
+        (unpickling, "rl_core/policy.py", "np.load(path, allow_pickle=flag)"),
+        (unpickling, "orchestrator/sockets.py", "socket.recv_pyobj()"),
+        (unpickling, "llm_gate/models.py", "torch.load(path)"),
+        (printing, "orchestrator/runner.py", "print(1)"),
+        (more_than_a_docstring, "rl_core/__init__.py", '"""Words."""\nimport os'),
+    ],
+)
+def test_a_planted_fault_is_found(check: object, path: str, text: str) -> None:
+    assert callable(check) and len(check({path: text})) == 1
+
+
+def test_a_planted_cycle_is_found() -> None:
+    circle = {"rl_core/a.py": "import rl_core.b", "rl_core/b.py": "from rl_core import c"} | {
+        "rl_core/c.py": "import rl_core.a"
+    }
+
+    assert sorted(cycle_in({**circle, "rl_core/d.py": "import rl_core.a"})) == ["rl_core.a", "rl_core.b", "rl_core.c"]
+
+
+def test_the_orchestrator_its_workers_and_the_contracts_load_neither_jax_nor_a_model() -> None:
+    """What an import pulls in through others counts: a worker must start in a moment."""
+    heavy = ("jax", "jaxlib", "vllm", "torch", "transformers", "ray")
+    script = f"import sys, importlib\nfor name in {WITHOUT_JAX}: importlib.import_module(name)\n"
+    script += f"print(sorted(set(sys.modules) & set({heavy})))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
