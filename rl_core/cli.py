@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rl_core.bars import write_bars
+from rl_core.bars import read_bars, write_bars
 from rl_core.configuration import read_config
 from rl_core.errors import TrigateError
 from rl_core.rules import read_rule_pack
 
+if TYPE_CHECKING:
+    from rl_core.worlds import World
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
-app.add_typer(data, name="data", help="Bars files: the demo world, strict checks, vendor files.")
+app.add_typer(data, name="data", help="Bars files: synthetic worlds, strict checks, vendor files, look-ahead, regimes.")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
@@ -118,10 +122,15 @@ def demo(
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
     """Write the demo world: NQ-like bars with a declared, planted edge."""
-    from rl_core.provenance import write_world
     from rl_core.worlds import demo_world
 
-    world = demo_world(seed, sessions, seconds=seconds)
+    _write_world(out, demo_world(seed, sessions, seconds=seconds), sessions, seed)
+
+
+def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
+    """Write the bars of ``world`` and their declaration."""
+    from rl_core.provenance import write_world
+
     out.mkdir(parents=True, exist_ok=True)
     write_bars(world.minutes, out / DEMO_FILE)
     if world.seconds is not None:
@@ -129,6 +138,75 @@ def demo(
     write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
     _say(world.edge.text)
     _finish({"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed})
+
+
+@data.command("world")
+def world(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    kind: Annotated[str, typer.Option(help="demo, no_edge or planted.")] = "demo",
+    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    drift: Annotated[float | None, typer.Option(help="planted: the drift after a signal, in ATR.")] = None,
+    seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
+) -> None:
+    """Write a synthetic market: the demo, one without an edge, or one whose best expectancy is computed."""
+    from rl_core.worlds_controls import world_of
+
+    _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, seconds=seconds), sessions, seed)
+
+
+@data.command("check-leak")
+def check_leak(
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: eight sessions of the demo world.")] = None,
+    moments: Annotated[int, typer.Option(min=1, help="How many times the future is changed.")] = 4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    market: Market = None,
+    timezone: Timezone = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace and cut off the future; exit 100 if anything seen or done before it changes."""
+    from rl_core.leaks import check_leaks, refuse_leaks
+    from rl_core.trading import TradingConfig, compile_trading
+    from rl_core.worlds import demo_world
+
+    read = demo_world(7, 8).minutes if bars is None else read_bars(bars, market=market, timezone=timezone)
+    trading = compile_trading(read_config(TradingConfig, None, settings or []), read.instrument)
+    report = check_leaks(read, trading, moments=moments, seed=seed)
+    found = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
+    _finish({**found, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json)
+    refuse_leaks(report)
+
+
+@data.command("regimes")
+def regimes(
+    file: Path,
+    train_share: Annotated[float, typer.Option(min=0.05, max=1.0, help="Share of the bars that is fitted on.")] = 0.7,
+    states: Annotated[int, typer.Option(min=2, max=3, help="Of the hidden Markov model.")] = 2,
+    model: Annotated[Path | None, typer.Option(help="A fitted model to use instead of fitting one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to keep the fitted model in.")] = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit regimes on the first bars, and say how stable they are: share, duration and moves of every half-year."""
+    from rl_core.regime_model import fit_regimes, read_model, write_model
+    from rl_core.regime_report import as_lines, stability
+    from rl_core.trading import TradingConfig, compile_trading
+    from rl_core.view import view_of
+
+    read = read_bars(file, market=market, timezone=timezone)
+    trading = compile_trading(TradingConfig(), read.instrument)
+    view = view_of(read, trading.pack, trading.hours)
+    fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
+    if out:
+        write_model(fitted, out)
+    rows = stability(view, fitted)
+    if as_json:
+        print(json.dumps({"model": fitted.model_dump(), "stability": [row.row() for row in rows]}))
+        return
+    _say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns, 'ns')}Z")
+    print("\n".join(as_lines(rows)))
 
 
 @data.command("check")

@@ -90,7 +90,7 @@ def evaluate(
         raise DataError(f"nothing to evaluate: {error}") from error
     env = Env(1 if policy.num_actions == 3 else 2)
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
-    starts = np.asarray(market.starts)
+    starts = np.asarray(market.starts[: market.start_count])
     days, begins = np.unique(view.located.session[starts], return_index=True)
     state = _opened(jnp.asarray(starts[begins]), params)
     playing = np.ones(len(days), bool)

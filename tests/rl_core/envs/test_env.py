@@ -260,7 +260,8 @@ def test_a_range_limits_where_episodes_start_and_an_empty_one_is_refused() -> No
     view = small_view()
     first, stop = closing_at(view, "11:00"), closing_at(view, "12:00")
 
-    starts = np.asarray(make_market(view, first, stop).starts)
+    market = make_market(view, first, stop)
+    starts = np.asarray(market.starts[: market.start_count])
 
     assert (starts.min(), starts.max()) == (first, stop - 1)
     with pytest.raises(ValueError, match="no bar can start"):

@@ -1,0 +1,156 @@
+"""A small Gaussian hidden Markov model: fitted by EM on whole sessions, used through its forward filter only."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Reals = npt.NDArray[np.float64]
+
+LEAST_SPREAD = 1e-3
+TINY = 1e-300
+
+
+class HiddenMarkov(NamedTuple):
+    """K states in order of their mean."""
+
+    start: Reals  # [K] probabilities at a session's first bar
+    transition: Reals  # [K, K] from row to column
+    mean: Reals  # [K] of the observed value
+    spread: Reals  # [K] its standard deviation
+
+
+class Fit(NamedTuple):
+    """A fitted model, and how the fit went."""
+
+    model: HiddenMarkov
+    log_likelihoods: tuple[float, ...]  # of the data under each round's model, never falling
+
+
+class _Smoothed(NamedTuple):
+    state: Reals  # [N, S, K] probability of each state given the whole sequence
+    moves: Reals  # [K, K] expected number of moves
+    log_likelihood: float
+
+
+def filtered_step(model: HiddenMarkov, before: Reals | None, value: Reals) -> Reals:
+    """Probabilities [S, K] of the states after ``value`` [S], given those ``before`` it (None: a session opens).
+
+    Only elementwise arithmetic in a fixed order, so that one session gives the same bits as many.
+    """
+    states = range(len(model.start))
+    if before is None:
+        prior = [np.full(value.shape, model.start[k]) for k in states]
+    else:
+        prior = [_sum([before[:, j] * model.transition[j, k] for j in states]) for k in states]
+    # The log density is taken relative to the likeliest state, so that no outlier makes every state impossible.
+    log_density = [-0.5 * ((value - model.mean[k]) / model.spread[k]) ** 2 - np.log(model.spread[k]) for k in states]
+    best = np.maximum.reduce(log_density)
+    joint = [np.maximum(TINY, prior[k] * np.exp(log_density[k] - best)) for k in states]
+    total = _sum(joint)
+    return np.stack([part / total for part in joint], axis=-1)
+
+
+def filtered(model: HiddenMarkov, values: Reals, session: npt.NDArray[np.int32]) -> Reals:
+    """Probabilities [T, K] of the states at each bar from the bars of its session up to it, ``values`` [T]."""
+    table, row, column = _by_session(values, session)
+    found = np.empty((*table.shape, len(model.start)))
+    before = None
+    for n in range(table.shape[1]):
+        before = filtered_step(model, before, np.nan_to_num(table[:, n]))
+        found[:, n] = before
+    return found[row, column]
+
+
+def fit(values: Reals, session: npt.NDArray[np.int32], states: int, *, rounds: int = 100, least: float = 1e-6) -> Fit:
+    """Fit by expectation maximisation (Baum-Welch), sessions as independent sequences.
+
+    Args:
+        values: [T] observed, finite.
+        session: [T] the sequence each belongs to, in blocks.
+        states: K, 2 or more.
+        rounds: at most.
+        least: gain of log likelihood a bar below which it stops.
+    """
+    assert states >= 2 and len(values) > 10 * states
+    table, _, _ = _by_session(values, session)
+    model, history = _first_guess(values, states), []
+    for _ in range(rounds):
+        smoothed = _smooth(model, table)
+        history.append(smoothed.log_likelihood)
+        if len(history) > 1 and history[-1] - history[-2] < least * len(values):
+            break
+        model = _improved(smoothed, table)
+    order = np.argsort(model.mean)
+    ordered = HiddenMarkov(
+        model.start[order], model.transition[order][:, order], model.mean[order], model.spread[order]
+    )
+    return Fit(ordered, tuple(history))
+
+
+def _sum(parts: list[Reals]) -> Reals:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def _by_session(
+    values: Reals, session: npt.NDArray[np.int32]
+) -> tuple[Reals, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """[S, N] one session a row, NaN after its end; and the row and column of each value."""
+    opens = np.flatnonzero(np.diff(session, prepend=session[0] - 1))
+    row = np.repeat(np.arange(len(opens)), np.diff(np.append(opens, len(session))))
+    column = np.arange(len(session)) - opens[row]
+    table = np.full((len(opens), int(column.max()) + 1), np.nan)
+    table[row, column] = values
+    return table, row, column
+
+
+def _first_guess(values: Reals, states: int) -> HiddenMarkov:
+    """States that last, at the middles of equal shares of the data."""
+    mean = np.asarray(np.quantile(values, (np.arange(states) + 0.5) / states), np.float64)
+    stay = 0.95
+    transition = np.full((states, states), (1 - stay) / (states - 1))
+    np.fill_diagonal(transition, stay)
+    spread = np.full(states, max(LEAST_SPREAD, float(values.std())))
+    return HiddenMarkov(np.full(states, 1 / states), transition, mean, spread)
+
+
+def _smooth(model: HiddenMarkov, table: Reals) -> _Smoothed:
+    """The E step, scaled (Rabiner 1989, section V.A): forward, then backward."""
+    missing = np.isnan(table)
+    value = np.nan_to_num(table)[..., None]
+    log_density = -0.5 * ((value - model.mean) / model.spread) ** 2 - np.log(model.spread * np.sqrt(2 * np.pi))
+    best = log_density.max(axis=-1, keepdims=True)
+    density = np.where(missing[..., None], 1.0, np.exp(log_density - best))
+    sessions, length, states = density.shape
+    forward, scale = np.empty((length, sessions, states)), np.empty((length, sessions))
+    prior = np.broadcast_to(model.start, (sessions, states))
+    for n in range(length):
+        joint = np.maximum(TINY, prior * density[:, n])
+        scale[n] = joint.sum(axis=1)
+        forward[n] = joint / scale[n][:, None]
+        prior = forward[n] @ model.transition
+    backward, moves = np.ones((sessions, states)), np.zeros((states, states))
+    state = np.empty_like(forward)
+    state[-1] = forward[-1]
+    for n in range(length - 2, -1, -1):
+        ahead = density[:, n + 1] * backward / scale[n + 1][:, None]
+        seen = ~missing[:, n + 1]
+        moves += model.transition * (forward[n][seen].T @ ahead[seen])
+        backward = ahead @ model.transition.T
+        state[n] = forward[n] * backward
+    total = float((np.log(scale.T) + best[..., 0])[~missing].sum())
+    return _Smoothed(state * ~missing.T[..., None], moves, total)
+
+
+def _improved(smoothed: _Smoothed, table: Reals) -> HiddenMarkov:
+    """The M step."""
+    weight = smoothed.state
+    value = np.nan_to_num(table).T[..., None]
+    total = np.maximum(TINY, weight.sum(axis=(0, 1)))
+    mean = (weight * value).sum(axis=(0, 1)) / total
+    spread = np.sqrt((weight * (value - mean) ** 2).sum(axis=(0, 1)) / total)
+    transition = smoothed.moves / np.maximum(TINY, smoothed.moves.sum(axis=1, keepdims=True))
+    return HiddenMarkov(weight[0].mean(axis=0), transition, mean, np.maximum(LEAST_SPREAD, spread))
