@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.journal import read_journal
-from orchestrator.ledger import Trade
+from orchestrator.ledger import Trade, seconds_from
 from orchestrator.records import NO_DIGEST, Record
-from rl_core.market.types import NO_ORDER, Order
+from rl_core.market.types import NO_ORDER, BarPrices, Order
 
 TICKS = ("open", "high", "low", "close")
 
@@ -83,6 +83,7 @@ class AccountBook(NamedTuple):
     ended: bool
     head: str  # digest of the journal's last record
     records: int
+    seconds: tuple[tuple[BarPrices, ...], ...] | None = None  # [T] of every bar; None: they were not read
 
     def of(self, *types: str) -> list[Event]:
         """The events of these types, in order."""
@@ -114,7 +115,7 @@ def account_book(records: Iterable[Record]) -> AccountBook:
         # The records of one bar are written one by one: a kill may have left a fill without its trade.
         bars.pop()
         events = [event for event in events if event.bar < len(bars)]
-    return AccountBook(_columns(bars), tuple(events), ended, head, count)
+    return AccountBook(_columns(bars), tuple(events), ended, head, count, _seconds(bars))
 
 
 def trades_of(book: AccountBook) -> list[BookedTrade]:
@@ -170,6 +171,13 @@ def equity_points(book: AccountBook, session: npt.NDArray[np.int32]) -> list[Equ
 
 def _order(payload: Mapping[str, Any]) -> Order:
     return Order(payload["quantity"], payload["stop_ticks"], payload["target_ticks"], False)
+
+
+def _seconds(bars: list[Mapping[str, Any]]) -> tuple[tuple[BarPrices, ...], ...] | None:
+    frames = [seconds_from(bar) for bar in bars]
+    if all(frame is None for frame in frames):
+        return None
+    return tuple(tuple(row.prices for row in frame or ()) for frame in frames)
 
 
 def _columns(bars: list[Mapping[str, Any]]) -> BarColumns:

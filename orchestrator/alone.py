@@ -1,9 +1,10 @@
 """What a proposal would have earned alone: its fixed bracket run to its end by the market engine, without an account.
 
-The same `rl_core.market.fills.play_bar` over plain integers that the broker uses: entry at the next open, flat at the
+The same `rl_core.market.seconds.play_minute` that the broker uses: entry at the next open, flat at the
 flat time. No floor ends it and no policy manages it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ from orchestrator.account_book import BarColumns, BookedProposal
 from orchestrator.broker import XP
 from rl_core.calendar import Calendar
 from rl_core.hours import EntryHours, hours_of, last_of_session
-from rl_core.market.fills import Venue, closed_at_last_price, play_bar
+from rl_core.market.fills import Venue, closed_at_last_price
+from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
     EXIT_NAMES,
     FLAT,
@@ -42,6 +44,7 @@ class Tape(NamedTuple):
     last: npt.NDArray[np.bool_]  # [T] no bar of the same session and contract opens before the flat time after it
     flatten_due: npt.NDArray[np.bool_]  # [T] at the close of each bar
     complete: bool  # no bar of the run is missing
+    seconds: Sequence[Sequence[BarPrices]] | None = None  # [T] of each bar, where they are known
 
 
 class AloneTrade(NamedTuple):
@@ -92,7 +95,8 @@ def run_alone(tape: Tape, bar: int, order: Order, venue: Venue) -> AloneTrade | 
     position, account, working = FLAT, NO_RULES_ACCOUNT, order
     last = bar + int(np.argmax(tape.last[bar:]))
     for now in range(bar + 1, last + 1):
-        played = play_bar(XP, position, account, working, tape.prices[now], free)
+        seconds = () if tape.seconds is None else tape.seconds[now]
+        played = play_minute(position, account, working, tape.prices[now], seconds, free)
         if played.exit_reason != NO_EXIT:
             return _ended(played, bar + 1, now)
         position, account = played.position, played.account

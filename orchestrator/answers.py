@@ -15,6 +15,7 @@ from orchestrator.contracts import (
     Bar,
     NextBar,
     NextHistory,
+    Second,
 )
 from orchestrator.crew import Crew
 from orchestrator.hub import NoReplyError
@@ -64,8 +65,11 @@ class WorkerAnswers:
         received = self._feed(NextBar(seq=seq))
         if not isinstance(received.message, Bar):
             return None
-        digest = hashlib.sha256(received.arrays[0].tobytes()).hexdigest() if received.arrays else ""
-        return SeenBar(received.message, digest)
+        if not received.arrays:
+            return SeenBar(received.message, "")
+        frame = received.arrays[0]
+        seconds = tuple(Second(*row) for row in frame.tolist())
+        return SeenBar(received.message, hashlib.sha256(frame.tobytes()).hexdigest(), seconds)
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """The policy's action; HOLD, with its cause, where there is none."""

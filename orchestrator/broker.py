@@ -1,9 +1,11 @@
 """The simulated broker: `rl_core.market` over plain integers, its fills numbered without gaps; pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rl_core.market.account import equity, rules_in_force
-from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.fills import Venue, closed_at_last_price, trailed
+from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
     EXIT_NAMES,
     FLAT,
@@ -48,11 +50,13 @@ class Met(NamedTuple):
     played: Played
 
 
-def meet(state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue) -> Met:
-    """The working order and bracket meet one bar; the order is used up."""
+def meet(
+    state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue, seconds: Sequence[BarPrices] = ()
+) -> Met:
+    """The working order and bracket meet one bar, by its ``seconds`` where the venue asks; the order is used up."""
     venue = _in_force(state, venue)
     was_flat = state.position.quantity == 0
-    played = play_bar(XP, state.position, state.account, state.order, prices, venue)
+    played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
     entered = state.order.quantity if was_flat else 0
     fills: list[Fill] = []
     if entered:

@@ -85,11 +85,28 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
 
 
 def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
-    how = {"pessimistic": "the stop is taken to come first", "adaptive": "the extreme nearer the open comes first"}
+    how = {
+        "pessimistic": "the stop is taken to come first",
+        "adaptive": "the extreme nearer the open comes first",
+        "seconds": "within one second the stop is taken to come first",
+    }
+    bars = "one-second" if facts.resolution == "seconds" else "minute"
     yield (
-        f"Fills are simulated from minute bars, resolution {facts.resolution}: where stop and target lie in one bar, "
-        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.closed} trades. Slippage is a fixed "
-        f"{facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
+        f"Fills are simulated from {bars} bars, resolution {facts.resolution}: where stop and target lie in one bar, "
+        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.closed} trades. "
+        f"{_costs_in_words(facts)}"
+    )
+
+
+def _costs_in_words(facts: RunFacts) -> str:
+    frictions = facts.trading.frictions
+    if frictions is None:
+        return f"Slippage is a fixed {facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
+    cap = f"an entry takes at most {frictions.volume_milli / 10:g} % of a bar's volume, an exit fills whole"
+    return (
+        f"Slippage is {min(frictions.by_minute)} to {max(frictions.by_minute)} ticks by the clock and at least "
+        f"{frictions.atr_milli / 10:g} % of ATR14; {cap if frictions.volume_milli else 'every order fills whole'}. "
+        "The veto ledger runs its brackets alone at fixed slippage and full size."
     )
 
 

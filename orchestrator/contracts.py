@@ -12,13 +12,14 @@
 The package that answers a question owns its schema; this is the catalogue.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.wire import Message, catalogue_of
 from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.market.types import BarPrices
 
 FEED, POLICY, GATE = "feed", "policy", "gate"
 FEED_DEADLINE_S = 5.0
@@ -66,6 +67,24 @@ class EndOfBars(Message):
 
     kind: Literal["end_of_bars"] = "end_of_bars"
     seq: int = Field(ge=0)
+
+
+class Second(NamedTuple):
+    """One row of a bar's frame: ticks of a second that traded."""
+
+    second: int  # of the minute, 0 to 59
+    open: int
+    high: int
+    low: int
+    close: int
+
+    @property
+    def prices(self) -> BarPrices:
+        """What the market sees of it."""
+        return BarPrices(*self[1:])
+
+
+Seconds = tuple[Second, ...]
 
 
 CATALOGUE = catalogue_of(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.broker import BrokerState, Fill, equity_at
-from orchestrator.contracts import Bar
+from orchestrator.contracts import Bar, Second, Seconds
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, Order, Played, Position
@@ -71,9 +71,23 @@ def trade_of(entry: Entry, leaving: Fill, played: Played, venue: Venue) -> Trade
     )
 
 
-def bar_closed(bar: Bar, seconds_digest: str) -> Recorded:
-    """An input: the bar, and the digest of its seconds ("" without)."""
-    return Recorded("bar", {**bar.model_dump(exclude={"kind"}), "seconds": seconds_digest})
+def bar_closed(bar: Bar, seconds_digest: str, seconds: Seconds | None = None) -> Recorded:
+    """An input: the bar, the digest of its seconds ("" without), and the seconds themselves where fills read them.
+
+    They are written as rows of the second and four prices in ticks from the bar's open.
+    """
+    payload = {**bar.model_dump(exclude={"kind"}), "seconds": seconds_digest}
+    if seconds is not None:
+        payload["frame"] = [[row.second, *(price - bar.open for price in row.prices)] for row in seconds]
+    return Recorded("bar", payload)
+
+
+def seconds_from(payload: Mapping[str, Any]) -> Seconds | None:
+    """The seconds as `bar_closed` wrote them; None if it did not."""
+    if "frame" not in payload:
+        return None
+    opened = payload["open"]
+    return tuple(Second(row[0], *(opened + price for price in row[1:])) for row in payload["frame"])
 
 
 def acted(bar_seq: int, action: int, source: str) -> Recorded:

@@ -70,7 +70,7 @@ def facts_of(folder: Path, manifest: Manifest) -> RunFacts:
         folder=folder,
         manifest=manifest,
         trading=trading,
-        resolution=config.resolution,
+        resolution=config.resolution or "pessimistic",
         doubts=tuple(doubts),
         latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
         missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),

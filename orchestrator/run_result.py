@@ -29,7 +29,8 @@ from orchestrator.findings import (
 )
 from orchestrator.reconciliation import Check, reconcile
 from orchestrator.run_facts import RunFacts
-from rl_core.market.types import NO_ORDER
+from rl_core.market.seconds import add_up
+from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
 from rl_core.statistics.verdict import Verdict
 from rl_core.trading import RESOLUTIONS
 
@@ -54,6 +55,7 @@ class RunResult(NamedTuple):
     ledger: list[LedgerRow]
     groups: list[GroupFigures]  # of the ledger, by outcome
     resolutions: list[GroupFigures]  # taken entries alone, by resolution
+    without_seconds: int  # bars with a position that had to be read without them
     figures: TradeFigures
     attempts: AttemptFigures
     gate: GateFigures
@@ -75,6 +77,7 @@ class RunResult(NamedTuple):
 def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     """Every figure of one run."""
     tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    tape = tape._replace(seconds=book.seconds)
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, tape.session)
     ledger = veto_ledger(proposals, tape, facts.trading.venue)
@@ -92,6 +95,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         ledger=ledger,
         groups=_groups(ledger, tape),
         resolutions=_by_resolution(proposals, tape, facts),
+        without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
         gate=gate,
@@ -112,13 +116,24 @@ def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
 
 
 def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:
-    """The brackets that were ordered, alone, under every resolution that minute bars allow."""
+    """The brackets that were ordered, alone, under every resolution that the run's bars allow."""
     taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
     venue = facts.trading.venue
     return [
         group_figures(name, veto_ledger(taken, tape, venue._replace(resolution=code)), tape.session)
         for name, code in RESOLUTIONS.items()
+        if code != SECONDS or tape.seconds is not None
     ]
+
+
+def _without_seconds(book: AccountBook) -> int:
+    """How many bars with a trade or a position had no seconds that add up, so that the stop was taken first."""
+    if book.seconds is None:
+        return 0
+    bars = book.bars
+    rows = zip(bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist(), strict=True)
+    prices = [BarPrices(*row) for row in rows]
+    return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
 def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[Check, ...]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, GateFailed, Reviewed
 from orchestrator import ledger
-from orchestrator.contracts import Bar
+from orchestrator.contracts import Bar, Seconds
 from orchestrator.journal import Journal, JournalMismatch
 from orchestrator.ledger import Recorded
 from orchestrator.records import Record
@@ -33,6 +33,7 @@ from orchestrator.trader import (
     opening_state,
 )
 from rl_core.contract import HOLD
+from rl_core.market.types import SECONDS
 
 
 class SeenBar(NamedTuple):
@@ -40,6 +41,7 @@ class SeenBar(NamedTuple):
 
     bar: Bar
     seconds_digest: str
+    seconds: Seconds = ()
 
 
 class Answerers(Protocol):
@@ -84,7 +86,7 @@ class Runner:
                 state = self._turn(state, BarsEnded())
                 self._note(Recorded("end", {"bars": seq, "trades": state.trades, "attempt": state.attempt}))
                 return Finished(state, seq, complete=True)
-            state = self._turn(state, BarSeen(seen.bar, self._sight.see(seen.bar)))
+            state = self._turn(state, BarSeen(seen.bar, self._sight.see(seen.bar), seen.seconds))
             seq += 1
             on_bar(seq)
         return Finished(state, seq, complete=False)
@@ -120,10 +122,15 @@ class Runner:
             seen = None
         else:
             fields = dict(recorded.payload)
-            digest = fields.pop("seconds")
-            seen = SeenBar(Bar.model_validate(fields), digest)
-        self._note(ledger.bars_ended(seq) if seen is None else ledger.bar_closed(seen.bar, seen.seconds_digest))
+            digest, _ = fields.pop("seconds"), fields.pop("frame", None)
+            seen = SeenBar(Bar.model_validate(fields), digest, ledger.seconds_from(recorded.payload) or ())
+        self._note(ledger.bars_ended(seq) if seen is None else self._bar_closed(seen))
         return seen
+
+    def _bar_closed(self, seen: SeenBar) -> Recorded:
+        """The bar, with its seconds where fills read them: a replay then needs no feed."""
+        read = self._setting.venue.resolution == SECONDS
+        return ledger.bar_closed(seen.bar, seen.seconds_digest, seen.seconds if read else None)
 
     def _ask(self, question: AskPolicy | AskGate, state: TraderState) -> Event:
         if isinstance(question, AskPolicy):

@@ -27,6 +27,7 @@ class Sight(NamedTuple):
     session: int  # trading day
     minutes_to_flat: int
     regime: Regime
+    decision_minute: int  # of the exchange's day, at the close
 
 
 class SightStream:
@@ -76,4 +77,5 @@ class SightStream:
             session=streamed.session,
             minutes_to_flat=streamed.minutes_to_flat,
             regime=self._regimes.push(streamed, true_range_sum),
+            decision_minute=streamed.decision_minute,
         )

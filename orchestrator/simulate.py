@@ -31,10 +31,10 @@ from rl_core.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.policy import load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
 from rl_core.rules import RulePack
-from rl_core.trading import Trading, compile_trading
+from rl_core.second_bars import read_seconds
+from rl_core.trading import Trading, compile_trading, resolved
 
 CODE_VERSION = "1"
-SECONDS_AGREE = 0.95
 NOTHING = "0" * 64
 
 Say = Callable[[str], None]
@@ -75,13 +75,13 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
         TrigateError, GateError: the first that does not fit, with its exit code.
     """
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone)
-    seconds_digest = _checked_seconds(config, bars)
+    seconds = None if config.seconds is None else read_seconds(config.seconds, bars, timezone=config.timezone)
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
-    config = config.model_copy(update={"trading": config.trading or trading_of(policy.identity)})
-    assert config.trading is not None
-    trading = compile_trading(config.trading, bars.instrument)
+    account = resolved(config.trading or trading_of(policy.identity), seconds=seconds is not None)
+    config = config.model_copy(update={"trading": account})
+    trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
     first, stop, history = _span(config, bars, policy.identity)
     prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
@@ -89,7 +89,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     inputs = Inputs(
         config=config.model_dump(mode="json", exclude={"runs"}),
         bars_digest=bars.digest,
-        seconds_digest=seconds_digest,
+        seconds_digest="" if seconds is None else seconds.digest,
         checkpoint_digest=_digest(checkpoint / MANIFEST),
         prompt_digest=NOTHING if prompt is None else prompt.digest,
         model="" if model is None else VllmServer(model, log_path=Path("/dev/null")).model_id,
@@ -221,6 +221,7 @@ def _setting(plan: Plan) -> Setting:
         shadow=plan.config.gate.shadow,
         fail_factor=plan.config.gate.fail_factor,
         max_entries_per_session=plan.config.max_entries_per_session,
+        frictions=plan.trading.frictions,
     )
 
 
@@ -267,32 +268,6 @@ def _first_warm(session: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
     if len(session) <= LONG_BARS:
         return len(session)
     return int(np.searchsorted(session, session[LONG_BARS], side="right"))
-
-
-def _checked_seconds(config: RunConfig, bars: Bars) -> str:
-    """The digest of the second bars, once they have proved to be of the same market; "" without.
-
-    Raises:
-        ConfigError, DataError: they cannot be read, or their minutes close elsewhere.
-    """
-    if config.seconds is None:
-        return ""
-    seconds = read_bars(config.seconds, market=bars.instrument.symbol, interval_s=1, timezone=config.timezone)
-    minute_ns = 60_000_000_000
-    minute = seconds.ts_event_ns // minute_ns
-    last = np.flatnonzero(np.append(minute[1:] != minute[:-1], True))
-    where = np.searchsorted(bars.ts_event_ns, minute[last] * minute_ns)
-    inside = where < len(bars)
-    same_minute = bars.ts_event_ns[where[inside]] == minute[last][inside] * minute_ns
-    if not same_minute.any():
-        raise DataError(f"{config.seconds}: none of its minutes is in {config.bars}; give the seconds of the same time")
-    closes = bars.close[where[inside]][same_minute] == seconds.close[last][inside][same_minute]
-    if closes.mean() < SECONDS_AGREE:
-        raise DataError(
-            f"{config.seconds}: only {closes.mean():.1%} of its minutes close as those of {config.bars} do; "
-            "these are seconds of another market or contract"
-        )
-    return seconds.digest
 
 
 def _digest(path: Path) -> str:

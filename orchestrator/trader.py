@@ -13,17 +13,18 @@ import numpy.typing as npt
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Resize, Reviewed, Veto
 from orchestrator import broker, ledger, risk
 from orchestrator.broker import XP, BrokerState
-from orchestrator.contracts import Bar
+from orchestrator.contracts import Bar, Seconds
 from orchestrator.ledger import Entry, Recorded
 from orchestrator.proposals import propose
 from orchestrator.sight import Sight
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
 from rl_core.hours import opens_too_late
 from rl_core.market.account import after_session, limits_today, opened_day, opening_account
+from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.days import Days, attempt_passed, day_closed, day_opened, expired
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
-from rl_core.market.types import NO_ORDER, BarPrices, Limits, Order
+from rl_core.market.types import NO_ORDER, BarPrices, Frictions, Limits, Order
 from rl_core.observation import Mark, Standing, management_features, position_features
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     shadow: bool  # the gate judges, and does not act
     fail_factor: Decimal  # share of the size when the gate fails: 0 veto, 1 approve
     max_entries_per_session: int
+    frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
 
 
 class Pending(NamedTuple):
@@ -73,6 +75,7 @@ class BarSeen(NamedTuple):
 
     bar: Bar
     sight: Sight
+    seconds: Seconds = ()
 
 
 class PolicyAnswered(NamedTuple):
@@ -146,16 +149,39 @@ def _on_bar(state: TraderState, event: BarSeen, setting: Setting) -> Advance:
     elif _opens_too_late(state, bar):
         state, records = _go_flat(state, setting)
     was_paused = state.broker.account.paused
-    met = broker.meet(state.broker, BarPrices(bar.open, bar.high, bar.low, bar.close), bar.ts_event_ns, setting.venue)
-    traded = met.fills or met.state.position.quantity
+    prices, seconds = BarPrices(bar.open, bar.high, bar.low, bar.close), [row.prices for row in event.seconds]
+    state, cancelled = _fill_what_trades(state, bar, setting)
+    met = broker.meet(state.broker, prices, bar.ts_event_ns, _venue(state, setting), seconds)
+    traded = met.fills or cancelled or met.state.position.quantity
     state = state._replace(broker=met.state, last_bar=bar, sight=sight)
     state, booked = _book(state, met, setting)
     if met.state.account.paused and not was_paused:
         booked += (ledger.day_paused(state.session, state.attempt, met.state.account),)
     state = state._replace(broker=broker.follow(state.broker, bar.close, sight.true_range_sum))
     if traded:
-        records += (*booked, ledger.marked(state.broker, bar, setting.venue))
+        records += (*booked, *cancelled, ledger.marked(state.broker, bar, setting.venue))
     return _decide(state, records, setting)
+
+
+def _venue(state: TraderState, setting: Setting) -> Venue:
+    """What fills after the last close meet."""
+    venue, frictions = setting.venue, setting.frictions
+    if frictions is None or state.sight is None:
+        return venue
+    ticks = slippage_ticks(XP, frictions, state.sight.decision_minute, state.sight.true_range_sum)
+    return venue._replace(terms=venue.terms._replace(slippage_ticks=ticks))
+
+
+def _fill_what_trades(state: TraderState, bar: Bar, setting: Setting) -> tuple[TraderState, tuple[Recorded, ...]]:
+    """The working order, capped by the bar's volume; what does not fill in this bar is cancelled."""
+    frictions, order = setting.frictions, state.broker.order
+    if frictions is None or not (frictions.volume_milli and order.quantity):
+        return state, ()
+    filling = capped(XP, order, fillable(frictions, bar.volume))
+    if filling == order:
+        return state, ()
+    state = state._replace(broker=state.broker._replace(order=filling))
+    return state, (ledger.cancelled(state.order_id, "volume"),)
 
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
@@ -169,7 +195,7 @@ def _go_flat(state: TraderState, setting: Setting) -> tuple[TraderState, tuple[R
     """No open comes in time: cancel what waits, close what is open at the last price."""
     assert state.last_bar is not None
     cancelled = (ledger.cancelled(state.order_id, "session_break"),) if state.broker.order.quantity else ()
-    met = broker.end_session(state.broker, state.last_bar.close, state.last_bar.ts_event_ns, setting.venue)
+    met = broker.end_session(state.broker, state.last_bar.close, state.last_bar.ts_event_ns, _venue(state, setting))
     state, booked = _book(state._replace(broker=met.state), met, setting)
     return state, (*cancelled, *booked)
 
@@ -240,7 +266,8 @@ def _decide(state: TraderState, records: tuple[Recorded, ...], setting: Setting)
     """Flatten if due, else ask the policy where it has a choice."""
     decision, legal = _legal(state, setting)
     if decision.flatten_due and state.broker.position.quantity:
-        order = order_for(XP, HOLD, state.broker.position, decision, setting.venue.terms, _limits(state, setting))
+        terms, limits = _venue(state, setting).terms, _limits(state, setting)
+        order = order_for(XP, HOLD, state.broker.position, decision, terms, limits)
         state = state._replace(broker=state.broker._replace(order=order))
         return Advance(state, (*records, ledger.flatten_ordered(state.order_id)))
     mask = _mask(legal, setting.phase)
@@ -259,7 +286,7 @@ def _legal(state: TraderState, setting: Setting) -> tuple[Decision, LegalActions
     entry_open = sight.entry_open and state.status == "active"
     decision = Decision(state.last_bar.close, sight.true_range_sum, entry_open, sight.flatten_due)
     held = state.broker
-    terms, limits = setting.venue.terms, _limits(state, setting)
+    terms, limits = _venue(state, setting).terms, _limits(state, setting)
     return decision, legal_actions(XP, held.position, held.account, decision, terms, limits)
 
 
@@ -288,14 +315,15 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> A
         return _propose(state, event.action, decision, setting)
     if event.action == HOLD:
         return Advance(state)
-    moved = managed(XP, event.action, state.broker.position, decision, setting.venue.terms)
+    moved = managed(XP, event.action, state.broker.position, decision, _venue(state, setting).terms)
     state = state._replace(broker=state.broker._replace(position=moved))
     return Advance(state, (ledger.stop_managed(state.order_id, ACTION_NAMES[event.action], moved),))
 
 
 def _propose(state: TraderState, action: int, decision: Decision, setting: Setting) -> Advance:
     assert state.last_bar is not None and state.sight is not None
-    order = order_for(XP, action, state.broker.position, decision, setting.venue.terms, _limits(state, setting))
+    terms, limits = _venue(state, setting).terms, _limits(state, setting)
+    order = order_for(XP, action, state.broker.position, decision, terms, limits)
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.sight, state.losing_streak, setting.venue)
     record = ledger.proposed(proposal, order, state.last_bar)
@@ -345,7 +373,7 @@ def _closing_code(reviewed: Reviewed) -> str:
 def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Advance:
     exposure = risk.Exposure(state.broker.account, state.status == "active", state.entries_this_session)
     limits = risk.RiskLimits(_limits(state, setting), setting.max_entries_per_session)
-    if denial := risk.check(order, exposure, setting.venue, limits):
+    if denial := risk.check(order, exposure, _venue(state, setting), limits):
         return Advance(state, (ledger.denied(order_id, denial),))
     state = state._replace(
         broker=state.broker._replace(order=order),

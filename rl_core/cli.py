@@ -30,6 +30,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
+Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same market and time.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
 Interval = Annotated[int, typer.Option(min=1, help="Seconds a bar lasts.")]
 SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
@@ -55,6 +56,7 @@ def train(
     phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
     bars: Annotated[Path | None, typer.Option(help="Minute bars; phase 2 takes phase 1's by default.")] = None,
     parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
+    seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     config: ConfigFile = None,
@@ -66,7 +68,7 @@ def train(
     from rl_core.training import TrainConfig, train_run
 
     given = read_config(TrainConfig, config or _default_config(phase), [f"phase={phase}", *(settings or ())])
-    job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone)
+    job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone, seconds=seconds)
     record_training(out, job)
     if warning := read_rule_pack(job.config.trading.rules).staleness(datetime.now(UTC).date()):
         _say(f"warning: {warning}")
@@ -76,7 +78,7 @@ def train(
             note(row)
             return asked()
 
-        trained = train_run(job.config, job.bars, out, parent=parent, on_update=on_update)
+        trained = train_run(job.config, job.bars, out, parent=parent, ladder=job.ladder, on_update=on_update)
     if trained.transfer is not None:
         report = trained.transfer
         fates = {fate: report.count(fate) for fate in ("copied", "widened", "new")}
@@ -90,19 +92,26 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
     bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
     part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session with a fresh account and print what was earned, with an interval."""
+    from rl_core.evaluate import by_resolution
     from rl_core.evaluate import evaluate as play
     from rl_core.runs import prepare_evaluation
     from rl_core.statistics.verdict import verdict_on
 
-    job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone)
-    found = play(job.policy, job.view, job.trading, job.first, job.stop)
+    job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
+    found = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    readings = {}
+    if job.ladder is not None:
+        readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
     verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
-    _finish({**found.summary(), "verdict": verdict.word, "because": "; ".join(verdict.reasons)}, as_json=as_json)
+    _finish(
+        {**found.summary(), **readings, "verdict": verdict.word, "because": "; ".join(verdict.reasons)}, as_json=as_json
+    )
 
 
 @data.command("demo")

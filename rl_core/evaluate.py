@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market, new_accounts
 from rl_core.errors import DataError
+from rl_core.ladder import Ladder
 from rl_core.market.account import passed
 from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.policy import Policy
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
-from rl_core.trading import Trading
+from rl_core.trading import RESOLUTIONS, Trading
 from rl_core.view import View
 
 
@@ -63,14 +64,28 @@ class Evaluation(NamedTuple):
         }
 
 
-def evaluate(policy: Policy, view: View, trading: Trading, first: int, stop: int) -> Evaluation:
+def by_resolution(
+    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder
+) -> dict[str, float | int | None]:
+    """Profit under every reading of a bar's inside, and the share of bars that have usable seconds."""
+    found: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
+    for name, code in RESOLUTIONS.items():
+        read = trading._replace(venue=trading.venue._replace(resolution=code))
+        summary = evaluate(policy, view, read, first, stop, ladder).summary()
+        found |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
+    return found
+
+
+def evaluate(
+    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
+) -> Evaluation:
     """Play every session that starts its entry hours within bars [first, stop), each with a fresh account.
 
     Raises:
         DataError: no bar of the range can start an episode.
     """
     try:
-        market = make_market(view, first, stop)
+        market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
     env = Env(1 if policy.num_actions == 3 else 2)

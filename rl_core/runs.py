@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars import Bars, read_bars
 from rl_core.errors import ConfigError, ResourceError
+from rl_core.ladder import Ladder, ladder_of
 from rl_core.manifest import find_checkpoint, read_manifest
 from rl_core.policy import Policy, load_trader
 from rl_core.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
-from rl_core.trading import Trading, compile_trading
+from rl_core.second_bars import read_seconds
+from rl_core.trading import Trading, compile_trading, resolved
 from rl_core.training import TrainConfig, check_parent
 from rl_core.view import View, view_of
 
@@ -28,6 +30,7 @@ class Source(BaseModel):
     market: str
     timezone: str | None
     digest: str
+    seconds: Path | None = None
 
 
 class TrainingJob(NamedTuple):
@@ -35,6 +38,7 @@ class TrainingJob(NamedTuple):
 
     config: TrainConfig
     bars: Bars
+    ladder: Ladder | None
     source: Source
 
 
@@ -47,10 +51,17 @@ class EvaluationJob(NamedTuple):
     first: int
     stop: int
     world: WorldCard | None
+    ladder: Ladder | None
 
 
 def prepare_training(
-    config: TrainConfig, *, bars: Path | None, parent: Path | None, market: str | None, timezone: str | None
+    config: TrainConfig,
+    *,
+    bars: Path | None,
+    parent: Path | None,
+    market: str | None,
+    timezone: str | None,
+    seconds: Path | None = None,
 ) -> TrainingJob:
     """Read the bars, and take from the parent what phase 2 must share with it.
 
@@ -63,11 +74,19 @@ def prepare_training(
     source = _source_of(parent) if bars is None and parent is not None else None
     if source is not None:
         bars, market, timezone = source.bars, market or source.market, timezone or source.timezone
+        seconds = seconds or source.seconds
     if bars is None:
         raise ConfigError("which bars? give --bars FILE")
+    resolved(config.trading, seconds=seconds is not None)
     read = read_bars(bars, market=market, timezone=timezone)
-    found = Source(bars=bars.resolve(), market=read.instrument.symbol, timezone=timezone, digest=read.digest)
-    return TrainingJob(config, read, found)
+    found = Source(
+        bars=bars.resolve(),
+        market=read.instrument.symbol,
+        timezone=timezone,
+        digest=read.digest,
+        seconds=None if seconds is None else seconds.resolve(),
+    )
+    return TrainingJob(config, read, _ladder(seconds, read, timezone), found)
 
 
 def record_training(out: Path, job: TrainingJob) -> None:
@@ -81,7 +100,13 @@ def record_training(out: Path, job: TrainingJob) -> None:
 
 
 def prepare_evaluation(
-    run: Path, *, bars: Path | None, part: str, market: str | None, timezone: str | None
+    run: Path,
+    *,
+    bars: Path | None,
+    part: str,
+    market: str | None,
+    timezone: str | None,
+    seconds: Path | None = None,
 ) -> EvaluationJob:
     """Load the policy and see the bars under the account that it was trained with.
 
@@ -96,15 +121,23 @@ def prepare_evaluation(
     source = _source_of(run) if bars is None else None
     if source is not None:
         bars, market, timezone = source.bars, market or source.market, timezone or source.timezone
+        seconds = seconds or source.seconds
     if bars is None:
         raise ConfigError("which bars? give --bars FILE")
+    account = resolved(trading_of(policy.identity), seconds=seconds is not None)
     read = read_bars(bars, market=market, timezone=timezone)
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)
-    trading = compile_trading(trading_of(policy.identity), read.instrument)
+    ladder = _ladder(seconds, read, timezone)
+    trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
-    return EvaluationJob(policy, view, trading, first, len(read), read_world(bars, read.digest))
+    return EvaluationJob(policy, view, trading, first, len(read), read_world(bars, read.digest), ladder)
+
+
+def _ladder(seconds: Path | None, bars: Bars, timezone: str | None) -> Ladder | None:
+    """What the second bars say of ``bars``."""
+    return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, timezone=timezone))
 
 
 def _source_of(run: Path) -> Source | None:

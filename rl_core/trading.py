@@ -6,14 +6,16 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rl_core.cost_tables import CostsConfig, fee_of
 from rl_core.errors import ConfigError
 from rl_core.hours import EntryHours
 from rl_core.instruments import Instrument, instrument
 from rl_core.market.fills import Venue
-from rl_core.market.types import ADAPTIVE, PESSIMISTIC, Limits
+from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
 from rl_core.rules import RulePack, limits_of, read_rule_pack, terms_of
 
-RESOLUTIONS = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE}
+Resolution = Literal["pessimistic", "adaptive", "seconds"]
+RESOLUTIONS: dict[Resolution, int] = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE, "seconds": SECONDS}
 
 
 class TradingConfig(BaseModel):
@@ -25,8 +27,21 @@ class TradingConfig(BaseModel):
     risk_dollars: Decimal = Field(Decimal(500), gt=0, description="what one trade may lose at its stop, costs included")
     max_contracts: int | None = Field(None, gt=0, description="a cap besides the pack's")
     commission_dollars: Decimal | None = Field(None, ge=0, description="per side; none: the contract's own")
-    resolution: Literal["pessimistic", "adaptive"] = "pessimistic"
+    resolution: Resolution | None = Field(None, description="none: seconds where they are given, else pessimistic")
+    costs: CostsConfig = CostsConfig()
     hours: EntryHours = EntryHours()
+
+
+def resolved(config: TradingConfig, *, seconds: bool) -> TradingConfig:
+    """The setting with its resolution named, where second bars are given or not.
+
+    Raises:
+        ConfigError: it asks for seconds and there are none.
+    """
+    resolution = config.resolution or ("seconds" if seconds else "pessimistic")
+    if resolution == "seconds" and not seconds:
+        raise ConfigError("resolution = 'seconds' needs one-second bars: give --seconds FILE, or another resolution")
+    return config.model_copy(update={"resolution": resolution})
 
 
 class Trading(NamedTuple):
@@ -37,20 +52,25 @@ class Trading(NamedTuple):
     venue: Venue
     limits: Limits
     hours: EntryHours
+    frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
 
 
 def compile_trading(config: TradingConfig, market: Instrument) -> Trading:
     """The setting for bars of ``market``.
 
     Raises:
-        ConfigError: an unreadable pack, an unknown contract, or one of another tick than the bars.
+        ConfigError: an unreadable pack or fee table, an unknown contract, or one of another tick than the bars.
     """
     pack = read_rule_pack(config.rules)
     contract = _contract(config.contract, market)
-    commission = None if config.commission_dollars is None else int(config.commission_dollars * 100)
-    venue = Venue(terms_of(contract, commission), pack.compiled(), RESOLUTIONS[config.resolution])
+    costs = config.costs
+    commission = None if costs.fees is None else fee_of(costs.fees, contract.symbol)
+    if config.commission_dollars is not None:
+        commission = int(config.commission_dollars * 100)
+    terms = terms_of(contract, commission)._replace(slippage_ticks=costs.fixed_ticks(contract))
+    venue = Venue(terms, pack.compiled(), RESOLUTIONS[config.resolution or "pessimistic"])
     limits = limits_of(pack, contract, int(config.risk_dollars * 100), config.max_contracts)
-    return Trading(pack, contract, venue, limits, config.hours)
+    return Trading(pack, contract, venue, limits, config.hours, costs.frictions(contract))
 
 
 def _contract(name: str, market: Instrument) -> Instrument:

@@ -14,6 +14,7 @@ from rl_core.contract import ACTION_NAMES
 from rl_core.envs.base import Env, EnvParams, make_market
 from rl_core.errors import ConfigError, DataError, TrigateError
 from rl_core.features import fingerprint
+from rl_core.ladder import Ladder
 from rl_core.manifest import Expected, Identity, find_checkpoint
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
@@ -22,7 +23,7 @@ from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.train import TrainState, initial_state, train
 from rl_core.ppo.transfer import TransferReport, transfer
-from rl_core.trading import Trading, TradingConfig, compile_trading
+from rl_core.trading import Trading, TradingConfig, compile_trading, resolved
 from rl_core.view import View, view_of
 
 TRANSFER_STATES = 4096
@@ -91,6 +92,7 @@ def train_run(
     out: Path,
     *,
     parent: Path | None = None,
+    ladder: Ladder | None = None,
     on_update: Callable[[Summary], bool] = lambda row: False,
 ) -> Trained:
     """Train one phase on ``bars`` and leave its checkpoint and records in ``out``.
@@ -100,6 +102,7 @@ def train_run(
         bars: minute bars of one market.
         out: the run's folder.
         parent: phase 1's run or checkpoint folder; phase 2 needs it.
+        ladder: the second bars of ``bars``, reduced.
         on_update: called with each row of metrics; True asks to stop (and save).
 
     Raises:
@@ -109,13 +112,14 @@ def train_run(
         TrigateError: training met a non-finite loss and was stopped.
     """
     check_parent(config, parent)
-    trading = compile_trading(config.trading, bars.instrument)
+    trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours)
     split = split_of(view, config.train_share)
     if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     env = Env(config.phase)
-    world = World(make_market(view, stop=split.stop), _params(config, trading))
+    market = make_market(view, stop=split.stop, ladder=ladder, frictions=trading.frictions)
+    world = World(market, _params(config, trading))
     start, report = (None, None) if parent is None else _transferred(config, env, world, parent)
     state = initial_state(config.ppo, env, world, start=start)
 

@@ -7,12 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rl_core.envs.ladder import Rungs, play_minute
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features import WINDOW
+from rl_core.ladder import Ladder
 from rl_core.market.account import equity, limits_today, opening_account, passed
+from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
-from rl_core.market.types import FLAT, NO_EXIT, Account, BarPrices, Limits, Namespace, Played, Position, Rules
+from rl_core.market.types import (
+    FLAT,
+    NO_EXIT,
+    Account,
+    BarPrices,
+    Frictions,
+    Limits,
+    Namespace,
+    Played,
+    Position,
+    Rules,
+)
 from rl_core.observation import (
     ACTION_COUNTS,
     OBSERVATION_SIZES,
@@ -25,6 +39,7 @@ from rl_core.observation import (
 from rl_core.view import View
 
 XP = cast(Namespace, jnp)
+ANY_QUANTITY = 1 << 30
 
 
 class Market(NamedTuple):
@@ -39,6 +54,9 @@ class Market(NamedTuple):
     entries_over: jax.Array  # [T] bool: neither this close nor a later one of the session decides an entry
     starts: jax.Array  # [T] int32: bars at whose close an episode may start; only the first ``start_count`` count
     start_count: jax.Array  # int32; an array, so that other hours or packs compile nothing
+    rungs: Rungs | None = None  # the seconds of each bar, where the market has them
+    slippage: jax.Array | None = None  # [T] int32 ticks that a fill after this close loses, where it is not fixed
+    fillable: jax.Array | None = None  # [T] int32 contracts of an entry that this bar fills, where there is a cap
 
 
 class EnvParams(NamedTuple):
@@ -91,8 +109,15 @@ def new_accounts(rules: Rules, num_envs: int) -> Account:
     return Account(*(jnp.full((num_envs,), field, jnp.int32) for field in opening_account(XP, rules)))
 
 
-def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
-    """The bars of ``view`` on the device; episodes start within [first, stop).
+def make_market(
+    view: View,
+    first: int = 0,
+    stop: int | None = None,
+    *,
+    ladder: Ladder | None = None,
+    frictions: Frictions | None = None,
+) -> Market:
+    """The bars of ``view`` on the device; episodes start within [first, stop); ``ladder`` is of the same bars.
 
     Raises:
         ValueError: no bar of the range can start an episode.
@@ -114,7 +139,22 @@ def make_market(view: View, first: int = 0, stop: int | None = None) -> Market:
         entries_over=jnp.asarray(_entries_over(view)),
         starts=jnp.asarray(np.pad(starts, (0, len(bars) - starts.size), mode="edge"), jnp.int32),
         start_count=jnp.int32(starts.size),
+        rungs=None if ladder is None else Rungs(jnp.asarray(ladder.offsets), jnp.asarray(ladder.rungs)),
+        slippage=None if frictions is None else jnp.asarray(_slippage(view, frictions), jnp.int32),
+        fillable=None if frictions is None else jnp.asarray(_fillable(view, frictions), jnp.int32),
     )
+
+
+def _slippage(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+    by_minute = frictions._replace(by_minute=np.array(frictions.by_minute))
+    totals = view.features.true_range_sum.astype(np.int64)
+    return np.asarray(slippage_ticks(cast(Namespace, np), by_minute, view.hours.decision_minute, totals))
+
+
+def _fillable(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if frictions.volume_milli == 0:
+        return np.full(len(view.bars), ANY_QUANTITY)
+    return np.asarray(np.minimum(ANY_QUANTITY, fillable(frictions, view.bars.volume)))
 
 
 def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -168,7 +208,8 @@ class Env:
 
     def step(self, market: Market, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
         """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
-        terms, rules = params.venue.terms, params.venue.rules
+        venue = _venue(market, params, state.bar)
+        terms, rules = venue.terms, venue.rules
         decision = _decision(market, state)
         before = equity(state.account, state.position, decision.close, terms)
         limits = limits_today(XP, params.limits, state.account)
@@ -176,9 +217,14 @@ class Env:
         position = managed(XP, action, state.position, decision, terms)
 
         bar = state.bar + 1
+        if market.fillable is not None:
+            order = capped(XP, order, market.fillable[bar])
         prices = BarPrices(*jnp.moveaxis(market.prices[bar], -1, 0))
-        played = play_bar(XP, position, state.account, order, prices, params.venue)
-        played = _session_end(played, market.last_in_session[bar], prices.close, params.venue)
+        if market.rungs is None:
+            played = play_bar(XP, position, state.account, order, prices, venue)
+        else:
+            played = play_minute(market.rungs, bar, (position, state.account), order, prices, venue)
+        played = _session_end(played, market.last_in_session[bar], prices.close, _venue(market, params, bar))
         held = trailed(XP, played.position, prices.close, market.true_range_sum[bar])
 
         after = equity(played.account, held, prices.close, terms)
@@ -195,14 +241,22 @@ class Env:
 
     def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
         decision = _decision(market, state)
-        limits = limits_today(XP, params.limits, state.account)
-        return legal_actions(XP, state.position, state.account, decision, params.venue.terms, limits)
+        terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
+        return legal_actions(XP, state.position, state.account, decision, terms, limits)
 
     def _mask(self, legal: LegalActions) -> jax.Array:
         columns = [jnp.ones_like(legal.enter), legal.enter, legal.enter]
         if self.phase == 2:
             columns += [legal.breakeven, legal.enable_trail, legal.disable_trail]
         return jnp.stack(columns, axis=-1)
+
+
+def _venue(market: Market, params: EnvParams, bar: jax.Array) -> Venue:
+    """What fills after the close of ``bar`` [B] meet."""
+    venue = params.venue
+    if market.slippage is None:
+        return venue
+    return venue._replace(terms=venue.terms._replace(slippage_ticks=market.slippage[bar]))
 
 
 def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:

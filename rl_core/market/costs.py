@@ -1,6 +1,6 @@
 """Distances, costs and sizes of one bracket; exact integers on every device."""
 
-from rl_core.market.types import Int, Limits, Namespace, Terms
+from rl_core.market.types import Frictions, Int, Limits, Namespace, Order, Terms
 
 TARGET_MULTIPLE = 3
 TRUE_RANGES = 14
@@ -19,6 +19,22 @@ def trail_distance(xp: Namespace, true_range_sum: Int) -> Int:
 def stop_slippage(xp: Namespace, terms: Terms) -> Int:
     """Ticks that a stop, flatten or liquidation loses: never less than one."""
     return xp.maximum(1, terms.slippage_ticks)
+
+
+def slippage_ticks(xp: Namespace, frictions: Frictions, minute: Int, true_range_sum: Int) -> Int:
+    """Ticks that a fill loses in the bar that begins in this ET ``minute``, as known at the close before it."""
+    of_atr = (frictions.atr_milli * true_range_sum + 1000 * TRUE_RANGES - 1) // (1000 * TRUE_RANGES)
+    return xp.maximum(frictions.by_minute[minute], of_atr)
+
+
+def fillable(frictions: Frictions, volume: Int) -> Int:
+    """Contracts of an entry that a bar of this volume fills, where there is a cap."""
+    return volume * frictions.volume_milli // 1000
+
+
+def capped(xp: Namespace, order: Order, most: Int) -> Order:
+    """The part of the order that fills; the rest is cancelled at the bar's close. Stop and target are offsets."""
+    return order._replace(quantity=xp.sign(order.quantity) * xp.minimum(xp.abs(order.quantity), most))
 
 
 def round_trip_costs(xp: Namespace, terms: Terms) -> Int:

@@ -45,14 +45,25 @@ class Venue(NamedTuple):
 
     terms: Terms
     rules: Rules
-    resolution: Int  # PESSIMISTIC | ADAPTIVE
+    resolution: Int  # PESSIMISTIC | ADAPTIVE | SECONDS (where a bar has no seconds: as PESSIMISTIC)
 
 
-class _Exit(NamedTuple):
-    price: Int  # in the coordinates of a long
-    reason: Int
-    floor: Int
+class BarExit(NamedTuple):
+    """How a bar, or one second of it, ends a bracket."""
+
+    price: Int  # ticks; in the coordinates of a long until `bracket_exit` hands it out
+    reason: Int  # NO_EXIT, STOP, TARGET, LIQUIDATION or DAILY_LOSS
+    floor: Int  # cents, as the prices up to the exit have raised it
     ambiguous: Bool
+
+
+class OpenedBar(NamedTuple):
+    """A bar whose open has met the order."""
+
+    position: Position
+    account: Account  # the entry's commission is paid
+    flattens: Bool  # out at the open, whatever follows
+    bar: BarPrices
 
 
 class _Sided(NamedTuple):
@@ -91,6 +102,11 @@ def _equity_at(price: Int, b: _Sided) -> Int:
     return b.cash + (price - b.entry) * b.value
 
 
+def _price_at(level: Int, b: _Sided) -> Int:
+    """The highest price at which equity is at ``level`` cents or below."""
+    return b.entry + (level - b.cash) // b.value
+
+
 def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) -> Int:
     """The floor once the price was at ``price``."""
     return floor_after_open_equity(xp, floor, _equity_at(price, b), rules)
@@ -101,7 +117,12 @@ def _killing_floor(xp: Namespace, floor: Int, rules: Rules) -> Int:
     return xp.where(rules.kills_open != 0, floor, -UNLIMITED)
 
 
-def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit:
+def _kill(xp: Namespace, floor: Int, b: _Sided, rules: Rules) -> Int:
+    """The open equity that ends the position: the floor's or the day's limit, whichever is higher."""
+    return xp.maximum(_killing_floor(xp, floor, rules), b.day_floor)
+
+
+def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> BarExit:
     """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
     open_equity = _equity_at(b.open, b)
     at_floor, at_day_floor = open_equity <= _killing_floor(xp, floor, rules), open_equity <= b.day_floor
@@ -110,10 +131,10 @@ def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> _Exit
     killed_by = xp.where(at_floor, LIQUIDATION, xp.where(at_day_floor, DAILY_LOSS, STOP))
     reason = xp.where(stopped, killed_by, xp.where(reached, TARGET, NO_EXIT))
     best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
-    return _Exit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
+    return BarExit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
 
 
-def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _Exit:
+def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> BarExit:
     """The exit inside the bar, after an open between the levels."""
     rules = venue.rules
     reached = b.favourable >= b.target + THROUGH_TICKS
@@ -125,23 +146,22 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
     floor_before = _floor_at(xp, floor, seen_before, b, rules)
     killing = _killing_floor(xp, floor_before, rules)
-    kill = xp.maximum(killing, b.day_floor)
+    kill = _kill(xp, floor_before, b, rules)
     in_reach = (b.adverse <= b.stop) | (_equity_at(b.adverse, b) <= kill)
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
     floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
     # Only the floor can kill late: the day's limit did not move in the bar.
-    late_kill = xp.maximum(_killing_floor(xp, floor_after, rules), b.day_floor)
+    late_kill = _kill(xp, floor_after, b, rules)
     late = xp.logical_not(stopped | targeted) & (_equity_at(b.close, b) <= late_kill)
 
-    # The highest price at which equity is at the limit; one division, which is what a bar costs most.
-    kill_price = b.entry + (xp.where(stopped, kill, late_kill) - b.cash) // b.value
+    kill_price = _price_at(xp.where(stopped, kill, late_kill), b)  # one division, which is what a bar costs most
     killed_by = xp.where(_equity_at(kill_price, b) <= killing, LIQUIDATION, DAILY_LOSS)
     stop_reason = xp.where(kill_price >= b.stop, killed_by, STOP)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
     level = xp.where(stopped, xp.maximum(b.stop, kill_price), kill_price)
-    return _Exit(
+    return BarExit(
         price=xp.where(targeted, b.target, level - slip),
         reason=xp.where(stopped, stop_reason, reason),
         floor=xp.where(stopped, floor_before, floor_after),
@@ -149,19 +169,25 @@ def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> _E
     )
 
 
-def _bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Exit:
+def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> BarExit:
     """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
     b = _sided(xp, position, account, bar, venue)
     slip = stop_slippage(xp, venue.terms)
     gap = _gap(xp, account.floor, b, slip, venue.rules)
     inside = _inside(xp, account.floor, b, slip, venue)
     gapped, held = gap.reason != NO_EXIT, position.quantity != 0
-    return _Exit(
+    return BarExit(
         price=xp.sign(position.quantity) * xp.where(gapped, gap.price, inside.price),
         reason=xp.where(held, xp.where(gapped, gap.reason, inside.reason), NO_EXIT),
         floor=xp.where(held, xp.where(gapped, gap.floor, inside.floor), account.floor),
         ambiguous=held & xp.logical_not(gapped) & inside.ambiguous,
     )
+
+
+def resting_level(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> Int:
+    """The price at which stop, floor or daily loss acts while the floor rests, in the coordinates of a long."""
+    b = _sided(xp, position, account, bar, venue)
+    return xp.maximum(b.stop, _price_at(_kill(xp, account.floor, b, venue.rules), b))
 
 
 def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
@@ -210,18 +236,23 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
     return Position(*(xp.where(enters, a, b) for a, b in zip(new, position, strict=True)))
 
 
-def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
-    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+def open_bar(
+    xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, terms: Terms
+) -> OpenedBar:
+    """The order meets the open."""
     was_flat = position.quantity == 0
-    position = _entered(xp, position, order, bar, venue.terms)
+    position = _entered(xp, position, order, bar, terms)
     enters = was_flat & (position.quantity != 0)
-    entry_costs = xp.where(enters, xp.abs(position.quantity) * venue.terms.commission, 0)
+    entry_costs = xp.where(enters, xp.abs(position.quantity) * terms.commission, 0)
     account = account._replace(cash=account.cash - entry_costs)
+    return OpenedBar(position, account, order.flatten & (position.quantity != 0), bar)
 
-    flattens = order.flatten & (position.quantity != 0)
-    slip = stop_slippage(xp, venue.terms)
-    bracket = _bracket_exit(xp, position, account, bar, venue)
+
+def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) -> Played:
+    """The bar once it is known how it ends the bracket; a flatten at its open comes before that."""
+    position, account, flattens, bar = opened
     reason = xp.where(flattens, FLATTEN, bracket.reason)
+    slip = stop_slippage(xp, venue.terms)
     price = xp.where(flattens, bar.open - xp.sign(position.quantity) * slip, bracket.price)
     open_equity = equity(account, position, bar.open, venue.terms)
     floor_at_open = floor_after_open_equity(xp, account.floor, open_equity, venue.rules)
@@ -239,12 +270,18 @@ def play_bar(xp: Namespace, position: Position, account: Account, order: Order, 
         account=standing.account,
         entry_price=position.entry,
         exit_quantity=xp.where(exits, position.quantity, 0),
-        exit_price=price,
+        exit_price=xp.where(exits, price, 0),
         exit_reason=reason,
         risk=xp.abs(position.quantity) * position.stop_ticks * venue.terms.tick_value,
         failed=standing.failed,
         ambiguous=bracket.ambiguous & xp.logical_not(flattens),
     )
+
+
+def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
+    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+    opened = open_bar(xp, position, account, order, bar, venue.terms)
+    return close_bar(xp, opened, bracket_exit(xp, opened.position, opened.account, bar, venue), venue)
 
 
 def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:

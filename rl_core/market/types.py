@@ -12,7 +12,7 @@ NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END, DAILY_LOSS = range(7)
 EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end", "daily_loss")
 
 STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY = range(4)
-PESSIMISTIC, ADAPTIVE = range(2)
+PESSIMISTIC, ADAPTIVE, SECONDS = range(3)
 UNLIMITED = 2**30  # cents or days: more than any account sees, and no sum of two overflows an int32
 NEVER_LOCKS = UNLIMITED
 ANY_MINIS = 10_000
@@ -90,6 +90,14 @@ class Terms(NamedTuple):
     tick_value: Int  # cents per tick
     commission: Int  # cents per side
     slippage_ticks: Int  # lost by market and stop orders, at least 1
+
+
+class Frictions(NamedTuple):
+    """What fills cost beyond fixed ticks, and how much of an entry a bar can fill."""
+
+    by_minute: Any  # [1440] ticks of slippage by the ET minute that a bar begins in
+    atr_milli: Int  # thousandths of ATR14 that slippage is at least
+    volume_milli: Int  # thousandths of a bar's volume that an entry may take; 0 = any size fills
 
 
 class Tier(NamedTuple):
@@ -180,7 +188,7 @@ class Played(NamedTuple):
     account: Account
     entry_price: Int  # ticks; meaningful where the order entered
     exit_quantity: Int  # contracts closed, signed as the position was; 0 = none
-    exit_price: Int  # ticks
+    exit_price: Int  # ticks; 0 = none
     exit_reason: Int  # NO_EXIT ... SESSION_END
     risk: Int  # cents that the trade of this bar put at risk; 0 = no trade
     failed: Bool  # the floor was touched, or a daily loss that ends the account

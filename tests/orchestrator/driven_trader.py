@@ -141,7 +141,7 @@ class Drive:
         to_flat = max(0, FLAT_MINUTE - self.minute - 1)
         due = to_flat <= BUFFER
         window = np.zeros(220, np.float32)
-        return Sight(window, minute.true_range_sum, not due, due, self.session, to_flat, REGIME)
+        return Sight(window, minute.true_range_sum, not due, due, self.session, to_flat, REGIME, self.minute)
 
     def _take(self, step: Advance) -> Advance:
         for record in step.records:

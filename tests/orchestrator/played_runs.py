@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
 from orchestrator.config import RunConfig
-from orchestrator.contracts import Bar
+from orchestrator.contracts import Bar, Second, Seconds
 from orchestrator.journal import Journal
 from orchestrator.run_folder import Inputs, RunFolder, new_manifest
 from orchestrator.runner import Runner, SeenBar
@@ -49,6 +49,13 @@ def walk(days: tuple[str, ...] = DAYS, seed: int = 3) -> list[Bar]:
     return bars
 
 
+def seconds_of(bar: Bar) -> Seconds:
+    """Five seconds that add up to ``bar``: its lower extreme first where its minute is even."""
+    first, then = (bar.low, bar.high) if bar.seq % 2 == 0 else (bar.high, bar.low)
+    prices = (bar.open, first, (first + then) // 2, then, bar.close)
+    return tuple(Second(11 * n, price, price, price, price) for n, price in enumerate(prices))
+
+
 class ScriptedSight:
     """Real sessions and hours, made-up volatility, no features."""
 
@@ -69,20 +76,26 @@ class ScriptedSight:
             session=int(self._session[bar.seq]),
             minutes_to_flat=int(self._hours.minutes_to_flat[bar.seq]),
             regime=Regime(100, -200, 300, 50, "up/normal", "midday"),
+            decision_minute=int(self._hours.decision_minute[bar.seq]),
         )
 
 
 class ScriptedAnswers:
     """Bars from a list, actions by bar, verdicts by proposal."""
 
-    def __init__(self, bars: list[Bar], actions: Mapping[int, int], verdicts: Verdicts) -> None:
+    def __init__(
+        self, bars: list[Bar], actions: Mapping[int, int], verdicts: Verdicts, *, seconds: bool = False
+    ) -> None:
         """HOLD where ``actions`` says nothing."""
-        self._bars, self._actions, self._verdicts = bars, actions, verdicts
+        self._bars, self._actions, self._verdicts, self._seconds = bars, actions, verdicts, seconds
         self._reviewed = 0
 
     def next_bar(self, seq: int) -> SeenBar | None:
         """The bar numbered ``seq``."""
-        return SeenBar(self._bars[seq], "") if seq < len(self._bars) else None
+        if seq >= len(self._bars):
+            return None
+        bar = self._bars[seq]
+        return SeenBar(bar, "5" * 64, seconds_of(bar)) if self._seconds else SeenBar(bar, "")
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """What the script says."""
@@ -118,9 +131,12 @@ def play(
     stop_after: int | None = None,
     declaration: str = "",
     account: TradingConfig = TRADING,
+    resolution: str = "pessimistic",
+    costs: Mapping[str, object] | None = None,
     **config: object,
 ) -> RunFolder:
-    """Play ``bars`` into a new folder under ``runs``."""
+    """Play ``bars`` into a folder under ``runs``, or go on with the one that is there."""
+    account = TradingConfig.model_validate({**account.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
     settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
     inputs = Inputs(
@@ -135,7 +151,7 @@ def play(
     )
     labels = {"rule_pack": trading.pack.name, "rule_pack_as_of": str(trading.pack.as_of), "declaration": declaration}
     folder = RunFolder(runs / "run")
-    folder.path.mkdir(mode=0o700)
+    folder.path.mkdir(mode=0o700, exist_ok=True)
     setting = Setting(
         run_id=inputs.run_id,
         phase=1,
@@ -145,10 +161,12 @@ def play(
         shadow=False,
         fail_factor=RunConfig().gate.fail_factor,
         max_entries_per_session=1000,
+        frictions=trading.frictions,
     )
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
-        runner = Runner(journal, ScriptedAnswers(bars, actions, verdicts), ScriptedSight(bars, account), setting)
+        answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
+        runner = Runner(journal, answers, ScriptedSight(bars, account), setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"

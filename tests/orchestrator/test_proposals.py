@@ -13,7 +13,7 @@ from rl_core.regimes import Regime
 VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, 2**30), PESSIMISTIC)
 ACCOUNT = Account(5_000_000, 4_750_000)
 REGIME = Regime(-1500, 2600, 10, 95, "up/wild", "late")
-SIGHT = Sight(np.zeros(220, np.float32), 280, True, False, 19_876, 75, REGIME)
+SIGHT = Sight(np.zeros(220, np.float32), 280, True, False, 19_876, 75, REGIME, 14 * 60 + 30)
 ORDER = Order(-20, 30, 90, False)
 NAME = "ab" * 16
 

@@ -117,3 +117,28 @@ def closing_at(view: View, clock: str) -> int:
     """Index of the bar of the last session that closes at ``clock`` (HH:MM, exchange time)."""
     minute = int(clock[:2]) * 60 + int(clock[3:])
     return int(np.flatnonzero(view.hours.decision_minute == minute)[-1])
+
+
+def random_seconds(seed: int, ts_event_ns: np.ndarray, *, spread: float = 2.0) -> tuple[Bars, Bars]:
+    """Minutes [T] of a random walk and the one-second bars they add up from; half of the seconds did not trade."""
+    generator = np.random.default_rng(seed)
+    count = len(ts_event_ns)
+    traded = generator.uniform(size=(count, 60)) < 0.5
+    traded[np.arange(count), generator.integers(0, 60, count)] = True
+    at = (ts_event_ns[:, None] + np.arange(60) * 10**9)[traded]
+    body = np.rint(generator.standard_t(3, len(at)) * spread).astype(np.int64)
+    close = 80_000 + np.cumsum(body + np.rint(generator.standard_t(2, len(at)) * spread / 2).astype(np.int64))
+    wicks = np.rint(generator.exponential(spread / 2, (2, len(at)))).astype(np.int64)
+    opened = close - body
+    high, low = np.maximum(opened, close) + wicks[0], np.minimum(opened, close) - wicks[1]
+    ends = np.cumsum(traded.sum(axis=1))
+    starts = np.concatenate([[0], ends[:-1]])
+    minute = (opened[starts], np.maximum.reduceat(high, starts), np.minimum.reduceat(low, starts), close[ends - 1])
+    seconds = [column.astype(np.int32) for column in (opened, high, low, close)]
+    minutes = [column.astype(np.int32) for column in minute]
+    market = instrument("NQ")
+    volume = generator.integers(1, 900, count)
+    return (
+        Bars(market, 60, ts_event_ns.astype(np.int64), *minutes, volume),
+        Bars(market, 1, at.astype(np.int64), *seconds, np.ones(len(at), np.int64)),
+    )

@@ -1,8 +1,21 @@
-"""One bar walked tick by tick, written from the timing contract alone: the slow twin of `rl_core.market.fills`."""
+"""One bar, or its seconds, walked tick by tick from the timing contract alone: the slow twin of `rl_core.market`."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from rl_core.market.types import ADAPTIVE, CLOSED_BALANCE, INTRADAY, Account, BarPrices, Order, Position, Rules, Terms
+from rl_core.market.fills import Venue
+from rl_core.market.types import (
+    ADAPTIVE,
+    CLOSED_BALANCE,
+    INTRADAY,
+    PESSIMISTIC,
+    Account,
+    BarPrices,
+    Order,
+    Position,
+    Rules,
+    Terms,
+)
 
 
 class Outcome(NamedTuple):
@@ -97,9 +110,15 @@ def _inside(walk: _Walk, bar: BarPrices, resolution: int) -> None:
 
 
 def outcome(
-    position: Position, account: Account, order: Order, bar: BarPrices, terms: Terms, rules: Rules, resolution: int
+    position: Position,
+    account: Account,
+    order: Order,
+    bar: BarPrices,
+    venue: Venue,
+    seconds: Sequence[BarPrices] = (),
 ) -> Outcome:
-    """The bar's end for this position and order."""
+    """The bar's end for this position and order; with ``seconds``, one after another, the worst within each."""
+    terms, rules, resolution = venue
     if position.quantity == 0 and order.quantity != 0:
         side = 1 if order.quantity > 0 else -1
         fill = bar.open + side * terms.slippage_ticks
@@ -111,7 +130,10 @@ def outcome(
         walk.see(bar.open)
         walk.market_exit(bar.open, "flatten")
     elif position.quantity != 0:
-        _inside(walk, bar, resolution)
+        for part in seconds or (bar,):
+            _inside(walk, part, PESSIMISTIC if seconds else resolution)
+            if walk.reason != "none":
+                break
     at_floor = walk.equity(bar.close) if rules.kills_open == 1 else walk.cash
     for_the_day = walk.equity(bar.close) if rules.daily_counts_open == 1 else walk.cash
     paused = account.paused == 1 or walk.reason == "daily_loss" or for_the_day <= walk.day_floor

@@ -209,8 +209,7 @@ def test_a_trailing_stop_follows_the_close_by_one_atr_and_never_back() -> None:
 
 def assert_agrees_with_the_walk(case: Case) -> str:
     played = play_case(case)
-    terms, rules, resolution = case.venue
-    walked = outcome(case.position, case.account, case.order, case.bar, terms, rules, resolution)
+    walked = outcome(case.position, case.account, case.order, case.bar, case.venue)
     assert (
         played.position.quantity,
         played.account.cash,
