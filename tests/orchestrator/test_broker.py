@@ -110,7 +110,7 @@ def chosen(mask: np.ndarray[Any, Any], dice: np.ndarray[Any, Any], late: np.ndar
 def played(env: Env, venue: Venue, seed: int) -> list[Played]:
     """Accounts with full room from the first entry minute of each warm session to its end, under random actions."""
     market, params = make_market(view()), EnvParams(venue, mnq_limits(), *FULL_ROOM)
-    starts = np.asarray(market.starts)
+    starts = np.asarray(market.starts)[: int(market.start_count)]
     _, begins = np.unique(view().located.session[starts], return_index=True)
     bar = np.repeat(starts[begins], ACCOUNTS)
     steps = stepped(env, market, params, bar, seed)
