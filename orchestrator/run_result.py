@@ -54,6 +54,7 @@ class RunResult(NamedTuple):
     points: list[EquityPoint]
     ledger: list[LedgerRow]
     groups: list[GroupFigures]  # of the ledger, by outcome
+    regimes: list[GroupFigures]  # of the ledger, by the label that the gate was told, then by part of the session
     resolutions: list[GroupFigures]  # taken entries alone, by resolution
     without_seconds: int  # bars with a position that had to be read without them
     figures: TradeFigures
@@ -94,6 +95,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         points=points,
         ledger=ledger,
         groups=_groups(ledger, tape),
+        regimes=[*_by_context("regime", ledger, tape), *_by_context("session_part", ledger, tape)],
         resolutions=_by_resolution(proposals, tape, facts),
         without_seconds=_without_seconds(book),
         figures=figures,
@@ -113,6 +115,13 @@ def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: Tape) -> npt
 def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
     rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
     return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
+
+
+def _by_context(key: str, ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
+    """Every proposal alone, by one word of the context that it went out with."""
+    words = sorted({str(row.proposal.context[key]) for row in ledger})
+    rows = {word: [row for row in ledger if row.proposal.context[key] == word] for word in words}
+    return [group_figures(word, own, tape.session) for word, own in rows.items()]
 
 
 def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:

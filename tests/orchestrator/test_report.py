@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 from played_runs import every_tenth_minute, play, walk
 
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
+from orchestrator.account_book import read_account_book
 from orchestrator.findings import judged
 from orchestrator.journal import Journal, read_journal
 from orchestrator.report import UnreconciledError, report_on
+from orchestrator.run_facts import facts_of
 from orchestrator.run_folder import RunFolder
+from orchestrator.run_result import run_result
 from rl_core.errors import ConfigError
 from rl_core.statistics.bootstrap import session_block_bootstrap
 
@@ -45,6 +49,21 @@ def test_the_figures_are_those_of_the_journal(tmp_path: Path) -> None:
     assert json.loads((folder.path / "verdict.json").read_text())["net_cents"] == net
     points = pq.read_table(folder.path / "equity.parquet")
     assert points["equity"].to_pylist()[-1] == [r for r in read_journal(folder.journal)][-2].payload["cash"]
+
+
+def test_proposals_are_broken_down_by_the_regime_they_went_out_with(tmp_path: Path) -> None:
+    """Each proposal counts once by its regime and once by its part of the session."""
+    bars = walk()
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    report_on(folder.path)
+
+    found = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder.journal))
+
+    contexts = [row.proposal.context for row in found.ledger if row.alone is not None]
+    sizes = {group.name: group.r.size for group in found.regimes}
+    assert sizes == {**Counter(c["regime"] for c in contexts), **Counter(c["session_part"] for c in contexts)}
+    assert sum(sizes.values()) == 2 * len(contexts) > 30
+    assert all(f"<td>{name}</td>" in text_of(folder) for name in sizes)
 
 
 def test_the_page_is_one_offline_file(tmp_path: Path) -> None:
