@@ -24,7 +24,7 @@ def read_config(model: type[Model], path: Path | None, settings: Sequence[str] =
     Raises:
         ConfigError: an unreadable file, an unknown key, or a value that does not fit; all are listed.
     """
-    content = _read_toml(path) if path is not None else {}
+    content = read_toml(path) if path is not None else {}
     for setting in settings:
         _apply(content, setting)
     where = str(path) if path is not None else "configuration"
@@ -39,7 +39,12 @@ def describe(error: ValidationError, model: type[BaseModel], where: str) -> str:
     return "; ".join(_fault(fault, model, where) for fault in error.errors())
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -5,12 +5,12 @@ the order in which they are laid over the shared tables. ``apex_legacy.toml#50k-
 the single key ``same_as`` stands for another pack.
 """
 
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from rl_core.configuration import read_toml
 from rl_core.errors import ConfigError
 
 FAMILY_KEYS = ("family", "parts", "packs")
@@ -25,7 +25,7 @@ def pack_content(path: Path) -> dict[str, Any]:
         ConfigError: the file cannot be read, is not TOML, or holds no such pack.
     """
     file, _, name = str(path).partition("#")
-    content = _read(Path(file))
+    content = read_toml(Path(file))
     if "same_as" in content:
         return _same(Path(file), content)
     if "packs" not in content:
@@ -45,7 +45,7 @@ def pack_paths(folder: Path) -> list[Path]:
     """
     found: list[Path] = []
     for file in sorted(folder.glob("*.toml")):
-        content = _read(file)
+        content = read_toml(file)
         if "same_as" not in content:
             found += [Path(f"{file}#{name}") for name in content["packs"]] if "packs" in content else [file]
     return found
@@ -60,20 +60,11 @@ def resolved(name: str, folder: Path = RULES_FOLDER) -> Path:
     return Path(f"{folder / file}{ending}{mark}{pack}")
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not valid TOML: {error}") from error
-
-
 def _same(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if set(content) != {"same_as"}:
         raise ConfigError(f"{file}: same_as stands alone; other keys are not read")
     target = file.parent / str(content["same_as"])
-    if "same_as" in _read(Path(str(target).partition("#")[0])):
+    if "same_as" in read_toml(Path(str(target).partition("#")[0])):
         raise ConfigError(f"{file}: same_as names {target}, which itself only stands for another pack")
     return pack_content(target)
 
