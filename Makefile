@@ -1,4 +1,4 @@
-# make sim | test | lint | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+# make sim | test | lint | crash | fuzz | storm | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
 PYTHON ?= python3
 EXTRA  ?= cpu
 VENV   := .venv
@@ -22,7 +22,7 @@ WORLD  := $(DEMO)/NQ_D1M.parquet
 PHASE1 := $(DEMO)/phase1/metadata.json
 PHASE2 := $(DEMO)/phase2/metadata.json
 
-.PHONY: setup sim test lint lock clean
+.PHONY: setup sim test lint crash fuzz storm lock clean
 setup: $(STAMP)
 
 $(UV): requirements/uv.txt
@@ -43,10 +43,10 @@ $(WORLD): | $(STAMP)
 	$(BIN)/rl-core data demo --out $(DEMO) --sessions 900 --seed 7
 
 $(PHASE1): configs/phase1_demo.toml $(WORLD) | $(STAMP)
-	$(BIN)/rl-core train --phase 1 --config $< --bars $(WORLD) --out $(@D)
+	$(BIN)/rl-core train --phase 1 --config $< --bars $(WORLD) --out $(@D) --new-run
 
 $(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
-	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D)
+	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D) --new-run
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 tests
@@ -55,6 +55,19 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# 100 kills of a training run, each continued and compared; goes on where it was interrupted
+crash: setup
+	$(BIN)/python -m tests.campaigns.crash --kills 50 --out .cache/crash.jsonl
+
+# 1,000 damages of a checkpoint, each to be refused; 1,000,000 replies to the gate, none of which may raise a risk
+fuzz: setup
+	$(BIN)/python -m tests.campaigns.corrupt --times 1000
+	$(BIN)/python -m tests.campaigns.fuzz_replies --replies 1000000
+
+# 20,000 calls through a proxy that breaks them, 64 at a time, against the gate's deadline
+storm: setup
+	$(BIN)/python -m tests.campaigns.storm --calls 20000
 
 lock: $(UV)
 	sh requirements/lock.sh

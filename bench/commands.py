@@ -8,8 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
+
+from bench.facts import versions
 
 SAMPLE_S = 0.1
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -77,7 +80,7 @@ def main() -> None:
             "ratio_to": None,
             "settings": settings,
             "device": platform.machine(),
-            "versions": {"python": platform.python_version(), "trigate": version("trigate")},
+            "versions": versions("trigate"),
         }
         print(json.dumps(row) if arguments.json else f"{name:<8} {row['value']:>10} {unit}")
     sys.exit(int(found["exit_status"]))

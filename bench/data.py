@@ -8,7 +8,6 @@ One line per value: name, value, unit, settings, versions. Not a timed test: run
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
 
+import numpy as np
+
+from bench.facts import versions
 from rl_core.bars import Bars, read_bars, write_bars
 from rl_core.instruments import instrument
 
@@ -49,15 +50,16 @@ def measure(path: Path, interval_s: int) -> None:
     print(json.dumps({"seconds": seconds, "peak_mb": peak / 1024, "start_mb": before / 1024, "rows": len(bars)}))
 
 
-def versions() -> dict[str, str]:
-    """What the numbers depend on."""
-    return {"python": platform.python_version(), "pyarrow": pa.__version__, "numpy": np.__version__}
-
-
 def say(name: str, value: float, unit: str, settings: dict[str, object], *, as_json: bool) -> None:
     """Print one value."""
     if as_json:
-        line = {"name": name, "value": value, "unit": unit, "settings": settings, "versions": versions()}
+        line = {
+            "name": name,
+            "value": value,
+            "unit": unit,
+            "settings": settings,
+            "versions": versions("pyarrow", "numpy"),
+        }
         print(json.dumps(line), flush=True)
     else:
         print(f"{name:<28} {value:>10.2f} {unit:<4} {settings}", flush=True)

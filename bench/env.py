@@ -9,17 +9,19 @@ since whatever else the machine does only adds time; the median stands beside it
 
 import argparse
 import json
-import platform
-import subprocess
+import sys
 import time
 from functools import partial
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bench.facts import versions
 from rl_core.bars import Bars
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market
 from rl_core.hours import EntryHours
@@ -34,6 +36,7 @@ BATCHES = (256, 4096, 16384)
 SESSIONS = 30
 BARS = 50_000  # the sessions' bars, repeated
 MANY_BARS = 3_000_000
+LONGEST_SESSION = 1_440  # bars
 TARGETS = {(256, True): 1e6, (4096, True): 2e6, (256, False): 4e6, (4096, False): 4e6}  # steps/s on two CPU cores
 MOST_STATE_BYTES = 256
 
@@ -83,11 +86,13 @@ def random_action(key: jax.Array, legal: jax.Array) -> jax.Array:
 
 
 def tiled(market: Market, length: int) -> Market:
-    """The market's arrays repeated to ``length`` bars; episodes start in every repetition."""
+    """The market's arrays repeated, or cut, to ``length`` bars; episodes start in every whole repetition."""
     bars = market.prices.shape[0]
     rows = np.arange(length) % bars
     starts = np.asarray(market.starts[: market.start_count])
     every = (starts[None] + bars * np.arange(length // bars)[:, None]).ravel()
+    if length < bars:
+        every = starts[starts < length - LONGEST_SESSION]
     arrays = {name: leaf[rows] for name, leaf in market._asdict().items() if getattr(leaf, "ndim", 0)}
     starts = np.pad(every, (0, length - every.size), mode="edge")
     return market._replace(**{**arrays, "starts": jnp.asarray(starts, jnp.int32), "start_count": jnp.int32(every.size)})
@@ -176,11 +181,6 @@ def long_market_rows(market: Market, params: EnvParams, key: jax.Array, repeats:
     return rows
 
 
-def commit() -> str:
-    """The commit that was measured."""
-    return subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -189,14 +189,13 @@ def main() -> None:
     parser.add_argument("--prng", default="threefry2x32", help="JAX key implementation, or rbg")
     given = parser.parse_args()
     device = jax.devices()[0]
-    versions = {name: version(name) for name in ("jax", "jaxlib", "numpy")}
-    versions |= {"python": platform.python_version(), "commit": commit()}
+    found = versions("jax", "jaxlib", "numpy")
     for row in measure(given.repeats, given.prng):
         if given.json:
             settings = {**row.settings, "prng": given.prng}
             print(
                 json.dumps(
-                    {**row._asdict(), "settings": settings, "device": str(device.device_kind), "versions": versions}
+                    {**row._asdict(), "settings": settings, "device": str(device.device_kind), "versions": found}
                 )
             )
             continue

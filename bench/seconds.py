@@ -5,14 +5,17 @@ python bench/seconds.py [--json] [--envs 256 4096] [--sessions 40]
 
 import argparse
 import json
-import platform
+import sys
 import time
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
+
 import jax
 import jax.numpy as jnp
 
+from bench.facts import versions
 from rl_core.envs.base import Env, EnvParams, Market, make_market
 from rl_core.instruments import instrument
 from rl_core.ladder import ladder_of
@@ -76,7 +79,7 @@ def main() -> None:
     ladder = ladder_of(world.minutes, world.seconds)
     built = len(world.seconds) / (time.perf_counter() - start)
     bytes_ = (ladder.rungs.nbytes + ladder.offsets.nbytes) / len(world.minutes)
-    facts = {"device": jax.devices()[0].device_kind, "jax": jax.__version__, "python": platform.python_version()}
+    facts = {"device": jax.devices()[0].device_kind, "versions": versions("jax", "jaxlib", "numpy")}
 
     def say(name: str, value: float, unit: str, ratio: float | None = None, **settings: object) -> None:
         row = {"name": name, "value": value, "unit": unit, "ratio": ratio, "settings": settings, **facts}

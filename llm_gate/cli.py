@@ -13,22 +13,27 @@ from typing import Annotated
 import structlog
 import typer
 
-from llm_gate.contract import EntryProposal, GateFailed, parse_message
+from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import GateError, MalformedVerdictError, NotReadyError, RequestError
+from llm_gate.errors import GateError, NotReadyError, RequestError
+from llm_gate.eval_commands import calibrate, compare, evaluate
 from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompts import DEFAULT_PROMPT, find_prompt, load_prompt, prompt_paths, prompts_folder
+from llm_gate.prompt_commands import prompts_app, read_proposal
+from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
 
 KEY_VARIABLE = "VLLM_API_KEY"
 
 _INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-prompts_app = typer.Typer(no_args_is_help=True, help="List, show and check prompt files.")
 app.add_typer(prompts_app, name="prompts")
+app.command("eval")(evaluate)
+app.command()(compare)
+app.command()(calibrate)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+ModeOption = Annotated[str | None, typer.Option("--mode", help="choice or json; by default both are proven.")]
 Model = Annotated[str, typer.Option(help="A model folder, 'package' (SmolLM2) or 'tiny' (random weights).")]
 
 
@@ -49,40 +54,73 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default a free one.")] = None,
     log_file: Annotated[Path, typer.Option(help="Where the server writes.")] = Path("vllm.log"),
     deadline: Annotated[float, typer.Option(help="Seconds to wait until the server is ready.")] = 180.0,
+    mode: ModeOption = None,
+    gpu_memory: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of a GPU, as doctor says.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Start a model server on the loopback address, prove it, and keep it until interrupted."""
+    """Start a model server on the loopback address, prove it, and keep it answering until interrupted."""
     from llm_gate.models import model_folder
     from llm_gate.server import VllmServer
+    from llm_gate.watch import ServerWatch
 
     key = os.environ.get(KEY_VARIABLE)
     folder = model_folder(model, progress=_progress)
     _end_on_signals()
-    with VllmServer(folder, log_path=log_file, port=port, key=key) as server:
+    with VllmServer(folder, log_path=log_file, port=port, key=key, gpu_memory=gpu_memory) as server:
         _progress(f"starting {server.model_id} on {server.url}; its log is {log_file}")
-        server.wait_ready(deadline)
+        server.wait_ready(deadline, modes=_modes(mode))
         if key is None:
             _progress(f"clients need the key: export {KEY_VARIABLE}=$(cat {_saved_key(log_file, server.key)})")
-        print(f"ready {server.url}", flush=True)
-        while server.alive():
-            time.sleep(0.5)
-        raise NotReadyError(f"the model server ended; see {log_file}")
+        assert server.warm_up is not None
+        ready = {"ready": server.url, "model": server.model_id, "warm_up": server.warm_up._asdict()}
+        print(json.dumps(ready) if as_json else f"ready {server.url}", flush=True)
+        with ServerWatch(server, notify=_progress) as watch:
+            while not watch.failed:
+                time.sleep(0.5)
+        raise NotReadyError(f"the model server does not come back; see {log_file}")
 
 
 @app.command()
 def check(
     url: Annotated[str, typer.Argument(help="The server's root, e.g. http://127.0.0.1:8000")],
-    deadline: Annotated[float, typer.Option(help="Seconds for the answer.")] = 60.0,
+    deadline: Annotated[float, typer.Option(help="Seconds for each answer.")] = 60.0,
+    mode: ModeOption = None,
+    served: Annotated[str, typer.Option(help="The name under which it serves the model.")] = "gate",
+    as_json: AsJson = False,
 ) -> None:
-    """Ask a running server for prose and see that it answers with one letter all the same."""
+    """Ask a running server for one letter, and for prose: it must keep to its constraint all the same."""
     from llm_gate.engines.vllm import VllmEngine
-    from llm_gate.server import prove
+    from llm_gate.proof import findings
 
-    engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""))
-    try:
-        asyncio.run(asyncio.wait_for(prove(engine), deadline))
-    except TimeoutError:
-        raise NotReadyError(f"{url}: no answer within {deadline:g} s") from None
-    print(f"ok {url} keeps to its letters")
+    engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""), served=served)
+    found = asyncio.run(findings(engine, _modes(mode), deadline))
+    if as_json:
+        print(json.dumps({"url": url, "findings": [finding._asdict() for finding in found]}))
+    for finding in found if not as_json else ():
+        print(f"{'FAIL' if finding.fault else 'ok'} {finding.name} {finding.seconds:.2f} s {finding.fault}".rstrip())
+    if faults := [f"{finding.name}: {finding.fault}" for finding in found if finding.fault]:
+        raise NotReadyError(f"{url}: {'; '.join(faults)}")
+
+
+@app.command()
+def doctor(
+    model: Model = "package",
+    max_model_len: Annotated[int, typer.Option(min=1, help="Longest text in tokens.")] = 4096,
+    jax_share: Annotated[float, typer.Option(help="Of each GPU that JAX sets aside; its own default is 0.75.")] = 0.75,
+    as_json: AsJson = False,
+) -> None:
+    """Plan the memory between JAX and the model server; exit code 2 if it cannot fit."""
+    from llm_gate import doctor as planner
+    from llm_gate.models import model_folder
+    from llm_gate.processes import nvidia_smi
+
+    folder = model_folder(model, progress=_progress)
+    devices = [*planner.gpus(nvidia_smi()), planner.memory(Path("/proc/meminfo").read_text())]
+    need = {on_gpu: planner.need_of(folder, max_model_len=max_model_len, on_gpu=on_gpu) for on_gpu in (True, False)}
+    plan = planner.plan(devices, need, jax_share=jax_share)
+    shown = {"device": plan.device._asdict(), "need": plan.need._asdict(), "jax": plan.jax, "left": plan.left}
+    print(json.dumps(shown) if as_json else "\n".join(planner.told(plan)))
+    planner.check(plan)
 
 
 @app.command()
@@ -100,48 +138,22 @@ def review(
     url: Annotated[str | None, typer.Option(help="The server's root, for vllm.")] = None,
     prompt: Annotated[str, typer.Option(help="A prompt's name.")] = DEFAULT_PROMPT,
     deadline: Annotated[float, typer.Option(min=0.001, max=300.0, help="Seconds in all.")] = 10.0,
+    mode: Annotated[str, typer.Option(help="choice or json")] = "choice",
 ) -> None:
     """Judge one proposal and print the reply as JSON; exit code 5 if there is no verdict."""
-    question = _read_proposal(proposal)
-    gate = Gate(_engine(engine, url), find_prompt(prompt), GateConfig(deadline_s=deadline))
+    question = read_proposal(proposal)
+    gate = Gate(_engine(engine, url), find_prompt(prompt), GateConfig(deadline_s=deadline, mode=_modes(mode)[0]))
     reviewed = asyncio.run(gate.review(question))
     print(reviewed.model_dump_json())
     if isinstance(reviewed.outcome, GateFailed):
         raise NotReadyError(f"no verdict: {reviewed.outcome.cause}")
 
 
-@prompts_app.command("list")
-def list_prompts(as_json: AsJson = False) -> None:
-    """Name, digest and purpose of each prompt."""
-    prompts = [load_prompt(path) for path in prompt_paths(prompts_folder())]
-    if as_json:
-        rows = [{"name": p.name, "digest": p.digest, "purpose": p.front.purpose} for p in prompts]
-        print(json.dumps(rows))
-        return
-    for p in prompts:
-        print(f"{p.name}  {p.digest[:12]}  {p.front.purpose}")
-
-
-@prompts_app.command("show")
-def show_prompt(
-    name: str, proposal: Annotated[Path | None, typer.Option(help="Fill in this proposal.")] = None
-) -> None:
-    """The turns of a prompt, filled in if a proposal is given."""
-    prompt = find_prompt(name)
-    case = prompt.case if proposal is None else prompt.render(_read_proposal(proposal))[-1].text
-    for turn in prompt.examples:
-        print(f"@{turn.role}\n{turn.text}")
-    print(f"@user\n{case}")
-
-
-@prompts_app.command("lint")
-def lint_prompts(
-    paths: Annotated[list[Path] | None, typer.Argument(help="By default all of the project's.")] = None,
-) -> None:
-    """Check prompt files; the first fault ends with exit code 2."""
-    for path in paths or prompt_paths(prompts_folder()):
-        prompt = load_prompt(path)
-        print(f"ok {prompt.name} {prompt.digest}")
+def _modes(name: str | None) -> tuple[Mode, ...]:
+    known: dict[str | None, tuple[Mode, ...]] = {None: ("choice", "json"), "choice": ("choice",), "json": ("json",)}
+    if name not in known:
+        raise RequestError(f"no mode {name!r}; there are: choice, json")
+    return known[name]
 
 
 def _engine(name: str, url: str | None) -> Engine:
@@ -154,16 +166,6 @@ def _engine(name: str, url: str | None) -> Engine:
     from llm_gate.engines.vllm import VllmEngine
 
     return VllmEngine(url, os.environ.get(KEY_VARIABLE, ""))
-
-
-def _read_proposal(path: Path) -> EntryProposal:
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return parse_message(EntryProposal, data)
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from None
-    except MalformedVerdictError as error:
-        raise RequestError(f"{path}: {error}") from None
 
 
 def _saved_key(log_file: Path, key: str) -> Path:
@@ -187,3 +189,7 @@ def _end_on_signals() -> None:
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

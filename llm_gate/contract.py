@@ -9,12 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from llm_gate.errors import MalformedVerdictError
 
 Label = Literal["approve", "shrink", "veto"]
-FailureCause = Literal["timeout", "http", "malformed", "unavailable", "foreign", "breaker_open"]
+FailureCause = Literal["timeout", "http", "malformed", "unavailable", "foreign", "breaker_open", "conflict"]
 ReasonSource = Literal["code", "rule", "model", "none"]
+Mode = Literal["choice", "json"]
+"""One constrained letter with its probabilities, or a whole constrained object with a reason."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Reason = Annotated[str, Field(max_length=280)]
+LONGEST_REASON = 280
+Reason = Annotated[str, Field(max_length=LONGEST_REASON)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+LARGEST = 10**12
+"""No figure of a proposal is larger, either way: so the longest text that a model can be shown is known."""
+
+Figure = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class _Message(BaseModel):
@@ -24,18 +35,31 @@ class _Message(BaseModel):
 class RegimeContext(_Message):
     """The state of the market and of the account, in physical units; integers only, so that it can be journalled.
 
-    A trend over ``h`` minutes is the close minus the close ``h`` minutes ago, in thousandths of ATR14.
+    A trend over ``h`` minutes is the close minus the close ``h`` minutes ago, in thousandths of ATR14; so are the
+    distances within the session. None: not known.
     """
 
-    trend_15_atr_milli: int
-    trend_60_atr_milli: int
-    trend_240_atr_milli: int
-    volatility_percentile: int = Field(ge=0, le=100, description="of ATR14 among the recent past")
-    regime: str = Field(pattern=r"^[a-z_]{1,16}(/[a-z_]{1,16})?$", description="direction/volatility, e.g. up/calm")
+    trend_15_atr_milli: Figure
+    trend_60_atr_milli: Figure
+    trend_240_atr_milli: Figure
+    volatility_percentile: Percent = Field(description="of ATR14 among the recent past")
+    regime: str = Field(pattern=r"^(down|flat|up)/(calm|normal|wild)$", description="direction/volatility")
     session_part: Literal["opening", "midday", "afternoon", "late"]
-    minutes_to_flat: int = Field(ge=0)
-    room_to_floor_risks_milli: int = Field(description="room to the drawdown floor over this trade's risk, x 1000")
-    losing_streak: int = Field(ge=0, description="closed trades in a row that lost")
+    minutes_to_flat: Count
+    room_to_floor_risks_milli: Figure = Field(description="room to the drawdown floor over this trade's risk, x 1000")
+    losing_streak: Count = Field(description="closed trades in a row that lost")
+    volume_percentile: Percent | None = Field(None, description="of the volume, as for volatility")
+    to_session_high_atr_milli: Count | None = Field(None, description="session's high minus the close")
+    to_session_low_atr_milli: Count | None = Field(None, description="close minus the session's low")
+    vwap_atr_milli: Figure | None = Field(None, description="close minus the session's volume-weighted mean price")
+    wild_percent: Percent | None = Field(None, description="filtered probability of the wildest hidden state")
+
+
+class Note(_Message):
+    """Text from outside the system: news, a desk's remark. Never trusted; `outside_text` says how it is shown."""
+
+    source: str = Field(min_length=1, max_length=64)
+    text: str = Field(min_length=1, max_length=4000)
 
 
 class EntryProposal(_Message):
@@ -44,10 +68,11 @@ class EntryProposal(_Message):
     kind: Literal["entry_proposal"] = "entry_proposal"
     proposal_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     side: Literal["buy", "sell"]
-    quantity: int = Field(ge=1, description="contracts")
-    stop_atr_milli: int = Field(gt=0, description="distance of the stop in thousandths of ATR14")
-    target_atr_milli: int = Field(gt=0, description="distance of the target in thousandths of ATR14")
+    quantity: Positive = Field(description="contracts")
+    stop_atr_milli: Positive = Field(description="distance of the stop in thousandths of ATR14")
+    target_atr_milli: Positive = Field(description="distance of the target in thousandths of ATR14")
     context: RegimeContext
+    notes: tuple[Note, ...] = Field((), max_length=16)
 
 
 class Approve(_Message):
@@ -94,6 +119,12 @@ class Reviewed(_Message):
     engine: str
     model: str
     reason_source: ReasonSource
+    mode: Mode = "choice"
+    cached: bool = Field(False, description="the answer to the same question, given before")
+    prompt_tokens: int | None = Field(None, ge=0, description="None where the engine counts none")
+    completion_tokens: int | None = Field(None, ge=0)
+    calibration: Sha256 | None = Field(None, description="of the calibration that made the verdict")
+    calibrated: Probability | None = Field(None, description="its probability of approve")
 
 
 MessageT = TypeVar("MessageT", bound=BaseModel)
@@ -108,7 +139,7 @@ def parse_message(kind: type[MessageT], data: bytes | str) -> MessageT:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise MalformedVerdictError(_first_fault(error)) from None
+        raise MalformedVerdictError(first_fault(error)) from None
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -131,7 +162,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError, whole: str = "message") -> str:
+    """Where the first fault is, and what it is; ``whole`` names what was read, if the fault is in no field of it."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "message"
+    where = ".".join(str(part) for part in fault["loc"]) or whole
     return f"{where}: {fault['msg']}"

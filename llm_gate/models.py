@@ -37,7 +37,7 @@ def model_folder(name: str, *, cache: Path | None = None, progress: Progress | N
     if name == "package":
         return package_model(cache, progress=progress)
     if name == "tiny":
-        return tiny_model((cache or default_cache()) / "tiny-v1")
+        return tiny_model((cache or default_cache()) / "tiny-v2")
     folder = Path(name)
     check_model(folder)
     return folder
@@ -45,13 +45,13 @@ def model_folder(name: str, *, cache: Path | None = None, progress: Progress | N
 
 def check_model(folder: Path) -> None:
     """RequestError if ``folder`` holds no model, or one that brings code of its own."""
-    if "auto_map" in _config(folder):
+    if "auto_map" in read_config(folder):
         raise RequestError(f"{folder}: config.json asks to run code from the model folder (auto_map); refused")
 
 
 def longest_text(folder: Path) -> int:
     """Tokens the model can attend to; where its config does not say, as many as anyone asks for."""
-    stated = _config(folder).get("max_position_embeddings")
+    stated = read_config(folder).get("max_position_embeddings")
     return stated if isinstance(stated, int) else sys.maxsize
 
 
@@ -159,9 +159,11 @@ def _make_tiny(folder: Path) -> None:
         import transformers
     except ImportError as error:
         raise RequestError(f"making a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate([*_SPECIAL_TOKENS, *alphabet])}
-    core = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    # Printable ASCII without the backslash: no letter of a JSON string then takes more than a token, and the control
+    # characters, which the server's JSON grammar lets through, cannot be said.
+    signs = [chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\"] + ["\u0120"]  # the last is the space
+    vocabulary = {token: number for number, token in enumerate([*_SPECIAL_TOKENS, *signs])}
+    core = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[], unk_token=_SPECIAL_TOKENS[0]))
     core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = tokenizers.decoders.ByteLevel()
     tokenizer = transformers.PreTrainedTokenizerFast(
@@ -190,7 +192,8 @@ def _make_tiny(folder: Path) -> None:
         transformers.LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json; RequestError if there is none."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:

@@ -2,7 +2,8 @@
 
 Each turn of the chat begins with a line ``@system``, ``@user`` or ``@assistant``; the last turn is the case. The
 turns before it are fixed text, so that a server computes them once. Turns are split before the case is filled, so
-no value can begin another. A file that was used is never edited: the next version is a new file, and a verdict
+no value can begin another. Text from outside goes only to a prompt that declares the field ``notes`` and says in its
+system turn that this is data. A file that was used is never edited: the next version is a new file, and a verdict
 records the digest of the file it came from.
 """
 
@@ -10,23 +11,30 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llm_gate.contract import EntryProposal, Label
+from llm_gate.contract import EntryProposal, Label, Mode
 from llm_gate.engines.base import Role, Turn
 from llm_gate.errors import PromptError
 from llm_gate.facts import Facts, facts_of
+from llm_gate.outside_text import NOTICE, outside_block
 
 DEFAULT_PROMPT = "entry_review.v1"
+NOTES = "notes"
+FIELDS = (*Facts._fields, NOTES)
+"""What a prompt may show."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.v[0-9]{1,4}")
 _FENCE = "+++\n"
 _TURN = re.compile(r"^@(system|user|assistant)[ ]*\n", re.MULTILINE)
+_BLOCK = re.compile(rf"^\{{\{{ {NOTES} \}}\}}$", re.MULTILINE)
 _LARGEST_BYTES = 64 * 1024
 
 
@@ -39,6 +47,7 @@ class FrontMatter(BaseModel):
     schema_: str = Field(alias="schema", pattern=r"^entry_proposal\.v1$", description="the question it renders")
     fields: list[str] = Field(min_length=1, description="the facts it uses, each one and no other")
     letters: dict[str, Label] = Field(description="one capital letter for each label")
+    modes: list[Mode] = Field(["choice", "json"], min_length=1, description="ways to decode it")
 
 
 class Prompt(NamedTuple):
@@ -53,10 +62,22 @@ class Prompt(NamedTuple):
     case: str
     """The template of the last turn."""
 
+    def refuse_mode(self, mode: Mode) -> None:
+        """PromptError if the front matter leaves ``mode`` out."""
+        if mode not in self.front.modes:
+            written_for = ", ".join(self.front.modes)
+            raise PromptError(f"{self.name}: mode {mode!r} is not one of its modes: {written_for}; choose one of these")
+
     def render(self, proposal: EntryProposal) -> tuple[Turn, ...]:
         """The chat a model reads about ``proposal``; PromptError if the template refuses its fields."""
-        facts = facts_of(proposal)._asdict()
-        return *self.examples, Turn("user", _filled(self.case, {name: facts[name] for name in self.front.fields}))
+        phrases = facts_of(proposal)._asdict()
+        if NOTES in self.front.fields:
+            phrases[NOTES] = outside_block(proposal)
+        return self.filled(phrases)
+
+    def filled(self, phrases: Mapping[str, str]) -> tuple[Turn, ...]:
+        """The chat with these phrases as its fields."""
+        return *self.examples, Turn("user", _filled(self.case, {name: phrases[name] for name in self.front.fields}))
 
 
 def load_prompt(path: Path) -> Prompt:
@@ -99,6 +120,7 @@ def _parsed(path: Path) -> Prompt:
     _check_letters(front)
     _check_examples(turns[:-1], front)
     _check_fields(front, case)
+    _check_notes(front, turns)
     return Prompt(path.stem, hashlib.sha256(content).hexdigest(), front, turns[:-1], case)
 
 
@@ -122,11 +144,11 @@ def _split(content: bytes) -> tuple[FrontMatter, str]:
         raise PromptError("needs front matter between two lines of +++")
     try:
         return FrontMatter.model_validate(tomllib.loads(head)), template
-    except tomllib.TOMLDecodeError as error:
-        raise PromptError(f"front matter is not TOML: {error}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise PromptError(f"front matter: {faults}") from None
+    except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
+        raise PromptError(f"front matter is not TOML: {error}") from None
 
 
 def _turns(text: str) -> tuple[Turn, ...]:
@@ -162,25 +184,44 @@ def _check_fields(front: FrontMatter, template: str) -> None:
         raise PromptError(f"declares but never uses: {', '.join(unused)}")
     if missing := sorted(used - declared):
         raise PromptError(f"uses but does not declare: {', '.join(missing)}")
-    if unknown := sorted(declared - set(Facts._fields)):
-        raise PromptError(f"unknown fields: {', '.join(unknown)}; there are: {', '.join(Facts._fields)}")
+    if unknown := sorted(declared - set(FIELDS)):
+        raise PromptError(f"unknown fields: {', '.join(unknown)}; there are: {', '.join(FIELDS)}")
     _filled(template, dict.fromkeys(front.fields, "-"))
 
 
+def _check_notes(front: FrontMatter, turns: tuple[Turn, ...]) -> None:
+    if NOTES not in front.fields:
+        return
+    if len(_BLOCK.findall(turns[-1].text)) != 1 or turns[-1].text.count(NOTES) != 1:
+        raise PromptError(f"{{{{ {NOTES} }}}} must stand once, on a line of its own")
+    if turns[0].role != "system" or NOTICE not in turns[0].text:
+        raise PromptError(f"shows {NOTES}, so its system turn must say: {NOTICE}")
+
+
 def _used_fields(template: str) -> set[str]:
+    """The names in ``{{ name }}``; PromptError for anything that computes, as it could fail, or fill the memory."""
     if "{%" in template:
         raise PromptError("template: only {{ field }} may be used, no statements")
     try:
-        return meta.find_undeclared_variables(_environment().parse(template))
-    except TemplateError as error:
+        body = _environment().parse(template).body
+    except (TemplateError, ValueError, RecursionError) as error:
         raise PromptError(f"template: {error}") from None
+    shown = [part for output in body for part in output.iter_child_nodes() if not isinstance(part, nodes.TemplateData)]
+    if not all(isinstance(part, nodes.Name) for part in shown):
+        raise PromptError("template: only {{ field }} may be used, no expressions")
+    return {part.name for part in shown if isinstance(part, nodes.Name)}
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     try:
-        return _environment().from_string(template).render(values)
-    except (TemplateError, TypeError) as error:  # TypeError: a value called like a function
+        return _compiled(template).render(values)
+    except TemplateError as error:
         raise PromptError(f"template: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
 
 
 def _environment() -> SandboxedEnvironment:

@@ -1,82 +1,13 @@
-"""From a reply to a verdict: parse, check, refuse whole what is out of bounds. Nothing is repaired."""
+"""From an answer to a verdict: check, refuse whole what is out of bounds. Nothing is repaired."""
 
-import math
 from decimal import Decimal
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from llm_gate.contract import Approve, Label, Resize, Veto, parse_json
+from llm_gate.contract import LONGEST_REASON, Approve, Label, Resize, Veto
 from llm_gate.engines.base import Answer, Question
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 
 SUM_TOLERANCE = 1e-3
 """How far the probabilities of the letters may miss 1: the server rounds each to float32."""
-
-_LONGEST_REASON = 280
-
-
-class _Reply(BaseModel):
-    """Part of a server's reply; fields we do not read are the server's own affair."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class _Candidate(_Reply):
-    token: str
-    logprob: float = Field(le=0.0)
-
-
-class _Position(_Reply):
-    token: str
-    top_logprobs: list[_Candidate]
-
-
-class _Logprobs(_Reply):
-    content: Annotated[list[_Position], Field(min_length=1)]
-
-
-class _Message(_Reply):
-    content: str
-
-
-class _Choice(_Reply):
-    message: _Message
-    logprobs: _Logprobs
-
-
-class _Completion(_Reply):
-    id: str
-    object: Literal["chat.completion"]
-    choices: Annotated[list[_Choice], Field(min_length=1, max_length=1)]
-
-
-def parse_completion(body: bytes, *, proposal_id: str, letters: dict[str, Label]) -> Answer:
-    """The letter and its probabilities in the body of a chat completion that was constrained to one letter.
-
-    Raises:
-        MalformedVerdictError: anything but one of ``letters`` with the probability of each.
-        ForeignVerdictError: a reply whose id does not carry ``proposal_id``.
-    """
-    parse_json(body)
-    try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError as error:
-        raise MalformedVerdictError(f"not a chat completion: {error.errors()[0]['msg']}") from None
-    if completion.id != f"chatcmpl-{proposal_id}":
-        raise ForeignVerdictError(f"reply {completion.id!r} is not to proposal {proposal_id}")
-    choice = completion.choices[0]
-    letter = choice.message.content
-    probabilities = _probabilities(choice.logprobs.content[0], letters)
-    reason = f"the model chose {letter} with {probabilities[letter]:.2f}" if letter in probabilities else ""
-    return Answer(proposal_id, letter, probabilities, reason, "code")
-
-
-def _probabilities(position: _Position, letters: dict[str, Label]) -> dict[str, float]:
-    logprobs = {entry.token: entry.logprob for entry in position.top_logprobs}
-    if missing := [letter for letter in letters if letter not in logprobs]:
-        raise MalformedVerdictError(f"no probability for {', '.join(missing)}")
-    return {letter: math.exp(logprobs[letter]) for letter in letters}
 
 
 def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:
@@ -92,13 +23,15 @@ def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Appr
         raise MalformedVerdictError(f"{answer.letter[:20]!r} is none of {', '.join(question.letters)}")
     if answer.probabilities is not None:
         _check_probabilities(answer.probabilities, question.letters)
-    if len(answer.reason) > _LONGEST_REASON:
-        raise MalformedVerdictError(f"the reason is longer than {_LONGEST_REASON} characters")
-    match question.letters[answer.letter]:
+    if len(answer.reason) > LONGEST_REASON:
+        raise MalformedVerdictError(f"the reason is longer than {LONGEST_REASON} characters")
+    label = question.letters[answer.letter]
+    _check_size(answer.size_factor, label)
+    match label:
         case "approve":
             return Approve()
         case "shrink":
-            return Resize(size_factor=shrink_factor, reason=answer.reason)
+            return Resize(size_factor=answer.size_factor or shrink_factor, reason=answer.reason)
         case "veto":
             return Veto(reason=answer.reason)
 
@@ -107,6 +40,11 @@ def labelled(probabilities: dict[str, float], letters: dict[str, Label]) -> dict
     """The same probabilities by label, divided by their sum so that they add up to 1 as floats can."""
     total = sum(probabilities.values())
     return {label: probabilities[letter] / total for letter, label in letters.items()}
+
+
+def _check_size(size_factor: Decimal | None, label: Label) -> None:
+    if size_factor is not None and (label != "shrink" or not 0 < size_factor < 1):
+        raise MalformedVerdictError(f"a size of {size_factor} does not go with {label}")
 
 
 def _check_probabilities(probabilities: dict[str, float], letters: dict[str, Label]) -> None:

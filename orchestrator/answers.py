@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from llm_gate.alarm import WINDOW, Sameness
 from llm_gate.contract import EntryProposal, FailureCause, GateFailed, Reviewed
 from orchestrator.contracts import (
     FEED,
@@ -34,10 +35,11 @@ NO_PROMPT = "0" * 64
 class WorkerAnswers:
     """Asks the crew."""
 
-    def __init__(self, crew: Crew, telemetry: Telemetry, *, gate_deadline_s: float) -> None:
-        """``gate_deadline_s`` is the gate's own total deadline for one proposal."""
+    def __init__(self, crew: Crew, telemetry: Telemetry, *, gate_deadline_s: float, alarm_window: int = WINDOW) -> None:
+        """``gate_deadline_s`` is the gate's own total deadline for one proposal, ``alarm_window`` as for the gate."""
         self._crew, self._telemetry = crew, telemetry
         self._gate_deadline_s = gate_deadline_s
+        self._sameness, self._alarm_window = Sameness(), alarm_window
 
     def history(self) -> list[Bar]:
         """The bars before the first traded one.
@@ -94,8 +96,17 @@ class WorkerAnswers:
         reviewed = received.message
         if not isinstance(reviewed, Reviewed):
             return _no_verdict(proposal, "malformed")
-        self._telemetry.note("reviewed", proposal=proposal.proposal_id, latency_s=reviewed.latency_s)
+        self._note(reviewed)
         return reviewed
+
+    def _note(self, reviewed: Reviewed) -> None:
+        outcome, proposal = reviewed.outcome, reviewed.proposal_id
+        how = outcome.cause if isinstance(outcome, GateFailed) else outcome.kind
+        cost = {"latency_s": reviewed.latency_s, "prompt_tokens": reviewed.prompt_tokens, "cached": reviewed.cached}
+        self._telemetry.note("reviewed", proposal=proposal, how=how, mode=reviewed.mode, **cost)
+        self._sameness = self._sameness.after(outcome)
+        if self._sameness.alarming(outcome, self._alarm_window):
+            self._telemetry.note("gate_degenerate", proposal=proposal, how=how, verdicts=self._sameness.verdicts)
 
     def _feed(self, question: NextBar | NextHistory) -> Received:
         for _ in range(FEED_ATTEMPTS):

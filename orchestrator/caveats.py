@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from llm_gate.calibration import Calibration
 from orchestrator.findings import AttemptFigures, GateFigures, TradeFigures
 from orchestrator.run_facts import RunFacts
 from rl_core.rules import RulePack
@@ -73,6 +74,8 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
         )
     else:
         yield f"The gate is not proven: its model is {facts.model}, and it was not compared with random vetoes."
+    if facts.calibration is not None:
+        yield _calibration_in_words(facts.calibration)
     if facts.gate["shadow"]:
         yield "The gate ran in shadow: its verdicts were recorded and did not act."
     yield (
@@ -82,6 +85,21 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
     if gate.failures:
         failed = sum(gate.failures.values())
         yield f"The gate gave no verdict on {failed} proposals; they count as failures, not as vetoes."
+
+
+def _calibration_in_words(used: Calibration) -> str:
+    test = used.folds[-1]
+    text = (
+        f"A calibration made the verdicts: the gate approved from P(approve) {used.threshold:.3f} on and vetoed below, "
+        f"whatever letter the model chose. It was fitted on {used.fitted_rows} answers (data digest "
+        f"{used.data_digest}), with {used.trials} prompts and thresholds tried until then."
+    )
+    if test.r_gate is None or test.r_always is None:
+        return text
+    return (
+        f"{text} On the {test.rows} later proposals it was tested on, it earned {test.r_gate:+.3f} R a proposal, "
+        f"approving all {test.r_always:+.3f}."
+    )
 
 
 def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:

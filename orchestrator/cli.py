@@ -19,8 +19,8 @@ from llm_gate.errors import GateError
 from orchestrator.config import RunConfig
 from orchestrator.rules_cli import app as rules_app
 from rl_core.configuration import read_config
-from rl_core.errors import RefusedError, TrigateError
-from rl_core.rules import read_rule_pack, refuse_sending
+from rl_core.errors import ConfigError, RefusedError, TrigateError
+from rl_core.rules import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading import TradingConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -103,10 +103,37 @@ def report(
     _finish(report_on(run), run, as_json=as_json)
 
 
+@app.command()
+def cases(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path | None, typer.Option(help="The file; none: cases.jsonl in the run's folder.")] = None,
+    tune_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the sessions, from the first on.")] = 0.5,
+) -> None:
+    """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
+    from llm_gate.evals.cases import write_cases
+    from llm_gate.evals.truth import truth_path, write_truths
+    from orchestrator.cases import recorded_cases
+
+    found = recorded_cases(run, tune_share=tune_share)
+    path = out or run / "cases.jsonl"
+    write_cases(found.cases, path)
+    write_truths(found.truths, truth_path(path))
+    tune = sum(case.split == "tune" for case in found.cases)
+    print(
+        f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
+        f"{found.without_end} proposals without an end are left out"
+    )
+    print(f"where they come from, for the probe of llm-gate eval alone: {truth_path(path)}")
+    print(path)
+
+
 def _refuse_mode(mode: str, config: RunConfig) -> None:
     """Let only simulation through; a mode that sends orders first meets what the pack says of automation."""
     if mode == "sim":
         return
+    known = (*REHEARSALS, "live")
+    if mode not in known:
+        raise ConfigError(f"--mode {mode!r}: expected one of {', '.join(known)}; only sim is built")
     refuse_sending(read_rule_pack((config.trading or TradingConfig()).rules), mode)
     raise RefusedError(f"mode {mode!r}: only sim is built; it sends no orders anywhere")
 

@@ -98,6 +98,9 @@ def acted(bar_seq: int, action: int, source: str) -> Recorded:
 def decided(reviewed: Reviewed) -> Recorded:
     """An input: the gate's outcome. Latency is of the wall clock and stays out."""
     odds = reviewed.probabilities
+    calibrated = {}
+    if reviewed.calibration is not None and reviewed.calibrated is not None:
+        calibrated = {"calibration": reviewed.calibration, "calibrated_milli": round(1000 * reviewed.calibrated)}
     return Recorded(
         "decided",
         {
@@ -108,6 +111,7 @@ def decided(reviewed: Reviewed) -> Recorded:
             "engine": reviewed.engine,
             "model": reviewed.model,
             "reason_source": reviewed.reason_source,
+            **calibrated,
         },
     )
 
@@ -125,6 +129,8 @@ def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
         "model": payload["model"],
         "reason_source": payload["reason_source"],
     }
+    if "calibration" in payload:
+        message |= {"calibration": payload["calibration"], "calibrated": payload["calibrated_milli"] / 1000}
     return Reviewed.model_validate_json(json.dumps(message))
 
 

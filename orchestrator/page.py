@@ -98,9 +98,24 @@ def in_short(context: Mapping[str, Any]) -> str:
     trends = "/".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f}" for minutes in (15, 60, 240))
     room = context["room_to_floor_risks_milli"] / 1000
     return (
-        f"{context['regime']}, {context['session_part']} · {trends} ATR · p{context['volatility_percentile']} · "
-        f"{context['minutes_to_flat']} min · room {room:.1f} · lost {context['losing_streak']}"
+        f"{context['regime']}, {context['session_part']} · {trends} ATR · p{context['volatility_percentile']}"
+        f"{_place_in_short(context)} · {context['minutes_to_flat']} min · room {room:.1f} · "
+        f"lost {context['losing_streak']}"
     )
+
+
+def _place_in_short(context: Mapping[str, Any]) -> str:
+    """Volume, place in the session and hidden state, each where it was told."""
+    shown = ""
+    if context.get("volume_percentile") is not None:
+        shown += f"/{context['volume_percentile']}"
+    distances = [context.get(f"{name}_atr_milli") for name in ("to_session_high", "to_session_low", "vwap")]
+    if None not in distances:
+        high, low, mean = (distance / 1000 for distance in distances if distance is not None)
+        shown += f" · {high:.1f}/{low:.1f}, {mean:+.1f} ATR"
+    if context.get("wild_percent") is not None:
+        shown += f" · wild {context['wild_percent']} %"
+    return shown
 
 
 def _odds(odds_milli: Mapping[str, int] | None) -> str:

@@ -31,6 +31,11 @@ def propose(
                 "minutes_to_flat": sight.minutes_to_flat,
                 "room_to_floor_risks_milli": (account.cash - account.floor) * 1000 // risk,
                 "losing_streak": losing_streak,
+                "volume_percentile": regime.volume_percentile,
+                "to_session_high_atr_milli": regime.to_session_high_atr_milli,
+                "to_session_low_atr_milli": regime.to_session_low_atr_milli,
+                "vwap_atr_milli": regime.vwap_atr_milli,
+                "wild_percent": sight.wild_percent,
             }
         ),
     )

@@ -91,6 +91,9 @@ def _verdict_file(found: RunResult) -> dict[str, Any]:
         "gate": {"outcomes": found.gate.outcomes, "failures": found.gate.failures},
         "veto_ledger": {group.name: _group_file(group) for group in found.groups},
         "veto_ledger_note": UNSUMMED,
+        "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in found.regimes.items()},
+        "regime_thresholds": found.thresholds,
+        "regime_shift": found.shift,
         "reconciliation": [{**check._asdict(), "holds": check.holds} for check in found.checks],
         "not_proven": found.caveats,
     }

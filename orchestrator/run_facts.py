@@ -5,12 +5,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.run_folder import Manifest
+from llm_gate.calibration import Calibration, read_calibration
+from llm_gate.errors import GateError
+from orchestrator.run_folder import CALIBRATION, REGIMES, Manifest
 from orchestrator.telemetry import read_telemetry
 from rl_core.errors import TrigateError
 from rl_core.instruments import instrument
 from rl_core.manifest import find_checkpoint, read_manifest
 from rl_core.provenance import trading_of
+from rl_core.regime_model import UNFITTED, Frozen, read_model
 from rl_core.trading import Trading, TradingConfig, compile_trading
 
 
@@ -24,6 +27,8 @@ class RunFacts(NamedTuple):
     doubts: tuple[str, ...]  # what could not be found again
     latency_s: dict[str, float]  # by proposal
     missed: tuple[str, ...]  # telemetry events of workers that did not answer
+    regimes: Frozen | None  # what labelled the bars; None: it is lost
+    calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
 
     @property
     def synthetic(self) -> bool:
@@ -65,6 +70,12 @@ def facts_of(folder: Path, manifest: Manifest) -> RunFacts:
         doubts.append(f"the rule pack {config.rules} is no longer the one of the run; its newer reading is shown")
     if trading.contract.symbol != manifest.contract:
         doubts.append(f"the run traded {manifest.contract}, its settings now name {trading.contract.symbol}")
+    regimes = _regimes(folder / REGIMES, manifest.inputs.regimes_digest)
+    if regimes is None:
+        doubts.append(f"the run's {REGIMES} is gone or changed; its labels stand in the journal")
+    calibration = _calibration(folder / CALIBRATION, manifest.inputs.calibration_digest)
+    if calibration is None and manifest.inputs.calibration_digest:
+        doubts.append(f"the run's {CALIBRATION} is gone or changed; its digest stands in the journal")
     events = read_telemetry(folder / "telemetry.jsonl")
     return RunFacts(
         folder=folder,
@@ -74,7 +85,33 @@ def facts_of(folder: Path, manifest: Manifest) -> RunFacts:
         doubts=tuple(doubts),
         latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
         missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),
+        regimes=regimes,
+        calibration=calibration,
     )
+
+
+def _calibration(path: Path, digest: str) -> Calibration | None:
+    """The calibration that the run kept; None if it had none, or the file is no longer the one of ``digest``."""
+    if not digest:
+        return None
+    try:
+        read = read_calibration(path)
+    except GateError:
+        return None
+    return read.saved if read.digest == digest else None
+
+
+def _regimes(path: Path, digest: str) -> Frozen | None:
+    """The regimes that the run kept; None if it had some and the file is no longer the one of ``digest``."""
+    if not digest:
+        return UNFITTED
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(text).hexdigest() != digest:
+        return None
+    return Frozen(read_model(path), digest, text.decode())
 
 
 def _trading_config(manifest: Manifest) -> tuple[TradingConfig, str]:

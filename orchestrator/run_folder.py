@@ -3,20 +3,24 @@
 import json
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from llm_gate.contract import first_fault
 from orchestrator.clock import wall_time_ns
 from orchestrator.config import RunConfig
 from rl_core.errors import ResourceError
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
+REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
 PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 
 Status = Literal["running", "stopped", "failed", "ended"]
@@ -34,6 +38,8 @@ class Inputs(BaseModel):
     model: str
     rule_pack_digest: str
     code_version: str
+    regimes_digest: str = ""  # of what the checkpoint says of regimes; "": nothing, so the usual thresholds hold
+    calibration_digest: str = ""  # of the gate's calibration; "": the model's own letters count
 
     @property
     def run_id(self) -> str:
@@ -56,6 +62,7 @@ class Manifest(BaseModel):
     rule_pack: str
     rule_pack_as_of: str
     declaration: str
+    rows_left_out: tuple[str, ...] = ()
     versions: dict[str, str]
     python: str
     commit: str
@@ -92,8 +99,11 @@ class RunFolder(NamedTuple):
         """
         try:
             return Manifest.model_validate_json((self.path / MANIFEST).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {error}") from error
+        except OSError as error:
+            raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            fault = first_fault(error, "file")
+            raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {fault}; restore it from a copy") from error
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest, whole or not at all."""
@@ -127,8 +137,13 @@ def write_whole(path: Path, text: str) -> None:
         raise ResourceError(f"{path}: {error.strerror}") from error
 
 
-def open_run(config: RunConfig, manifest: Manifest) -> RunFolder:
+def open_run(config: RunConfig, manifest: Manifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
     """The newest folder of the same run that has not ended, untouched, else a new one with its manifest.
+
+    Args:
+        config: the run's settings.
+        manifest: what it is made of.
+        kept: files by name whose text the run keeps, as the checkpoint's regimes; "" for none.
 
     Raises:
         ResourceError: the folder cannot be made or read.
@@ -144,12 +159,15 @@ def open_run(config: RunConfig, manifest: Manifest) -> RunFolder:
     except OSError as error:
         raise ResourceError(f"{folder.path}: {error.strerror}") from error
     write_whole(folder.path / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    for name, text in kept.items():
+        if text:
+            write_whole(folder.path / name, text)
     folder.write_manifest(manifest)
     return folder
 
 
-def new_manifest(inputs: Inputs, **facts: str) -> Manifest:
-    """A manifest of a run that starts now; ``facts`` are the fields that name market, contract and rules."""
+def new_manifest(inputs: Inputs, **facts: str | tuple[str, ...]) -> Manifest:
+    """A manifest of a run that starts now; ``facts`` are the fields that name market, contract, rules and bars."""
     return Manifest.model_validate(
         {
             "run_id": inputs.run_id,

@@ -1,10 +1,12 @@
 """Everything that a report says of one run, computed from its journal and its facts."""
 
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_gate.evals.uplift import Judged, Promotion, PromotionCriteria, promotion
 from orchestrator.account_book import (
     AccountBook,
     BookedProposal,
@@ -28,6 +30,7 @@ from orchestrator.findings import (
     trade_figures,
 )
 from orchestrator.reconciliation import Check, reconcile
+from orchestrator.regime_tables import by_regime, shift_of, thresholds_in_words
 from orchestrator.run_facts import RunFacts
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
@@ -54,12 +57,15 @@ class RunResult(NamedTuple):
     points: list[EquityPoint]
     ledger: list[LedgerRow]
     groups: list[GroupFigures]  # of the ledger, by outcome
-    regimes: list[GroupFigures]  # of the ledger, by the label that the gate was told, then by part of the session
+    regimes: dict[str, list[GroupFigures]]  # of the ledger: by label, by hidden state, by part of the session
+    thresholds: str  # of the labels, in words
+    shift: str  # of the labels since training, in words; "" where it is not known
     resolutions: list[GroupFigures]  # taken entries alone, by resolution
     without_seconds: int  # bars with a position that had to be read without them
     figures: TradeFigures
     attempts: AttemptFigures
     gate: GateFigures
+    promotion: Promotion  # of the gate's verdicts in this run, by the default criteria
     checks: tuple[Check, ...]
     verdict: Verdict
     caveats: list[str]
@@ -95,12 +101,15 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         points=points,
         ledger=ledger,
         groups=_groups(ledger, tape),
-        regimes=[*_by_context("regime", ledger, tape), *_by_context("session_part", ledger, tape)],
+        regimes=by_regime(ledger, tape),
+        thresholds=thresholds_in_words(facts.regimes),
+        shift=shift_of(book, facts.regimes),
         resolutions=_by_resolution(proposals, tape, facts),
         without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
         gate=gate,
+        promotion=_promotion(ledger, tape, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
         verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks)),
         caveats=caveats(facts, figures, attempts, gate, len(np.unique(tape.session))),
@@ -112,16 +121,28 @@ def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: Tape) -> npt
     return tape.session[bar].astype(np.int64)
 
 
+def _promotion(ledger: list[LedgerRow], tape: Tape, *, trials: int) -> Promotion:
+    """Whether the verdicts of this run alone would let their gate act; a failure is no verdict."""
+    rows = [
+        Judged(int(tape.session[row.proposal.bar]), _share(row.proposal), row.alone.r)
+        for row in ledger
+        if row.alone is not None and row.proposal.outcome in ("approve", "resize", "veto")
+    ]
+    return promotion(rows, PromotionCriteria(), trials=trials)
+
+
+def _share(proposal: BookedProposal) -> float:
+    """Of the proposed contracts, what the verdict lets through."""
+    if proposal.decided is None or proposal.outcome != "resize":
+        return float(proposal.outcome == "approve")
+    quantity = abs(proposal.order.quantity)
+    factor = Decimal(str(proposal.decided["outcome"]["size_factor"]))
+    return float(int(factor * quantity) / quantity)
+
+
 def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
     rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
     return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
-
-
-def _by_context(key: str, ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
-    """Every proposal alone, by one word of the context that it went out with."""
-    words = sorted({str(row.proposal.context[key]) for row in ledger})
-    rows = {word: [row for row in ledger if row.proposal.context[key] == word] for word in words}
-    return [group_figures(word, own, tape.session) for word, own in rows.items()]
 
 
 def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:

@@ -4,6 +4,7 @@ A restart is the normal start: while the journal still holds recorded inputs the
 being asked for, and everything that follows from them is derived again and compared.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ from orchestrator.contracts import Bar, Seconds
 from orchestrator.journal import Journal, JournalMismatch
 from orchestrator.ledger import Recorded
 from orchestrator.records import Record
-from orchestrator.sight import SightStream
+from orchestrator.sight import Sight, SightStream
 from orchestrator.trader import (
     Advance,
     AskGate,
@@ -34,6 +35,7 @@ from orchestrator.trader import (
 )
 from rl_core.contract import HOLD
 from rl_core.market.types import SECONDS
+from rl_core.regime_model import WILD_FROM
 
 
 class SeenBar(NamedTuple):
@@ -74,6 +76,8 @@ class Runner:
         self._answerers = answerers
         self._sight = sight
         self._setting = setting
+        self._labels: Counter[str] = Counter()  # bars by regime
+        self._wild: int | None = None  # bars in the wildest hidden state; None: not known
 
     def run(
         self, *, stop_asked: Callable[[], bool] = lambda: False, on_bar: Callable[[int], None] = lambda seq: None
@@ -84,12 +88,20 @@ class Runner:
             seen = self._next_bar(seq)
             if seen is None:
                 state = self._turn(state, BarsEnded())
-                self._note(Recorded("end", {"bars": seq, "trades": state.trades, "attempt": state.attempt}))
+                counts = {"bars": seq, "trades": state.trades, "attempt": state.attempt}
+                self._note(Recorded("end", {**counts, "labels": dict(self._labels), "wild": self._wild}))
                 return Finished(state, seq, complete=True)
-            state = self._turn(state, BarSeen(seen.bar, self._sight.see(seen.bar), seen.seconds))
+            sight = self._sight.see(seen.bar)
+            self._count(sight)
+            state = self._turn(state, BarSeen(seen.bar, sight, seen.seconds))
             seq += 1
             on_bar(seq)
         return Finished(state, seq, complete=False)
+
+    def _count(self, sight: Sight) -> None:
+        self._labels[sight.regime.label] += 1
+        if sight.wild_percent is not None:
+            self._wild = (self._wild or 0) + (sight.wild_percent >= WILD_FROM)
 
     def _turn(self, state: TraderState, event: Event) -> TraderState:
         """Apply an event and everything that follows from it, up to the next bar."""

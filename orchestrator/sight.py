@@ -11,6 +11,7 @@ from rl_core.calendar import Calendar
 from rl_core.errors import DataError
 from rl_core.features import WINDOW, FeatureStream, StreamedBar
 from rl_core.hours import EntryHours, hours_of
+from rl_core.regime_model import UNFITTED, Frozen, StateStream, wild_percents
 from rl_core.regimes import Regime, RegimeStream
 from rl_core.rules import RulePack
 
@@ -28,17 +29,19 @@ class Sight(NamedTuple):
     minutes_to_flat: int
     regime: Regime
     decision_minute: int  # of the exchange's day, at the close
+    wild_percent: int | None = None  # filtered probability of the wildest hidden state; None without a fitted model
 
 
 class SightStream:
     """Sights one bar at a time; the same bars give the same sights, whatever was killed in between."""
 
-    def __init__(self, first_ns: int, pack: RulePack, entry: EntryHours) -> None:
-        """An empty past; ``first_ns`` is the first bar that will be seen."""
+    def __init__(self, first_ns: int, pack: RulePack, entry: EntryHours, regimes: Frozen = UNFITTED) -> None:
+        """An empty past; ``first_ns`` is the first bar that will be seen, and begins a session for hidden states."""
         self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS)
         self._covered_ns = first_ns + _AHEAD_NS
         self._pack, self._entry = pack, entry
-        self._features, self._regimes = FeatureStream(), RegimeStream()
+        self._features, self._regimes = FeatureStream(), RegimeStream(regimes.thresholds)
+        self._states = None if regimes.model is None else StateStream(regimes.model)
         self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=WINDOW)
 
     def see(self, bar: Bar) -> Sight:
@@ -78,4 +81,5 @@ class SightStream:
             minutes_to_flat=streamed.minutes_to_flat,
             regime=self._regimes.push(streamed, true_range_sum),
             decision_minute=streamed.decision_minute,
+            wild_percent=None if self._states is None else int(wild_percents(self._states.push(streamed))),
         )

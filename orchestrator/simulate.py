@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_gate.models import model_folder
-from llm_gate.prompts import load_prompt
 from llm_gate.server import VllmServer
+from llm_gate.watch import ServerWatch
 from orchestrator.answers import WorkerAnswers
 from orchestrator.clock import wall_time_ns
 from orchestrator.config import RunConfig
 from orchestrator.contracts import FEED, GATE, POLICY
 from orchestrator.crew import Crew, Job
+from orchestrator.gate_inputs import GateInputs, gate_inputs
 from orchestrator.journal import Journal
-from orchestrator.run_folder import Inputs, Manifest, RunFolder, new_manifest, open_run
+from orchestrator.run_folder import CALIBRATION, REGIMES, Inputs, Manifest, RunFolder, new_manifest, open_run
 from orchestrator.runner import Runner
 from orchestrator.sight import SightStream
 from orchestrator.telemetry import Telemetry
@@ -30,12 +30,12 @@ from rl_core.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.policy import load_trader
 from rl_core.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.regime_model import Frozen, frozen_regimes
 from rl_core.rules import RulePack
 from rl_core.second_bars import read_seconds
 from rl_core.trading import Trading, compile_trading, resolved
 
-CODE_VERSION = "1"
-NOTHING = "0" * 64
+CODE_VERSION = "2"
 
 Say = Callable[[str], None]
 
@@ -51,9 +51,10 @@ class Plan(NamedTuple):
     trading: Trading
     identity: Identity
     checkpoint: Path
-    model: Path | None
+    gate: GateInputs
     inputs: Inputs
     world: WorldCard | None
+    regimes: Frozen
 
 
 class _StopAsked(Exception):
@@ -84,20 +85,23 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
     first, stop, history = _span(config, bars, policy.identity)
-    prompt = load_prompt(config.gate.prompt) if config.gate.engine != "off" else None
-    model = model_folder(config.gate.model, progress=say) if config.gate.engine == "vllm" else None
+    regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
+    gate = gate_inputs(config.gate, say=say)
     inputs = Inputs(
         config=config.model_dump(mode="json", exclude={"runs"}),
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
         checkpoint_digest=_digest(checkpoint / MANIFEST),
-        prompt_digest=NOTHING if prompt is None else prompt.digest,
-        model="" if model is None else VllmServer(model, log_path=Path("/dev/null")).model_id,
+        prompt_digest=gate.prompt_digest,
+        model=gate.model,
         rule_pack_digest=hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest(),
         code_version=CODE_VERSION,
+        regimes_digest=regimes.digest,
+        calibration_digest=gate.calibration_digest,
     )
     world = read_world(config.bars, bars.digest)
-    return Plan(config, bars, first, stop, history, trading, policy.identity, checkpoint, model, inputs, world)
+    identity = policy.identity
+    return Plan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
 
 
 def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
@@ -118,7 +122,8 @@ def simulate(
     Raises:
         TrigateError, GateError: a worker, the server, the disk or the lock failed; the run can be continued.
     """
-    folder = open_run(plan.config, _manifest(plan))
+    kept = {REGIMES: plan.regimes.text, CALIBRATION: plan.gate.calibration}
+    folder = open_run(plan.config, _manifest(plan), kept=kept)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(folder.journal))
         folder.mark_started()
@@ -145,17 +150,24 @@ def _played(
     say, stop_asked, on_bar = hooks
     if journal.replaying:
         say(f"continuing {folder.path}: {journal.found.chain.length} records are replayed first")
-    server = _started_server(plan, folder, stack, (say, stop_asked))
 
     def notify(text: str) -> None:
         telemetry.note("worker", text=text)
         say(text)
 
-    crew = stack.enter_context(Crew(plan.inputs.run_id, _jobs(plan, server), folder.logs, notify=notify))
+    server = _started_server(plan, folder, stack, (say, stop_asked))
+    if server is not None:
+        assert server.warm_up is not None, "it is ready"
+        telemetry.note("server_ready", **server.warm_up._asdict())
+        stack.enter_context(ServerWatch(server, notify=notify))
+
+    crew = stack.enter_context(Crew(plan.inputs.run_id, _jobs(plan, folder, server), folder.logs, notify=notify))
     crew.start()
     folder.write_manifest(folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
-    answers = WorkerAnswers(crew, telemetry, gate_deadline_s=plan.config.gate.review.deadline_s)
-    sight = SightStream(int(plan.bars.ts_event_ns[plan.history]), plan.trading.pack, plan.trading.hours)
+    review = plan.config.gate.review
+    answers = WorkerAnswers(crew, telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
+    first_ns = int(plan.bars.ts_event_ns[plan.history])
+    sight = SightStream(first_ns, plan.trading.pack, plan.trading.hours, plan.regimes)
     for bar in answers.history():
         sight.see(bar)
     finished = Runner(journal, answers, sight, _setting(plan)).run(stop_asked=stop_asked, on_bar=on_bar)
@@ -167,7 +179,7 @@ def _started_server(
 ) -> VllmServer | None:
     """The model server, proven ready; None where the gate needs none."""
     say, stop_asked = hooks
-    if plan.model is None:
+    if plan.gate.folder is None:
         return None
 
     def check() -> None:
@@ -175,14 +187,14 @@ def _started_server(
             raise _StopAsked
 
     folder.logs.mkdir(mode=0o700, exist_ok=True)
-    server = stack.enter_context(VllmServer(plan.model, log_path=folder.logs / "vllm.log"))
+    server = stack.enter_context(VllmServer(plan.gate.folder, log_path=folder.logs / "vllm.log"))
     say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s, check=check)
+    server.wait_ready(plan.config.gate.ready_deadline_s, modes=(plan.config.gate.review.mode,), check=check)
     say("vLLM gave a constrained answer and passed the canary")
     return server
 
 
-def _jobs(plan: Plan, server: VllmServer | None) -> dict[str, Job]:
+def _jobs(plan: Plan, folder: RunFolder, server: VllmServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
@@ -199,10 +211,12 @@ def _jobs(plan: Plan, server: VllmServer | None) -> dict[str, Job]:
         POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())}),
     }
     if config.gate.engine != "off":
+        kept = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
         gate = {
             "engine": config.gate.engine,
             "prompt": str(config.gate.prompt.resolve()),
-            "gate": config.gate.review.model_dump(mode="json"),
+            "gate": {**config.gate.review.model_dump(mode="json"), "calibration": kept},
+            "calibration_digest": plan.inputs.calibration_digest,
             "url": "" if server is None else server.url,
             "key": "" if server is None else server.key,
             "model": "" if server is None else server.model_id,
@@ -234,6 +248,7 @@ def _manifest(plan: Plan) -> Manifest:
         rule_pack=pack.name,
         rule_pack_as_of=pack.as_of.isoformat(),
         declaration="" if plan.world is None else plan.world.declaration,
+        rows_left_out=plan.bars.left_out,
     )
 
 

@@ -1,6 +1,7 @@
 """Bars of one market: prices in integer ticks, times in UTC nanoseconds, checked when read."""
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,15 @@ from rl_core.bars_choices import (
     read_roll_schedule,
 )
 from rl_core.bars_faults import Finding, refuse, whole_file, without
-from rl_core.bars_file import COMPRESSIONS, PRICE_COLUMNS, ROLL_COLUMN, SYMBOL_COLUMN, RawColumns, read_columns
+from rl_core.bars_file import (
+    COMPRESSIONS,
+    LEFT_OUT_KEY,
+    PRICE_COLUMNS,
+    ROLL_COLUMN,
+    SYMBOL_COLUMN,
+    RawColumns,
+    read_columns,
+)
 from rl_core.bars_sense import Prices, check_frozen, check_scale, check_splices
 from rl_core.bars_times import read_times
 from rl_core.instruments import INSTRUMENTS, Instrument, instrument
@@ -64,6 +73,8 @@ class Bars:
     """SHA-256 of symbol, interval and arrays; the same for equal bars from any kind of file."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """What the reader ignored."""
+    left_out: tuple[str, ...] = field(default=(), compare=False)
+    """Rows that a person left out: line, time and reason; a parquet file keeps them."""
     contract: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """[T] contract rolls between the first bar and this one; 0 without."""
     lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
@@ -93,6 +104,7 @@ class Bars:
             close=self.close[part],
             volume=self.volume[part],
             notes=self.notes,
+            left_out=self.left_out,
             contract=self.contract[part] - self.contract[part][:1],
             lines=self.lines[part],
         )
@@ -128,9 +140,11 @@ def read_bars(
     contract = instrument(named or DEFAULT_MARKET)
     raw = read_columns(path)
     notes = raw.notes if named else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
+    left_out = raw.left_out
     if exclude is not None:
-        raw, note = _left_out(path, raw, read_exclude_list(exclude), timezone)
-        notes += (note,)
+        listed = read_exclude_list(exclude)
+        raw, note = _left_out(path, raw, listed, timezone)
+        notes, left_out = (*notes, note), left_out + listed.described()
     columns = parse_columns(path, raw, contract, interval_s, timezone)
     refuse(path, check_splices(columns.prices, raw.lines) + check_frozen(columns.prices, raw.lines))
     index = columns.roll_index
@@ -148,6 +162,7 @@ def read_bars(
         close,
         volume,
         notes=notes,
+        left_out=left_out,
         contract=index,
         lines=raw.lines,
     )
@@ -249,7 +264,10 @@ def _times(
 
 
 def write_bars(bars: Bars, path: Path) -> None:
-    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest."""
+    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
+
+    Only a parquet file also says which rows were left out.
+    """
     numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
     stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
     columns = {name: getattr(bars, name) * np.int64(numerator) / denominator for name in PRICE_COLUMNS}
@@ -257,7 +275,8 @@ def write_bars(bars: Bars, path: Path) -> None:
     if bars.contract.any():
         columns[ROLL_COLUMN] = bars.contract
     if path.suffix == ".parquet":
-        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}), str(path))
+        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else None
+        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata), str(path))
         return
     text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
     table = pa.table({"datetime": text, **columns})

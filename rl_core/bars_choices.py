@@ -30,6 +30,10 @@ class ExcludeList(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     row: tuple[ExcludedRow, ...] = Field(min_length=1)
 
+    def described(self) -> tuple[str, ...]:
+        """Line, time and reason of each row."""
+        return tuple(f"{row.line}: {row.ts_event.isoformat()}: {row.reason}" for row in self.row)
+
 
 class Roll(BaseModel):
     """A change of the contract."""

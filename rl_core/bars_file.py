@@ -1,7 +1,9 @@
 """A bars file opened: compression, encoding, header and row lengths checked, the needed columns as they stand."""
 
 import csv
+import json
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 SYMBOL_COLUMN = "symbol"
 ROLL_COLUMN = "roll_index"
+LEFT_OUT_KEY = b"trigate.left_out"  # of a parquet file's metadata
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
 ENDINGS = ".csv, .csv.gz, .csv.zst or .parquet"
@@ -36,6 +39,8 @@ class RawColumns(NamedTuple):
     """Rows of another length than the header; they are not in ``table``."""
     notes: tuple[str, ...]
     time_column: str
+    left_out: tuple[str, ...] = ()
+    """Rows that a person left out when the file was made."""
 
 
 def read_columns(path: Path) -> RawColumns:
@@ -253,4 +258,19 @@ def _parquet_columns(path: Path) -> RawColumns:
     table = table.select([header[index] for index in chosen.values()]).rename_columns(list(chosen))
     if not table.num_rows:
         refuse(path, [whole_file("no_rows", "no rows", "bars were expected", "Export the file again")])
-    return RawColumns(table, np.arange(1, table.num_rows + 1), [], _ignored(header, chosen), time_column)
+    left_out = _left_out(path, file.schema_arrow.metadata or {})
+    notes = _ignored(header, chosen)
+    if left_out:
+        notes += (f"rows left out when the file was made: {len(left_out)}",)
+    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out)
+
+
+def _left_out(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, ...]:
+    try:
+        found = json.loads(metadata.get(LEFT_OUT_KEY, b"[]"))
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(row, str) for row in found):
+        remedy = "Write the file again with rl-core data check --out"
+        refuse(path, [whole_file("left_out", LEFT_OUT_KEY.decode(), "a list of rows was expected", remedy)])
+    return tuple(found)

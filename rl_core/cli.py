@@ -1,29 +1,30 @@
 """`rl-core`: train a phase, evaluate a checkpoint, write the demo world, check a bars file."""
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rl_core.bars import read_bars, write_bars
 from rl_core.configuration import read_config
-from rl_core.errors import TrigateError
+from rl_core.durable import disk_faults
+from rl_core.errors import ConfigError, TrigateError
+from rl_core.guard import guard
+from rl_core.learning_commands import register
 from rl_core.rules import read_rule_pack
+from rl_core.train_command import say, stop_on_signals, training_progress
 
 if TYPE_CHECKING:
     from rl_core.worlds import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
+register(app)
 app.add_typer(data, name="data", help="Bars files: synthetic worlds, strict checks, vendor files, look-ahead, regimes.")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
@@ -32,7 +33,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
 Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same market and time.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
-Interval = Annotated[int, typer.Option(min=1, help="Seconds a bar lasts.")]
+Interval = Annotated[int, typer.Option(min=1, max=86_400, help="Seconds a bar lasts.")]
+Coordinator = Annotated[
+    str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
+]
 SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
 
 DEMO_FILE = "NQ_D1M.parquet"
@@ -54,37 +58,65 @@ def main() -> None:
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
-    bars: Annotated[Path | None, typer.Option(help="Minute bars; phase 2 takes phase 1's by default.")] = None,
+    bars: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[MARKET=]FILE",
+            help="Minute bars, once for each of several markets; phase 2 takes phase 1's by default.",
+        ),
+    ] = None,
     parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    new_run: Annotated[bool, typer.Option("--new-run", help="Set another run in the folder aside.")] = False,
+    distributed: Annotated[bool, typer.Option("--distributed", help="As one of several processes.")] = False,
+    coordinator: Coordinator = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="--distributed: how many processes.")] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="--distributed: which this is, from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1."""
-    from rl_core.runs import prepare_training, record_training
-    from rl_core.training import TrainConfig, train_run
+    """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
+    if distributed:
+        guard()
+    from rl_core.cluster import Members, leads, together
+    from rl_core.compile_cache import use_compile_cache
+    from rl_core.runs import named_files, prepare_training, records_of, refuse_own_parent
+    from rl_core.training import TrainConfig, plan_training
+    from rl_core.training_run import continue_run
 
-    given = read_config(TrainConfig, config or _default_config(phase), [f"phase={phase}", *(settings or ())])
-    job = prepare_training(given, bars=bars, parent=parent, market=market, timezone=timezone, seconds=seconds)
-    record_training(out, job)
-    if warning := read_rule_pack(job.config.trading.rules).staleness(datetime.now(UTC).date()):
-        _say(f"warning: {warning}")
-    with _stop_on_sigterm() as asked, _training_bar(job.config.ppo.total_steps, phase, quiet=as_json) as note:
+    use_compile_cache()
+    members = Members(coordinator, processes, process) if distributed else None
+    with stop_on_signals() as asked, together(members) as joined:
+        chosen = [f"phase={phase}", *(settings or ()), *joined]
+        given = read_config(TrainConfig, config or _default_config(phase), chosen)
+        files = named_files(bars or [])
+        refuse_own_parent(parent, out)
+        job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
+        plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
+        if not leads():
+            continue_run(plan, out, on_update=lambda row: asked())
+            return
+        today = datetime.now(UTC).date()
+        for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
+            say(f"warning: {warning}")
+        with training_progress(plan.total, phase, quiet=as_json) as shown:
 
-        def on_update(row: dict[str, Any]) -> bool:
-            note(row)
-            return asked()
+            def on_update(row: Mapping[str, Any]) -> bool:
+                shown.row(row)
+                return asked()
 
-        trained = train_run(job.config, job.bars, out, parent=parent, ladder=job.ladder, on_update=on_update)
-    if trained.transfer is not None:
-        report = trained.transfer
-        fates = {fate: report.count(fate) for fate in ("copied", "widened", "new")}
-        _say(f"transfer: {fates}, entry policies agree to KL {report.divergence:.1e} nats over {report.states} states")
-    last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
-    _finish({"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json)
+            found = records_of(job)
+            trained = continue_run(plan, out, records=found, new_run=new_run, say=shown.say, on_update=on_update)
+        if trained.transfer is not None:
+            report = trained.transfer
+            fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
+            agreed = f"entry policies agree to KL {report.divergence:.1e} nats over {report.states} states"
+            say(f"transfer: {fates}; {agreed}")
+        last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
+        _finish({"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json)
 
 
 @app.command()
@@ -100,18 +132,30 @@ def evaluate(
     """Play every held-out session with a fresh account and print what was earned, with an interval."""
     from rl_core.evaluate import by_resolution
     from rl_core.evaluate import evaluate as play
+    from rl_core.regime_breakdown import as_lines, by_regime
     from rl_core.runs import prepare_evaluation
     from rl_core.statistics.verdict import verdict_on
 
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
+    if job.note:
+        say(f"warning: {job.note}")
     found = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
     readings = {}
     if job.ladder is not None:
         readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
     verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
-    _finish(
-        {**found.summary(), **readings, "verdict": verdict.word, "because": "; ".join(verdict.reasons)}, as_json=as_json
-    )
+    groups = by_regime(found.trades, job.view, job.regimes)
+    said: dict[str, Any] = {
+        **found.summary(),
+        **readings,
+        "verdict": verdict.word,
+        "because": "; ".join(verdict.reasons),
+    }
+    if as_json:
+        said["regimes_digest"], said["by_regime"] = job.regimes.digest, [group.row() for group in groups]
+    _finish(said, as_json=as_json)
+    if groups and not as_json:
+        print("\n".join(["", *as_lines(groups, job.regimes)]))
 
 
 @data.command("demo")
@@ -131,19 +175,20 @@ def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
     """Write the bars of ``world`` and their declaration."""
     from rl_core.provenance import write_world
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_bars(world.minutes, out / DEMO_FILE)
-    if world.seconds is not None:
-        write_bars(world.seconds, out / "NQ_D1S.parquet")
-    write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
-    _say(world.edge.text)
+    with disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_bars(world.minutes, out / DEMO_FILE)
+        if world.seconds is not None:
+            write_bars(world.seconds, out / "NQ_D1S.parquet")
+        write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
+    say(world.edge.text)
     _finish({"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed})
 
 
 @data.command("world")
 def world(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    kind: Annotated[str, typer.Option(help="demo, no_edge or planted.")] = "demo",
+    kind: Annotated[str, typer.Option(help="demo, no_edge, planted or reverting.")] = "demo",
     sessions: Annotated[int, typer.Option(min=2)] = 120,
     seed: Annotated[int, typer.Option(min=0)] = 7,
     drift: Annotated[float | None, typer.Option(help="planted: the drift after a signal, in ATR.")] = None,
@@ -160,6 +205,8 @@ def check_leak(
     bars: Annotated[Path | None, typer.Option(help="Minute bars; default: eight sessions of the demo world.")] = None,
     moments: Annotated[int, typer.Option(min=1, help="How many times the future is changed.")] = 4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    seconds: Seconds = None,
+    rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
     market: Market = None,
     timezone: Timezone = None,
     settings: Settings = None,
@@ -167,12 +214,22 @@ def check_leak(
 ) -> None:
     """Replace and cut off the future; exit 100 if anything seen or done before it changes."""
     from rl_core.leaks import check_leaks, refuse_leaks
-    from rl_core.trading import TradingConfig, compile_trading
+    from rl_core.second_bars import read_seconds
+    from rl_core.trading import TradingConfig, compile_trading, resolved
     from rl_core.worlds import demo_world
 
-    read = demo_world(7, 8).minutes if bars is None else read_bars(bars, market=market, timezone=timezone)
-    trading = compile_trading(read_config(TradingConfig, None, settings or []), read.instrument)
-    report = check_leaks(read, trading, moments=moments, seed=seed)
+    if bars is None:
+        named = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
+        if lost := [option for option, value in named.items() if value is not None]:
+            raise ConfigError(f"{', '.join(lost)}: of which bars? give --bars FILE")
+        world = demo_world(7, 8, seconds=True)
+        read, within = world.minutes, world.seconds
+    else:
+        read = read_bars(bars, market=market, timezone=timezone, rolls=rolls)
+        within = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
+    config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
+    trading = compile_trading(config, read.instrument)
+    report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
     found = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
     _finish({**found, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json)
     refuse_leaks(report)
@@ -205,7 +262,7 @@ def regimes(
     if as_json:
         print(json.dumps({"model": fitted.model_dump(), "stability": [row.row() for row in rows]}))
         return
-    _say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns, 'ns')}Z")
+    say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns, 'ns')}Z")
     print("\n".join(as_lines(rows)))
 
 
@@ -247,50 +304,6 @@ def ingest(
 def _default_config(phase: int) -> Path | None:
     path = Path(f"configs/phase{phase}_nq.toml")
     return path if path.exists() else None
-
-
-@contextmanager
-def _stop_on_sigterm() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT has come: training then saves and ends."""
-    asked: list[int] = []
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda got, _: asked.append(got)) for number in signals]
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-    if signal.SIGINT in asked:
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def _training_bar(total: int, phase: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A progress bar on a terminal, plain lines elsewhere; called with each row of metrics."""
-    console = Console(stderr=True, quiet=quiet)
-    if not console.is_terminal:
-        yield lambda row: console.print(
-            f"phase {phase}: {row['step']:>10,} of {total:,} bars  {_figures(row)}", soft_wrap=True
-        )
-        return
-    columns = (TextColumn("phase {task.fields[phase]}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[figures]}"), console=console) as progress:
-        task = progress.add_task("train", total=total, phase=phase, figures="compiling")
-        yield lambda row: progress.update(task, completed=float(row["step"]), figures=_figures(row))
-
-
-def _figures(row: dict[str, Any]) -> str:
-    def shown(key: str, form: str) -> str:
-        return "-" if row.get(key) is None else format(row[key], form)
-
-    return (
-        f"{shown('steps_per_s', ',.0f')} steps/s  R {shown('mean_r', '+.3f')}  "
-        f"P(entry|flat) {shown('p_entry_flat', '.3f')}  entropy {shown('entropy_choice', '.2f')}"
-    )
-
-
-def _say(text: str) -> None:
-    Console(stderr=True, highlight=False, markup=False).print(text, soft_wrap=not sys.stderr.isatty())
 
 
 def _finish(found: dict[str, Any], *, as_json: bool = False) -> None:

@@ -48,7 +48,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        here = "" if path.is_absolute() else f"; paths are taken from {Path.cwd()}"
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{here}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 

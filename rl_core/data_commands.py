@@ -11,6 +11,7 @@ from rl_core.data_card import DataCard, examine
 from rl_core.data_page import page
 from rl_core.errors import ConfigError, ResourceError
 from rl_core.ingest import ingest
+from rl_core.provenance import carry_world
 
 ROLLS_FILE = "rolls.toml"
 CARD_FILE, PAGE_FILE = "data.json", "data.html"
@@ -103,6 +104,7 @@ def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None,
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_bars(bars, out / name)
+        carry_world(source, bars, out / name)
         if schedule is not None:
             (out / ROLLS_FILE).write_text(tomli_w.dumps(schedule.model_dump(mode="python")))
         (out / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")

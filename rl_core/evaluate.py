@@ -28,6 +28,7 @@ class Trades(NamedTuple):
     bars_held: npt.NDArray[np.int64]
     side: npt.NDArray[np.int64]
     reason: npt.NDArray[np.int64]
+    decided: npt.NDArray[np.int64]  # bar at whose close it was
 
     @property
     def r(self) -> npt.NDArray[np.float64]:
@@ -95,15 +96,18 @@ def evaluate(
     state = _opened(jnp.asarray(starts[begins]), params)
     playing = np.ones(len(days), bool)
     failed = np.zeros(len(days), bool)
+    decided = starts[begins].astype(np.int64)
     closed: list[list[npt.NDArray[np.int64]]] = []
     while playing.any():
+        decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
         seen = _observed(market, params, state, env=env)
         action = policy.decide_batch(np.asarray(seen.values), np.asarray(seen.legal_actions))
         step = _stepped(market, params, state, jnp.asarray(action), env=env)
         trade = jax.device_get(step.trade)
         rows = np.flatnonzero(playing & trade.closed)
         columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
-        closed.append([days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)])
+        found = [days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)]
+        closed.append([*found, decided[rows]])
         banked = passed(step.state.account, step.state.position, trading.venue.rules)
         failed |= playing & np.asarray(step.terminated & ~banked)
         playing &= ~np.asarray(step.terminated | step.truncated)

@@ -1,12 +1,12 @@
 """No look-ahead, shown on the bars themselves: replace the future, and nothing seen or done before may change.
 
-At several moments t the bars after t are replaced by noise, held still, or cut off. Features, hours, regimes, hidden
-states, and what accounts under fixed actions observe, may do, get filled at and have for a floor are computed again
-from the start and compared up to t. A difference is a leak; it is named with the first bar that shows it.
+At several moments t the bars after t are replaced by noise, held still, rolled elsewhere, given other seconds, or cut
+off. Features, hours, regimes, hidden states, rungs, and what accounts under fixed actions observe, may do, get filled
+at and have for a floor are computed again from the start and compared up to t. A difference is a leak; it is named
+with the first bar that shows it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from rl_core.bars import Bars
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market
 from rl_core.errors import DataError, TrigateError
+from rl_core.ladder import Ladder, ladder_of
+from rl_core.leak_futures import Tape, futures
 from rl_core.regime_model import RegimeModel
 from rl_core.regimes import compute_regimes
 from rl_core.trading import Trading
@@ -26,10 +28,13 @@ from rl_core.view import View, view_of
 PAST_BARS, FUTURE_BARS = 32_000, 2_000  # of each experiment: 22 sessions and more than one
 STEPS = 450  # closes from 09:30 to 17:00
 ACCOUNTS = 24
+BEFORE_ROLL, MOST_ROLLS = 3, 2
 SALTS = (1, 2)  # two courses of actions an experiment
+RUNG_WEIGHTS = 1009 ** np.arange(5)
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Seer = Callable[[Bars], View]
+Reducer = Callable[[Bars, Bars], Ladder]
 
 
 class LeakError(TrigateError):
@@ -42,7 +47,7 @@ class Leak(NamedTuple):
     """One thing that changed with the future."""
 
     what: str
-    future: str  # how the future was changed: noise, still or cut
+    future: str  # how the future was changed: noise, still, rolls, seconds or cut
     at: int  # the last bar of the past that was kept
     first: int  # the first bar that differs, or whose close decided what differs
 
@@ -56,6 +61,13 @@ class LeakReport(NamedTuple):
     leaks: list[Leak]
 
 
+class Senses(NamedTuple):
+    """How bars are seen; the project's own, or ones with a leak."""
+
+    view: Seer
+    ladder: Reducer = ladder_of
+
+
 class _Played(NamedTuple):
     """What accounts saw and got, leaves [K, B]; ``bar`` is that of the decision."""
 
@@ -67,14 +79,29 @@ class _Played(NamedTuple):
 
 
 def check_leaks(
-    bars: Bars, trading: Trading, *, moments: int = 4, seed: int = 0, seer: Seer | None = None
+    bars: Bars,
+    trading: Trading,
+    *,
+    seconds: Bars | None = None,
+    moments: int = 4,
+    seed: int = 0,
+    senses: Senses | None = None,
 ) -> LeakReport:
-    """Change the future at ``moments`` bars of ``bars``; ``seer`` is how bars become a view, `view_of` if None.
+    """Change the future at ``moments`` bars of ``bars``, and shortly before each of the last rolls.
+
+    Args:
+        bars: minute bars.
+        trading: the account; fills are read from ``seconds`` where its resolution asks for them.
+        seconds: one-second bars of the same time.
+        moments: how many, besides those before rolls.
+        seed: of the moments and of what follows them.
+        senses: `view_of` and `ladder_of` if None.
 
     Raises:
         DataError: the file is too short to have a past and a future.
     """
-    see = seer or (lambda part: view_of(part, trading.pack, trading.hours))
+    senses = senses or Senses(lambda part: view_of(part, trading.pack, trading.hours))
+    tape = Tape(bars, seconds)
     past, future = _lengths(len(bars))
     leaks: list[Leak] = []
     names: list[str] = []
@@ -82,12 +109,12 @@ def check_leaks(
     chosen = _moments(bars, trading, (past, future), moments, seed)
     for at in chosen:
         offset = at + 1 - past
-        whole, last = bars.slice(offset, at + 1 + future), past - 1
-        before = _Experiment(see(whole), trading, last)
-        for kind, other in _futures(whole, last, seed + at):
-            after = _Experiment(see(other), trading, last, before.starts)
-            found = before.differences(after, cut=kind == "cut")
-            leaks += [Leak(name, kind, at, offset + first) for name, first in found.items()]
+        whole, last = tape.part(offset, at + 1 + future), past - 1
+        before = _Experiment(_market_of(whole, senses), trading, last)
+        for other in futures(whole, last, seed + at):
+            after = _Experiment(_market_of(other.tape, senses), trading, last, before.starts)
+            found = before.differences(after, cut=other.ends_session)
+            leaks += [Leak(name, other.kind, at, offset + first) for name, first in found.items()]
             names, values = list(before.seen) + list(before.played_names), values + before.size
     return LeakReport(chosen, names, values, leaks)
 
@@ -111,49 +138,50 @@ def _moments(bars: Bars, trading: Trading, lengths: tuple[int, int], moments: in
     anywhere = generator.choice(room, max(1, moments // 4))
     if not trading_now.size:
         raise DataError("no bar in entry hours late enough in the file to check there")
-    return sorted(int(t) for t in [*anywhere, *generator.choice(trading_now, max(1, moments - len(anywhere)))])
+    rolls = np.flatnonzero(np.diff(bars.contract)) - BEFORE_ROLL
+    before_rolls = rolls[np.isin(rolls, room)][-MOST_ROLLS:]
+    chosen = [*anywhere, *generator.choice(trading_now, max(1, moments - len(anywhere))), *before_rolls]
+    return sorted({int(t) for t in chosen})
 
 
-def _futures(bars: Bars, last: int, seed: int) -> list[tuple[str, Bars]]:
-    """The bars with other bars after index ``last``."""
-    generator = np.random.default_rng(seed)
-    count = len(bars) - last - 1
-    scale = 4 * max(1.0, float(np.mean(bars.high[: last + 1] - bars.low[: last + 1])))
-    walk = int(bars.close[last]) + np.cumsum(np.rint(generator.standard_t(3, count) * scale)).astype(np.int64)
-    walk = np.maximum(walk, 100)
-    opened = np.append(int(bars.close[last]), walk[:-1])
-    wick = np.rint(generator.exponential(scale, count)).astype(np.int64)
-    noise = {
-        "open": opened,
-        "high": np.maximum(opened, walk) + wick,
-        "low": np.maximum(1, np.minimum(opened, walk) - wick),
-        "close": walk,
-        "volume": generator.integers(0, 10 * int(bars.volume.max()) + 2, count),
-    }
-    level = np.full(count, int(bars.close[last]))
-    still = dict.fromkeys(("open", "high", "low", "close"), level) | {"volume": np.zeros(count, np.int64)}
-    return [
-        ("noise", _with_future(bars, last, noise)),
-        ("still", _with_future(bars, last, still)),
-        ("cut", bars.slice(0, last + 1)),
-    ]
+class _Sensed(NamedTuple):
+    """What is known of one tape."""
+
+    view: View
+    ladder: Ladder | None
 
 
-def _with_future(bars: Bars, last: int, future: dict[str, npt.NDArray[np.int64]]) -> Bars:
-    columns = {}
-    for name, values in future.items():
-        old = getattr(bars, name)
-        columns[name] = np.concatenate([old[: last + 1], values.astype(old.dtype)])
-    return replace(bars, **columns, digest="")
+def _market_of(tape: Tape, senses: Senses) -> _Sensed:
+    """The tape seen. Rungs are padded to a power of two, so that other futures compile nothing."""
+    view = senses.view(tape.bars)
+    if tape.seconds is None:
+        return _Sensed(view, None)
+    offsets, rungs = senses.ladder(tape.bars, tape.seconds)
+    room = (1 << max(1, len(rungs)).bit_length()) - len(rungs)
+    return _Sensed(view, Ladder(offsets, np.pad(rungs, ((0, room), (0, 0)))))
+
+
+def _of_each_minute(ladder: Ladder) -> npt.NDArray[np.int64]:
+    """[T] a number that changes with any rung of the minute."""
+    counts = np.diff(ladder.offsets)
+    minute = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(minute)) - ladder.offsets[minute]
+    mixed = (ladder.rungs[: len(minute)].astype(np.int64) @ RUNG_WEIGHTS) * (2 * place + 1)
+    total = counts.astype(np.int64)
+    np.add.at(total, minute, mixed)
+    return total
 
 
 class _Experiment:
     """Everything seen and done on one course of bars."""
 
-    def __init__(self, view: View, trading: Trading, last: int, starts: npt.NDArray[np.int32] | None = None) -> None:
+    def __init__(
+        self, sensed: "_Sensed", trading: Trading, last: int, starts: npt.NDArray[np.int32] | None = None
+    ) -> None:
+        view, ladder = sensed
         self.last = last
-        self.seen = _seen(view)
-        market = make_market(view)
+        self.seen = _seen(view) | ({} if ladder is None else {"rungs": _of_each_minute(ladder)})
+        market = make_market(view, ladder=ladder, frictions=trading.frictions)
         params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
         self.starts = _starts(view, last) if starts is None else starts
         first = _opened(market, params, self.starts)

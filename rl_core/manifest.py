@@ -10,11 +10,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rl_core.durable import read_faults
 from rl_core.errors import ConfigError, DamagedCheckpointError, FitError
 
 MANIFEST = "manifest.json"
 PACKAGES = ("trigate", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy")
 
 
 NAME = re.compile(r"phase([12])_jax_(?:final_)?(\d+)\Z")
@@ -70,26 +71,45 @@ def find_checkpoint(path: Path, *, phase: int | None = None) -> Path:
 
     Raises:
         ConfigError: there is none, or ``path`` is a pickle.
+        ResourceError: a folder cannot be read.
     """
     refuse_pickle(path)
     if (path / MANIFEST).is_file() and NAME.match(path.name):
         return path
-    found: list[tuple[int, int, Path]] = []
-    for folder in (path, path / "checkpoints"):
-        for entry in folder.iterdir() if folder.is_dir() else ():
-            match = NAME.match(entry.name)
-            if match and (phase is None or int(match[1]) == phase):
-                found.append((int(match[1]), int(match[2]), entry))
+    with read_faults(path):
+        entries = [
+            entry for folder in (path, path / "checkpoints") if folder.is_dir() for entry in sorted(folder.iterdir())
+        ]
+    named = [(match, entry) for entry in entries if (match := NAME.match(entry.name))]
+    found = [(int(m[1]), int(m[2]), entry) for m, entry in named if phase is None or int(m[1]) == phase]
     if not found:
         kind = "checkpoint" if phase is None else f"checkpoint of phase {phase}"
         raise ConfigError(f"no {kind} in {path}; train one with rl-core train")
     return max(found)[2]
 
 
+def is_final(path: Path) -> bool:
+    """Whether the name says that training had ended."""
+    return "_final_" in path.name
+
+
+def unfinished(path: Path, identity: Identity) -> str | None:
+    """What to say of a checkpoint whose training had not ended; None if it had."""
+    if is_final(path):
+        return None
+    total = identity.config.get("ppo", {}).get("total_steps", "?")
+    return f"{path} was saved on the way, at step {identity.step} of {total}: its training has not ended"
+
+
+def installed_versions() -> dict[str, str]:
+    """Of the packages that the numbers of a run come from."""
+    return {name: version(name) for name in PACKAGES}
+
+
 def write_manifest(folder: Path, identity: Identity) -> None:
     """Describe every file now in ``folder``."""
     files = {name: _sha256(folder / name) for name in _files_in(folder)}
-    manifest = Manifest(identity=identity, versions={name: version(name) for name in PACKAGES}, files=files)
+    manifest = Manifest(identity=identity, versions=installed_versions(), files=files)
     (folder / MANIFEST).write_bytes(_encoded(manifest.model_dump(mode="json")))
 
 
@@ -99,8 +119,14 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         ConfigError: there is no such checkpoint, or it is a pickle.
         DamagedCheckpointError: a file is changed, missing or not ours; its name is in the message.
+        ResourceError: a file cannot be read.
     """
     refuse_pickle(folder)
+    with read_faults(folder):
+        return _proved(folder)
+
+
+def _proved(folder: Path) -> Manifest:
     if not (folder / MANIFEST).is_file():
         what = "holds no manifest.json, so it is no whole checkpoint" if folder.exists() else "does not exist"
         raise ConfigError(f"checkpoint {folder} {what}; give the folder that training printed")

@@ -54,22 +54,47 @@ def write_world(bars_path: Path, bars: Bars, edge: PlantedEdge, *, seed: int) ->
     _card_path(bars_path).write_text(card.model_dump_json(indent=1) + "\n")
 
 
+def carry_world(bars_path: Path, bars: Bars, copy: Path) -> None:
+    """Say beside a copy of ``bars`` what their file says they are; nothing of a market's.
+
+    Raises:
+        DataError: the card is broken, or belongs to other bars; rows that a person left out are still of its world.
+    """
+    if not _found_card(bars_path).exists():
+        return
+    card = _read_card(bars_path) if bars.left_out else read_world(bars_path, bars.digest)
+    assert card is not None, "it exists"
+    told = card.model_copy(update={"digest": bars.digest})
+    _card_path(copy).write_text(told.model_dump_json(indent=1) + "\n")
+
+
 def read_world(bars_path: Path, digest: str) -> WorldCard | None:
     """What the bars are, if they were generated; None for a market's.
 
     Raises:
         DataError: the card is broken, or belongs to other bars.
     """
-    path = _card_path(bars_path)
+    path = _found_card(bars_path)
     if not path.exists():
         return None
-    try:
-        card = WorldCard.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: cannot be read; write the world again with rl-core data demo") from error
+    card = _read_card(bars_path)
     if card.digest != digest:
         raise DataError(f"{path}: describes other bars than {bars_path.name}; write the world again")
     return card
+
+
+def _read_card(bars_path: Path) -> WorldCard:
+    path = _found_card(bars_path)
+    try:
+        return WorldCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read; write the world again with rl-core data demo") from error
+
+
+def _found_card(bars_path: Path) -> Path:
+    """The card beside a name, else the one beside the file that a link of this name leads to."""
+    beside = _card_path(bars_path)
+    return beside if beside.exists() else _card_path(bars_path.resolve())
 
 
 def _card_path(bars_path: Path) -> Path:

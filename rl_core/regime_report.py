@@ -1,11 +1,12 @@
-"""Whether regimes stay what they were: shares, durations and moves of every half-year."""
+"""Whether regimes stay what they were: shares, durations and moves of every half-year; a run against its training."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.regime_model import RegimeModel
+from rl_core.regime_model import LABELS, RegimeModel
 from rl_core.regimes import DIRECTIONS, VOLATILITIES, compute_regimes
 from rl_core.view import View
 
@@ -90,3 +91,34 @@ def as_lines(rows: list[Stability]) -> list[str]:
             figures = f"{row.share[k]:>7.3f}{row.mean_bars[k]:>13.1f}{row.moves[k, k]:>8.3f}"
             lines.append(f"{row.period:<9}{row.kind:<12}{label:<10}{figures}   {moves}")
     return lines
+
+
+def shift_line(counts: Mapping[str, int], wild: int | None, model: RegimeModel) -> str:
+    """How far the labels of other bars are from those of the training split, in one line.
+
+    Args:
+        counts: bars by label, direction/volatility.
+        wild: of the same bars, those in the wildest hidden state; None if not known.
+        model: fitted with the shares of its own bars; "" comes back for one without.
+    """
+    bars = sum(counts.values())
+    if not bars or not model.label_shares:
+        return ""
+    now = {label: count / bars for label, count in counts.items()}
+    then = dict(zip(LABELS, model.label_shares, strict=True))
+    kinds = [[(n, _marginal(now, part, n), _marginal(then, part, n)) for n in names] for part, names in _NAMES]
+    if wild is not None and model.wild_share is not None:
+        kinds.append([("hidden state wild", wild / bars, model.wild_share)])
+    shown = "; ".join(", ".join(f"{name} {100 * a:.0f} % ({100 * b:.0f} %)" for name, a, b in kind) for kind in kinds)
+    name, a, b = max((row for kind in kinds for row in kind), key=lambda row: abs(row[1] - row[2]))
+    return (
+        f"Shares of the {bars:,} bars, in brackets those of the training split: {shown}. "
+        f"Farthest apart: {name}, by {100 * abs(a - b):.0f} points."
+    )
+
+
+_NAMES = ((0, DIRECTIONS), (1, VOLATILITIES))
+
+
+def _marginal(shares: Mapping[str, float], part: int, name: str) -> float:
+    return sum(share for label, share in shares.items() if label.split("/")[part] == name)

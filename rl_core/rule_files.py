@@ -41,13 +41,16 @@ def pack_paths(folder: Path) -> list[Path]:
     """Every pack under ``folder``, families pack by pack; files that only stand for another pack are left out.
 
     Raises:
-        ConfigError: a file cannot be read or is not TOML.
+        ConfigError: a file cannot be read or is not TOML, or there is no pack.
     """
     found: list[Path] = []
     for file in sorted(folder.glob("*.toml")):
         content = read_toml(file)
         if "same_as" not in content:
             found += [Path(f"{file}#{name}") for name in content["packs"]] if "packs" in content else [file]
+    if not found:
+        here = "" if folder.is_absolute() else f"; paths are taken from {Path.cwd()}"
+        raise ConfigError(f"{folder}: holds no rule pack; give a folder of TOML files with --folder{here}")
     return found
 
 

@@ -222,6 +222,14 @@ def refuse_sending(pack: RulePack, mode: str) -> None:
     )
 
 
+def relaxed(rules: Rules) -> Rules:
+    """``rules`` under which no account fails: no floor comes near and a daily loss ends the day alone."""
+    far = UNLIMITED // 2
+    return rules._replace(
+        max_loss=far, ratchet=STATIC, floor_cap=NEVER_LOCKS, lock_at_close=NEVER_LOCKS, kills_open=0, daily_fails=0
+    )
+
+
 def terms_of(contract: Instrument, commission: int | None = None) -> Terms:
     """What trading one contract costs; ``commission`` in cents per side replaces the contract's own."""
     return Terms(

@@ -1,32 +1,36 @@
-"""One training run from a file of bars to a checkpoint: phase 1, or phase 2 from phase 1."""
+"""A training run before it begins: its settings, what it trains on, and everything that can be refused."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl_core.bars import Bars
-from rl_core.checkpoint import load_learned, save_checkpoint, write_records
+from rl_core.checkpoint import Learned, digest_of, load_learned
 from rl_core.contract import ACTION_NAMES
 from rl_core.envs.base import Env, EnvParams, make_market
-from rl_core.errors import ConfigError, DataError, TrigateError
-from rl_core.features import fingerprint
+from rl_core.envs.curriculum import Curriculum
+from rl_core.envs.markets import joined, joined_params
+from rl_core.errors import ConfigError, DataError
+from rl_core.features import compute_features, fingerprint
 from rl_core.ladder import Ladder
 from rl_core.manifest import Expected, Identity, find_checkpoint
+from rl_core.mirror import mirrored, mirrored_ladder
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import mesh_of
 from rl_core.ppo.environment import World
-from rl_core.ppo.metrics import Summary
-from rl_core.ppo.networks import Parameters
-from rl_core.ppo.normaliser import Normaliser
-from rl_core.ppo.train import TrainState, initial_state, train
-from rl_core.ppo.transfer import TransferReport, transfer
+from rl_core.regime_model import FILE as REGIMES
+from rl_core.regime_model import as_text, fit_regimes
+from rl_core.rules import relaxed
 from rl_core.trading import Trading, TradingConfig, compile_trading, resolved
+from rl_core.training_folder import Inputs
 from rl_core.view import View, view_of
 
-TRANSFER_STATES = 4096
+CODE_VERSION = "1"
+"""Raised whenever the same settings would train to other numbers."""
 
 
 class EpisodeConfig(BaseModel):
@@ -35,6 +39,47 @@ class EpisodeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     least_room: float = Field(0.2, gt=0, le=1, description="room to the floor at the start, share of the limit")
     most_room: float = Field(1.0, gt=0, le=1)
+    most_profit: float = Field(
+        0.0, ge=0, lt=1, description="profit at the start is drawn up to this share of the target"
+    )
+    rules: Literal["strict", "relaxed"] = Field("strict", description="relaxed: no account fails; phase 1 only")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "EpisodeConfig":
+        if self.least_room > self.most_room:
+            raise ValueError(f"least_room {self.least_room:g} is above most_room {self.most_room:g}")
+        return self
+
+
+class CurriculumConfig(BaseModel):
+    """What is easier at first, and for how many updates; off by default, and never on at evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cost_share: float = Field(1.0, ge=0, le=1, description="of a trade's costs that the reward bears at first")
+    cost_updates: int = Field(0, ge=0)
+    forced_share: float = Field(0.0, ge=0, le=1, description="of phase 2's episodes that start with a position")
+    forced_updates: int = Field(0, ge=0)
+    entry_bonus: float = Field(0.0, ge=0, le=1, description="R for an entry")
+    entry_updates: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _ends(self) -> "CurriculumConfig":
+        for name, is_on in (
+            ("cost", self.cost_share < 1),
+            ("forced", self.forced_share > 0),
+            ("entry", self.entry_bonus > 0),
+        ):
+            if is_on != (getattr(self, f"{name}_updates") > 0):
+                raise ValueError(f"{name}_updates must say when it has ended, and only where it is on")
+        return self
+
+    def compiled(self) -> Curriculum | None:
+        """As the environment takes it; None where everything is off."""
+        if self == CurriculumConfig():
+            return None
+        cost_milli = round(1000 * self.cost_share)
+        costs, forced = (cost_milli, self.cost_updates), (self.forced_share, self.forced_updates)
+        return Curriculum(*costs, *forced, self.entry_bonus, self.entry_updates)
 
 
 class TrainConfig(BaseModel):
@@ -42,26 +87,61 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     phase: Literal[1, 2] = 1
+    mirror: bool = Field(False, description="half of the environments play the market upside down")
     train_share: float = Field(0.8, gt=0, le=1, description="of the sessions, from the first; the rest is held out")
     ppo: PPOConfig = PPOConfig()
     trading: TradingConfig = TradingConfig()
     episodes: EpisodeConfig = EpisodeConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    checkpoint_every_updates: int = Field(128, gt=0, description="saved when next looked at after each multiple of it")
+    checkpoints_kept: int = Field(2, gt=0, description="of those on the way; the final one is always kept")
+
+    @model_validator(mode="after")
+    def _of_its_phase(self) -> "TrainConfig":
+        if self.phase == 2 and self.episodes.rules == "relaxed":
+            raise ValueError("episodes.rules = 'relaxed' is for phase 1: phase 2 manages under the account's own rules")
+        if self.phase == 1 and self.curriculum.forced_share:
+            raise ValueError("curriculum.forced_share is for phase 2: phase 1 cannot manage a position")
+        return self
 
 
 class Split(NamedTuple):
     """Which bars are trained on."""
 
     stop: int  # index after the last training bar
-    stop_ns: int  # end of the last training bar's session, as the start of the next bar; the file's end if all
+    stop_ns: int  # from here on nothing was trained on: start of the bar after the last, or the end of the file
 
 
-class Trained(NamedTuple):
-    """What a run left."""
+class Plan(NamedTuple):
+    """A run that has proved possible; nothing is written yet."""
 
-    checkpoint: Path
-    rows: list[Summary]
-    transfer: TransferReport | None
-    stop: str
+    config: TrainConfig
+    bars: Bars
+    split: Split
+    env: Env
+    world: World
+    seconds_digest: str
+    parent: Learned | None
+    extra: dict[str, bytes]  # small files of every checkpoint
+    regimes: str  # how the regimes were fitted
+    others: tuple[Bars, ...] = ()  # of further markets
+
+    @property
+    def market(self) -> str:
+        """What is trained on: a symbol, or several as in NQ+ES."""
+        return "+".join(bars.instrument.symbol for bars in (self.bars, *self.others))
+
+    @property
+    def data_digest(self) -> str:
+        """Of the bars; of several markets, over the digests of each."""
+        if not self.others:
+            return self.bars.digest
+        return hashlib.sha256(" ".join(bars.digest for bars in (self.bars, *self.others)).encode()).hexdigest()
+
+    @property
+    def total(self) -> int:
+        """Bars over all environments when it has finished."""
+        return self.config.ppo.num_updates * self.config.ppo.batch_size
 
 
 def check_parent(config: TrainConfig, parent: Path | None) -> None:
@@ -86,87 +166,133 @@ def split_of(view: View, share: float) -> Split:
     return Split(stop, last_ns)
 
 
-def train_run(
+def plan_training(
     config: TrainConfig,
     bars: Bars,
-    out: Path,
     *,
+    others: Sequence[Bars] = (),
     parent: Path | None = None,
     ladder: Ladder | None = None,
-    on_update: Callable[[Summary], bool] = lambda row: False,
-) -> Trained:
-    """Train one phase on ``bars`` and leave its checkpoint and records in ``out``.
+) -> Plan:
+    """What a run needs, once everything that can be refused has been looked at.
 
     Args:
         config: everything that shapes the run.
         bars: minute bars of one market.
-        out: the run's folder.
+        others: minute bars of further markets, which other environments play.
         parent: phase 1's run or checkpoint folder; phase 2 needs it.
         ladder: the second bars of ``bars``, reduced.
-        on_update: called with each row of metrics; True asks to stop (and save).
 
     Raises:
-        ConfigError: phase 2 without a parent, or no checkpoint there.
+        ConfigError: phase 2 without a parent, or no checkpoint there; too few environments for the markets; too few
+            devices.
         DataError: too few bars.
         FitError: the parent does not fit.
-        TrigateError: training met a non-finite loss and was stopped.
     """
     check_parent(config, parent)
+    mesh_of(config.ppo.devices)
+    parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
+    learned = None
+    if parent is not None:
+        learned = load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+    # What is held out of one market is held out of all, and what phase 1 was trained on is held out of no phase.
+    ends = [part.split.stop_ns for part in parts]
+    ends += [] if learned is None else [int(learned.identity.config["trained_until_ns"])]
+    split = parts[0].split._replace(stop_ns=max(ends))
+    regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
+    if not others:
+        regimes = _regimes(parts[0].view, split)
+    world, env = _world(config, parts), Env(config.phase)
+    return Plan(config, bars, split, env, world, digest_of(ladder), learned, *regimes, tuple(others))
+
+
+class _Part(NamedTuple):
+    """One market of a run."""
+
+    view: View
+    split: Split
+    trading: Trading
+    ladder: Ladder | None
+
+
+def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _Part:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours)
     split = split_of(view, config.train_share)
     if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
-    env = Env(config.phase)
-    market = make_market(view, stop=split.stop, ladder=ladder, frictions=trading.frictions)
-    world = World(market, _params(config, trading))
-    start, report = (None, None) if parent is None else _transferred(config, env, world, parent)
-    state = initial_state(config.ppo, env, world, start=start)
+    return _Part(view, split, trading, ladder)
 
-    rows: list[Summary] = []
 
-    def note(state: TrainState, row: Summary) -> bool:
-        rows.append(row)
-        return on_update(row)
+def _upside_down(part: _Part) -> _Part:
+    """The market of ``part`` mirrored, seen by the same feature code at the same times."""
+    view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
+    bars = mirrored(view.bars)
+    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
+    return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
 
-    result = train(config.ppo, env, world, state, note)
-    if result.stop == "not_finite":
-        raise TrigateError("training stopped: the loss was not finite; lower the learning rate")
-    identity = _identity(config, bars, split, int(result.state.updates) * config.ppo.batch_size)
-    checkpoint = save_checkpoint(out / "checkpoints", result.state, identity, final=True)
-    metadata = {"checkpoint": checkpoint.name, "stop": result.stop, **identity.model_dump(mode="json")}
-    if report is not None:
-        metadata["transfer"] = {"divergence": report.divergence, "states": report.states, "fates": report.fates}
-    write_records(out, market=bars.instrument.symbol, metrics=rows, metadata=metadata)
-    return Trained(checkpoint, rows, report, result.stop)
+
+def _world(config: TrainConfig, parts: Sequence[_Part]) -> World:
+    """What is played: one market, or several of which environment b plays number b mod M."""
+    parts = [*parts, *(map(_upside_down, parts) if config.mirror else ())]
+    if len(parts) > config.ppo.num_envs:
+        raise ConfigError(f"{config.ppo.num_envs} environments cannot play {len(parts)} markets; raise ppo.num_envs")
+    markets = [
+        make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
+        for part in parts
+    ]
+    params = [_params(config, part.trading) for part in parts]
+    return World(markets[0], params[0]) if len(parts) == 1 else World(joined(markets), joined_params(params))
+
+
+def inputs_of(plan: Plan) -> Inputs:
+    """What the numbers of the run depend on."""
+    parent = plan.parent
+    return Inputs(
+        config=_shaping(plan.config),
+        market=plan.market,
+        bars_digest=plan.data_digest,
+        seconds_digest=plan.seconds_digest,
+        fingerprint=fingerprint().digest,
+        parent_digest="" if parent is None else digest_of((parent.parameters, parent.normaliser)),
+        code_version=CODE_VERSION,
+    )
+
+
+def identity_of(plan: Plan, step: int) -> Identity:
+    """What a checkpoint of the run says of itself at ``step``."""
+    features = fingerprint()
+    return Identity(
+        phase=plan.config.phase,
+        market=plan.market,
+        step=step,
+        observation_size=plan.env.observation_size,
+        actions=ACTION_NAMES[: plan.env.num_actions],
+        fingerprint=features.digest,
+        features=dict(features.parts),
+        config={**_shaping(plan.config), "trained_until_ns": plan.split.stop_ns},
+        data_digest=plan.data_digest,
+    )
+
+
+def _shaping(config: TrainConfig) -> dict[str, Any]:
+    """The settings that shape the numbers: how often a run is saved does not, nor on how many devices it is."""
+    rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
+    return config.model_dump(mode="json", exclude=rest)
+
+
+def _regimes(view: View, split: Split) -> tuple[dict[str, bytes], str]:
+    """The file of the regimes as fitted on the training split, and how they were; no file where bars are too few."""
+    try:
+        model = fit_regimes(view, split.stop)
+    except DataError as error:
+        return {}, f"not fitted, so the usual thresholds hold: {error}"
+    return {REGIMES: as_text(model).encode()}, f"fitted on {model.bars:,} bars"
 
 
 def _params(config: TrainConfig, trading: Trading) -> EnvParams:
-    return EnvParams(trading.venue, trading.limits, config.episodes.least_room, config.episodes.most_room)
-
-
-def _transferred(
-    config: TrainConfig, env: Env, world: World, parent: Path
-) -> tuple[tuple[Parameters, Normaliser], TransferReport]:
-    """Phase 2's first parameters, from phase 1's last."""
-    learned = load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
-    key_states, key_new = jax.random.split(jax.random.key(config.ppo.seed + 1))
-    shown = env.observe(*world, env.reset(*world, key_states, TRANSFER_STATES))
-    moved = transfer(config.ppo, (learned.parameters, learned.normaliser), shown, key=key_new)
-    return (moved.parameters, moved.normaliser), moved.report
-
-
-def _identity(config: TrainConfig, bars: Bars, split: Split, step: int) -> Identity:
-    env = Env(config.phase)
-    features = fingerprint()
-    return Identity(
-        phase=config.phase,
-        market=bars.instrument.symbol,
-        step=step,
-        observation_size=env.observation_size,
-        actions=ACTION_NAMES[: env.num_actions],
-        fingerprint=features.digest,
-        features=dict(features.parts),
-        config={**config.model_dump(mode="json"), "trained_until_ns": split.stop_ns},
-        data_digest=bars.digest,
-    )
+    episodes, venue = config.episodes, trading.venue
+    if episodes.rules == "relaxed":
+        venue = venue._replace(rules=relaxed(venue.rules))
+    room = (episodes.least_room, episodes.most_room)
+    return EnvParams(venue, trading.limits, *room, episodes.most_profit or None, config.curriculum.compiled())

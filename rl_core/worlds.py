@@ -86,12 +86,26 @@ def demo_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
         sessions: how many trading days.
         seconds: whether to return the one-second bars too.
     """
-    drawn = draw_bars(seed, sessions, drift_atr=DRIFT_ATR, seconds=seconds)
+    drawn = draw_bars(seed, sessions, drift=fading_drift(DRIFT_ATR), seconds=seconds)
     return World(drawn.minutes, drawn.seconds, PlantedEdge(DECLARATION, EXPECTANCY_R, drawn.signals))
 
 
-def draw_bars(seed: int, sessions: int, *, drift_atr: float, seconds: bool = False) -> Drawn:
-    """The demo market with another drift after its signals; with 0 they mean nothing. The same draws in each."""
+def fading_drift(drift_atr: float) -> npt.NDArray[np.float64]:
+    """[4] what the demo's drift of ``drift_atr`` ATR in all is in each minute after a signal."""
+    fading = np.exp(-np.arange(DRIFT_MINUTES) / DRIFT_DECAY_MINUTES)
+    return np.asarray(drift_atr * fading / fading.sum())
+
+
+def draw_bars(seed: int, sessions: int, *, drift: npt.NDArray[np.float64], seconds: bool = False) -> Drawn:
+    """The demo market with another drift after its signals; with 0 they mean nothing. The same draws in each.
+
+    Args:
+        seed: of every draw.
+        sessions: how many trading days.
+        drift: [D] ATR in each minute after a signal, in its direction; D is at most the least time between signals.
+        seconds: whether to return the one-second bars too.
+    """
+    assert len(drift) <= SIGNAL_SPACING
     assert sessions > 0
     generator = np.random.default_rng(seed)
     sigma = draw_sigma(sessions, generator)
@@ -100,7 +114,7 @@ def draw_bars(seed: int, sessions: int, *, drift_atr: float, seconds: bool = Fal
     minute_parts, second_parts, signal_parts = [], [], []
     for session, session_sigma in zip(_schedule(sessions), sigma, strict=True):
         signals = _draw_signals(session.minutes, generator)
-        plan = _plan(session_sigma[: session.minutes], signals, drift_atr, generator)
+        plan = _plan(session_sigma[: session.minutes], signals, drift, generator)
         first = last + draw_gap(session.hours_closed, generator)
         path = draw_path(plan, first, float(instrument(MARKET).tick_size), generator)
         usual = usual_volume(past, session.minutes)
@@ -146,16 +160,18 @@ def _draw_signals(minutes: int, generator: np.random.Generator) -> npt.NDArray[n
 
 
 def _plan(
-    sigma: npt.NDArray[np.float64], signals: npt.NDArray[np.int8], drift_atr: float, generator: np.random.Generator
+    sigma: npt.NDArray[np.float64],
+    signals: npt.NDArray[np.int8],
+    drift: npt.NDArray[np.float64],
+    generator: np.random.Generator,
 ) -> MinutePlan:
-    """The session's volatility [M] with the signals' moves fixed and the drift after them."""
-    drift, fixed = np.zeros_like(sigma), np.full_like(sigma, np.nan)
-    fading = np.exp(-np.arange(DRIFT_MINUTES) / DRIFT_DECAY_MINUTES)
+    """The session's volatility [M] with the signals' moves fixed and the ``drift`` [D] after them."""
+    planned, fixed = np.zeros_like(sigma), np.full_like(sigma, np.nan)
     for at in np.flatnonzero(signals):
         atr = RANGE_TO_SIGMA * sigma[at - ATR_BARS + 1 : at].mean()
         fixed[at] = signals[at] * atr * generator.uniform(*MOVE_ATR)
-        drift[at + 1 : at + 1 + DRIFT_MINUTES] += signals[at] * atr * drift_atr * fading / fading.sum()
-    return MinutePlan(sigma, drift, fixed)
+        planned[at + 1 : at + 1 + len(drift)] += signals[at] * atr * drift
+    return MinutePlan(sigma, planned, fixed)
 
 
 def _bars(parts: list[Columns], interval_s: int) -> Bars:

@@ -17,9 +17,18 @@ FORBIDDEN = {
 }
 ONLY_IN = {
     "zmq": {"orchestrator/sockets.py"},
-    "subprocess": {"orchestrator/processes.py", "llm_gate/server.py"},
+    "subprocess": {"orchestrator/processes.py", "llm_gate/processes.py"},
     "vllm": {"llm_gate/vllm_server.py"},
 }
+KNOWS_THE_SERVER = (
+    "llm_gate/cli.py",
+    "llm_gate/proof.py",
+    "llm_gate/server.py",
+    "llm_gate/watch.py",
+    "llm_gate/evals/",
+)
+SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}
+SERVER_WORDS = ("/v1/chat", "chat.completion", "vllm:", '"structured_outputs"')
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 WITHOUT_JAX = (
@@ -76,6 +85,19 @@ def out_of_place(found: Sources) -> list[str]:
         for name, places in ONLY_IN.items()
         if name in tops(text) and path not in places
     ]
+
+
+def knows_the_server(found: Sources) -> list[str]:
+    """Modules that know what only the vLLM engine, and whoever starts or proves a server, should know."""
+    engine = {"llm_gate/engines/vllm.py", "llm_gate/engines/replies.py"}
+    faults = []
+    for path, text in found.items():
+        users = path.startswith(KNOWS_THE_SERVER) or path == "orchestrator/workers/gate.py"
+        if path not in engine and not users and imported(text) & SERVER_MODULES:
+            faults.append(f"{path} imports the vLLM engine")
+        if path not in engine:
+            faults += [f"{path} speaks of {word}" for word in SERVER_WORDS if word in text]
+    return faults
 
 
 def cycle_in(found: Sources) -> list[str]:
@@ -143,6 +165,7 @@ def test_sockets_processes_and_the_model_server_stay_in_their_files() -> None:
     found = sources()
 
     assert out_of_place(found) == []
+    assert knows_the_server(found) == []
     assert all(name in tops(found[place]) for name, places in ONLY_IN.items() for place in places), "a stale exception"
 
 
@@ -172,6 +195,8 @@ def test_only_commands_print() -> None:
         (wrong_way, "orchestrator/trader.py", "from jax import numpy"),
         (out_of_place, "orchestrator/hub.py", "from zmq.auth import thread"),
         (out_of_place, "llm_gate/gate.py", "import subprocess as s"),
+        (knows_the_server, "llm_gate/gate.py", "from llm_gate.engines.vllm import VllmEngine"),
+        (knows_the_server, "llm_gate/verdicts.py", 'kind = "chat.completion"'),
         (unpickling, "rl_core/policy.py", "import pickle"),
         (unpickling, "rl_core/policy.py", "np.load(path, allow_pickle=flag)"),
         (unpickling, "orchestrator/sockets.py", "socket.recv_pyobj()"),

@@ -1,8 +1,9 @@
 """What every engine is asked and what it gives back."""
 
+from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
-from llm_gate.contract import EntryProposal, Label, ReasonSource
+from llm_gate.contract import EntryProposal, Label, Mode, ReasonSource
 
 Role = Literal["system", "user", "assistant"]
 
@@ -21,6 +22,8 @@ class Question(NamedTuple):
     prompt: tuple[Turn, ...]
     letters: dict[str, Label]
     """One letter for each label, in the order the prompt introduces them."""
+    mode: Mode = "choice"
+    """How a model is asked; engines without a model ignore it."""
 
 
 class Answer(NamedTuple):
@@ -32,6 +35,10 @@ class Answer(NamedTuple):
     """Of each letter, or None where the engine has none."""
     reason: str
     reason_source: ReasonSource
+    size_factor: Decimal | None = None
+    """Share of the proposed contracts that a shrink asks for; None is what the gate's configuration says."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class Engine(Protocol):
@@ -45,6 +52,11 @@ class Engine(Protocol):
     @property
     def model(self) -> str:
         """What decides inside the engine: a model's name and digest, or a rule's version."""
+        ...
+
+    @property
+    def by_case(self) -> bool:
+        """Whether the answer depends on the case alone, so that equal cases may share one."""
         ...
 
     async def decide(self, question: Question) -> Answer:

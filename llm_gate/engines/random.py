@@ -15,6 +15,7 @@ class RandomEngine:
     """
 
     name = "random"
+    by_case = False
 
     def __init__(self, *, seed: int, veto_rate: float, shrink_rate: float = 0.0) -> None:
         """Rates are shares of all proposals in [0, 1], together at most 1; ValueError otherwise."""

@@ -40,6 +40,7 @@ class RulesEngine:
 
     name = "rules"
     model = "three-line-rule.v1"
+    by_case = True
 
     async def decide(self, question: Question) -> Answer:
         """The rule's letter, certain of itself only in the sense that it has no probabilities."""

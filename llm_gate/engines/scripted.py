@@ -23,6 +23,7 @@ class ScriptedEngine:
 
     name = "scripted"
     model = "script"
+    by_case = False
 
     def __init__(self, script: Iterable[Label | EngineError | Scripted]) -> None:
         """A bare label or fault is a step without delay; ValueError for an empty script."""

@@ -1,98 +1,174 @@
-"""Asks a vLLM server for one constrained letter over HTTP, and reads the probability of each letter."""
+"""Asks a vLLM server over HTTP for one constrained letter with the probability of each, or for a constrained object."""
 
 import hashlib
 import ipaddress
 import json
+import re
+import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from llm_gate.contract import Label
+from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import Answer, Question, Turn
+from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, parse_completion, parse_json_completion
 from llm_gate.errors import HttpError, RequestError, UnavailableError
-from llm_gate.verdicts import parse_completion
 
 SERVED_NAME = "gate"
 MAX_REPLY_BYTES = 16 * 1024
+TOKEN_COUNTERS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+"""What moves while the engine works."""
 
-_SAMPLING = {"temperature": 0, "seed": 0, "n": 1, "max_tokens": 1, "logprobs": True}
+_COMMON: dict[str, object] = {"temperature": 0, "seed": 0, "n": 1}
+_SAMPLING: dict[Mode, dict[str, object]] = {
+    "choice": {**_COMMON, "max_tokens": 1, "logprobs": True},
+    "json": {**_COMMON, "max_tokens": 128, "structured_outputs": {"json": JSON_SCHEMA}},
+}
+_IN_JSON = "Instead of a letter, answer with one JSON object: " + ", ".join(JSON_EXAMPLES.values())
 _CHUNK_BYTES = 4096
+_MAX_METRICS_BYTES = 1024 * 1024
+_NUMBER = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?")
 
 
 class VllmEngine:
     """One chat completion a question, on a connection of its own: no pool that could hold a dead one."""
 
     name = "vllm"
+    by_case = True
 
     def __init__(
-        self, url: str, key: str, *, model_id: str = SERVED_NAME, max_reply_bytes: int = MAX_REPLY_BYTES
+        self,
+        url: str,
+        key: str,
+        *,
+        model_id: str = SERVED_NAME,
+        served: str = SERVED_NAME,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
-        """``url`` is the server's root. RequestError unless it is on the loopback address or TLS with a key."""
+        """``url`` is the server's root, ``served`` the name under which it serves the model.
+
+        Raises:
+            RequestError: the server is neither on the loopback address nor speaks TLS and asks for a key.
+        """
         _check_address(url, key)
-        self._url = url.rstrip("/") + "/v1/chat/completions"
+        self._root = url.rstrip("/")
         self._key = key
+        self._served = served
         self._max_reply_bytes = max_reply_bytes
         self.model = f"{model_id}+sampling@{_sampling_digest()}"
 
     async def decide(self, question: Question) -> Answer:
-        """The letter the server chose. Has no deadline of its own: the gate's covers it."""
-        return await self.ask(question.prompt, question.letters, question.proposal.proposal_id)
+        """What the server chose. Has no deadline of its own: the gate's covers it."""
+        proposal_id = question.proposal.proposal_id
+        # A second attempt has another name: the server may still be busy with the first.
+        request_id = f"{proposal_id}-{secrets.token_hex(4)}"
+        ask = self.ask_json if question.mode == "json" else self.ask
+        return (await ask(question.prompt, question.letters, request_id))._replace(proposal_id=proposal_id)
 
     async def ask(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
         """The letter for any chat; a server is probed with it too."""
-        body = await self._post(_body(chat, letters), request_id)
-        return parse_completion(body, proposal_id=request_id, letters=letters)
+        # ``guided_choice`` and ``guided_json`` are ignored without a word; this name is not.
+        constraint = {"structured_outputs": {"choice": list(letters)}, "top_logprobs": len(letters)}
+        body = await self._post(_body(chat, "choice") | constraint, request_id)
+        return parse_completion(body, request_id=request_id, letters=letters)
 
-    async def _post(self, request: dict[str, object], request_id: str) -> bytes:
-        headers = {
-            "Authorization": f"Bearer {self._key}",
-            "X-Request-Id": request_id,
-            "Accept-Encoding": "identity",
-        }
+    async def ask_json(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
+        """The same for an object of `JSON_SCHEMA`."""
+        body = await self._post(_body(_in_json(chat, letters), "json"), request_id)
+        return parse_json_completion(body, request_id=request_id, letters=letters)
+
+    async def metrics(self) -> dict[str, float]:
+        """The server's counters by name, those of one name added up; HttpError where it shows none."""
+        page = await self._exchange(_Request("GET", self._root + "/metrics", "text/plain", _MAX_METRICS_BYTES))
+        return _counters(page.decode("utf-8", "replace"))
+
+    async def _post(self, body: dict[str, object], request_id: str) -> bytes:
+        url = self._root + "/v1/chat/completions"
+        headers = {"X-Request-Id": request_id}
+        return await self._exchange(
+            _Request("POST", url, "application/json", self._max_reply_bytes, {**body, "model": self._served}, headers)
+        )
+
+    async def _exchange(self, request: "_Request") -> bytes:
+        headers = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity", **request.headers}
         connector = aiohttp.TCPConnector(force_close=True)
+        timeout = aiohttp.ClientTimeout(total=None)
         try:
             async with (
-                aiohttp.ClientSession(
-                    connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
-                ) as session,
-                session.post(self._url, json=request, headers=headers, allow_redirects=False) as response,
+                aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session,
+                session.request(
+                    request.method, request.url, json=request.body, headers=headers, allow_redirects=False
+                ) as response,
             ):
-                return await self._checked_body(response)
+                return await _checked_body(response, request)
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            raise UnavailableError(f"{self._url}: {error or type(error).__name__}") from None
+            raise UnavailableError(f"{request.url}: {error or type(error).__name__}") from None
         except aiohttp.ClientError as error:
-            raise HttpError(f"{self._url}: {type(error).__name__}") from None
-
-    async def _checked_body(self, response: aiohttp.ClientResponse) -> bytes:
-        if response.status != 200:
-            raise HttpError(f"{self._url}: status {response.status}")
-        if response.content_type != "application/json":
-            raise HttpError(f"{self._url}: content type {response.content_type}")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > self._max_reply_bytes:
-                raise HttpError(f"{self._url}: more than {self._max_reply_bytes} bytes")
-        return bytes(body)
+            raise HttpError(f"{request.url}: {type(error).__name__}") from None
 
 
-def _body(chat: tuple[Turn, ...], letters: dict[str, Label]) -> dict[str, object]:
-    return {
-        "model": SERVED_NAME,
-        "messages": [{"role": turn.role, "content": turn.text} for turn in chat],
-        # ``guided_choice`` and ``guided_json`` are ignored without a word; this name is not.
-        "structured_outputs": {"choice": list(letters)},
-        "top_logprobs": len(letters),
-        **_SAMPLING,
-    }
+class _Request(NamedTuple):
+    method: str
+    url: str
+    content_type: str
+    """What the reply must have."""
+    most_bytes: int
+    body: dict[str, object] | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+async def _checked_body(response: aiohttp.ClientResponse, request: _Request) -> bytes:
+    if response.status != 200:
+        raise HttpError(f"{request.url}: status {response.status}")
+    if response.content_type != request.content_type:
+        raise HttpError(f"{request.url}: content type {response.content_type}")
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > request.most_bytes:
+            raise HttpError(f"{request.url}: more than {request.most_bytes} bytes")
+    return bytes(body)
+
+
+def _counters(page: str) -> dict[str, float]:
+    """Prometheus' text form, without the labels."""
+    found: dict[str, float] = {}
+    for line in page.splitlines():
+        name, _, value = line.partition(" ") if "{" not in line else (line.split("{")[0], "", line.rpartition(" ")[2])
+        if not line.startswith("#") and _NUMBER.fullmatch(value):
+            found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def _body(chat: tuple[Turn, ...], mode: Mode) -> dict[str, object]:
+    messages = [{"role": turn.role, "content": turn.text} for turn in chat]
+    return {"messages": messages, **_SAMPLING[mode]}
+
+
+def _in_json(chat: tuple[Turn, ...], letters: dict[str, Label]) -> tuple[Turn, ...]:
+    """The chat with the form of the object said first, and each example's letter as such an object."""
+    answers = {letter: JSON_EXAMPLES[label] for letter, label in letters.items()}
+    turns = [Turn(t.role, answers.get(t.text, t.text)) if t.role == "assistant" else t for t in chat]
+    if turns[0].role == "system":
+        return Turn("system", f"{turns[0].text}\n{_IN_JSON}"), *turns[1:]
+    return Turn("system", _IN_JSON), *turns
 
 
 def _sampling_digest() -> str:
-    return hashlib.sha256(json.dumps(_SAMPLING, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([_SAMPLING, _IN_JSON], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _check_address(url: str, key: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # ValueError for none that can be
+    except ValueError as error:
+        raise RequestError(f"{url}: is no address: {error}") from None
+    if "@" in parts.netloc:
+        raise RequestError(f"{parts.hostname}: the address holds a name or password; the key goes into VLLM_API_KEY")
     if parts.scheme == "https" and key:
         return
     if parts.scheme != "http" or not _is_loopback(parts.hostname or ""):

@@ -1,12 +1,14 @@
 """The gate worker: `llm_gate.gate` behind a socket; the model itself is served elsewhere, by a process of its own."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.vllm import VllmEngine
+from llm_gate.errors import RequestError
 from llm_gate.gate import Gate, GateConfig
 from llm_gate.prompts import load_prompt
 from orchestrator.contracts import CATALOGUE
@@ -35,6 +37,10 @@ def run(link: WorkerLink, config: WorkerConfig) -> None:
         engine = VllmEngine(config["url"], config["key"], model_id=config["model"])
     prompt = load_prompt(Path(config["prompt"]))
     gate = Gate(engine, prompt, GateConfig.model_validate(config["gate"]))
+    if gate.calibration is not None and gate.calibration.digest != config["calibration_digest"]:
+        raise RequestError(f"{config['gate']['calibration']}: is no longer the calibration that the run began with")
+    gc.collect()
+    gc.freeze()  # what was loaded stays: a full collection would take longer than a verdict
     with asyncio.Runner() as loop:
         link.ready({"prompt": prompt.digest, "engine": engine.name, "model": engine.model})
         link.serve({EntryProposal: GateServer(gate, loop).review})

@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rl_core.contract import BUY, HOLD, SELL
+from rl_core.envs.curriculum import Curriculum, Eased, Trip, eased_at, shaping
 from rl_core.envs.ladder import Rungs, play_minute
+from rl_core.envs.openings import ahead, floor_cap
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features import WINDOW
 from rl_core.ladder import Ladder
@@ -57,15 +60,19 @@ class Market(NamedTuple):
     rungs: Rungs | None = None  # the seconds of each bar, where the market has them
     slippage: jax.Array | None = None  # [T] int32 ticks that a fill after this close loses, where it is not fixed
     fillable: jax.Array | None = None  # [T] int32 contracts of an entry that this bar fills, where there is a cap
+    start_first: jax.Array | None = None  # [M] int32 where each market's starts begin, if it is several (`joined`)
 
 
 class EnvParams(NamedTuple):
-    """Everything that may change between runs without a new compilation; scalars."""
+    """Everything that may change between runs without a new compilation; scalars (of several markets [M])."""
 
     venue: Venue
     limits: Limits
     least_room: Any  # share of the limit, float: an episode's room to the floor is drawn from [least_room, most_room]
     most_room: Any
+    most_profit: Any = None  # share of the target, float: an episode starts at a drawn profit up to it; None: at 0
+    curriculum: Curriculum | None = None  # of training alone
+    eased: Eased | None = None  # the curriculum in this update
 
 
 class EnvState(NamedTuple):
@@ -74,12 +81,28 @@ class EnvState(NamedTuple):
     bar: jax.Array  # [B] int32 index of the last closed bar
     position: Position  # int32 [B] each
     account: Account  # int32 [B] each
+    market: jax.Array | None = None  # [B] int32, which of several each account plays
+    forced: jax.Array | None = None  # [B] bool, whether the position is one that the episode started with
 
 
 class Observation(NamedTuple):
     """What the policy sees."""
 
     values: jax.Array  # [B, O] float32
+    legal_actions: jax.Array  # [B, A] bool
+
+
+class Memory(NamedTuple):
+    """What the values of an observation are rebuilt from: 24 or 36 bytes instead of 900."""
+
+    bar: jax.Array  # [B] int32
+    standing: jax.Array  # [B, 5 or 8] float32: all of the observation but its window
+
+
+class Glimpse(NamedTuple):
+    """An observation before its window is looked up."""
+
+    memory: Memory
     legal_actions: jax.Array  # [B, A] bool
 
 
@@ -102,6 +125,7 @@ class StepResult(NamedTuple):
     terminated: jax.Array  # [B] bool: failed or passed
     truncated: jax.Array  # [B] bool: the session is over
     trade: TradeClosed
+    shaping: jax.Array | None = None  # [B] float32, for the learner alone and beside the reward
 
 
 def new_accounts(rules: Rules, num_envs: int) -> Account:
@@ -182,32 +206,77 @@ class Env:
         """Actions the policy has."""
         return ACTION_COUNTS[self.phase]
 
+    def scheduled(self, params: EnvParams, updates: jax.Array) -> EnvParams:
+        """``params`` as the update after ``updates`` has them."""
+        if params.curriculum is None:
+            return params
+        return params._replace(eased=eased_at(params.curriculum, updates))
+
     def reset(self, market: Market, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
         """New accounts [B] at random minutes in hours, with a random room to the floor."""
         key_bar, key_room = jax.random.split(key)
-        chosen = jax.random.randint(key_bar, (num_envs,), 0, market.start_count)
-        rules = params.venue.rules
+        own, first, count = None, jnp.int32(0), market.start_count
+        if market.start_first is not None:
+            own = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
+            first, count = market.start_first[own], market.start_count[own]
+        chosen = first + jax.random.randint(key_bar, (num_envs,), 0, count)
+        rules = _own(params, own).venue.rules
         share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
         room = (share * rules.max_loss).astype(jnp.int32)
         account = new_accounts(rules, num_envs)
+        if params.most_profit is not None:
+            account = ahead(account, rules, params.most_profit, jax.random.fold_in(key, 1))
         zeros = jnp.zeros((num_envs,), jnp.int32)
         position = Position(*(zeros for _ in FLAT))
-        return EnvState(market.starts[chosen], position, account._replace(floor=account.cash - room))
+        floor = account.cash - room
+        if params.most_profit is not None:
+            floor = jnp.minimum(floor, floor_cap(rules))
+        state = EnvState(market.starts[chosen], position, account._replace(floor=floor), own)
+        return (
+            state if params.eased is None else self._with_positions(market, params, state, jax.random.fold_in(key, 2))
+        )
+
+    def _with_positions(self, market: Market, params: EnvParams, state: EnvState, key: jax.Array) -> EnvState:
+        """``state`` one bar later in a drawn share of phase 2's accounts: the bar filled an entry of a drawn side."""
+        assert params.eased is not None
+        count = state.bar.shape[0]
+        state = state._replace(forced=jnp.zeros(count, bool))
+        if self.phase == 1:
+            return state
+        key_share, key_side = jax.random.split(key)
+        wanted = jax.random.uniform(key_share, (count,)) < params.eased.forced_share
+        wanted &= self.glimpse(market, params, state).legal_actions[:, BUY]
+        side = jnp.where(jax.random.bernoulli(key_side, 0.5, (count,)), BUY, SELL)
+        later = self.step(market, params, state, jnp.where(wanted, side, HOLD))
+        opened = wanted & (later.state.position.quantity != 0) & ~(later.terminated | later.truncated)
+        following = later.state._replace(forced=opened)
+        return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(opened, a, b), following, state))
 
     def observe(self, market: Market, params: EnvParams, state: EnvState) -> Observation:
         """The observation [B, O] and mask [B, A] at each account's close."""
-        window = _windows(market.features, state.bar)
+        memory, legal_actions = self.glimpse(market, params, state)
+        return Observation(self.shown(market, memory), legal_actions)
+
+    def glimpse(self, market: Market, params: EnvParams, state: EnvState) -> Glimpse:
+        """What `shown` makes the observation of, and the mask."""
+        params = _own(params, state.market)
         mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
         legal = self._legal(market, params, state)
-        parts = [window, position_features(jnp, state.position, mark)]
+        standing = position_features(jnp, state.position, mark)
         if self.phase == 2:
             now = equity(state.account, state.position, mark.close, params.venue.terms)
-            standing = Standing(now, state.account.floor, params.venue.rules.max_loss)
-            parts.append(management_features(jnp, state.position, standing, legal.enter))
-        return Observation(jnp.concatenate(parts, axis=-1), self._mask(legal))
+            account = Standing(now, state.account.floor, params.venue.rules.max_loss)
+            managing = management_features(jnp, state.position, account, legal.enter)
+            standing = jnp.concatenate([standing, managing], axis=-1)
+        return Glimpse(Memory(state.bar, standing), self._mask(legal))
+
+    def shown(self, market: Market, memory: Memory) -> jax.Array:
+        """The observations [N, O] of memories [N]."""
+        return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
 
     def step(self, market: Market, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
         """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
+        params = _own(params, state.market)
         venue = _venue(market, params, state.bar)
         terms, rules = venue.terms, venue.rules
         decision = _decision(market, state)
@@ -231,13 +300,18 @@ class Env:
         terminated = played.failed | passed(played.account, held, rules)
         idle = market.entries_over[bar] | (played.account.paused != 0)
         over = market.last_in_session[bar] | (idle & (held.quantity == 0))
-        return StepResult(
-            state=EnvState(bar, held, played.account),
+        result = StepResult(
+            state=state._replace(bar=bar, position=held, account=played.account),
             reward=risk_multiple(after - before, played.risk),
             terminated=terminated,
             truncated=over & ~terminated,
             trade=_trade_closed(played, state.position.bars_held, params.venue),
         )
+        if params.eased is None:
+            return result
+        entered = (state.position.quantity == 0) & (order.quantity != 0)
+        trip = Trip(entered, order, played, terms, _venue(market, params, bar).terms)
+        return _unreported(result._replace(shaping=shaping(XP, params.eased, trip)), state.forced)
 
     def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
         decision = _decision(market, state)
@@ -249,6 +323,26 @@ class Env:
         if self.phase == 2:
             columns += [legal.breakeven, legal.enable_trail, legal.disable_trail]
         return jnp.stack(columns, axis=-1)
+
+
+def _unreported(result: StepResult, forced: jax.Array | None) -> StepResult:
+    """The bar with positions that episodes started with [B] taken out of reward and trade; the learner gets theirs."""
+    assert forced is not None and result.shaping is not None, "reset and step disagree on the curriculum"
+    hidden = TradeClosed(*(jnp.where(forced, jnp.zeros_like(field), field) for field in result.trade))
+    return result._replace(
+        state=result.state._replace(forced=forced & (result.state.position.quantity != 0)),
+        reward=jnp.where(forced, 0.0, result.reward),
+        shaping=result.shaping + jnp.where(forced, result.reward, 0.0),
+        trade=hidden,
+    )
+
+
+def _own(params: EnvParams, market: jax.Array | None) -> EnvParams:
+    """``params`` as each account's market has them: leaves [B] of leaves [M]; the same where there is one market."""
+    if market is None:
+        return params
+    venue, limits = jax.tree.map(lambda leaf: leaf[market], (params.venue, params.limits))
+    return params._replace(venue=venue, limits=limits)
 
 
 def _venue(market: Market, params: EnvParams, bar: jax.Array) -> Venue:

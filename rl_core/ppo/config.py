@@ -5,10 +5,28 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class EntropyControl(BaseModel):
+    """What entropy over states with a choice should be, and how the coefficient may move to get it there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    share: float = Field(0.5, gt=0, lt=1, description="of the entropy of choosing evenly: log of the legal actions")
+    nats: float | None = Field(None, gt=0, description="a fixed entropy instead of a share")
+    least: float = Field(1e-4, gt=0, description="bounds of the coefficient")
+    most: float = Field(0.1, gt=0)
+    most_change: float = Field(1.1, gt=1, description="factor by which one update may move it")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "EntropyControl":
+        if self.least > self.most:
+            raise ValueError(f"least {self.least:g} is above most {self.most:g}")
+        return self
+
+
 class PPOConfig(BaseModel):
     """How one phase learns; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     num_envs: int = Field(256, gt=0)
     rollout_length: int = Field(128, gt=0, description="bars per environment and update")
@@ -20,6 +38,7 @@ class PPOConfig(BaseModel):
     learning_rate: float = Field(3e-4, gt=0)
     final_learning_rate: float = Field(0.0, ge=0, description="reached at the last optimiser step")
     schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_updates: int = Field(0, ge=0, description="over which the schedule's rate is scaled from near 0 to 1")
     max_grad_norm: float = Field(0.5, gt=0, description="for the actor and for the critic, each on its own")
 
     discount: float = Field(0.99, ge=0, le=1)
@@ -27,6 +46,7 @@ class PPOConfig(BaseModel):
     clip: float = Field(0.2, gt=0, description="how far a probability ratio may move from 1")
     value_clip: float | None = Field(None, gt=0, description="how far a value may move from the old value")
     entropy_coefficient: float = Field(0.01, ge=0)
+    entropy_control: EntropyControl | None = Field(None, description="moves the coefficient; none: it stays")
     value_coefficient: float = Field(0.5, gt=0)
 
     shared_torso: bool = True
@@ -35,13 +55,18 @@ class PPOConfig(BaseModel):
     recency: float = Field(1.0, gt=0, le=1, description="how much a bar of the window counts beside the next newer")
     hold_bias: float = Field(0.0, description="added to HOLD's first logit: above 0, entries start rare")
 
+    stored_observations: bool = Field(
+        False, description="keep what was seen; else it is rebuilt for every minibatch, in a tenth of the memory"
+    )
+    devices: int = Field(1, gt=0, description="over which the environments are split, of all hosts together")
     max_skipped: int = Field(8, ge=0, description="non-finite optimiser steps in a row before training stops")
     updates_per_sync: int = Field(4, gt=0, description="updates between two looks at the metrics")
 
     @model_validator(mode="after")
     def _whole(self) -> "PPOConfig":
-        if self.batch_size % self.minibatches:
-            raise ValueError(f"{self.batch_size} transitions do not divide into {self.minibatches} minibatches")
+        if self.num_envs % (self.minibatches * self.devices):
+            parts = f"{self.minibatches} minibatches on {self.devices} devices"
+            raise ValueError(f"{self.num_envs} environments do not divide into {parts}")
         if self.total_steps < self.batch_size:
             raise ValueError(f"total_steps {self.total_steps} is less than one update of {self.batch_size}")
         if any(width <= 0 for width in self.hidden):

@@ -17,6 +17,18 @@ class Observed(Protocol):
         """[B, A] bool, at least one per row."""
 
 
+class Glimpsed(Protocol):
+    """What an observation of a batch of states can be rebuilt from, and its mask."""
+
+    @property
+    def memory(self) -> Any:
+        """Leaves [B, ...]; small, as every bar of a rollout keeps them."""
+
+    @property
+    def legal_actions(self) -> jax.Array:
+        """[B, A] bool, at least one per row."""
+
+
 class Closed(Protocol):
     """The trade that one step closed, if it closed one; every field is [B]."""
 
@@ -60,6 +72,10 @@ class Stepped(Protocol):
     def trade(self) -> Closed:
         """The trades closed by this step."""
 
+    @property
+    def shaping(self) -> jax.Array | None:
+        """[B] float32 that the learner gets beside the reward and no report sees; None: nothing."""
+
 
 class Environment(Protocol):
     """A batch of environments; hashable, so that it can be static under ``jit``."""
@@ -72,11 +88,20 @@ class Environment(Protocol):
     def num_actions(self) -> int:
         """A."""
 
+    def scheduled(self, params: Any, updates: jax.Array) -> Any:
+        """The parameters as the update after ``updates`` has them."""
+
     def reset(self, market: Any, params: Any, key: jax.Array, num_envs: int) -> Any:
         """Fresh states [num_envs]."""
 
     def observe(self, market: Any, params: Any, state: Any) -> Observed:
         """What the policy sees."""
+
+    def glimpse(self, market: Any, params: Any, state: Any) -> Glimpsed:
+        """What `shown` makes the observation of."""
+
+    def shown(self, market: Any, memory: Any) -> jax.Array:
+        """The observations [N, O] of memories [N, ...]; `observe` gives the same values."""
 
     def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> Stepped:
         """One bar; nothing is reset here."""

@@ -1,18 +1,19 @@
 """The clipped PPO objective."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import ALONE, Shards
 from rl_core.ppo.networks import NetworkOutput, entropy, has_choice, log_probabilities, log_probability_of
 
 
 class Batch(NamedTuple):
     """Transitions [N] to learn from."""
 
-    observation: jax.Array  # [N, O], normalised as the behaviour policy saw it
+    memory: Any  # [N, ...], what `rollout.recall` makes the observations of
     legal_actions: jax.Array  # [N, A] bool
     action: jax.Array  # [N]
     log_probability: jax.Array  # [N] of the action under the behaviour policy
@@ -32,11 +33,19 @@ class Losses(NamedTuple):
     clip_fraction: jax.Array
 
 
-def ppo_loss(output: NetworkOutput, batch: Batch, config: PPOConfig) -> Losses:
+def ppo_loss(
+    output: NetworkOutput,
+    batch: Batch,
+    config: PPOConfig,
+    shards: Shards = ALONE,
+    *,
+    entropy_coefficient: jax.Array | None = None,
+) -> Losses:
     """Clipped policy loss, value loss and entropy of one minibatch.
 
     A state with one legal action says nothing about acting (its ratio is 1 whatever the network
-    does), so it counts for the value alone.
+    does), so it counts for the value alone. With the minibatch in several parts, the mean of every
+    part's losses and gradients is that of the whole. Without ``entropy_coefficient`` that of ``config`` holds.
 
     Source: Schulman et al. 2017, https://arxiv.org/abs/1707.06347, equations 7 and 9; the KL
     estimate is (ratio - 1) - log ratio, http://joschu.net/blog/kl-approx.html.
@@ -48,16 +57,17 @@ def ppo_loss(output: NetworkOutput, batch: Batch, config: PPOConfig) -> Losses:
     surrogate = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage)
 
     choice = has_choice(batch.legal_actions)
-    policy = -mean_where(choice, surrogate)
-    spread = mean_where(choice, entropy(log_probability))
+    policy = -mean_where(choice, surrogate, shards)
+    spread = mean_where(choice, entropy(log_probability), shards)
     value = value_loss(output.value, batch, config.value_clip)
+    push = config.entropy_coefficient if entropy_coefficient is None else entropy_coefficient
     return Losses(
-        total=policy + config.value_coefficient * value - config.entropy_coefficient * spread,
+        total=policy + config.value_coefficient * value - push * spread,
         policy=policy,
         value=value,
         entropy=spread,
-        kl=mean_where(choice, ratio - 1 - log_ratio),
-        clip_fraction=mean_where(choice, (jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype)),
+        kl=mean_where(choice, ratio - 1 - log_ratio, shards),
+        clip_fraction=mean_where(choice, (jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype), shards),
     )
 
 
@@ -70,13 +80,17 @@ def value_loss(value: jax.Array, batch: Batch, clip: float | None) -> jax.Array:
     return 0.5 * jnp.mean(error)
 
 
-def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array) -> jax.Array:
-    """Advantages [...] with mean 0 and variance 1 over the states with a choice."""
+def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array, shards: Shards = ALONE) -> jax.Array:
+    """Advantages [...] with mean 0 and variance 1 over the states with a choice, of all parts."""
     choice = has_choice(legal_actions)
-    centred = advantage - mean_where(choice, advantage)
-    return centred / jnp.sqrt(mean_where(choice, jnp.square(centred)) + 1e-8)
+    centred = advantage - shards.mean(mean_where(choice, advantage, shards))
+    return centred / jnp.sqrt(shards.mean(mean_where(choice, jnp.square(centred), shards)) + 1e-8)
 
 
-def mean_where(where: jax.Array, values: jax.Array) -> jax.Array:
-    """Mean of the values [...] picked by ``where`` [...]; 0 if none is."""
-    return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(jnp.sum(where), 1)
+def mean_where(where: jax.Array, values: jax.Array, shards: Shards = ALONE) -> jax.Array:
+    """Mean of the values [...] picked by ``where`` [...]; 0 if none is.
+
+    Of several parts each divides by the mean number picked, so that the mean over the parts is that of the whole.
+    """
+    picked = shards.mean(jnp.sum(where).astype(values.dtype))
+    return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(picked, 1 / shards.count)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 
+from rl_core.ppo.entropy import Adjustment
 from rl_core.ppo.losses import Losses
 from rl_core.ppo.rollout import Counts
 
@@ -21,6 +23,22 @@ class UpdateMetrics(NamedTuple):
     explained_variance: jax.Array  # 1 - Var(target - value) / Var(target) of the behaviour policy's critic
     learning_rate: jax.Array  # of the next optimiser step
     skipped: jax.Array  # optimiser steps skipped because they were not finite
+    entropy: Adjustment  # of the coefficient, after the update
+    drawdown: jax.Array  # R, `deepest_fall` of the rollout's rewards
+
+
+def deepest_fall(reward: jax.Array) -> jax.Array:
+    """The deepest fall of equity from its best within a rollout, in R, as a mean over environments.
+
+    An environment counts as one account from the rollout's first bar to its last, open profit included: where an
+    episode ends, the next one goes on from the same equity.
+
+    Args:
+        reward: [T, B] change of equity in units of the trade's risk.
+    """
+    equity = jnp.cumsum(reward, axis=0)
+    best = jnp.maximum(jax.lax.cummax(equity, axis=0), 0.0)
+    return jnp.mean(jnp.max(best - equity, axis=0))
 
 
 def summarise(metrics: Sequence[UpdateMetrics]) -> Summary:
@@ -47,6 +65,21 @@ def summarise(metrics: Sequence[UpdateMetrics]) -> Summary:
     }
 
 
+def adjustments(rows: Sequence[Summary]) -> list[dict[str, float | int | None]]:
+    """What each of ``rows`` says of the entropy coefficient, where it followed a target; nothing where it is fixed."""
+    return [
+        {
+            "update": row["update"],
+            "step": row["step"],
+            "entropy": row["entropy_choice"],
+            "target": row["entropy_target"],
+            "coefficient": row["entropy_coefficient"],
+        }
+        for row in rows
+        if row["entropy_target"] is not None
+    ]
+
+
 def _learning(metrics: Sequence[UpdateMetrics]) -> Summary:
     losses = [row.losses for row in metrics]
     return {
@@ -57,6 +90,9 @@ def _learning(metrics: Sequence[UpdateMetrics]) -> Summary:
         "value_loss": _mean([row.value for row in losses]),
         "explained_variance": _mean([row.explained_variance for row in metrics]),
         "learning_rate": float(metrics[-1].learning_rate),
+        "entropy_target": _mean([row.entropy.target for row in metrics[-1:]]),
+        "entropy_coefficient": float(metrics[-1].entropy.coefficient),
+        "drawdown_r": _mean([row.drawdown for row in metrics]),
         "skipped_steps": sum(int(row.skipped) for row in metrics),
     }
 

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from rl_core.contract import HOLD
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import ALONE, Shards
 
 Parameters: TypeAlias = Any
 """Nested dict of float32 arrays; its top level names what belongs to the actor, the critic and both (torso)."""
@@ -54,6 +55,7 @@ class ActorCritic(nn.Module):
     hidden: tuple[int, ...]
     shared_torso: bool
     max_pull: float
+    shards: Shards = ALONE
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> NetworkOutput:
@@ -63,16 +65,16 @@ class ActorCritic(nn.Module):
         to_actor = to_critic = observation
         if self.shared_torso:
             features = Tower(self.hidden, name="torso")(observation)
-            to_actor, to_critic = bounded_pull(features, self.max_pull), bounded_pull(features, self.max_pull)
+            to_actor, to_critic = (bounded_pull(features, self.max_pull, self.shards) for _ in range(2))
             below = ()
         logits = Tower(below, self.num_actions, POLICY_SCALE, name="actor")(to_actor)
         value = Tower(below, 1, name="critic")(to_critic)
         return NetworkOutput(logits, value[:, 0])
 
 
-def actor_critic(config: PPOConfig, num_actions: int) -> ActorCritic:
+def actor_critic(config: PPOConfig, num_actions: int, shards: Shards = ALONE) -> ActorCritic:
     """The network that ``config`` describes."""
-    return ActorCritic(num_actions, config.hidden, config.shared_torso, config.max_grad_norm)
+    return ActorCritic(num_actions, config.hidden, config.shared_torso, config.max_grad_norm, shards)
 
 
 def initial_parameters(config: PPOConfig, observation_size: int, num_actions: int, key: jax.Array) -> Parameters:
@@ -84,31 +86,31 @@ def initial_parameters(config: PPOConfig, observation_size: int, num_actions: in
     return parameters
 
 
-def forward(config: PPOConfig, parameters: Parameters, observation: jax.Array) -> NetworkOutput:
-    """Logits and value of normalised observations [N, O]."""
+def forward(config: PPOConfig, parameters: Parameters, observation: jax.Array, shards: Shards = ALONE) -> NetworkOutput:
+    """Logits and value of normalised observations [N, O], which are one of ``shards`` where gradients are taken."""
     num_actions = parameters["actor"]["head"]["bias"].shape[0]
-    output: Any = actor_critic(config, num_actions).apply({"params": parameters}, observation)
+    output: Any = actor_critic(config, num_actions, shards).apply({"params": parameters}, observation)
     return NetworkOutput(*output)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def bounded_pull(features: jax.Array, limit: float) -> jax.Array:
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def bounded_pull(features: jax.Array, limit: float, shards: Shards = ALONE) -> jax.Array:
     """``features`` [N, H] unchanged; the gradient flowing back through them has at most ``limit`` RMS per sample.
 
     A loss that is a mean over N samples sends back 1/N of each sample's gradient g, so the bound is
-    on sqrt(mean |g|^2) = sqrt(N * sum of squares of what arrives here).
+    on sqrt(mean |g|^2) = sqrt(N * sum of squares of what arrives here), of all parts alike.
     """
-    del limit
+    del limit, shards
     return features
 
 
-def _pull_forward(features: jax.Array, limit: float) -> tuple[jax.Array, None]:
-    del limit
+def _pull_forward(features: jax.Array, limit: float, shards: Shards) -> tuple[jax.Array, None]:
+    del limit, shards
     return features, None
 
 
-def _pull_backward(limit: float, _: None, gradient: jax.Array) -> tuple[jax.Array]:
-    pull = jnp.sqrt(gradient.shape[0] * jnp.sum(jnp.square(gradient)))
+def _pull_backward(limit: float, shards: Shards, _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    pull = jnp.sqrt(gradient.shape[0] * shards.mean(jnp.sum(jnp.square(gradient))))
     return (gradient * (limit / jnp.maximum(pull, limit)),)
 
 

@@ -16,6 +16,13 @@ def make_optimiser(config: PPOConfig) -> optax.GradientTransformation:
 
 def learning_rate(config: PPOConfig) -> optax.Schedule:
     """Learning rate after a number of **optimiser steps**, of which an update makes epochs x minibatches."""
+    decay, warm = _decay(config), config.warmup_updates * config.steps_per_update
+    if not warm:
+        return decay
+    return lambda count: decay(count) * jnp.minimum(1.0, (count + 1) / warm)
+
+
+def _decay(config: PPOConfig) -> optax.Schedule:
     start, end, steps = config.learning_rate, config.final_learning_rate, config.optimiser_steps
     if config.schedule == "constant":
         return optax.constant_schedule(start)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from llm_gate.contract import EntryProposal, Resize, Reviewed, parse_message
-from llm_gate.prompts import find_prompt
 
 
 def run(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
@@ -44,11 +43,13 @@ def test_a_server_that_is_not_there_ends_with_5_and_no_verdict(
         (["review", "no-such-file.json"], 2, "no-such-file.json"),
         (["review", "-"], 2, "not JSON"),
         (["review", "-", "--engine", "oracle"], 2, "not JSON"),
-        (["prompts", "show", "nothing.v9"], 2, "there are: entry_review.v1"),
+        (["prompts", "show", "nothing.v9"], 2, "there are: entry_examples.v1"),
         (["prompts", "lint", "no-such.v1.md"], 2, "cannot be read"),
         (["model", "no-such-folder"], 2, "config.json"),
         (["check", "http://192.0.2.1:80"], 2, "loopback"),
-        (["check", "http://127.0.0.1:1"], 5, "canary"),
+        (["check", "http://127.0.0.1:1", "--json"], 5, "canary json"),
+        (["check", "http://127.0.0.1:1", "--mode", "prose"], 2, "no mode"),
+        (["doctor", "--model", "no-such-folder"], 2, "config.json"),
         (["serve", "--port", "0"], 2, "port"),
         (["serve", "--model", "no-such-folder"], 2, "config.json"),
         (["no-such-command"], 2, "no-such-command"),
@@ -60,27 +61,7 @@ def test_a_fault_has_its_exit_code_and_no_traceback(arguments: list[str], code: 
     assert ended.returncode == code
     assert fault in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
-
-
-def test_prompts_are_listed_and_linted() -> None:
-    digest = find_prompt("entry_review.v1").digest
-
-    listed = json.loads(run("prompts", "list", "--json").stdout)
-    linted = run("prompts", "lint")
-
-    assert {"entry_review.v1": digest}.items() <= {row["name"]: row["digest"] for row in listed}.items()
-    assert f"ok entry_review.v1 {digest}" in linted.stdout.splitlines()
-
-
-def test_a_prompt_is_shown_as_the_model_reads_it(make_proposal: Callable[..., EntryProposal], tmp_path: Path) -> None:
-    path = tmp_path / "proposal.json"
-    path.write_text(make_proposal(side="sell").model_dump_json())
-
-    shown = run("prompts", "show", "entry_review.v1", "--proposal", str(path)).stdout
-
-    assert shown.splitlines()[-1].startswith("60-minute trend: AGAINST")
-    assert "{{" not in shown
+    assert ended.stdout == "" or arguments[-1] == "--json"
 
 
 def test_nothing_but_the_launcher_needs_vllm_torch_or_jax() -> None:
@@ -101,3 +82,68 @@ print(len(names))
 
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) >= 15
+
+
+FREE_SERVER = """
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Free(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        message = {"role": "assistant", "content": "The sea, the sea"}
+        request_id = self.headers["X-Request-Id"]
+        choice = {"message": message, "finish_reason": "stop", "logprobs": None}
+        reply = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice]}
+        body = json.dumps(reply).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+server = HTTPServer(("127.0.0.1", 0), Free)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def test_a_server_that_ignores_its_constraint_is_refused_by_name_for_each_question() -> None:
+    server = subprocess.Popen([sys.executable, "-c", FREE_SERVER], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        ended = run("check", f"http://127.0.0.1:{int(server.stdout.readline())}")
+    finally:
+        server.kill()
+        server.communicate()
+
+    assert ended.returncode == 5
+    assert [" ".join(line.split()[:2]) for line in ended.stdout.splitlines()] == [
+        "FAIL probe",
+        "FAIL canary",
+        "FAIL canary",
+    ]
+    assert "canary choice: the server ignores structured_outputs in choice mode" in ended.stderr
+    assert "canary json: the server ignores structured_outputs in json mode" in ended.stderr
+
+
+def test_the_doctor_says_who_takes_what(tmp_path: Path) -> None:
+    """A made-up model of 1 MB fits everywhere; one of 40 TB nowhere."""
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps(heads))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(1_000_000))
+
+    plan = json.loads(run("doctor", "--model", str(tmp_path), "--jax-share", "0", "--json").stdout)
+    os.truncate(weights, 10 * 1 << 40)
+    ended = run("doctor", "--model", str(tmp_path), "--jax-share", "0")
+
+    assert plan["need"]["weights"] == 1_000_000
+    assert plan["left"] == plan["device"]["free"] - sum(plan["need"].values())
+    assert (ended.returncode, "does not fit" in ended.stderr) == (2, True)
+    assert "overhead" in ended.stdout

@@ -9,8 +9,9 @@ import pytest
 
 from llm_gate.contract import Approve, EntryProposal, Label, Resize, Veto
 from llm_gate.engines.base import Answer, Question
+from llm_gate.engines.replies import parse_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-from llm_gate.verdicts import check, labelled, parse_completion
+from llm_gate.verdicts import check, labelled
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
 ID = "0" * 31 + "1"
@@ -28,7 +29,7 @@ def completion(*, letter: object = "C", request_id: str = ID, probabilities: dic
 
 
 def test_a_completion_gives_letter_and_probabilities() -> None:
-    answer = parse_completion(completion(), proposal_id=ID, letters=LETTERS)
+    answer = parse_completion(completion(), request_id=ID, letters=LETTERS)
 
     assert answer.letter == "C"
     assert answer.probabilities == pytest.approx(THIRDS)
@@ -54,12 +55,12 @@ def test_a_completion_gives_letter_and_probabilities() -> None:
 )
 def test_a_body_that_is_not_the_completion_asked_for_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedVerdictError):
-        parse_completion(body, proposal_id=ID, letters=LETTERS)
+        parse_completion(body, request_id=ID, letters=LETTERS)
 
 
 def test_a_completion_of_another_request_is_foreign() -> None:
     with pytest.raises(ForeignVerdictError):
-        parse_completion(completion(request_id="f" * 32), proposal_id=ID, letters=LETTERS)
+        parse_completion(completion(request_id="f" * 32), request_id=ID, letters=LETTERS)
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,11 @@ def seconds_of(bar: Bar) -> Seconds:
 
 
 class ScriptedSight:
-    """Real sessions and hours, made-up volatility, no features."""
+    """Real sessions and hours, made-up volatility, no features; states by the hundred of the bar if ``fitted``."""
 
-    def __init__(self, bars: list[Bar], config: TradingConfig = TRADING) -> None:
+    def __init__(self, bars: list[Bar], config: TradingConfig = TRADING, *, fitted: bool = False) -> None:
         """Look at the clock of ``bars``."""
+        self._fitted = fitted
         ts = np.array([bar.ts_event_ns for bar in bars], np.int64)
         located = Calendar.covering(int(ts[0]), int(ts[-1])).locate(ts)
         trading = compile_trading(config, instrument("NQ"))
@@ -77,6 +78,7 @@ class ScriptedSight:
             minutes_to_flat=int(self._hours.minutes_to_flat[bar.seq]),
             regime=Regime(100, -200, 300, 50, "up/normal", "midday"),
             decision_minute=int(self._hours.decision_minute[bar.seq]),
+            wild_percent=bar.seq % 100 if self._fitted else None,
         )
 
 
@@ -133,9 +135,14 @@ def play(
     account: TradingConfig = TRADING,
     resolution: str = "pessimistic",
     costs: Mapping[str, object] | None = None,
+    regimes: str = "",
+    calibration: str = "",
     **config: object,
 ) -> RunFolder:
-    """Play ``bars`` into a folder under ``runs``, or go on with the one that is there."""
+    """Play ``bars`` into a folder under ``runs``, or go on with the one that is there.
+
+    ``regimes`` is the file of a fitted model that the run keeps, its states scripted; ``calibration`` is the gate's.
+    """
     account = TradingConfig.model_validate({**account.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
     settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
@@ -148,10 +155,15 @@ def play(
         model="/models/smollm2-135m" if engine == "vllm" else "",
         rule_pack_digest=hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest(),
         code_version="1",
+        regimes_digest=hashlib.sha256(regimes.encode()).hexdigest() if regimes else "",
+        calibration_digest=hashlib.sha256(calibration.encode()).hexdigest() if calibration else "",
     )
     labels = {"rule_pack": trading.pack.name, "rule_pack_as_of": str(trading.pack.as_of), "declaration": declaration}
     folder = RunFolder(runs / "run")
-    folder.path.mkdir(mode=0o700, exist_ok=True)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, text in {"regimes.json": regimes, "gate_calibration.json": calibration}.items():
+        if text:
+            (folder.path / name).write_text(text)
     setting = Setting(
         run_id=inputs.run_id,
         phase=1,
@@ -166,7 +178,7 @@ def play(
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
         answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
-        runner = Runner(journal, answers, ScriptedSight(bars, account), setting)
+        runner = Runner(journal, answers, ScriptedSight(bars, account, fitted=bool(regimes)), setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"

@@ -53,6 +53,15 @@ def test_a_verdict_is_journalled_without_floats_and_comes_back(outcome: Outcome,
     assert odds is None or back.probabilities == {"approve": 0.123, "shrink": 0.5, "veto": 0.377}
 
 
+def test_a_calibrated_verdict_is_journalled_with_its_calibration_and_another_says_nothing_of_one() -> None:
+    own = reviewed(Approve(), None)
+    record = ledger.decided(own.model_copy(update={"calibration": "c" * 64, "calibrated": 0.31249}))
+
+    assert (record.payload["calibration"], record.payload["calibrated_milli"]) == ("c" * 64, 312)
+    assert ledger.decided(ledger.reviewed_from(record.payload)) == record
+    assert not {"calibration", "calibrated_milli"} & ledger.decided(own).payload.keys()
+
+
 def test_a_trade_is_the_sum_of_its_fills() -> None:
     """Two sold at 99, stopped at 110: -11 x 2 x 50 - 4 x 60; the risk was 2 x 10 x 50."""
     account = Account(5_000_000, 4_750_000)

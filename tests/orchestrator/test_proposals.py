@@ -12,7 +12,7 @@ from rl_core.regimes import Regime
 
 VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, 2**30), PESSIMISTIC)
 ACCOUNT = Account(5_000_000, 4_750_000)
-REGIME = Regime(-1500, 2600, 10, 95, "up/wild", "late")
+REGIME = Regime(-1500, 2600, 10, 95, "up/wild", "late", 40, 700, 2100, -350)
 SIGHT = Sight(np.zeros(220, np.float32), 280, True, False, 19_876, 75, REGIME, 14 * 60 + 30)
 ORDER = Order(-20, 30, 90, False)
 NAME = "ab" * 16
@@ -35,6 +35,11 @@ def test_distances_are_in_atr_and_the_room_in_risks() -> None:
         "minutes_to_flat": 75,
         "room_to_floor_risks_milli": 8333,
         "losing_streak": 2,
+        "volume_percentile": 40,
+        "to_session_high_atr_milli": 700,
+        "to_session_low_atr_milli": 2100,
+        "vwap_atr_milli": -350,
+        "wild_percent": None,
     }
 
 

@@ -15,11 +15,14 @@ from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
 from orchestrator.account_book import read_account_book
 from orchestrator.findings import judged
 from orchestrator.journal import Journal, read_journal
+from orchestrator.page import in_short
 from orchestrator.report import UnreconciledError, report_on
 from orchestrator.run_facts import facts_of
 from orchestrator.run_folder import RunFolder
 from orchestrator.run_result import run_result
 from rl_core.errors import ConfigError
+from rl_core.regime_model import RegimeModel, as_text
+from rl_core.regimes import Thresholds
 from rl_core.statistics.bootstrap import session_block_bootstrap
 
 DAY = ("2024-06-03",)
@@ -60,10 +63,54 @@ def test_proposals_are_broken_down_by_the_regime_they_went_out_with(tmp_path: Pa
     found = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder.journal))
 
     contexts = [row.proposal.context for row in found.ledger if row.alone is not None]
-    sizes = {group.name: group.r.size for group in found.regimes}
+    sizes = {group.name: group.r.size for groups in found.regimes.values() for group in groups}
     assert sizes == {**Counter(c["regime"] for c in contexts), **Counter(c["session_part"] for c in contexts)}
     assert sum(sizes.values()) == 2 * len(contexts) > 30
     assert all(f"<td>{name}</td>" in text_of(folder) for name in sizes)
+
+
+MODEL = RegimeModel(
+    digest="", fitted_until_ns=0, bars=1, thresholds=Thresholds(1800, 30, 70), usual_log_range=(2.5,) * 48,
+    start=(0.5, 0.5), transition=((0.98, 0.02), (0.05, 0.95)), mean=(-0.4, 0.6), spread=(0.5, 0.6),
+    log_likelihood_per_bar=0.0, label_shares=(0.05, 0.05, 0.1, 0.1, 0.2, 0.1, 0.1, 0.2, 0.1), wild_share=0.25,
+)  # fmt: skip
+
+
+def test_proposals_are_broken_down_by_the_hidden_state_and_the_labels_held_against_training(tmp_path: Path) -> None:
+    """Half of the bars are wild here; every one is up/normal, which 20 in 100 were in training."""
+    bars = walk()
+    folder = play(tmp_path, bars, every_tenth_minute(bars), regimes=as_text(MODEL))
+    report_on(folder.path)
+
+    verdict = json.loads((folder.path / "verdict.json").read_text())
+
+    proposed = [r.payload["proposal"]["context"] for r in read_journal(folder.journal) if r.type == "proposed"]
+    states = Counter("wild" if context["wild_percent"] >= 50 else "calm" for context in proposed)
+    assert {name: group["rows"] for name, group in verdict["by_regime"]["hidden state"].items()} == states
+    assert len(states) == 2
+    assert verdict["regime_thresholds"] == (
+        "Labels by thresholds fitted on the training split alone: beyond 1.8 ATR in an hour is up or down, volatility "
+        "below its percentile 30 is calm, from 70 on wild."
+    )
+    assert verdict["regime_shift"] == (
+        "Shares of the 1,350 bars, in brackets those of the training split: down 0 % (20 %), flat 0 % (40 %), "
+        "up 100 % (40 %); calm 0 % (25 %), normal 100 % (45 %), wild 0 % (30 %); hidden state wild 48 % (25 %). "
+        "Farthest apart: up, by 60 points."
+    )
+    assert verdict["regime_shift"] in text_of(folder) and verdict["regime_thresholds"] in text_of(folder)
+
+
+def test_a_lost_or_changed_copy_of_the_regimes_is_said(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars), regimes=as_text(MODEL))
+    kept = folder.path / "regimes.json"
+
+    for spoil in (lambda: kept.write_text(kept.read_text().replace("1800", "1801")), kept.unlink):
+        spoil()
+        report_on(folder.path)
+        page = text_of(folder)
+        assert "the run&#39;s copy of them is lost" in page and "The run&#39;s regimes.json is gone or changed" in page
+        assert "hidden state" in page and "those of the training split" not in page
 
 
 def test_the_page_is_one_offline_file(tmp_path: Path) -> None:
@@ -217,3 +264,15 @@ def test_trades_of_one_session_prove_nothing_either_way() -> None:
 
     assert verdict.word == "NOT PROVEN"
     assert any("one session" in reason for reason in verdict.reasons)
+
+
+def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:
+    told = {f"trend_{minutes}_atr_milli": 500 for minutes in (15, 60, 240)}
+    told |= {"regime": "up/calm", "session_part": "late", "volatility_percentile": 30, "minutes_to_flat": 75}
+    told |= {"room_to_floor_risks_milli": 8300, "losing_streak": 2}
+    place = {"to_session_high_atr_milli": 700, "to_session_low_atr_milli": 2100, "vwap_atr_milli": -350}
+
+    old, new = in_short(told), in_short({**told, **place, "volume_percentile": 40, "wild_percent": 12})
+
+    assert old == "up/calm, late · +0.5/+0.5/+0.5 ATR · p30 · 75 min · room 8.3 · lost 2"
+    assert new == old.replace("p30 ·", "p30/40 · 0.7/2.1, -0.3 ATR · wild 12 % ·")

@@ -66,6 +66,15 @@ def test_verify_ends_with_100_where_an_example_does_not_hold(tmp_path: Path) -> 
     assert "wrong.toml\tBROKEN\t1\t" in ended.stdout and "the example says 47,000" in ended.stdout
 
 
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_a_folder_without_packs_is_refused(tmp_path: Path, command: str) -> None:
+    """Nothing verified is not all that holds."""
+    for folder in (tmp_path, tmp_path / "none"):
+        ended = run("rules", command, "--folder", str(folder))
+
+        assert ended.returncode == 2 and f"{folder}: holds no rule pack" in ended.stderr
+
+
 def test_a_pack_that_is_not_there_is_one_line_and_exit_2() -> None:
     ended = run("rules", "show", "apex_legacy#50k-eval")
 

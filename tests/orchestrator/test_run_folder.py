@@ -99,11 +99,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_a_broken_manifest_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_broken_manifest_is_refused_by_name_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
 
-    with pytest.raises(ResourceError, match=r"manifest\.json: cannot be read"):
+    with pytest.raises(ResourceError, match=r"manifest\.json: cannot be read: file: Invalid JSON") as raised:
         RunFolder(tmp_path).manifest()
+
+    assert "\n" not in str(raised.value)
 
 
 def test_a_manifest_comes_back_as_written(tmp_path: Path) -> None:

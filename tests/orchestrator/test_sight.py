@@ -11,6 +11,8 @@ from rl_core.bars import Bars
 from rl_core.errors import DataError
 from rl_core.features import VOLUME_SESSIONS
 from rl_core.hours import EntryHours
+from rl_core.regime_model import Frozen, fit_regimes, wild_percents
+from rl_core.regimes import Thresholds, compute_regimes
 from rl_core.view import View
 from tests.rl_core.markets import legacy_pack, random_bars, seen, session_minutes, with_noise_after
 
@@ -24,10 +26,17 @@ def view() -> View:
     return seen(random_bars(4, session_minutes(SESSIONS), missing=0.75))
 
 
+@cache
+def fitted() -> Frozen:
+    """As a checkpoint holds them, from the first fifteen sessions."""
+    session = view().located.session
+    return Frozen(fit_regimes(view(), int(np.searchsorted(session, np.unique(session)[15]))), "", "")
+
+
 def shown(bars: Bars, first: int = 0, stop: int | None = None) -> list[Sight]:
     """The sights of bars [first, stop), from an empty past."""
     columns = [getattr(bars, name)[first:stop].tolist() for name in NAMES]
-    stream = SightStream(int(bars.ts_event_ns[first]), legacy_pack(), EntryHours())
+    stream = SightStream(int(bars.ts_event_ns[first]), legacy_pack(), EntryHours(), fitted())
     rows = zip(*columns, strict=True)
     return [stream.see(Bar(seq=t, **dict(zip(NAMES, row, strict=True)))) for t, row in enumerate(rows)]
 
@@ -48,6 +57,20 @@ def test_the_stream_equals_the_batch_bit_for_bit() -> None:
         assert (sight.flatten_due, sight.minutes_to_flat) == (hours.flatten_due[t], hours.minutes_to_flat[t])
         assert sight.session == session[t]
     assert any(sight.entry_open for sight in from_the_start())
+
+
+def test_regimes_are_labelled_by_what_was_fitted_and_the_hidden_state_is_filtered() -> None:
+    """As the batch has them; without a fitted model the usual thresholds hold and no hidden state is known."""
+    model = fitted().model
+    assert model is not None and model.thresholds != Thresholds()
+    regimes, wild = compute_regimes(view(), model.thresholds), wild_percents(model.states(view()))
+
+    for t, sight in enumerate(from_the_start()):
+        assert (sight.regime, sight.wild_percent) == (regimes.at(t), wild[t])
+
+    plain = SightStream(int(view().bars.ts_event_ns[0]), legacy_pack(), EntryHours())
+    first = plain.see(Bar(seq=0, **{name: int(getattr(view().bars, name)[0]) for name in NAMES}))
+    assert (first.regime, first.wild_percent) == (compute_regimes(view()).at(0), None)
 
 
 def test_after_a_bounded_history_the_sights_are_those_of_the_whole_past() -> None:

@@ -1,6 +1,7 @@
 """A small demo world and two untrained policies on it, made once; and the command that plays them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ class DemoWorld(NamedTuple):
 
 
 SESSIONS, TRAINED = 8, 4
+LEFT_OUT = ("7: 2024-01-02T00:05:00+00:00: a bad print",)  # as `data check --exclude` notes it
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
     world = demo_world(7, SESSIONS, seconds=True)
     assert world.seconds is not None
     minutes, seconds = folder / "NQ_D1M.parquet", folder / "NQ_D1S.parquet"
-    write_bars(world.minutes, minutes)
+    write_bars(replace(world.minutes, left_out=LEFT_OUT), minutes)
     write_world(minutes, world.minutes, world.edge, seed=7)
     stamps = world.minutes.ts_event_ns
     session = Calendar.covering(int(stamps[0]), int(stamps[-1])).locate(stamps).session
@@ -43,12 +45,15 @@ def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
     until_ns, next_ns = (int(stamps[np.searchsorted(session, days[day])]) for day in (TRAINED, TRAINED + 1))
     first, stop = np.searchsorted(world.seconds.ts_event_ns, [until_ns, next_ns])
     write_bars(world.seconds.slice(int(first), int(stop)), seconds)
-    made = {phase: untrained(folder, phase, world.minutes, until_ns) for phase in (1, 2)}
+    made = {phase: untrained(folder, phase, world.minutes, until_ns, fitted=phase == 2) for phase in (1, 2)}
     return DemoWorld(minutes, seconds, made[1], made[2])
 
 
-def untrained(folder: Path, phase: int, bars: Any, until_ns: int, **changed: object) -> Path:
-    """A checkpoint of ``phase`` before its first update; ``changed`` are fields of its identity."""
+def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: bool = False, **changed: object) -> Path:
+    """A checkpoint of ``phase`` before its first update; ``changed`` are fields of its identity.
+
+    With the regimes of the bars before ``until_ns`` if ``fitted``, without any, as older ones are, if not.
+    """
     from rl_core.checkpoint import save_checkpoint
     from rl_core.contract import ACTION_NAMES
     from rl_core.envs.base import Env, EnvParams, make_market
@@ -56,6 +61,7 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, **changed: obj
     from rl_core.manifest import Identity
     from rl_core.ppo.environment import World
     from rl_core.ppo.train import initial_state
+    from rl_core.regime_model import FILE, as_text, fit_regimes
     from rl_core.trading import compile_trading
     from rl_core.training import TrainConfig
     from rl_core.view import view_of
@@ -65,7 +71,8 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, **changed: obj
     trading = compile_trading(config.trading, bars.instrument)
     env = Env(phase)
     params = EnvParams(trading.venue, trading.limits, config.episodes.least_room, config.episodes.most_room)
-    state = initial_state(config.ppo, env, World(make_market(view_of(bars, trading.pack, trading.hours)), params))
+    view = view_of(bars, trading.pack, trading.hours)
+    state = initial_state(config.ppo, env, World(make_market(view), params))
     features = fingerprint()
     identity = Identity.model_validate(
         {
@@ -81,7 +88,9 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, **changed: obj
             **changed,
         }
     )
-    return save_checkpoint(folder / f"phase{phase}", state, identity, final=True)
+    stop = int((bars.ts_event_ns < until_ns).sum())
+    extra = {FILE: as_text(fit_regimes(view, stop)).encode()} if fitted else {}
+    return save_checkpoint(folder / f"phase{phase}", state, identity, final=True, extra=extra)
 
 
 RunCommand = Callable[..., list[str]]

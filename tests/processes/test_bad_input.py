@@ -11,6 +11,7 @@ import pytest
 
 from tests.processes.commands import call
 from tests.processes.conftest import DemoWorld, RunCommand
+from tests.proposals import CONTEXT
 
 pytestmark = pytest.mark.process
 
@@ -60,6 +61,7 @@ RUN: list[tuple[list[str], int, str]] = [
     (["--seconds", "no/NQ_D1S.csv"], 3, "no/NQ_D1S.csv: not_a_file"),
     (["--mode", "live"], 6, "mode 'live'"),
     (["--mode", "paper"], 6, "mode 'paper'"),
+    (["--mode", "smi"], 2, "--mode 'smi': expected one of sim, paper, replay, advisory, live"),
 ]
 
 
@@ -191,7 +193,7 @@ def test_rl_core_refuses(demo_world: DemoWorld, arguments: list[str], code: int,
         (["--engine", "rules"], '{"kind": "entry_proposal"}', "proposal_id"),
         (["--engine", "oracle"], "", "no engine 'oracle'; there are: rules, vllm"),
         (["--engine", "vllm"], "", "--engine vllm needs --url"),
-        (["--prompt", "none.v1"], "", "there are: entry_review.v1"),
+        (["--prompt", "none.v1"], "", "there are: entry_examples.v1, entry_facts.v1"),
     ],
 )
 def test_llm_gate_review_refuses(arguments: list[str], proposal: str, said: str) -> None:
@@ -211,16 +213,5 @@ def _claim(checkpoint: Path, change: Callable[[dict[str, object]], dict[str, obj
 
 
 def _proposal() -> str:
-    context = {
-        "trend_15_atr_milli": 800,
-        "trend_60_atr_milli": 1500,
-        "trend_240_atr_milli": 2600,
-        "volatility_percentile": 40,
-        "regime": "up/calm",
-        "session_part": "midday",
-        "minutes_to_flat": 180,
-        "room_to_floor_risks_milli": 8000,
-        "losing_streak": 0,
-    }
     size = {"side": "buy", "quantity": 4, "stop_atr_milli": 1500, "target_atr_milli": 4500}
-    return json.dumps({"kind": "entry_proposal", "proposal_id": "0" * 32, **size, "context": context})
+    return json.dumps({"kind": "entry_proposal", "proposal_id": "0" * 32, **size, "context": CONTEXT})

@@ -48,7 +48,7 @@ def test_a_killed_run_leaves_no_vllm_and_continues_to_its_end_with_real_verdicts
     answered = [verdict for verdict in found if verdict["outcome"]["kind"] != "gate_failed"]
     assert answered
     for verdict in answered:
-        assert (verdict["engine"], verdict["model"].partition("@")[0]) == ("vllm", "tiny-v1")
+        assert (verdict["engine"], verdict["model"].partition("@")[0]) == ("vllm", "tiny-v2")
         assert verdict["odds_milli"] is not None
     assert manifest(only_run(tmp_path / "runs"))["status"] == "ended"
     assert "passed the canary" in again.stderr

@@ -1,12 +1,20 @@
 """`orchestrator run` from the command to the report, over real workers."""
 
+import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from rl_core.bars import read_bars
+from rl_core.regime_model import read_model, wild_percents
+from rl_core.regimes import compute_regimes
+from rl_core.trading import TradingConfig, compile_trading
+from rl_core.view import view_of
 from tests.processes.commands import call, manifest, only_run, records
-from tests.processes.conftest import DemoWorld, RunCommand
+from tests.processes.conftest import LEFT_OUT, DemoWorld, RunCommand
 
 pytestmark = pytest.mark.process
 
@@ -26,6 +34,7 @@ def test_a_run_ends_with_a_report_whose_books_agree(run_command: RunCommand, tmp
     assert summary["trades"] > 0
     assert records(run, "decided")
     assert "planted edge" in ended.stderr
+    assert manifest(run)["rows_left_out"] == list(LEFT_OUT)
 
 
 def test_without_a_gate_every_proposal_is_an_order(run_command: RunCommand, tmp_path: Path) -> None:
@@ -79,3 +88,62 @@ def test_seconds_of_another_market_are_refused(run_command: RunCommand, tmp_path
     assert ended.stderr.startswith(f"orchestrator: {path}: only ")
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_gate_is_told_the_regime_that_was_fitted_on_the_training_split(
+    demo_world: DemoWorld, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """By the checkpoint's thresholds and hidden states, as one pass over the whole file gives them."""
+    ended = call("orchestrator", *run_command(phase=2, gate="off"))
+
+    assert ended.returncode == 0, ended.stderr
+    run = only_run(tmp_path / "runs")
+    model = read_model(demo_world.phase2 / "regimes.json")
+    bars = read_bars(demo_world.minutes)
+    trading = compile_trading(TradingConfig(), bars.instrument)
+    view = view_of(bars, trading.pack, trading.hours)
+    regimes, wild = compute_regimes(view, model.thresholds), wild_percents(model.states(view))
+    first = int(np.flatnonzero(bars.ts_event_ns == records(run, "bar")[0]["ts_event_ns"])[0])
+    contexts = {first + record["bar"]: record["proposal"]["context"] for record in records(run, "proposed")}
+    assert len(contexts) > 3
+    for t, context in contexts.items():
+        regime = regimes.at(t)
+        assert (context["regime"], context["wild_percent"]) == (regime.label, int(wild[t]))
+        for name in ("volume_percentile", "to_session_high_atr_milli", "to_session_low_atr_milli", "vwap_atr_milli"):
+            assert context[name] == getattr(regime, name)
+    digest = hashlib.sha256((demo_world.phase2 / "regimes.json").read_bytes()).hexdigest()
+    assert manifest(run)["inputs"]["regimes_digest"] == digest
+    assert (run / "regimes.json").read_bytes() == (demo_world.phase2 / "regimes.json").read_bytes()
+    (end,) = records(run, "end")
+    played = np.arange(first, first + 1380)
+    assert end["labels"] == Counter(regimes.at(t).label for t in played)
+    assert end["wild"] == int((wild[played] >= 50).sum())
+    verdict = json.loads((run / "verdict.json").read_text())
+    assert set(verdict["by_regime"]["hidden state"]) <= {"calm", "wild"}
+    assert verdict["regime_shift"].startswith("Shares of the 1,380 bars")
+
+
+def test_a_checkpoint_without_regimes_is_served_with_the_usual_ones(run_command: RunCommand, tmp_path: Path) -> None:
+    ended = call("orchestrator", *run_command(phase=1, gate="off"))
+
+    assert ended.returncode == 0, ended.stderr
+    run = only_run(tmp_path / "runs")
+    assert {record["proposal"]["context"]["wild_percent"] for record in records(run, "proposed")} == {None}
+    assert (manifest(run)["inputs"]["regimes_digest"], (run / "regimes.json").exists()) == ("", False)
+    assert "usual thresholds, not fitted: beyond 2.5 ATR" in (run / "report.html").read_text()
+    assert records(run, "end")[0]["wild"] is None
+
+
+def test_an_evaluation_breaks_its_trades_down_by_the_same_regimes(demo_world: DemoWorld) -> None:
+    line = ("evaluate", demo_world.phase2, "--bars", demo_world.minutes)
+
+    told, shown = call("rl-core", *line, "--json"), call("rl-core", *line)
+
+    assert told.returncode == shown.returncode == 0, told.stderr + shown.stderr
+    found = json.loads(told.stdout)
+    kinds = {"regime", "hidden state", "part of the session"}
+    assert {row["kind"] for row in found["by_regime"]} == kinds
+    for kind in kinds:
+        assert sum(row["trades"] for row in found["by_regime"] if row["kind"] == kind) == found["trades"]
+    assert found["regimes_digest"] == hashlib.sha256((demo_world.phase2 / "regimes.json").read_bytes()).hexdigest()
+    assert "by regime (thresholds fitted on the training split: " in shown.stdout

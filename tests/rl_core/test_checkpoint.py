@@ -27,10 +27,12 @@ from rl_core.manifest import (
     read_manifest,
     write_manifest,
 )
-from rl_core.policy import load_policy
+from rl_core.policy import POLICY_FILE, load_policy
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
-from rl_core.ppo.train import TrainState, initial_state, train
+from rl_core.ppo.loop import train
+from rl_core.ppo.train import TrainState, initial_state
+from tests.campaigns.corrupt import KINDS, damaged
 from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
 
 CONFIG = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
@@ -110,6 +112,17 @@ def test_the_policy_inside_decides_as_the_parameters_do(original: Path, state: T
     assert (policy.mean == np.asarray(learned.normaliser.mean)).all()
 
 
+def test_an_extra_file_is_kept_and_covered_by_the_manifest(state: TrainState, tmp_path: Path) -> None:
+    """Whoever saves names it; a changed byte of it is refused like any other."""
+    saved = save_checkpoint(tmp_path, state, identity(), final=False, extra={"regimes.json": b"{}\n"})
+
+    assert (saved / "regimes.json").read_bytes() == b"{}\n"
+    read_manifest(saved)
+    (saved / "regimes.json").write_bytes(b"{} ")
+    with pytest.raises(DamagedCheckpointError, match=r"regimes\.json is damaged"):
+        read_manifest(saved)
+
+
 def test_a_flipped_bit_anywhere_is_refused_by_the_files_name(checkpoint: Path) -> None:
     """100 random bits over all files; Orbax alone restores many of them without a word."""
     files = [path for path in checkpoint.rglob("*") if path.is_file() and path.stat().st_size]
@@ -127,6 +140,26 @@ def test_a_flipped_bit_anywhere_is_refused_by_the_files_name(checkpoint: Path) -
         path.write_bytes(whole)
 
     assert read_manifest(checkpoint).identity == identity()
+
+
+def test_whatever_is_done_to_a_checkpoint_is_refused(original: Path, tmp_path: Path) -> None:
+    """110 of the damages of the campaign, ten of each kind, before anything is made of the bytes."""
+    like = initial_state(CONFIG, ENV, WORLD)
+    other = save_checkpoint(tmp_path, like, identity(step=0), final=False)
+
+    found = list(damaged(original, other, 10 * len(KINDS), lambda path: restore_state(path, like, expected=EXPECTED)))
+
+    assert [damage for damage in found if damage.refusal is None] == []
+    assert {damage.kind for damage in found} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", ["normaliser.pkl", "vec_normalize.pickle", "policy.npy", "model.pt"])
+def test_files_that_execute_code_are_no_checkpoints(name: str, tmp_path: Path) -> None:
+    """Refused by their name, unread: the file is none."""
+    with pytest.raises(ConfigError, match="pickle files execute code"):
+        read_manifest(tmp_path / name)
+    with pytest.raises(ConfigError, match="pickle files execute code"):
+        find_checkpoint(tmp_path / name)
 
 
 def test_missing_cut_and_foreign_files_are_refused(checkpoint: Path) -> None:
@@ -231,6 +264,15 @@ def test_a_state_that_is_not_finite_is_never_saved(state: TrainState, tmp_path: 
     with pytest.raises(AssertionError, match=r"normaliser\.mean is not finite"):
         save_checkpoint(tmp_path, poisoned, identity(), final=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_of_the_disk(checkpoint: Path) -> None:
+    """A link to nothing is there for all to see, but nobody can open it."""
+    (checkpoint / POLICY_FILE).unlink()
+    (checkpoint / POLICY_FILE).symlink_to("nothing")
+
+    with pytest.raises(ResourceError, match=rf"cannot read \S+/{POLICY_FILE}: No such file"):
+        read_manifest(checkpoint)
 
 
 def test_a_missing_checkpoint_and_a_pickle_are_named(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from rl_core.evaluate import Evaluation, evaluate
 from rl_core.hours import EntryHours
 from rl_core.market.types import EXIT_NAMES, INTRADAY, LIQUIDATION, NEVER_LOCKS, STATIC, Rules
 from rl_core.policy import Policy
+from rl_core.regime_breakdown import as_lines, by_regime
+from rl_core.regime_model import UNFITTED, Frozen, fit_regimes, wild_percents
+from rl_core.regimes import compute_regimes
 from rl_core.trading import Trading
 from rl_core.view import View
 from tests.rl_core.markets import (
@@ -106,3 +109,49 @@ def test_an_account_that_passes_has_not_failed() -> None:
     found = evaluate(always(1), spiked(), trading(rules), 0, len(spiked().bars))
 
     assert (len(found.trades.r), found.failed_sessions) == (1, 0)
+
+
+def test_a_trade_is_decided_at_the_close_before_its_entry() -> None:
+    """Always in: the first at the session's first entry minute, each later one when the last one has closed."""
+    view, trades = small_view(), bought().trades
+    open_to_us = view.hours.entry_open & view.features.warm
+
+    for day in np.unique(trades.session):
+        own = trades.session == day
+        decided, held = trades.decided[own], trades.bars_held[own]
+        assert decided[0] == np.flatnonzero(open_to_us & (view.located.session == day))[0]
+        assert open_to_us[decided].all() and (view.located.session[decided] == day).all()
+        later = np.diff(decided) - held[:-1]
+        assert (later >= 0).all() and np.median(later) == 0
+
+
+def test_trades_are_broken_down_by_the_regime_they_were_decided_in() -> None:
+    """Every trade once by each kind, with the label that the view has at its decision."""
+    view, trades = small_view(), bought().trades
+    model = fit_regimes(view, len(view.bars))
+    regimes, wild = compute_regimes(view, model.thresholds), wild_percents(model.states(view))
+
+    rows = [group.row() for group in by_regime(trades, view, Frozen(model, "d" * 64, ""))]
+
+    by_name = {(row["kind"], row["name"]): row for row in rows}
+    labels = [regimes.at(t).label for t in trades.decided]
+    for kind, names in (
+        ("regime", labels),
+        ("hidden state", ["wild" if wild[t] >= 50 else "calm" for t in trades.decided]),
+        ("part of the session", [regimes.at(t).session_part for t in trades.decided]),
+    ):
+        assert {name for k, name in by_name if k == kind} == set(names)
+        for name in set(names):
+            own = np.array(names) == name
+            row = by_name[kind, name]
+            assert row["trades"] == own.sum() and row["mean_r"] == pytest.approx(trades.r[own].mean())
+            assert (row["low"] is None) == (row["sessions"] == 1)
+
+
+def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> None:
+    groups = by_regime(bought().trades, small_view(), UNFITTED)
+
+    assert {group.kind for group in groups} == {"regime", "part of the session"}
+    lines = as_lines(groups, UNFITTED)
+    assert lines[0] == "by regime (thresholds the usual ones, none were fitted: 2.5 ATR an hour, percentiles 33 and 67)"
+    assert len(lines) == 2 + len(groups) and len({line.index(" to ") for line in lines if " to " in line}) <= 1

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_core.errors import DataError
+from rl_core import regime_model
+from rl_core.errors import DataError, ResourceError
 from rl_core.features import StreamedBar
-from rl_core.regime_model import RegimeModel, StateStream, fit_regimes, read_model, write_model
+from rl_core.hidden_markov import fit
+from rl_core.regime_model import LABELS, RegimeModel, StateStream, fit_regimes, read_model, wild_percents, write_model
 from rl_core.regime_report import periods, stability, summary
 from rl_core.regimes import Regime, RegimeStream, Thresholds, compute_regimes
 from rl_core.view import View
@@ -107,6 +109,11 @@ def test_hidden_states_find_a_market_that_became_wild() -> None:
     assert state[:from_here].mean() < 0.1 and state[from_here:].mean() > 0.9
 
 
+def test_a_model_that_cannot_be_written_is_a_fault_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot write \S+none/regimes\.json"):
+        write_model(model(), tmp_path / "none" / "regimes.json")
+
+
 def test_a_kept_model_is_read_back_and_anything_else_refused(tmp_path: Path) -> None:
     write_model(model(), tmp_path / "regimes.json")
 
@@ -148,3 +155,34 @@ def test_half_years_are_those_of_the_trading_day() -> None:
 
     assert np.unique(periods(of)[of.located.session == of.located.session[-1]]).tolist() == ["2024-H2"]
     assert periods(of)[0] == "2024-H1"
+
+
+def test_the_model_keeps_the_shares_of_the_labels_it_was_fitted_on() -> None:
+    """For a later look at whether they still hold: as counted one by one, and the hidden state as its filter says."""
+    warm = np.flatnonzero(view().features.warm[:FIT])
+    regimes = compute_regimes(view(), model().thresholds)
+    labels = [regimes.at(t).label for t in warm]
+
+    assert model().label_shares == pytest.approx([labels.count(label) / len(warm) for label in LABELS])
+    wild = wild_percents(model().states(view())[warm])
+    assert wild.min() >= 0 and wild.max() <= 100
+    assert model().wild_share == pytest.approx(float((wild >= 50).mean()))
+
+
+def test_sessions_that_stand_for_all_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for 3 of 24 sessions, the hidden states are those of the first, a middle and the last one."""
+    session = view().located.session
+    days = np.unique(session)
+    seen_by_fit: list[set[int]] = []
+
+    def spied(values, of, states):  # noqa: ANN001, ANN202
+        seen_by_fit.append(set(of.tolist()))
+        return fit(values, of, states)
+
+    monkeypatch.setattr(regime_model, "fit", spied)
+    monkeypatch.setattr(regime_model, "MOST_SESSIONS", 3)
+
+    few = fit_regimes(view(), len(session))
+
+    assert seen_by_fit == [{int(days[0]), int(days[12]), int(days[-1])}]
+    assert few.thresholds == fit_regimes(view(), len(session)).thresholds

@@ -1,19 +1,29 @@
 """A training run end to end: what it trains on, what it leaves, and what it refuses."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from rl_core.bars import write_bars
+from rl_core.checkpoint import digest_of, load_learned
 from rl_core.configuration import read_config
-from rl_core.errors import ConfigError, DataError
-from rl_core.manifest import Identity, read_manifest
+from rl_core.errors import ConfigError, DamagedCheckpointError, DataError, FitError
+from rl_core.manifest import Expected, Identity, read_manifest
 from rl_core.policy import load_policy
 from rl_core.ppo.config import PPOConfig
 from rl_core.provenance import first_held_out
+from rl_core.regime_model import UNFITTED, fit_regimes, frozen_regimes
+from rl_core.regimes import Thresholds
+from rl_core.runs import prepare_training
 from rl_core.trading import TradingConfig
-from rl_core.training import TrainConfig, Trained, split_of, train_run
+from rl_core.training import TrainConfig, plan_training, split_of
+from rl_core.training import identity_of as plan_identity
+from rl_core.training_run import Trained, train_run
 from tests.rl_core.markets import small_view
 
 ROOT = Path(__file__).parents[2]
@@ -45,12 +55,48 @@ def identity_of(trained: Trained) -> Identity:
     return read_manifest(trained.checkpoint).identity
 
 
+def test_phase_2_is_continued_with_its_parent(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+    """Its transfer is told once and recorded in the end; with another parent it is another run."""
+    folder, first, second = runs
+    two = Path(shutil.copytree(folder / "two", tmp_path / "two"))
+    whole = train_run(config(2), small_view().bars, tmp_path / "whole", parent=folder / "one")
+
+    run = train_run(config(2), small_view().bars, two, parent=folder / "one")
+
+    assert (run.began, run.transfer, whole.transfer) == (32, None, second.transfer)
+    assert [row | {"steps_per_s": 0} for row in run.rows] == [row | {"steps_per_s": 0} for row in whole.rows]
+    written = [json.loads((place / "metadata.json").read_text()) for place in (two, tmp_path / "whole")]
+    assert written[0] == written[1] and written[0]["transfer"]["states"] > 0
+    learned = load_learned(first.checkpoint, expected=Expected())
+    assert digest_of(learned.parameters) != digest_of(jax.tree.map(lambda leaf: leaf + 1, learned.parameters))
+    card = json.loads((two / "run.json").read_text())
+    card["inputs"]["parent_digest"] = "0" * 64
+    (two / "run.json").write_text(json.dumps(card))
+    with pytest.raises(FitError, match=r'parent_digest is "000000000\.\.\." there'):
+        train_run(config(2), small_view().bars, two, parent=folder / "one")
+
+
 def test_both_phases_leave_a_policy_that_serves(runs: tuple[Path, Trained, Trained]) -> None:
     _, first, second = runs
 
-    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_128", "phase2_jax_final_32"]
+    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_128", "phase2_jax_32"]
     assert [load_policy(trained.checkpoint).num_actions for trained in (first, second)] == [3, 6]
     assert (first.stop, first.transfer, second.transfer is not None) == ("finished", None, True)
+
+
+def test_a_stopped_parent_is_taken_with_a_word(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+    """Phase 1 may be good enough before its end; who starts phase 2 from there is told."""
+    _, first, _ = runs
+    bars = tmp_path / "NQ_D1M.parquet"
+    write_bars(small_view().bars, bars)
+    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_128")
+
+    notes = [
+        prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
+        for parent in (first.checkpoint, stopped)
+    ]
+
+    assert notes == [None, f"{stopped} was saved on the way, at step 128 of 128: its training has not ended"]
 
 
 def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, Trained, Trained]) -> None:
@@ -58,7 +104,7 @@ def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, Trained, Train
     metadata = json.loads((folder / "two/metadata.json").read_text())
 
     assert len(json.loads((folder / "one/training_metrics_NQ.json").read_text())) == len(first.rows) > 0
-    assert metadata["checkpoint"] == "phase2_jax_final_32" and "divergence" in metadata["transfer"]
+    assert metadata["checkpoint"] == "phase2_jax_32" and "divergence" in metadata["transfer"]
     assert "transfer" not in json.loads((folder / "one/metadata.json").read_text())
 
 
@@ -69,6 +115,17 @@ def test_what_was_not_trained_on_is_held_out(runs: tuple[Path, Trained, Trained]
     held = first_held_out(identity_of(first), view.bars)
 
     assert view.located.session[held] == days[2] and view.located.session[held - 1] == days[1]
+
+
+def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, Trained, Trained]) -> None:
+    """Phase 2 takes a file that ends ten minutes before phase 1's training did."""
+    folder, first, _ = runs
+    bars, held = small_view().bars, first_held_out(identity_of(first), small_view().bars)
+    shorter = bars.slice(0, held - 10)
+
+    plan = plan_training(config(2).model_copy(update={"train_share": 1.0}), shorter, parent=folder / "one")
+
+    assert plan.split.stop == held - 10 and plan_identity(plan, 0).config["trained_until_ns"] == bars.ts_event_ns[held]
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 3), (0.99, 2), (0.67, 2), (0.34, 1)])
@@ -107,3 +164,52 @@ def test_asked_to_stop_it_saves_what_it_has(runs: tuple[Path, Trained, Trained])
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("phase*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_file_is_a_valid_configuration(path: Path) -> None:
     assert read_config(TrainConfig, path).phase == int(path.stem[5])
+
+
+def test_the_regimes_of_the_training_split_lie_in_the_checkpoint(runs: tuple[Path, Trained, Trained]) -> None:
+    folder, first, second = runs
+    view = small_view()
+
+    for trained in (first, second):
+        frozen = frozen_regimes(trained.checkpoint, "NQ")
+        assert frozen.model == fit_regimes(view, split_of(view, 0.7).stop)
+        assert frozen.digest == hashlib.sha256((trained.checkpoint / "regimes.json").read_bytes()).hexdigest()
+    assert json.loads((folder / "one/metadata.json").read_text())["regimes"] == "fitted on 2,760 bars"
+    assert frozen_regimes(first.checkpoint, "ES") == UNFITTED
+
+
+def test_too_few_bars_for_regimes_leave_no_file_and_say_so(tmp_path: Path) -> None:
+    """Two short sessions of which the policy can trade the second, too few bars after the warm-up."""
+    view = small_view()
+    first_warm = int(np.flatnonzero(view.features.warm)[0])
+    bars = view.bars.slice(0, first_warm + 990)
+
+    trained = train_run(config().model_copy(update={"train_share": 1.0}), bars, tmp_path)
+
+    assert frozen_regimes(trained.checkpoint, "NQ") == UNFITTED
+    assert frozen_regimes(trained.checkpoint, "NQ").thresholds == Thresholds()
+    metadata = json.loads((tmp_path / "metadata.json").read_text())
+    assert metadata["regimes"].startswith("not fitted, so the usual thresholds hold: regimes need 1,000 bars")
+
+
+def test_a_flipped_byte_of_the_regimes_is_refused(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+    copy = shutil.copytree(runs[1].checkpoint, tmp_path / runs[1].checkpoint.name)
+    path = copy / "regimes.json"
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(bytes(flipped))
+
+    for read in (lambda: frozen_regimes(copy, "NQ"), lambda: load_policy(copy)):
+        with pytest.raises(DamagedCheckpointError, match=r"regimes.json is damaged"):
+            read()
+
+
+def test_more_devices_than_there_are_begin_no_run(tmp_path: Path) -> None:
+    """The settings are well formed; nothing is left that another run would meet."""
+    count = len(jax.devices()) + 1
+    wide = TINY.model_copy(update={"num_envs": 2 * count, "devices": count})
+
+    with pytest.raises(ConfigError, match=rf"ppo\.devices is {count}, but {count - 1} are there"):
+        train_run(config().model_copy(update={"ppo": wide}), small_view().bars, tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()

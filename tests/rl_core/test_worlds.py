@@ -11,7 +11,7 @@ from rl_core.bars import Bars
 from rl_core.calendar import OUTSIDE, Calendar, Located
 from rl_core.instruments import instrument
 from rl_core.planted import rule_expectancy, true_range_sum
-from rl_core.worlds import DRIFT_ATR, World, demo_world, draw_bars
+from rl_core.worlds import DRIFT_ATR, World, demo_world, draw_bars, fading_drift
 
 SESSIONS = 40
 
@@ -113,9 +113,9 @@ def test_signals_are_spread_over_the_entry_hours_on_both_sides() -> None:
 
 def test_the_edge_earns_what_is_declared_and_nothing_without_its_drift() -> None:
     """Some 3900 trades of a standard deviation of 1.8 R: the standard error is 0.029 R, without drift 0.040 R."""
-    drawn = [draw_bars(seed, 300, drift_atr=DRIFT_ATR) for seed in (10, 12)]
+    drawn = [draw_bars(seed, 300, drift=fading_drift(DRIFT_ATR)) for seed in (10, 12)]
     with_drift = [rule_expectancy(bars.minutes, bars.signals) for bars in drawn]
-    drawn_without = draw_bars(10, 300, drift_atr=0.0)
+    drawn_without = draw_bars(10, 300, drift=fading_drift(0.0))
     without = rule_expectancy(drawn_without.minutes, drawn_without.signals)
 
     assert np.mean([e.mean_r for e in with_drift]) == pytest.approx(demo().edge.expectancy_r, abs=0.05)

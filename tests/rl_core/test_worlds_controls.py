@@ -67,7 +67,11 @@ def test_without_a_drift_the_target_is_reached_one_time_in_four_and_more_drift_e
     none = optimum(0.0)
     earned = [optimum(drift).bracket_r for drift in (0.2, 0.4, 0.8)]
 
-    assert none.bracket_r == none.most_r == 0 and none.win_share == pytest.approx(0.25, abs=1e-6)
+    assert (
+        none.bracket_r == pytest.approx(0, abs=1e-9)
+        and none.most_r == 0
+        and none.win_share == pytest.approx(0.25, abs=1e-6)
+    )
     assert earned == sorted(earned) and earned[0] > 0
     assert all(optimum(drift).bracket_r < optimum(drift).most_r for drift in (0.2, 0.8))
 

@@ -5,11 +5,12 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
 
-from llm_gate.contract import Approve, EntryProposal, GateFailed, Reviewed
+from llm_gate.contract import Approve, EntryProposal, GateFailed, Mode, Resize, Reviewed
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError
 from llm_gate.gate import Gate, GateConfig
@@ -113,7 +114,23 @@ async def heavy_header(request: web.Request) -> web.StreamResponse:
     return web.json_response({}, headers={"X-Weight": "x" * 200_000})
 
 
-def review_against(handler: Handler, proposal: EntryProposal) -> Reviewed:
+async def good_in_json(request: web.Request) -> web.StreamResponse:
+    """A whole object, if it was asked for as we mean to: flat, bounded, with the examples in the same form."""
+    asked = await request.json()
+    forms = asked["structured_outputs"]["json"]["anyOf"]
+    assert [form["properties"]["decision"]["const"] for form in forms] == ["approve", "shrink", "veto"]
+    assert asked["max_tokens"] <= 128 and "logprobs" not in asked
+    examples = [json.loads(turn["content"]) for turn in asked["messages"] if turn["role"] == "assistant"]
+    assert {example["decision"] for example in examples} == {"approve", "shrink", "veto"}
+    content = '{"decision":"shrink","size_percent":37,"reason":"a thin room"}'
+    choice = {"message": {"role": "assistant", "content": content}, "logprobs": None, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 700, "completion_tokens": 21, "total_tokens": 721}
+    request_id = request.headers["X-Request-Id"]
+    reply = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice], "usage": usage}
+    return web.json_response(reply)
+
+
+def review_against(handler: Handler, proposal: EntryProposal, mode: Mode = "choice") -> Reviewed:
     """One review by an engine that talks to ``handler``."""
 
     async def review() -> Reviewed:
@@ -127,7 +144,7 @@ def review_against(handler: Handler, proposal: EntryProposal) -> Reviewed:
         gate = Gate(
             VllmEngine(f"http://127.0.0.1:{port}", "secret"),
             find_prompt(DEFAULT_PROMPT),
-            GateConfig(deadline_s=DEADLINE_S),
+            GateConfig(deadline_s=DEADLINE_S, mode=mode),
         )
         try:
             return await gate.review(proposal)
@@ -142,6 +159,14 @@ def test_a_good_server_gives_a_verdict_with_probabilities(make_proposal: MakePro
 
     assert reviewed.outcome == Approve()
     assert reviewed.probabilities == pytest.approx({"approve": 0.6, "shrink": 0.3, "veto": 0.1})
+
+
+def test_in_json_the_model_says_size_and_reason_itself(make_proposal: MakeProposal) -> None:
+    reviewed = review_against(good_in_json, make_proposal(), "json")
+
+    assert reviewed.outcome == Resize(size_factor=Decimal("0.37"), reason="a thin room")
+    assert (reviewed.mode, reviewed.reason_source, reviewed.probabilities) == ("json", "model", None)
+    assert (reviewed.prompt_tokens, reviewed.completion_tokens) == (700, 21)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +211,19 @@ def test_nobody_listening_is_unavailable_at_once(make_proposal: MakeProposal, un
 def test_a_server_elsewhere_is_refused(url: str) -> None:
     with pytest.raises(RequestError, match="loopback"):
         VllmEngine(url, "key")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "http://127.0.0.1:http"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(RequestError, match="is no address"):
+        VllmEngine(url, "key")
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(RequestError, match="VLLM_API_KEY") as raised:
+        VllmEngine("http://user:secret@127.0.0.1:8000", "key")
+
+    assert "secret" not in str(raised.value)
 
 
 def test_tls_needs_a_key() -> None:

@@ -25,10 +25,13 @@ def test_derived_sizes_count_transitions_updates_and_optimiser_steps() -> None:
         {"hidden": []},
         {"hidden": [64, 0]},
         {"schedule": "exponential"},
+        {"max_grad_norm": float("inf")},
+        {"hold_bias": float("nan")},
+        {"entropy_control": {"most": float("inf")}},
     ],
 )
 def test_unknown_keys_and_impossible_values_are_refused(settings: dict[str, object]) -> None:
-    """A misspelt key must not silently become a default."""
+    """A misspelt key must not silently become a default; a run's card cannot hold what JSON cannot."""
     with pytest.raises(ValidationError):
         PPOConfig.model_validate(settings)
 

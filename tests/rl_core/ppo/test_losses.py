@@ -17,7 +17,7 @@ def batch_of(legal: list[list[bool]], probability: list[float], advantage: list[
     """Rows that took action 0 with ``probability`` under the behaviour policy; values 0, targets 2."""
     rows = len(legal)
     return Batch(
-        observation=jnp.zeros((rows, 4)),
+        memory=jnp.zeros((rows, 4)),
         legal_actions=jnp.array(legal),
         action=jnp.zeros(rows, jnp.int32),
         log_probability=jnp.log(jnp.array(probability)),

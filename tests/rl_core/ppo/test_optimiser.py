@@ -47,3 +47,13 @@ def test_steps_are_counted_by_the_optimiser_itself() -> None:
         _, state = optimiser.update(parameters, state, parameters)
 
     assert steps_taken(state) == 2
+
+
+def test_a_warm_up_scales_the_schedule_over_its_updates() -> None:
+    """2 updates x 4 optimiser steps: an eighth of the rate at first, all of it at the eighth; the decay is the same."""
+    warmed = PPOConfig.model_validate(CONFIG.model_dump() | {"warmup_updates": 2})
+    schedule, plain = learning_rate(warmed), learning_rate(CONFIG)
+
+    assert [float(schedule(step)) for step in (0, 3, 7, 20)] == pytest.approx(
+        [float(plain(step)) * share for step, share in ((0, 1 / 8), (3, 1 / 2), (7, 1), (20, 1))]
+    )

@@ -1,5 +1,7 @@
 """The rollout: resets, bootstraps, masks and counts, against a plain loop over the same environment."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,11 +12,22 @@ from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.networks import initial_parameters
 from rl_core.ppo.normaliser import Normaliser
-from rl_core.ppo.rollout import Actor, Playing, Rollout, roll_out, trajectory_of
+from rl_core.ppo.rollout import Actor, Playing, Rollout, Stage, roll_out, trajectory_of
 from tests.rl_core.ppo.toy_env import EPISODE_BARS, HOLD_BARS, ToyEnv, toy_world
 
-CONFIG = PPOConfig(num_envs=16, rollout_length=3 * EPISODE_BARS, total_steps=16 * 60, hidden=(8,))
+CONFIG = PPOConfig(
+    num_envs=16, rollout_length=3 * EPISODE_BARS, total_steps=16 * 60, hidden=(8,), stored_observations=True
+)
 ENV, WORLD = ToyEnv(), World(*toy_world(cost_cents=10))
+
+
+def play(config: PPOConfig, actor: Actor, playing: Playing, env: ToyEnv = ENV) -> Rollout:
+    """One rollout of the toy environment."""
+
+    def run(world: World, actor: Actor, playing: Playing, key: jax.Array) -> Rollout:
+        return roll_out(Stage(config, env, world, actor), playing, key)[1]
+
+    return jax.jit(run)(WORLD, actor, playing, jax.random.key(3))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +45,7 @@ def played(actor: Actor) -> Rollout:
     """Three episodes' worth of bars in 16 environments."""
     state = ENV.reset(*WORLD, jax.random.key(2), CONFIG.num_envs)
     playing = Playing(state, jnp.zeros(CONFIG.num_envs))
-    return jax.jit(roll_out, static_argnums=(0, 1))(CONFIG, ENV, WORLD, actor, playing, jax.random.key(3))[1]
+    return play(CONFIG, actor, playing)
 
 
 def test_only_legal_actions_are_taken_with_their_masked_probability(played: Rollout) -> None:
@@ -55,7 +68,7 @@ def test_a_cut_episode_is_valued_before_its_reset(played: Rollout, actor: Actor)
     rows, envs = np.nonzero(cut)
 
     assert len(rows) > 10
-    assert bool((trajectory.next_value[rows, envs] == played.transitions.cut_value[rows, envs]).all())
+    assert bool((trajectory.next_value[rows, envs] == played.cut_value[rows, envs]).all())
     assert bool((trajectory.next_value[rows, envs] != 0).all())
     inner = rows < CONFIG.rollout_length - 1
     following = trajectory.value[rows[inner] + 1, envs[inner]]
@@ -106,7 +119,7 @@ def test_counts_equal_a_recount_of_the_transitions(played: Rollout) -> None:
 
 def test_the_normaliser_sees_raw_observations_and_is_frozen_meanwhile(played: Rollout, actor: Actor) -> None:
     """Undoing the frozen normaliser gives the raw observations back, and their moments are those reported."""
-    raw = played.transitions.observation.reshape(-1, 4) * jnp.sqrt(actor.normaliser.variance) + actor.normaliser.mean
+    raw = played.transitions.memory.reshape(-1, 4) * jnp.sqrt(actor.normaliser.variance) + actor.normaliser.mean
 
     seen = norm.moments(raw)
 
@@ -114,3 +127,23 @@ def test_the_normaliser_sees_raw_observations_and_is_frozen_meanwhile(played: Ro
     np.testing.assert_allclose(played.seen.variance, seen.variance, rtol=1e-3, atol=1e-5)
     assert played.seen.seen[0] == CONFIG.batch_size
     assert set(np.round(np.asarray(raw[:, 0])).astype(int)) == {47, 53}
+
+
+class _Shaped(ToyEnv):
+    """The learner gets 10 more for every bar."""
+
+    def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> Any:
+        """One bar."""
+        result = super().step(market, params, state, action)
+        return result._replace(shaping=jnp.full_like(result.reward, 10.0))
+
+
+def test_shaping_is_learned_from_and_not_reported(actor: Actor, played: Rollout) -> None:
+    """10 R a bar in every reward, none in the returns of episodes."""
+    playing = Playing(ENV.reset(*WORLD, jax.random.key(2), CONFIG.num_envs), jnp.zeros(CONFIG.num_envs))
+
+    shaped = play(CONFIG, actor, playing, _Shaped())
+
+    np.testing.assert_allclose(shaped.transitions.reward, played.transitions.reward + 10.0, atol=1e-5)
+    for ours, theirs in zip(shaped.counts, played.counts, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

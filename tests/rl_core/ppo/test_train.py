@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rl_core.checkpoint import named_arrays
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
+from rl_core.ppo.loop import TrainResult, train
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.optimiser import steps_taken
-from rl_core.ppo.train import TrainResult, TrainState, initial_state, train, update
+from rl_core.ppo.train import TrainState, initial_state, update
 from tests.rl_core.ppo.toy_env import ToyEnv, ToyParams, toy_world
 
 ENV = ToyEnv()
@@ -133,19 +135,59 @@ class _Poisoned(ToyEnv):
 
 
 def test_non_finite_losses_stop_training_with_the_last_finite_state() -> None:
-    """Every optimiser step is skipped: parameters and optimiser stay what they were."""
+    """Every optimiser step is skipped, and the returns of the episodes are no numbers: all is what it was."""
     world, env = World(*toy_world()), _Poisoned()
-    before = leaves(initial_state(SHORT, env, world))
+    before = named_arrays(initial_state(SHORT, env, world))
 
     result, rows = run(SHORT, world, env)
 
+    after = named_arrays(result.state)
     assert result.stop == "not_finite"
     assert rows[0]["skipped_steps"] == 2 * SHORT.steps_per_update
     assert rows[0]["policy_loss"] is None
-    parameters = jax.tree.leaves(result.state.parameters)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in parameters)
-    assert int(result.state.learner.skipped) == 2 * SHORT.steps_per_update
-    assert sum((a != b).any() for a, b in zip(before, leaves(result.state), strict=True)) == 1
+    assert len(rows) == 1
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_the_state_handed_out_last_is_where_training_ends() -> None:
+    """It is the last one handed out that training ends with."""
+    seen: list[dict[str, Any]] = []
+    world = World(*toy_world())
+
+    def keep(state: TrainState, row: Summary) -> bool:
+        seen.append(named_arrays(state))
+        return False
+
+    result = train(SHORT, ENV, world, initial_state(SHORT, ENV, world), keep)
+
+    last = named_arrays(result.state)
+    assert [int(state["updates"]) for state in seen] == [2, 4]
+    assert all((last[name] == seen[-1][name]).all() for name in last)
+
+
+@pytest.mark.parametrize(("skipped", "learns"), [(SHORT.max_skipped, True), (SHORT.max_skipped + 1, False)])
+def test_once_too_many_steps_were_skipped_nothing_is_learnt(skipped: int, learns: bool) -> None:
+    """Though the numbers are finite again: where training stops does not depend on when the loop looks."""
+    world = World(*toy_world())
+    state = initial_state(SHORT, ENV, world)
+    before = leaves(state)
+    state = state._replace(learner=state.learner._replace(skipped=jnp.int32(skipped)))
+
+    after, _ = update(state, world, config=SHORT, env=ENV)
+
+    assert int(after.learner.skipped) == (0 if learns else skipped + SHORT.steps_per_update)
+    moved = any((a != b).any() for a, b in zip(before[1:-1], leaves(after)[1:-1], strict=True))
+    assert moved is learns
+
+
+def test_a_run_that_goes_on_looks_where_the_unbroken_one_does() -> None:
+    """Of 4 updates with a look after 2 and 4, one done: the next look is after 2."""
+    world = World(*toy_world())
+    state, _ = update(initial_state(SHORT, ENV, world), world, config=SHORT, env=ENV)
+
+    _, rows = run(SHORT, world, initial=state)
+
+    assert [row["update"] for row in rows] == [2, 4]
 
 
 def test_the_callers_parameters_survive_a_start_from_them() -> None:
@@ -157,3 +199,17 @@ def test_the_callers_parameters_survive_a_start_from_them() -> None:
     train(SHORT, ENV, world, initial_state(SHORT, ENV, world, start=start), lambda state, row: True)
 
     assert all(not leaf.is_deleted() for leaf in jax.tree.leaves(start))
+
+
+def test_seeds_learn_side_by_side_as_they_do_alone() -> None:
+    """The update under ``vmap`` over states; a batched product may round otherwise."""
+    world = World(*toy_world())
+    starts = [initial_state(SHORT.model_copy(update={"seed": seed}), ENV, world) for seed in (0, 1)]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+
+    both, metrics = jax.jit(jax.vmap(lambda state: update(state, world, config=SHORT, env=ENV)))(together)
+    alone, _ = update(starts[1], world, config=SHORT, env=ENV)
+
+    assert metrics.counts.choices.shape == (2,)
+    for a, b in zip(jax.tree.leaves(both.learner), jax.tree.leaves(alone.learner), strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-4, atol=1e-5)

@@ -9,9 +9,10 @@ from rl_core.errors import FitError
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
+from rl_core.ppo.loop import train
 from rl_core.ppo.networks import Parameters, forward, log_probabilities
 from rl_core.ppo.normaliser import Normaliser
-from rl_core.ppo.train import initial_state, train
+from rl_core.ppo.train import initial_state
 from rl_core.ppo.transfer import MAX_DIVERGENCE, Transfer, entry_divergence, transfer
 from tests.rl_core.ppo.toy_env import ToyEnv, ToyObservation, toy_world
 

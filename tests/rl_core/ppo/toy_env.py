@@ -41,6 +41,13 @@ class ToyObservation(NamedTuple):
     legal_actions: jax.Array
 
 
+class ToyGlimpse(NamedTuple):
+    """The bar and the rest of the observation [B, O - 1]."""
+
+    memory: tuple[jax.Array, jax.Array]
+    legal_actions: jax.Array
+
+
 class ToyTrade(NamedTuple):
     """Fields [B]."""
 
@@ -59,6 +66,7 @@ class ToyStep(NamedTuple):
     terminated: jax.Array
     truncated: jax.Array
     trade: ToyTrade
+    shaping: jax.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class ToyEnv:
         """Hold, buy, sell; phase 2 adds three."""
         return 3 if self.phase == 1 else 6
 
+    def scheduled(self, params: ToyParams, updates: jax.Array) -> ToyParams:
+        """Nothing changes."""
+        del updates
+        return params
+
     def reset(self, market: ToyMarket, params: ToyParams, key: jax.Array, num_envs: int) -> ToyState:
         """Flat at a random bar."""
         del params
@@ -86,15 +99,26 @@ class ToyEnv:
 
     def observe(self, market: ToyMarket, params: ToyParams, state: ToyState) -> ToyObservation:
         """The signal is offset and scaled, so that only a normaliser makes it easy."""
-        del params
+        memory, legal_actions = self.glimpse(market, params, state)
+        return ToyObservation(self.shown(market, memory), legal_actions)
+
+    def glimpse(self, market: ToyMarket, params: ToyParams, state: ToyState) -> ToyGlimpse:
+        """All but the signal, which the bar tells."""
+        del market, params
         flat = state.side == 0
-        columns = [50.0 + 3.0 * market.signal[state.bar], state.bar % 2, state.side, state.held]
+        columns = [state.bar % 2, state.side, state.held]
         legal = [jnp.ones_like(flat), flat, flat]
         if self.phase == 2:
             columns += [flat, state.losses]
             legal += [~flat] * 3
-        values = jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], axis=-1)
-        return ToyObservation(values, jnp.stack(legal, axis=-1))
+        rest = jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], axis=-1)
+        return ToyGlimpse((state.bar, rest), jnp.stack(legal, axis=-1))
+
+    def shown(self, market: ToyMarket, memory: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """Signal first."""
+        bar, rest = memory
+        signal = 50.0 + 3.0 * market.signal[bar].astype(jnp.float32)
+        return jnp.concatenate([signal[:, None], rest], axis=-1)
 
     def step(self, market: ToyMarket, params: ToyParams, state: ToyState, action: jax.Array) -> ToyStep:
         """One bar."""

@@ -1,0 +1,21 @@
+"""What a row was measured with."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of Python, of the ``packages`` that are installed, and the commit."""
+    found = {"python": platform.python_version(), "commit": commit()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The commit that was measured; "" outside a clone."""
+    return subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,264 @@
+"""Training end to end beside its own floor and its peers, in one alternating run.
+
+    python bench/train.py [--json] [--quick] [--repeats 7] [--only NAME ...]
+
+An update is a rollout of 256 environments x 128 bars of the full environment over the demo world, advantages, and
+4 epochs of 4 minibatches. Its **floor** is what no PPO can do without: the same network's forward pass once a bar,
+its forward and backward pass and Adam once a minibatch, on arrays that lie ready. Everything is compiled first, then
+all take turns; a ratio is the median of the ratios within one turn, so a busy machine is fair to all.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bench.env import BARS, MANY_BARS, market_of, tiled
+from bench.facts import versions
+from bench.train_peers import HIDDEN, rejax_update, sb3_update
+from rl_core.envs.base import Env, EnvParams
+from rl_core.instruments import instrument
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import World
+from rl_core.ppo.networks import forward, initial_parameters
+from rl_core.ppo.optimiser import make_optimiser
+from rl_core.ppo.train import initial_state, update
+from rl_core.trading import TradingConfig, compile_trading
+from rl_core.worlds import demo_world
+
+SESSIONS = 30
+FIRST_COLD_S, FIRST_CACHED_S = 6.0, 2.5  # limits
+SEPARATE = PPOConfig(shared_torso=False, hidden=HIDDEN)
+OURS = PPOConfig()  # one torso for both heads
+
+
+class Subject(NamedTuple):
+    """Something that makes one update when called."""
+
+    name: str
+    once: Callable[[], None]
+    steps: int
+    facts: dict[str, Any]  # compile_s, peak_mb
+
+
+class Row(NamedTuple):
+    """One measurement."""
+
+    name: str
+    value: float | None
+    unit: str
+    ratio_to: dict[str, float]
+    settings: dict[str, Any]
+    facts: dict[str, Any] = {}  # noqa: RUF012  (never written to)
+
+
+def world_of(bars: int) -> World:
+    """The demo world, repeated to ``bars`` bars, under the default account."""
+    trading = compile_trading(TradingConfig(), instrument("NQ"))
+    market = tiled(market_of(demo_world(7, SESSIONS).minutes, trading.hours, trading), bars)
+    return World(market, EnvParams(trading.venue, trading.limits, 0.2, 1.0))
+
+
+def ours(name: str, config: PPOConfig, env: Env, world: World) -> Subject:
+    """Our update, compiled."""
+    state = initial_state(config, env, world)
+    began = time.perf_counter()
+    program = update.lower(state, world, config=config, env=env).compile()
+    facts = {"compile_s": round(time.perf_counter() - began, 2), **_memory(program, config)}
+
+    def once() -> None:
+        nonlocal state
+        state, metrics = program(state, world)
+        jax.block_until_ready((state, metrics))
+
+    once()
+    return Subject(name, once, config.batch_size, facts)
+
+
+def floor(name: str, config: PPOConfig, env: Env) -> Subject:
+    """The network passes and Adam of one update and nothing else."""
+    parameters = initial_parameters(config, env.observation_size, env.num_actions, jax.random.key(0))
+    state = (parameters, make_optimiser(config).init(parameters))
+    shape = (config.rollout_length, config.num_envs, env.observation_size)
+    stored = jax.random.normal(jax.random.key(1), shape)
+    program = _floor.lower(state, stored, config=config).compile()
+
+    def once() -> None:
+        nonlocal state
+        state, seen = program(state, stored)
+        jax.block_until_ready((state, seen))
+
+    once()
+    return Subject(name, once, config.batch_size, {})
+
+
+@partial(jax.jit, static_argnames=("config",), donate_argnums=0)
+def _floor(state: Any, stored: jax.Array, *, config: PPOConfig) -> tuple[Any, jax.Array]:
+    optimiser = make_optimiser(config)
+
+    def loss(parameters: Any, rows: jax.Array) -> jax.Array:
+        output = forward(config, parameters, rows)
+        return jnp.mean(jnp.square(output.value)) + jnp.mean(jnp.square(output.logits))
+
+    def play(total: jax.Array, rows: jax.Array) -> tuple[jax.Array, None]:
+        output = forward(config, state[0], rows)
+        return total + jnp.sum(output.value) + jnp.sum(output.logits), None
+
+    def learn(carry: Any, turn: jax.Array) -> tuple[Any, None]:
+        parameters, moments = carry
+        gradients = jax.grad(loss)(parameters, minibatches[turn % config.minibatches])
+        changes, moments = optimiser.update(gradients, moments, parameters)
+        return (optax.apply_updates(parameters, changes), moments), None
+
+    total, _ = jax.lax.scan(play, jnp.float32(0), stored)
+    minibatches = stored.reshape(config.minibatches, -1, stored.shape[-1])
+    state, _ = jax.lax.scan(learn, state, jnp.arange(config.steps_per_update))
+    return state, total
+
+
+def _memory(program: Any, config: PPOConfig) -> dict[str, Any]:
+    """Peak megabytes of the program: of the device where it counts them, else arguments, results and temporaries."""
+    plan = program.memory_analysis()
+    statistics = jax.devices()[0].memory_stats() or {}
+    planned = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    return {
+        "peak_mb": round(statistics.get("peak_bytes_in_use", planned) / 1e6, 1),
+        "temporary_kb_per_env": round(plan.temp_size_in_bytes / config.num_envs / 1e3, 1),
+    }
+
+
+def take_turns(subjects: list[Subject], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of every subject in each of ``repeats`` turns."""
+    spent: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    for _ in range(repeats):
+        for subject in subjects:
+            began = time.perf_counter()
+            subject.once()
+            spent[subject.name].append(time.perf_counter() - began)
+    return {name: np.array(seconds) for name, seconds in spent.items()}
+
+
+def rows_of(subjects: list[Subject], spent: dict[str, np.ndarray], against: dict[str, dict[str, str]]) -> list[Row]:
+    """A row a subject; ``against`` names for a subject what it is compared with, and under which word."""
+    rows = []
+    for subject in subjects:
+        seconds = spent[subject.name]
+        ratios = {
+            word: round(float(np.median(spent[other] / seconds)), 3)
+            for word, other in against.get(subject.name, {}).items()
+            if other in spent
+        }
+        speed = subject.steps / float(np.median(seconds))
+        settings = {"best": round(subject.steps / seconds.min()), "repeats": len(seconds)}
+        rows.append(Row(subject.name, speed, "steps/s", ratios, settings, subject.facts))
+    return rows
+
+
+def networks(repeats: int) -> list[Row]:
+    """Both networks in both phases beside their floors, and the peers with the separate one."""
+    world = world_of(BARS)
+    subjects, against, missing = [], {}, []
+    for name, config in (("separate", SEPARATE), ("ours", OURS)):
+        for phase in (1, 2):
+            title = f"train.{name}.phase{phase}"
+            subjects += [ours(title, config, Env(phase), world), floor(f"{title}.floor", config, Env(phase))]
+            against[title] = {"floor": f"{title}.floor", "rejax": "train.rejax", "sb3": "train.sb3"}
+    for title, once in (("train.rejax", rejax_update(SEPARATE, Env(1), world)), ("train.sb3", sb3_update(SEPARATE))):
+        if once is None:
+            missing.append(Row(title, None, "not installed", {}, {}))
+            continue
+        once()
+        subjects.append(Subject(title, once, SEPARATE.batch_size, {}))
+    return rows_of(subjects, take_turns(subjects, repeats), against) + missing
+
+
+def lengths(repeats: int) -> list[Row]:
+    """Our network on a long market against a short one."""
+    few, many = (f"train.bars_{bars // 1000}k" for bars in (BARS, MANY_BARS))
+    subjects = [ours(name, OURS, Env(1), world_of(bars)) for name, bars in ((few, BARS), (many, MANY_BARS))]
+    return rows_of(subjects, take_turns(subjects, repeats), {many: {few: few}})
+
+
+def storage(repeats: int) -> list[Row]:
+    """Rollouts that keep an index against those that keep observations, side by side."""
+    world, subjects, against = world_of(BARS), [], {}
+    for name, config in (("separate", SEPARATE), ("ours", OURS)):
+        for kept, stored in (("stored", True), ("index", False)):
+            chosen = PPOConfig.model_validate(config.model_dump() | {"stored_observations": stored})
+            subjects.append(ours(f"train.{name}.{kept}", chosen, Env(1), world))
+        against[f"train.{name}.index"] = {"stored": f"train.{name}.stored"}
+    return rows_of(subjects, take_turns(subjects, repeats), against)
+
+
+FIRST = """
+import time
+from bench.train import BARS, OURS, Env, initial_state, jax, update, world_of
+world = world_of(BARS)
+began = time.perf_counter()
+state = initial_state(OURS, Env(1), world)
+jax.block_until_ready(update(state, world, config=OURS, env=Env(1)))
+print(time.perf_counter() - began)
+"""
+
+
+def first(repeats: int) -> list[Row]:
+    """Seconds from nothing to the end of the first update, in a new process: cold, then with a filled cache."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        given = {**os.environ, **cache, "PYTHONPATH": str(Path(__file__).parents[1])}
+        for name, limit in (("cold", FIRST_COLD_S), ("cached", FIRST_CACHED_S)):
+            said = subprocess.run([sys.executable, "-c", FIRST], env=given, capture_output=True, text=True, check=True)
+            seconds = float(said.stdout)
+            rows.append(Row(f"train.first_update.{name}", seconds, "s", {"limit": round(seconds / limit, 2)}, {}))
+    return rows
+
+
+TABLES = {"networks": networks, "lengths": lengths, "storage": storage, "first": first}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--quick", action="store_true", help="two turns each")
+    parser.add_argument("--repeats", type=int, default=7, help="turns")
+    parser.add_argument("--only", choices=TABLES, nargs="+", default=list(TABLES))
+    given = parser.parse_args()
+    found = versions("jax", "jaxlib", "numpy")
+    facts = {"device": str(jax.devices()[0].device_kind), "versions": found}
+    for table in given.only:
+        for row in TABLES[table](2 if given.quick else given.repeats):
+            print(json.dumps({**fields(row), **facts}) if given.json else line(row), flush=True)
+
+
+def fields(row: Row) -> dict[str, Any]:
+    """The row as one flat object, with the same keys in every row."""
+    named = row._asdict()
+    facts = {"floor_fraction": row.ratio_to.get("floor"), "compile_s": None, "peak_mb": None, **named.pop("facts")}
+    return {**named, "steps_per_s": row.value if row.unit == "steps/s" else None, **facts}
+
+
+def line(row: Row) -> str:
+    """The row for a person."""
+    value = "-" if row.value is None else f"{row.value:,.1f}"
+    ratios = "  ".join(f"{ratio:.2f} x {name}" for name, ratio in row.ratio_to.items())
+    return f"{row.name:<30}{value:>14} {row.unit:<14}{ratios:<40} {row.facts} {row.settings}"
+
+
+if __name__ == "__main__":
+    main()

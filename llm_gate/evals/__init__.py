@@ -1,0 +1,1 @@
+"""What the gate is worth: cases, scores and reports."""

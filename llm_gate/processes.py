@@ -1,0 +1,107 @@
+"""Processes and ports of this machine, as a model server needs them: the only module here that starts a process."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from llm_gate.errors import ResourceError
+
+HOST = "127.0.0.1"
+END_DEADLINE_S = 20.0
+_QUERY_DEADLINE_S = 10.0
+
+Process = subprocess.Popen[bytes]
+
+
+def start_session(
+    arguments: Sequence[str], *, log_path: Path, environment: Mapping[str, str], inherits: int
+) -> Process:
+    """A process in a session of its own that writes to ``log_path`` and inherits one file descriptor; or OSError."""
+    with log_path.open("ab") as output:
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(inherits,),
+            start_new_session=True,
+        )
+
+
+def ended_within(process: Process, deadline_s: float) -> bool:
+    """Whether ``process`` ended in time."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(deadline_s)
+    return process.returncode is not None
+
+
+def session_members(session: int) -> list[int]:
+    """The ids of the living processes in a session; zombies have ended and do not count."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_in(entry, session)]
+
+
+def end_session(session: int) -> None:
+    """Kill every process of a session and wait until none is left; ResourceError if one outlives it."""
+    deadline_s = time.monotonic() + END_DEADLINE_S
+    while members := session_members(session):
+        if time.monotonic() > deadline_s:
+            raise ResourceError(f"processes {members} of the model server do not end")
+        for process in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def checked_port(port: int | None) -> int:
+    """``port`` on the loopback address, or a free one; ResourceError if it is in use."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port or 0))
+        except OSError as error:
+            raise ResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
+        return int(probe.getsockname()[1])
+
+
+def await_port(port: int) -> None:
+    """Return once ``port`` can be had again; ResourceError if it is still in use after some seconds."""
+    deadline_s = time.monotonic() + END_DEADLINE_S
+    while True:
+        try:
+            checked_port(port)
+            return
+        except ResourceError:
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.1)
+
+
+def nvidia_smi() -> str | None:
+    """What nvidia-smi says of each GPU (index, name, total and free MiB, one line each); None where there is none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        asked = subprocess.run(query, capture_output=True, text=True, timeout=_QUERY_DEADLINE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout if asked.returncode == 0 else None
+
+
+def _is_in(process: Path, session: int) -> bool:
+    try:
+        # The command, in parentheses, may hold anything; state, parent, group and session follow the last one.
+        state, _parent, _group, its_session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+        # A first thread that has ended is a zombie while others still end, and they hold ports and memory.
+        ended = state == "X" or (state == "Z" and len(list((process / "task").iterdir())) <= 1)
+    except OSError:
+        return False
+    return int(its_session) == session and not ended

@@ -1,0 +1,99 @@
+"""Questions that a model server must answer before it is trusted, and again while it is."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar
+
+from llm_gate.contract import Label, Mode
+from llm_gate.engines.base import Answer, Turn
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError, NotReadyError
+
+LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
+PROBE = "Answer with one letter."
+CANARY = "Write a long poem about the sea, at least four stanzas. Begin at once and never answer with a single letter."
+
+_POLL_S = 0.25
+_ResultT = TypeVar("_ResultT")
+
+
+class Finding(NamedTuple):
+    """How one question was answered."""
+
+    name: str
+    fault: str
+    """Empty if there is none."""
+    seconds: float
+
+
+async def probe(engine: VllmEngine) -> Answer:
+    """One constrained letter, the cheapest real answer there is; an EngineError if there is none."""
+    return await engine.ask((Turn("user", PROBE),), LETTERS, request_id())
+
+
+async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
+    """Return if a prompt that begs for prose still gets what ``mode`` constrains it to.
+
+    Raises:
+        NotReadyError: the server ignores the constraint, or gave no answer.
+    """
+    ask = engine.ask_json if mode == "json" else engine.ask
+    try:
+        answer = await ask((Turn("user", CANARY),), LETTERS, request_id())
+    except MalformedVerdictError as error:
+        raise NotReadyError(f"canary: the server ignores structured_outputs in {mode} mode ({error})") from None
+    except ForeignVerdictError as error:
+        raise NotReadyError(f"canary: the server does not name the request that it answers ({error})") from None
+    except EngineError as error:
+        raise NotReadyError(f"canary: {error}") from None
+    if answer.letter not in LETTERS:
+        raise NotReadyError(f"canary: the server ignores structured_outputs and said {answer.letter[:40]!r}")
+
+
+async def findings(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[Finding]:
+    """The probe and the canary of each mode, each within ``deadline_s``."""
+    return [
+        await _finding("probe", probe(engine), deadline_s),
+        *[await _finding(f"canary {mode}", prove(engine, mode), deadline_s) for mode in modes],
+    ]
+
+
+def run_watched(
+    work: Coroutine[Any, Any, _ResultT], deadline_s: float, check: Callable[[], None] = lambda: None
+) -> _ResultT:
+    """The result of ``work`` on an event loop of its own; TimeoutError after ``deadline_s``.
+
+    ``check`` is called a few times a second and may raise, say because the user wants to stop.
+    """
+    return asyncio.run(asyncio.wait_for(_watched(work, check), deadline_s))
+
+
+def request_id() -> str:
+    """A name that no other request has."""
+    return secrets.token_hex(16)
+
+
+async def _watched(work: Coroutine[Any, Any, _ResultT], check: Callable[[], None]) -> _ResultT:
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            check()
+            await asyncio.wait({task}, timeout=_POLL_S)
+        return await task
+    finally:
+        task.cancel()
+
+
+async def _finding(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> Finding:
+    started_s = time.monotonic()
+    fault = ""
+    try:
+        async with asyncio.timeout(deadline_s):
+            await question
+    except TimeoutError:
+        fault = f"no answer within {deadline_s:g} s"
+    except (EngineError, NotReadyError) as error:
+        fault = str(error).removeprefix("canary: ")
+    return Finding(name, fault, time.monotonic() - started_s)

@@ -1,0 +1,58 @@
+"""The interquartile mean of a few runs, and how sure it is: runs are resampled within each task."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import trim_mean
+
+RESAMPLES = 5_000
+CUT = 0.25  # of the runs at each end
+
+Reals = npt.NDArray[np.float64]
+
+
+class Aggregate(NamedTuple):
+    """The middle of several runs."""
+
+    iqm: float
+    low: float | None  # None where a task was run once: nothing can be resampled
+    high: float | None
+    level: float
+    runs: int  # of each task, the least
+    tasks: int
+
+    @property
+    def label(self) -> str:
+        """The figure with its interval, or that it is a single seed."""
+        if self.low is None or self.high is None:
+            return f"{self.iqm:+.3f} (a single seed, no interval)"
+        return f"{self.iqm:+.3f} ({self.low:+.3f} to {self.high:+.3f}, {self.runs} seeds)"
+
+
+def interquartile_mean(values: Reals) -> float:
+    """Mean of the middle half of ``values`` [N]; the whole mean where N is below 4."""
+    return float(trim_mean(values, CUT))
+
+
+def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: int = 0) -> Aggregate:
+    """The interquartile mean of all scores, with a stratified bootstrap percentile interval.
+
+    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
+    https://arxiv.org/abs/2108.13264, section 4.
+
+    Args:
+        scores: one row a task, one score a run; each row is resampled apart from the others.
+        level: coverage.
+        seed: of the resampling.
+    """
+    rows = [np.asarray(row, np.float64) for row in scores]
+    assert rows and all(len(row) for row in rows)
+    found, runs = interquartile_mean(np.concatenate(rows)), min(len(row) for row in rows)
+    if runs == 1:
+        return Aggregate(found, None, None, level, runs, len(rows))
+    generator = np.random.default_rng(seed)
+    drawn = np.concatenate([row[generator.integers(0, len(row), (RESAMPLES, len(row)))] for row in rows], axis=1)
+    low, high = np.quantile(trim_mean(drawn, CUT, axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return Aggregate(found, float(low), float(high), level, runs, len(rows))

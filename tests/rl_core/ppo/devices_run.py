@@ -1,0 +1,33 @@
+"""Two updates of the toy environment on so many devices, saved as NumPy: the program of test_devices."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import WHOLE, gathered, join, placed
+from rl_core.ppo.environment import World
+from rl_core.ppo.train import SPLIT, initial_state, update
+from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
+
+
+def after_two_updates(devices: int) -> dict[str, np.ndarray]:
+    """Every array of the learner, normaliser and environments, and what was counted, by name."""
+    config = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), devices=devices)
+    env, world = ToyEnv(), World(*toy_world())
+    state = placed(initial_state(config, env, world), devices, SPLIT)
+    world = placed(world, devices, WHOLE)
+    for _ in range(2):
+        state, metrics = update(state, world, config=config, env=env)
+    whole = gathered(state._replace(key=jax.random.key_data(state.key)), devices)
+    leaves = jax.tree_util.tree_flatten_with_path((whole, gathered(metrics, devices)))[0]
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+if __name__ == "__main__":
+    out, devices, *cluster = sys.argv[1:]
+    if cluster:
+        join(cluster[0], 2, int(cluster[1]))
+    np.savez(Path(out), **after_two_updates(int(devices)))
