@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from llm_gate.errors import ResourceError
@@ -44,7 +44,12 @@ def ended_within(process: Process, deadline_s: float) -> bool:
 
 def session_members(session: int) -> list[int]:
     """The ids of the living processes in a session; zombies have ended and do not count."""
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_in(entry, session)]
+    return [process for process, _, its_session in _living() if its_session == session]
+
+
+def children_of(parent: int) -> list[int]:
+    """The ids of the living processes that ``parent`` started or inherited."""
+    return [process for process, its_parent, _ in _living() if its_parent == parent]
 
 
 def end_session(session: int) -> None:
@@ -96,12 +101,17 @@ def nvidia_smi() -> str | None:
     return asked.stdout if asked.returncode == 0 else None
 
 
-def _is_in(process: Path, session: int) -> bool:
-    try:
-        # The command, in parentheses, may hold anything; state, parent, group and session follow the last one.
-        state, _parent, _group, its_session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
-        # A first thread that has ended is a zombie while others still end, and they hold ports and memory.
-        ended = state == "X" or (state == "Z" and len(list((process / "task").iterdir())) <= 1)
-    except OSError:
-        return False
-    return int(its_session) == session and not ended
+def _living() -> Iterator[tuple[int, int, int]]:
+    """Id, parent and session of every process that has not ended."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # The command, in parentheses, may hold anything; state, parent, group and session follow the last one.
+            state, parent, _group, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            # A first thread that has ended is a zombie while others still end, and they hold ports and memory.
+            ended = state == "X" or (state == "Z" and len(list((entry / "task").iterdir())) <= 1)
+        except OSError:
+            continue
+        if not ended:
+            yield int(entry.name), int(parent), int(session)

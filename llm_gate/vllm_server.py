@@ -15,7 +15,10 @@ import os
 import select
 import signal
 import sys
+import time
 from types import FrameType
+
+from llm_gate.processes import children_of
 
 DEATH_PIPE = "TRIGATE_DEATH_PIPE"
 """Names the file descriptor whose end of file means that whoever started us is gone."""
@@ -24,6 +27,7 @@ GRACE_S = 10.0
 """How long the server may take to end by itself after a request to stop."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_S = 0.02
 
 
 def _answer_for_cpu_build() -> None:
@@ -91,14 +95,24 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _reaped(child: int) -> int:
+    """The exit code of ``child``; everything orphaned to us meanwhile is killed, whatever group it moved to."""
     code = 1
     while True:
         try:
-            process, status = os.wait()
+            process, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return code
         if process == child:
             code = os.waitstatus_to_exitcode(status) & 0xFF
+        if process == 0:
+            _kill_children()
+            time.sleep(_REAP_S)
+
+
+def _kill_children() -> None:
+    for orphan in children_of(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(orphan, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A real vLLM on a tiny random model: it answers within its letters, and nothing of it is left behind."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -20,7 +21,7 @@ from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import NotReadyError, RequestError, ResourceError
 from llm_gate.gate import Gate, GateConfig
-from llm_gate.processes import end_session, session_members
+from llm_gate.processes import children_of, end_session, session_members
 from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
 from llm_gate.proof import LETTERS, prove
 from llm_gate.server import VllmServer
@@ -50,6 +51,12 @@ def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def described(processes: list[int]) -> str:
+    """State and command of each, for a test that finds them alive."""
+    folders = [Path(f"/proc/{process}") for process in processes]
+    return "\n".join(f"{(f / 'stat').read_text()} {(f / 'cmdline').read_bytes()!r}" for f in folders if f.exists())
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +204,11 @@ def test_a_kill_leaves_no_process(tiny_folder: Path, tmp_path: Path, victim: str
         session = int(owner.stdout.readline())
         # Supervisor, API server, engine core and worker, besides a resource tracker.
         assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
+        (api_server,) = children_of(session)
 
-        os.kill(owner.pid if victim == "owner" else min(set(session_members(session)) - {session}), signal.SIGKILL)
+        os.kill(owner.pid if victim == "owner" else api_server, signal.SIGKILL)
 
-        assert wait_until(lambda: not session_members(session), 10.0)
+        assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
     finally:
         owner.kill()
         owner.communicate()
@@ -219,6 +227,37 @@ def test_a_server_that_ends_while_starting_is_not_ready_and_quotes_its_log(tmp_p
 
     assert "no such model" in str(caught.value)
     assert session_members(session) == []
+
+
+ESCAPED = """
+import os, sys, time
+from llm_gate import vllm_server
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    if os.fork() == 0:
+        os.setsid()
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    time.sleep(1)
+    os._exit(3)
+hears, holds = os.pipe()
+sys.exit(vllm_server._supervise(child, hears))
+"""
+
+
+def test_the_supervisor_ends_what_moved_to_a_session_of_its_own() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ESCAPED], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    escaped = int(process.stdout.readline())
+    try:
+        assert process.wait(20) == 3
+        assert not Path(f"/proc/{escaped}").exists()
+    finally:
+        process.kill()
+        process.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(escaped, signal.SIGKILL)
 
 
 THREADED = """
