@@ -167,7 +167,7 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
     os.kill(core, signal.SIGSTOP)
     with urllib.request.urlopen(f"{server.url}/health", timeout=10) as health:
         assert health.status == 200
-    patience = Patience(idle_s=0.5, deadline_s=5.0)
+    patience = Patience(idle_s=0.5, deadline_s=3.0)
     with ServerWatch(server, patience=patience, notify=told.append):
         assert wait_until(lambda: bool(told) and session_members(old) == [], 60.0)
         meanwhile = asyncio.run(gate.review(make_proposal(proposal_id="a" * 32)))
@@ -182,21 +182,22 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
 
 
 @pytest.mark.model
-def test_stop_leaves_no_process(server: VllmServer) -> None:
+def test_a_killed_api_server_takes_its_engine_with_it(server: VllmServer) -> None:
+    """The engine core and its worker would go on without it; the last test of this server."""
     session = server.session
-    assert len(session_members(session)) >= 3
+    (api_server,) = children_of(session)
+    assert len(session_members(session)) >= 4
 
-    server.stop()
+    os.kill(api_server, signal.SIGKILL)
 
-    assert session_members(session) == []
+    assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
     assert not server.alive()
     server.stop()
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("victim", ["owner", "api_server"])
-def test_a_kill_leaves_no_process(tiny_folder: Path, tmp_path: Path, victim: str) -> None:
-    """Killed is the owner, who cannot clean up, or the API server, who leaves its engine behind."""
+def test_a_killed_owner_leaves_no_process(tiny_folder: Path, tmp_path: Path) -> None:
+    """It cannot clean up."""
     arguments = [sys.executable, "-c", OWNER, str(tiny_folder), str(tmp_path / "vllm.log")]
     owner = subprocess.Popen(arguments, stdout=subprocess.PIPE)
     try:
@@ -204,14 +205,28 @@ def test_a_kill_leaves_no_process(tiny_folder: Path, tmp_path: Path, victim: str
         session = int(owner.stdout.readline())
         # Supervisor, API server, engine core and worker, besides a resource tracker.
         assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
-        (api_server,) = children_of(session)
 
-        os.kill(owner.pid if victim == "owner" else api_server, signal.SIGKILL)
+        owner.kill()
 
         assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
     finally:
         owner.kill()
         owner.communicate()
+
+
+@pytest.mark.model
+def test_stop_leaves_no_process(tiny_folder: Path, tmp_path: Path) -> None:
+    """While it loads; safe to call twice."""
+    server = VllmServer(tiny_folder, log_path=tmp_path / "vllm.log")
+    server.start()
+    session = server.session
+    assert wait_until(lambda: len(session_members(session)) >= 2, 120.0)
+
+    server.stop()
+
+    assert session_members(session) == []
+    assert not server.alive()
+    server.stop()
 
 
 @pytest.mark.model

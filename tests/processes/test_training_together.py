@@ -62,7 +62,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("together")
     bars = folder / "NQ_D1M.parquet"
     write_bars(demo_world(7, 12).minutes, bars)
-    return Bench(bars, {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"})
+    # Only what one of several compiles is kept, and they compile longer than they train.
+    quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return Bench(bars, {**os.environ, **quick, "XDG_CACHE_HOME": str(folder / "cache")})
 
 
 def arrays_of(out: Path) -> dict[str, NDArray[np.generic]]:

@@ -26,6 +26,8 @@ from rl_core.trading import Trading, TradingConfig, compile_trading
 from rl_core.view import View
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, seen, session_minutes
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @cache
 def trading() -> Trading:

@@ -35,6 +35,7 @@ def selftest(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("optimised")
 def test_the_learner_passes_the_quick_selftest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = selftest("--json", "--out", str(tmp_path), monkeypatch=monkeypatch)
 

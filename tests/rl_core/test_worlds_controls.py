@@ -16,6 +16,8 @@ from rl_core.worlds_controls import no_edge_world, optimum, planted_world, world
 from tests.rl_core.envs.episodes import params_for, random_episodes
 from tests.rl_core.markets import seen
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @cache
 def no_edge() -> World:

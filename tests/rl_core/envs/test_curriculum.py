@@ -148,6 +148,7 @@ def test_under_relaxed_rules_no_account_fails_and_costs_are_the_same(market: Mar
     assert int((np.asarray(fails[1].result.trade.closed) & np.asarray(fails[1].live)).sum()) > 64
 
 
+@pytest.mark.usefixtures("optimised")
 def test_trades_rewards_and_accounts_are_those_without_a_curriculum(market: Market) -> None:
     """Costs and bonus shape only what the learner gets beside them."""
     easy = eased(Curriculum(0, 8, 0.0, 0, 0.5, 8))
