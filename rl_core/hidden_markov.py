@@ -119,30 +119,28 @@ def _first_guess(values: Reals, states: int) -> HiddenMarkov:
 
 def _smooth(model: HiddenMarkov, table: Reals) -> _Smoothed:
     """The E step, scaled (Rabiner 1989, section V.A): forward, then backward."""
-    missing = np.isnan(table)
-    value = np.nan_to_num(table)[..., None]
+    missing = np.isnan(table.T)
+    value = np.nan_to_num(table.T)[..., None]
     log_density = -0.5 * ((value - model.mean) / model.spread) ** 2 - np.log(model.spread * np.sqrt(2 * np.pi))
     best = log_density.max(axis=-1, keepdims=True)
-    density = np.where(missing[..., None], 1.0, np.exp(log_density - best))
-    sessions, length, states = density.shape
-    forward, scale = np.empty((length, sessions, states)), np.empty((length, sessions))
-    prior = np.broadcast_to(model.start, (sessions, states))
-    for n in range(length):
-        joint = np.maximum(TINY, prior * density[:, n])
-        scale[n] = joint.sum(axis=1)
-        forward[n] = joint / scale[n][:, None]
-        prior = forward[n] @ model.transition
-    backward, moves = np.ones((sessions, states)), np.zeros((states, states))
-    state = np.empty_like(forward)
-    state[-1] = forward[-1]
-    for n in range(length - 2, -1, -1):
-        ahead = density[:, n + 1] * backward / scale[n + 1][:, None]
-        seen = ~missing[:, n + 1]
-        moves += model.transition * (forward[n][seen].T @ ahead[seen])
-        backward = ahead @ model.transition.T
-        state[n] = forward[n] * backward
-    total = float((np.log(scale.T) + best[..., 0])[~missing].sum())
-    return _Smoothed(state * ~missing.T[..., None], moves, total)
+    density = np.where(missing[..., None], 1.0, np.maximum(TINY, np.exp(log_density - best)))
+    # Each loop holds what needs the step before it, and no more: a fit is hundreds of thousands of these steps.
+    forward, scale = np.empty_like(density), np.empty((*missing.shape, 1))
+    prior, every = np.tile(model.start, (density.shape[1], 1)), np.ones((len(model.start), 1))
+    for joint, its_density, its_scale in zip(forward, density, scale, strict=True):
+        np.multiply(prior, its_density, out=joint)
+        np.matmul(joint, every, out=its_scale)
+        np.divide(joint, its_scale, out=joint)
+        np.matmul(joint, model.transition, out=prior)
+    ahead, backward = density / scale, np.ones_like(density)
+    back = np.ascontiguousarray(model.transition.T)
+    for n in range(len(density) - 1, 0, -1):
+        np.multiply(ahead[n], backward[n], out=ahead[n])
+        np.matmul(ahead[n], back, out=backward[n - 1])
+    seen = ~missing[1:]
+    moves = model.transition * (forward[:-1][seen].T @ ahead[1:][seen])
+    total = float((np.log(scale[..., 0]) + best[..., 0])[~missing].sum())
+    return _Smoothed(forward * backward * ~missing[..., None], moves, total)
 
 
 def _improved(smoothed: _Smoothed, table: Reals) -> HiddenMarkov:
