@@ -3,9 +3,9 @@
 import tomllib
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,17 +82,7 @@ class Calendar:
     def covering(cls, first_ns: int, last_ns: int) -> Self:
         """The sessions from before ``first_ns`` to after ``last_ns``, both ns UTC."""
         first, last = (pd.Timestamp(ns, unit="ns").normalize() for ns in (first_ns, last_ns))
-        library = market_calendars.get_calendar(CALENDAR_NAME)
-        schedule = library.schedule(first - _MARGIN, last + _MARGIN, market_times=["market_open", "market_close"])
-        schedule = _with_overrides(schedule)
-        opens = pd.DatetimeIndex(schedule["market_open"])
-        local = opens.tz_convert(EXCHANGE_ZONE)
-        return cls(
-            open_ns=_nanoseconds(opens),
-            close_ns=_nanoseconds(pd.DatetimeIndex(schedule["market_close"])),
-            trade_date=_day_numbers(pd.DatetimeIndex(schedule.index)),
-            open_minute_et=np.asarray(local.hour * 60 + local.minute, np.int32),
-        )
+        return cls(*_sessions(first, last))
 
     def locate(self, ts_ns: npt.NDArray[np.int64]) -> Located:
         """Place bars [T] by their start, ns UTC.
@@ -113,6 +103,25 @@ class Calendar:
             open_ns=np.where(inside, self.open_ns[at], 0),
             close_ns=np.where(inside, self.close_ns[at], 0),
         )
+
+
+@lru_cache(maxsize=64)
+def _sessions(first: pd.Timestamp, last: pd.Timestamp) -> tuple[npt.NDArray[Any], ...]:
+    """The fields of a `Calendar` from before the day ``first`` to after ``last``, for all who ask to read."""
+    library = market_calendars.get_calendar(CALENDAR_NAME)
+    schedule = library.schedule(first - _MARGIN, last + _MARGIN, market_times=["market_open", "market_close"])
+    schedule = _with_overrides(schedule)
+    opens = pd.DatetimeIndex(schedule["market_open"])
+    local = opens.tz_convert(EXCHANGE_ZONE)
+    fields = (
+        _nanoseconds(opens),
+        _nanoseconds(pd.DatetimeIndex(schedule["market_close"])),
+        _day_numbers(pd.DatetimeIndex(schedule.index)),
+        np.asarray(local.hour * 60 + local.minute, np.int32),
+    )
+    for field in fields:
+        field.flags.writeable = False
+    return fields
 
 
 @cache

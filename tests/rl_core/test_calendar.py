@@ -161,3 +161,12 @@ def test_sessions_closed_a_quarter_of_an_hour_later_until_september_2015() -> No
     assert located_session("2015-09-17T17:14") == "2015-09-17" and located_session("2015-09-17T17:15") is None
     assert located_session("2015-09-21T17:00") is None and located_session("2012-11-16T17:00") is None
     assert located_session("2014-11-28T13:15") is None
+
+
+def test_what_is_shared_cannot_be_written_to() -> None:
+    """Sessions of the same days are looked up once; whoever changed them would change them for all."""
+    calendar, again = Calendar.covering(0, NS_PER_MINUTE), Calendar.covering(1, 2 * NS_PER_MINUTE)
+
+    assert calendar.open_ns is again.open_ns
+    with pytest.raises(ValueError, match="read-only"):
+        calendar.close_ns[0] = 0
