@@ -269,10 +269,10 @@ def test_the_supervisor_ends_what_moved_to_a_session_of_its_own() -> None:
         assert process.wait(20) == 3
         assert not Path(f"/proc/{escaped}").exists()
     finally:
-        process.kill()
-        process.communicate()
         with contextlib.suppress(ProcessLookupError):
             os.kill(escaped, signal.SIGKILL)
+        process.kill()
+        process.communicate()
 
 
 THREADED = """
