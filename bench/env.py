@@ -13,7 +13,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
 
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.facts import versions
+from bench.facts import Row, versions
 from rl_core.bars import Bars
 from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market
 from rl_core.hours import EntryHours
@@ -39,16 +39,6 @@ MANY_BARS = 3_000_000
 LONGEST_SESSION = 1_440  # bars
 TARGETS = {(256, True): 1e6, (4096, True): 2e6, (256, False): 4e6, (4096, False): 4e6}  # steps/s on two CPU cores
 MOST_STATE_BYTES = 256
-
-
-class Row(NamedTuple):
-    """One measurement."""
-
-    name: str
-    value: float
-    unit: str
-    ratio_to: dict[str, float]
-    settings: dict[str, Any]
 
 
 @partial(jax.jit, static_argnames=("num_envs", "steps", "observations"))

@@ -1,8 +1,19 @@
-"""What a row was measured with."""
+"""A row, and what it was measured with."""
 
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One measurement."""
+
+    name: str
+    value: float
+    unit: str
+    ratio_to: dict[str, float]
+    settings: dict[str, Any]
 
 
 def versions(*packages: str) -> dict[str, str]:

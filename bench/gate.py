@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
 
 import structlog
 
-from bench.facts import versions
+from bench.facts import Row, versions
 from llm_gate.contract import EntryProposal, GateFailed, Mode, RegimeContext, Reviewed
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
@@ -37,16 +37,6 @@ MOST_OVERHEAD_MS = 3.0
 LEAST_JSON_OVER_CHOICE = 8.0
 DEADLINE_S = 300.0
 STUB_CALLS = 400
-
-
-class Row(NamedTuple):
-    """One measurement."""
-
-    name: str
-    value: float
-    unit: str
-    ratio_to: dict[str, float]
-    settings: dict[str, Any]
 
 
 class Load(NamedTuple):

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import jax
 import pytest
 
-# A worker comes to hold millions of objects of JAX, and each look for garbage visits them: 8 % of the time of the
-# tests of `rl_core.ppo` and `rl_core.envs`.
+# A worker comes to hold millions of objects of JAX, and each look for garbage visits them.
 gc.set_threshold(200_000, 20, 100)
 
-# Three quarters of those tests' time went into compiling programs that then run for a moment; so it is a third less.
+# Most of the learner's tests' time went into compiling programs that then run for a moment.
 # The commands, which tests start as processes of their own, compile as they do for users.
 jax.config.update("jax_disable_most_optimizations", True)
 
