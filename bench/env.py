@@ -22,14 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.facts import Row, versions
-from rl_core.bars import Bars
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, make_market
-from rl_core.hours import EntryHours
-from rl_core.instruments import instrument
+from rl_core.bars.read import Bars
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, make_market
+from rl_core.exchange.instruments import instrument
+from rl_core.features.market_view import view_of
 from rl_core.market.types import ADAPTIVE, STATIC
-from rl_core.trading import Trading, TradingConfig, compile_trading
-from rl_core.view import view_of
-from rl_core.worlds import demo_world
+from rl_core.trading.hours import EntryHours
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from rl_core.worlds.demo import demo_world
 
 ENV = Env(2)
 BATCHES = (256, 4096, 16384)

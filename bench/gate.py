@@ -28,10 +28,10 @@ from llm_gate.contract import EntryProposal, GateFailed, Mode, RegimeContext, Re
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import EngineError
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.models import model_folder
-from llm_gate.prompts import DEFAULT_PROMPT, Prompt, find_prompt
-from llm_gate.server import VllmServer
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, Prompt, find_prompt
+from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.serving.model_folders import model_folder
+from llm_gate.serving.server import VllmServer
 
 MOST_OVERHEAD_MS = 3.0
 LEAST_JSON_OVER_CHOICE = 8.0

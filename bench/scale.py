@@ -25,7 +25,7 @@ import numpy as np
 
 from bench.facts import versions
 from bench.train import Row, fields, line, world_of
-from rl_core.envs.base import Env
+from rl_core.envs.env import Env
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import WHOLE, placed
 from rl_core.ppo.environment import World

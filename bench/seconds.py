@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 
 from bench.facts import versions
-from rl_core.envs.base import Env, EnvParams, Market, make_market
-from rl_core.instruments import instrument
-from rl_core.ladder import ladder_of
-from rl_core.trading import RESOLUTIONS, TradingConfig, compile_trading
-from rl_core.view import view_of
-from rl_core.worlds import demo_world
+from rl_core.bars.rungs import ladder_of
+from rl_core.envs.env import Env, EnvParams, Market, make_market
+from rl_core.exchange.instruments import instrument
+from rl_core.features.market_view import view_of
+from rl_core.trading.setup import RESOLUTIONS, TradingConfig, compile_trading
+from rl_core.worlds.demo import demo_world
 
 RULES = Path(__file__).parents[1] / "configs/rules/apex_legacy_50k_eval.toml"
 ENV = Env(2)

@@ -30,15 +30,15 @@ import optax
 from bench.env import BARS, MANY_BARS, market_of, tiled
 from bench.facts import versions
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
-from rl_core.envs.base import Env, EnvParams
-from rl_core.instruments import instrument
+from rl_core.envs.env import Env, EnvParams
+from rl_core.exchange.instruments import instrument
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.networks import forward, initial_parameters
 from rl_core.ppo.optimiser import make_optimiser
 from rl_core.ppo.train import initial_state, update
-from rl_core.trading import TradingConfig, compile_trading
-from rl_core.worlds import demo_world
+from rl_core.trading.setup import TradingConfig, compile_trading
+from rl_core.worlds.demo import demo_world
 
 SESSIONS = 30
 FIRST_COLD_S, FIRST_CACHED_S = 6.0, 2.5  # limits

@@ -13,14 +13,14 @@ from typing import Annotated
 import structlog
 import typer
 
+from llm_gate.commands.evals import calibrate, compare, evaluate
+from llm_gate.commands.prompts import prompts_app, read_proposal
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import GateError, NotReadyError, RequestError
-from llm_gate.eval_commands import calibrate, compare, evaluate
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompt_commands import prompts_app, read_proposal
-from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
+from llm_gate.review.gate import Gate, GateConfig
 
 KEY_VARIABLE = "VLLM_API_KEY"
 
@@ -59,9 +59,9 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Start a model server on the loopback address, prove it, and keep it answering until interrupted."""
-    from llm_gate.models import model_folder
-    from llm_gate.server import VllmServer
-    from llm_gate.watch import ServerWatch
+    from llm_gate.serving.model_folders import model_folder
+    from llm_gate.serving.server import VllmServer
+    from llm_gate.serving.watch import ServerWatch
 
     key = os.environ.get(KEY_VARIABLE)
     folder = model_folder(model, progress=_progress)
@@ -90,7 +90,7 @@ def check(
 ) -> None:
     """Ask a running server for one letter, and for prose: it must keep to its constraint all the same."""
     from llm_gate.engines.vllm import VllmEngine
-    from llm_gate.proof import findings
+    from llm_gate.serving.canaries import findings
 
     engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""), served=served)
     found = asyncio.run(findings(engine, _modes(mode), deadline))
@@ -110,9 +110,9 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Plan the memory between JAX and the model server; exit code 2 if it cannot fit."""
-    from llm_gate import doctor as planner
-    from llm_gate.models import model_folder
-    from llm_gate.processes import nvidia_smi
+    from llm_gate.serving import memory_plan as planner
+    from llm_gate.serving.model_folders import model_folder
+    from llm_gate.serving.processes import nvidia_smi
 
     folder = model_folder(model, progress=_progress)
     devices = [*planner.gpus(nvidia_smi()), planner.memory(Path("/proc/meminfo").read_text())]
@@ -126,7 +126,7 @@ def doctor(
 @app.command()
 def model(name: Annotated[str, typer.Argument(help="'package', 'tiny' or a folder.")] = "package") -> None:
     """Prepare a model and print its folder."""
-    from llm_gate.models import model_folder
+    from llm_gate.serving.model_folders import model_folder
 
     print(model_folder(name, progress=_progress))
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.errors import GateError
-from orchestrator.config import RunConfig
-from orchestrator.rules_cli import app as rules_app
-from rl_core.configuration import read_config
+from orchestrator.commands.rules import app as rules_app
+from orchestrator.run.config import RunConfig
 from rl_core.errors import ConfigError, RefusedError, TrigateError
-from rl_core.rules import REHEARSALS, read_rule_pack, refuse_sending
-from rl_core.trading import TradingConfig
+from rl_core.files.toml_config import read_config
+from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
+from rl_core.trading.setup import TradingConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rules_app, name="rules")
@@ -65,8 +65,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
-    from orchestrator.report import report_on
-    from orchestrator.simulate import plan_run, simulate
+    from orchestrator.report.report import report_on
+    from orchestrator.run.simulate import plan_run, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
@@ -98,7 +98,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Write the report of a run again, from its journal."""
-    from orchestrator.report import report_on
+    from orchestrator.report.report import report_on
 
     _finish(report_on(run), run, as_json=as_json)
 
@@ -110,9 +110,9 @@ def cases(
     tune_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the sessions, from the first on.")] = 0.5,
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
-    from llm_gate.evals.cases import write_cases
-    from llm_gate.evals.truth import truth_path, write_truths
-    from orchestrator.cases import recorded_cases
+    from llm_gate.evals.data.cases import write_cases
+    from llm_gate.evals.data.true_days import truth_path, write_truths
+    from orchestrator.report.cases import recorded_cases
 
     found = recorded_cases(run, tune_share=tune_share)
     path = out or run / "cases.jsonl"

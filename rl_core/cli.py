@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from rl_core.bars import read_bars, write_bars
-from rl_core.configuration import read_config
-from rl_core.durable import disk_faults
+from rl_core.bars.read import read_bars, write_bars
+from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.proofs import register
 from rl_core.errors import ConfigError, TrigateError
-from rl_core.guard import guard
-from rl_core.learning_commands import register
-from rl_core.rules import read_rule_pack
-from rl_core.train_command import say, stop_on_signals, training_progress
+from rl_core.files.durable import disk_faults
+from rl_core.files.toml_config import read_config
+from rl_core.rules.pack import read_rule_pack
+from rl_core.training.watchdog import guard
 
 if TYPE_CHECKING:
-    from rl_core.worlds import World
+    from rl_core.worlds.demo import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data = typer.Typer(no_args_is_help=True)
@@ -81,11 +81,11 @@ def train(
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
         guard()
-    from rl_core.cluster import Members, leads, together
-    from rl_core.compile_cache import use_compile_cache
-    from rl_core.runs import named_files, prepare_training, records_of, refuse_own_parent
-    from rl_core.training import TrainConfig, plan_training
-    from rl_core.training_run import continue_run
+    from rl_core.training.compile_cache import use_compile_cache
+    from rl_core.training.plan import TrainConfig, plan_training
+    from rl_core.training.processes import Members, leads, together
+    from rl_core.training.run import continue_run
+    from rl_core.training.sources import named_files, prepare_training, records_of, refuse_own_parent
 
     use_compile_cache()
     members = Members(coordinator, processes, process) if distributed else None
@@ -130,11 +130,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session with a fresh account and print what was earned, with an interval."""
-    from rl_core.evaluate import by_resolution
-    from rl_core.evaluate import evaluate as play
-    from rl_core.regime_breakdown import as_lines, by_regime
-    from rl_core.runs import prepare_evaluation
+    from rl_core.evaluation.by_regime import as_lines, by_regime
+    from rl_core.evaluation.evaluate import by_resolution
+    from rl_core.evaluation.evaluate import evaluate as play
     from rl_core.statistics.verdict import verdict_on
+    from rl_core.training.sources import prepare_evaluation
 
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
     if job.note:
@@ -166,14 +166,14 @@ def demo(
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
     """Write the demo world: NQ-like bars with a declared, planted edge."""
-    from rl_core.worlds import demo_world
+    from rl_core.worlds.demo import demo_world
 
     _write_world(out, demo_world(seed, sessions, seconds=seconds), sessions, seed)
 
 
 def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
     """Write the bars of ``world`` and their declaration."""
-    from rl_core.provenance import write_world
+    from rl_core.checkpoints.provenance import write_world
 
     with disk_faults(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def world(
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
     """Write a synthetic market: the demo, one without an edge, or one whose best expectancy is computed."""
-    from rl_core.worlds_controls import world_of
+    from rl_core.worlds.controls import world_of
 
     _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, seconds=seconds), sessions, seed)
 
@@ -213,10 +213,10 @@ def check_leak(
     as_json: AsJson = False,
 ) -> None:
     """Replace and cut off the future; exit 100 if anything seen or done before it changes."""
-    from rl_core.leaks import check_leaks, refuse_leaks
-    from rl_core.second_bars import read_seconds
-    from rl_core.trading import TradingConfig, compile_trading, resolved
-    from rl_core.worlds import demo_world
+    from rl_core.bars.seconds import read_seconds
+    from rl_core.proofs.look_ahead import check_leaks, refuse_leaks
+    from rl_core.trading.setup import TradingConfig, compile_trading, resolved
+    from rl_core.worlds.demo import demo_world
 
     if bars is None:
         named = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
@@ -247,10 +247,10 @@ def regimes(
     as_json: AsJson = False,
 ) -> None:
     """Fit regimes on the first bars, and say how stable they are: share, duration and moves of every half-year."""
-    from rl_core.regime_model import fit_regimes, read_model, write_model
-    from rl_core.regime_report import as_lines, stability
-    from rl_core.trading import TradingConfig, compile_trading
-    from rl_core.view import view_of
+    from rl_core.features.market_view import view_of
+    from rl_core.regimes.fitted import fit_regimes, read_model, write_model
+    from rl_core.regimes.stability import as_lines, stability
+    from rl_core.trading.setup import TradingConfig, compile_trading
 
     read = read_bars(file, market=market, timezone=timezone)
     trading = compile_trading(TradingConfig(), read.instrument)
@@ -279,7 +279,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read a bars file strictly and say what is in it."""
-    from rl_core.data_commands import Choices, Reading, check_file
+    from rl_core.commands.data_files import Choices, Reading, check_file
 
     found = check_file(file, Reading(market, interval, timezone), Choices(rolls, exclude, seconds), out)
     _finish(found, as_json=as_json)
@@ -296,7 +296,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
-    from rl_core.data_commands import Reading, ingest_file
+    from rl_core.commands.data_files import Reading, ingest_file
 
     _finish(ingest_file(vendor, Reading(market, interval, timezone), seconds, out), as_json=as_json)
 

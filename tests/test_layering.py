@@ -16,15 +16,15 @@ FORBIDDEN = {
     "orchestrator": {"multiprocessing", "jax", "flax", "optax", "orbax", "vllm", "torch", "transformers"},
 }
 ONLY_IN = {
-    "zmq": {"orchestrator/sockets.py"},
-    "subprocess": {"orchestrator/processes.py", "llm_gate/processes.py"},
-    "vllm": {"llm_gate/vllm_server.py"},
+    "zmq": {"orchestrator/messaging/sockets.py"},
+    "subprocess": {"orchestrator/workers/processes.py", "llm_gate/serving/processes.py"},
+    "vllm": {"llm_gate/serving/launch_vllm.py"},
 }
 KNOWS_THE_SERVER = (
     "llm_gate/cli.py",
-    "llm_gate/proof.py",
-    "llm_gate/server.py",
-    "llm_gate/watch.py",
+    "llm_gate/serving/canaries.py",
+    "llm_gate/serving/server.py",
+    "llm_gate/serving/watch.py",
     "llm_gate/evals/",
 )
 SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}
@@ -32,9 +32,9 @@ SERVER_WORDS = ("/v1/chat", "chat.completion", "vllm:", '"structured_outputs"')
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 WITHOUT_JAX = (
-    "orchestrator.simulate",
+    "orchestrator.run.simulate",
     "orchestrator.cli",
-    "orchestrator.report",
+    "orchestrator.report.report",
     "orchestrator.workers.feed",
     "orchestrator.workers.policy",
     "orchestrator.workers.gate",
@@ -191,17 +191,17 @@ def test_only_commands_print() -> None:
 @pytest.mark.parametrize(
     ("check", "path", "text"),
     [
-        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.broker"),
-        (wrong_way, "orchestrator/trader.py", "from jax import numpy"),
-        (out_of_place, "orchestrator/hub.py", "from zmq.auth import thread"),
-        (out_of_place, "llm_gate/gate.py", "import subprocess as s"),
-        (knows_the_server, "llm_gate/gate.py", "from llm_gate.engines.vllm import VllmEngine"),
-        (knows_the_server, "llm_gate/verdicts.py", 'kind = "chat.completion"'),
-        (unpickling, "rl_core/policy.py", "import pickle"),
-        (unpickling, "rl_core/policy.py", "np.load(path, allow_pickle=flag)"),
-        (unpickling, "orchestrator/sockets.py", "socket.recv_pyobj()"),
-        (unpickling, "llm_gate/models.py", "torch.load(path)"),
-        (printing, "orchestrator/runner.py", "print(1)"),
+        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.broker"),
+        (wrong_way, "orchestrator/trader/machine.py", "from jax import numpy"),
+        (out_of_place, "orchestrator/messaging/runner_end.py", "from zmq.auth import thread"),
+        (out_of_place, "llm_gate/review/gate.py", "import subprocess as s"),
+        (knows_the_server, "llm_gate/review/gate.py", "from llm_gate.engines.vllm import VllmEngine"),
+        (knows_the_server, "llm_gate/review/verdicts.py", 'kind = "chat.completion"'),
+        (unpickling, "rl_core/checkpoints/policy.py", "import pickle"),
+        (unpickling, "rl_core/checkpoints/policy.py", "np.load(path, allow_pickle=flag)"),
+        (unpickling, "orchestrator/messaging/sockets.py", "socket.recv_pyobj()"),
+        (unpickling, "llm_gate/serving/model_folders.py", "torch.load(path)"),
+        (printing, "orchestrator/run/runner.py", "print(1)"),
         (more_than_a_docstring, "rl_core/__init__.py", '"""Words."""\nimport os'),
     ],
 )

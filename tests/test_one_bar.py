@@ -10,32 +10,32 @@ import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, Reviewed
 from llm_gate.engines.scripted import ScriptedEngine
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompts import load_prompt
-from orchestrator.config import RunConfig
-from orchestrator.contracts import Bar, NextBar, NextHistory
-from orchestrator.journal import Journal, read_journal
-from orchestrator.report import report_on
-from orchestrator.run_folder import Inputs, RunFolder, new_manifest
-from orchestrator.runner import Runner, SeenBar
-from orchestrator.sight import SightStream
-from orchestrator.trader import PolicyAnswered, Setting
-from orchestrator.wire import Received
+from llm_gate.prompts.prompt_files import load_prompt
+from llm_gate.review.gate import Gate, GateConfig
+from orchestrator.journal.journal import Journal, read_journal
+from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
+from orchestrator.messaging.wire import Received
+from orchestrator.report.report import report_on
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import Inputs, RunFolder, new_manifest
+from orchestrator.run.runner import Runner, SeenBar
+from orchestrator.trader.machine import PolicyAnswered, Setting
+from orchestrator.trader.seen_at_close import SightStream
 from orchestrator.workers.feed import Feed, Span
-from rl_core.bars import read_bars, write_bars
-from rl_core.checkpoint import save_checkpoint
+from rl_core.bars.read import read_bars, write_bars
+from rl_core.checkpoints.checkpoint import save_checkpoint
+from rl_core.checkpoints.manifest import Identity
+from rl_core.checkpoints.policy import Policy, load_policy
 from rl_core.contract import ACTION_NAMES, BUY, SELL
-from rl_core.envs.base import Env, EnvParams, make_market
-from rl_core.features import fingerprint
-from rl_core.manifest import Identity
+from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.features.features import fingerprint
+from rl_core.features.market_view import View, view_of
 from rl_core.market.costs import size, stop_distance
 from rl_core.market.types import PlainIntegers
-from rl_core.policy import Policy, load_policy
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.train import initial_state
-from rl_core.trading import Trading, TradingConfig, compile_trading
-from rl_core.view import View, view_of
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading
 from tests.rl_core.markets import closing_at, random_bars, session_minutes
 
 ROOT = Path(__file__).parents[1]

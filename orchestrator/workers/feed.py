@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.contracts import CATALOGUE, HISTORY_CHUNK, Bar, EndOfBars, History, NextBar, NextHistory
-from orchestrator.link import WorkerLink
-from orchestrator.processes import WorkerConfig, worker_main
-from orchestrator.wire import Received, Reply
-from rl_core.bars import Bars, read_bars
-from rl_core.hours import MINUTE_NS
-from rl_core.provenance import check_unchanged
+from orchestrator.messaging.catalogue import CATALOGUE, HISTORY_CHUNK, Bar, EndOfBars, History, NextBar, NextHistory
+from orchestrator.messaging.wire import Received, Reply
+from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.workers.processes import WorkerConfig, worker_main
+from rl_core.bars.read import Bars, read_bars
+from rl_core.checkpoints.provenance import check_unchanged
+from rl_core.trading.hours import MINUTE_NS
 
 
 class Span(NamedTuple):

@@ -1,4 +1,4 @@
-"""The gate worker: `llm_gate.gate` behind a socket; the model itself is served elsewhere, by a process of its own."""
+"""The gate worker: `llm_gate.review.gate` behind a socket; a process of its own serves the model."""
 
 import asyncio
 import gc
@@ -9,12 +9,12 @@ from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompts import load_prompt
-from orchestrator.contracts import CATALOGUE
-from orchestrator.link import WorkerLink
-from orchestrator.processes import WorkerConfig, worker_main
-from orchestrator.wire import Received, Reply
+from llm_gate.prompts.prompt_files import load_prompt
+from llm_gate.review.gate import Gate, GateConfig
+from orchestrator.messaging.catalogue import CATALOGUE
+from orchestrator.messaging.wire import Received, Reply
+from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.workers.processes import WorkerConfig, worker_main
 
 
 class GateServer:

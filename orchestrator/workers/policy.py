@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.contracts import CATALOGUE
-from orchestrator.link import WorkerLink
-from orchestrator.processes import WorkerConfig, worker_main
-from orchestrator.wire import Received, Reply
+from orchestrator.messaging.catalogue import CATALOGUE
+from orchestrator.messaging.wire import Received, Reply
+from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.workers.processes import WorkerConfig, worker_main
+from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.contract import PolicyQuery, PolicyReply
-from rl_core.policy import Policy, load_trader
 
 
 class PolicyServer:

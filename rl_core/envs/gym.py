@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult
-from rl_core.features import CLIP
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.features.features import CLIP
 from rl_core.market.types import EXIT_NAMES
 
 Floats = npt.NDArray[np.float32]

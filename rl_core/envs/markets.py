@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rl_core.envs.base import EnvParams, Market
-from rl_core.envs.ladder import Rungs
+from rl_core.envs.climb import Rungs
+from rl_core.envs.env import EnvParams, Market
 
 
 def joined(markets: Sequence[Market]) -> Market:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rl_core.features import FEATURE_NAMES, WINDOW
+from rl_core.features.features import FEATURE_NAMES, WINDOW
 
 EPSILON = 1e-8
 BOUND = 10.0

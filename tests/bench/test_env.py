@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from bench.env import ENV, compile_count, market_of, play, random_action, tiled
-from rl_core.envs.base import EnvParams, Market
-from rl_core.instruments import instrument
-from rl_core.trading import Trading, TradingConfig, compile_trading
-from rl_core.worlds import demo_world
+from rl_core.envs.env import EnvParams, Market
+from rl_core.exchange.instruments import instrument
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from rl_core.worlds.demo import demo_world
 
 
 @pytest.fixture(scope="module")

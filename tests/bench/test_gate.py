@@ -1,7 +1,7 @@
 """The gate's benchmark measures what it says: real replies, and prompts that share nothing where they should not."""
 
 from bench.gate import FULL, MOST_OVERHEAD_MS, QUICK, Load, Seen, overhead_rows, quantile, stub_rows, unlike_any
-from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 
 BUSY = 5
 """How much slower a machine with other work may be."""

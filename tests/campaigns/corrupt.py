@@ -156,9 +156,9 @@ KINDS: dict[str, Callable[[Path, Path, random.Random], str]] = {
 
 def main() -> int:
     """Damage a checkpoint of a toy run; 1 if a damage was not refused."""
-    from rl_core.checkpoint import restore_state, save_checkpoint
+    from rl_core.checkpoints.checkpoint import restore_state, save_checkpoint
     from rl_core.ppo.train import initial_state
-    from tests.rl_core.test_checkpoint import CONFIG, ENV, EXPECTED, WORLD, half_trained, identity
+    from tests.rl_core.checkpoints.test_checkpoint import CONFIG, ENV, EXPECTED, WORLD, half_trained, identity
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=1000)

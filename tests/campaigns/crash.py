@@ -51,8 +51,8 @@ class _Campaign:
     """A world, a cache of compiled programs, and what the unbroken run comes to."""
 
     def __init__(self, folder: Path) -> None:
-        from rl_core.bars import write_bars
-        from rl_core.worlds import demo_world
+        from rl_core.bars.read import write_bars
+        from rl_core.worlds.demo import demo_world
 
         self.folder, self.bars = folder, folder / "NQ_D1M.parquet"
         write_bars(demo_world(7, 12).minutes, self.bars)

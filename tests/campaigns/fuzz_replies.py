@@ -36,10 +36,18 @@ from llm_gate.contract import (
 from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.replies import JSON_EXAMPLES, parse_completion, parse_json_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-from llm_gate.verdicts import check
-from orchestrator.contracts import Bar
-from orchestrator.sight import Sight
-from orchestrator.trader import AskGate, BarSeen, GateAnswered, PolicyAnswered, TraderState, advance, opening_state
+from llm_gate.review.verdicts import check
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.trader.machine import (
+    AskGate,
+    BarSeen,
+    GateAnswered,
+    PolicyAnswered,
+    TraderState,
+    advance,
+    opening_state,
+)
+from orchestrator.trader.seen_at_close import Sight
 from rl_core.contract import BUY, SELL
 from rl_core.market.types import NO_ORDER, Order
 from tests.orchestrator.driven_trader import REGIME, settings_for

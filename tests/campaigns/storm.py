@@ -24,8 +24,8 @@ import structlog
 
 from llm_gate.contract import EntryProposal, GateFailed, Mode, Reviewed
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
+from llm_gate.review.gate import Gate, GateConfig
 from tests.llm_gate.conftest import CONTEXT
 from tests.llm_gate.fault_proxy import fault_of
 

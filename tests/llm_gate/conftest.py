@@ -34,7 +34,7 @@ def make_proposal() -> ProposalMaker:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random model, made for this test session."""
-    from llm_gate.models import tiny_model
+    from llm_gate.serving.model_folders import tiny_model
 
     return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 

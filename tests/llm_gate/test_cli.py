@@ -71,7 +71,8 @@ import importlib, pkgutil, sys
 for name in ("vllm", "torch", "transformers", "jax", "zmq", "tokenizers"):
     sys.modules[name] = None
 import llm_gate
-names = [m.name for m in pkgutil.walk_packages(llm_gate.__path__, "llm_gate.") if m.name != "llm_gate.vllm_server"]
+found = pkgutil.walk_packages(llm_gate.__path__, "llm_gate.")
+names = [m.name for m in found if m.name != "llm_gate.serving.launch_vllm"]
 for name in names:
     importlib.import_module(name)
 print(len(names))

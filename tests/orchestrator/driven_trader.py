@@ -8,10 +8,9 @@ import pytest
 from hypothesis import strategies as st
 
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
-from orchestrator.contracts import Bar
-from orchestrator.ledger import Recorded
-from orchestrator.sight import Sight
-from orchestrator.trader import (
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.trader.events import Recorded
+from orchestrator.trader.machine import (
     Advance,
     AskGate,
     AskPolicy,
@@ -23,6 +22,7 @@ from orchestrator.trader import (
     advance,
     opening_state,
 )
+from orchestrator.trader.seen_at_close import Sight
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -36,7 +36,7 @@ from rl_core.market.types import (
     Rules,
     Terms,
 )
-from rl_core.regimes import Regime
+from rl_core.regimes.labels import Regime
 
 TERMS = Terms(tick_value=50, commission=60, slippage_ticks=1)
 LIMITS = Limits(risk_budget=50_000, max_quantity=12)

@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Literal
 
-from orchestrator.link import WorkerLink
-from orchestrator.processes import WorkerConfig, worker_main
-from orchestrator.wire import Message, Received, Reply, catalogue_of
+from orchestrator.messaging.wire import Message, Received, Reply, catalogue_of
+from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.workers.processes import WorkerConfig, worker_main
 
 
 class Ask(Message):

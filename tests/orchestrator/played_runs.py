@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
-from orchestrator.config import RunConfig
-from orchestrator.contracts import Bar, Second, Seconds
-from orchestrator.journal import Journal
-from orchestrator.run_folder import Inputs, RunFolder, new_manifest
-from orchestrator.runner import Runner, SeenBar
-from orchestrator.sight import Sight
-from orchestrator.trader import PolicyAnswered, Setting
-from rl_core.calendar import Calendar
+from orchestrator.journal.journal import Journal
+from orchestrator.messaging.catalogue import Bar, Second, Seconds
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import Inputs, RunFolder, new_manifest
+from orchestrator.run.runner import Runner, SeenBar
+from orchestrator.trader.machine import PolicyAnswered, Setting
+from orchestrator.trader.seen_at_close import Sight
 from rl_core.contract import BUY, HOLD, SELL
-from rl_core.hours import MINUTE_NS, hours_of
-from rl_core.instruments import instrument
-from rl_core.regimes import Regime
-from rl_core.trading import TradingConfig, compile_trading
+from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.instruments import instrument
+from rl_core.regimes.labels import Regime
+from rl_core.trading.hours import MINUTE_NS, hours_of
+from rl_core.trading.setup import TradingConfig, compile_trading
 
 ROOT = Path(__file__).parents[2]
 TRADING = TradingConfig.model_validate({"rules": str(ROOT / "configs/rules/apex_legacy_50k_eval.toml")})

@@ -117,8 +117,8 @@ def test_a_checkpoint_of_other_features_is_refused_with_the_difference(
 
 def test_a_checkpoint_of_other_dimensions_is_refused_with_both(run_command: RunCommand, checkpoint: Path) -> None:
     """A whole checkpoint, of the same features by its own account, that wants 240 numbers."""
-    from rl_core.manifest import write_manifest
-    from rl_core.policy import load_policy, save_policy
+    from rl_core.checkpoints.manifest import write_manifest
+    from rl_core.checkpoints.policy import load_policy, save_policy
 
     policy = load_policy(checkpoint)
     wide = np.zeros(240, np.float32)
@@ -206,7 +206,7 @@ def test_a_report_on_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def _claim(checkpoint: Path, change: Callable[[dict[str, object]], dict[str, object]]) -> None:
     """Let the manifest say something else of the same files, with digests that fit."""
-    from rl_core.manifest import Identity, read_manifest, write_manifest
+    from rl_core.checkpoints.manifest import Identity, read_manifest, write_manifest
 
     identity = read_manifest(checkpoint).identity.model_dump(mode="json")
     write_manifest(checkpoint, Identity.model_validate(change(identity)))

@@ -23,7 +23,7 @@ TINY = (
 
 def serving(command_lines: dict[int, str]) -> bool:
     """Whether a process of vLLM is among them."""
-    return any("llm_gate.vllm_server" in line or "VLLM" in line for line in command_lines.values())
+    return any("llm_gate.serving.launch_vllm" in line or "VLLM" in line for line in command_lines.values())
 
 
 def test_a_killed_run_leaves_no_vllm_and_continues_to_its_end_with_real_verdicts(

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_core.bars import read_bars
-from rl_core.regime_model import read_model, wild_percents
-from rl_core.regimes import compute_regimes
-from rl_core.trading import TradingConfig, compile_trading
-from rl_core.view import view_of
+from rl_core.bars.read import read_bars
+from rl_core.features.market_view import view_of
+from rl_core.regimes.fitted import read_model, wild_percents
+from rl_core.regimes.labels import compute_regimes
+from rl_core.trading.setup import TradingConfig, compile_trading
 from tests.processes.commands import call, manifest, only_run, records
 from tests.processes.conftest import LEFT_OUT, DemoWorld, RunCommand
 
@@ -74,8 +74,8 @@ def test_seconds_travel_with_their_minute(demo_world: DemoWorld, run_command: Ru
 
 
 def test_seconds_of_another_market_are_refused(run_command: RunCommand, tmp_path: Path) -> None:
-    from rl_core.bars import write_bars
-    from rl_core.worlds import demo_world
+    from rl_core.bars.read import write_bars
+    from rl_core.worlds.demo import demo_world
 
     other = demo_world(8, 8, seconds=True).seconds
     assert other is not None

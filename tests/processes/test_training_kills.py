@@ -50,8 +50,8 @@ class Bench(NamedTuple):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Twelve sessions of the demo world."""
-    from rl_core.bars import write_bars
-    from rl_core.worlds import demo_world
+    from rl_core.bars.read import write_bars
+    from rl_core.worlds.demo import demo_world
 
     folder = tmp_path_factory.mktemp("training")
     bars = folder / "NQ_D1M.parquet"
@@ -157,7 +157,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_ends_training_with_7(bench: Bench, small_disk: Path) -> None:
     """Something else fills it while training runs; once there is room, training goes on to the same numbers."""
-    from rl_core.manifest import find_checkpoint, read_manifest
+    from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 
     out, ballast = small_disk / "run", small_disk / "ballast"
     run = bench.start(out)

@@ -56,8 +56,8 @@ class Bench(NamedTuple):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Twelve sessions of the demo world."""
-    from rl_core.bars import write_bars
-    from rl_core.worlds import demo_world
+    from rl_core.bars.read import write_bars
+    from rl_core.worlds.demo import demo_world
 
     folder = tmp_path_factory.mktemp("together")
     bars = folder / "NQ_D1M.parquet"
@@ -69,8 +69,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def arrays_of(out: Path) -> dict[str, NDArray[np.generic]]:
     """Every array of the final checkpoint."""
-    from rl_core.checkpoint import read_arrays
-    from rl_core.manifest import Expected, find_checkpoint
+    from rl_core.checkpoints.checkpoint import read_arrays
+    from rl_core.checkpoints.manifest import Expected, find_checkpoint
 
     checkpoint = find_checkpoint(out)
     assert "final" in checkpoint.name, checkpoint

@@ -56,8 +56,8 @@ def ended(out: Path) -> Ended:
     Raises:
         AssertionError: it has not finished, or something of an interrupted save is left.
     """
-    from rl_core.checkpoint import digest_of, read_arrays
-    from rl_core.manifest import Expected, find_checkpoint
+    from rl_core.checkpoints.checkpoint import digest_of, read_arrays
+    from rl_core.checkpoints.manifest import Expected, find_checkpoint
 
     checkpoint = find_checkpoint(out)
     assert "final" in checkpoint.name, checkpoint

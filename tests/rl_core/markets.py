@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_core.bars import Bars
-from rl_core.calendar import NS_PER_MINUTE, Calendar
-from rl_core.features import compute_features
-from rl_core.hours import EntryHours
-from rl_core.instruments import instrument
+from rl_core.bars.read import Bars
+from rl_core.exchange.calendar import NS_PER_MINUTE, Calendar
+from rl_core.exchange.instruments import instrument
+from rl_core.features.features import compute_features
+from rl_core.features.market_view import View, view_of
 from rl_core.market.fills import Venue
 from rl_core.market.types import PESSIMISTIC, Limits, Rules
-from rl_core.rules import RulePack, limits_of, read_rule_pack, terms_of
-from rl_core.view import View, view_of
+from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
+from rl_core.trading.hours import EntryHours
 
 RULES_FOLDER = Path(__file__).parents[2] / "configs" / "rules"
 NS_PER_DAY = 1440 * NS_PER_MINUTE

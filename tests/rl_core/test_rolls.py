@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.bars import Bars
+from rl_core.bars.read import Bars
 from rl_core.contract import HOLD
-from rl_core.envs.base import Env, EnvState, make_market
-from rl_core.features import LONG_BARS, FeatureStream, StreamedBar, true_ranges
-from rl_core.hours import opens_too_late
+from rl_core.envs.env import Env, EnvState, make_market
+from rl_core.features.features import LONG_BARS, FeatureStream, StreamedBar, true_ranges
+from rl_core.features.market_view import View
 from rl_core.market.types import EXIT_NAMES, SESSION_END, Account, Position
-from rl_core.regimes import RegimeStream, compute_regimes
-from rl_core.view import View
+from rl_core.regimes.labels import RegimeStream, compute_regimes
+from rl_core.trading.hours import opens_too_late
 from tests.rl_core.envs.episodes import params_for, step
 from tests.rl_core.markets import closing_at, mnq_venue, random_bars, seen, session_minutes, small_view
 

@@ -9,10 +9,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from rl_core.bars import Bars
+from rl_core.bars.read import Bars
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.envs.base import Env, EnvState, Market, StepResult, make_market
-from rl_core.features import StreamedBar
+from rl_core.envs.env import Env, EnvState, Market, StepResult, make_market
+from rl_core.features.features import StreamedBar
+from rl_core.features.market_view import View
 from rl_core.market.types import (
     ADAPTIVE,
     EXIT_NAMES,
@@ -22,8 +23,7 @@ from rl_core.market.types import (
     Account,
     Position,
 )
-from rl_core.regimes import Regime, RegimeStream
-from rl_core.view import View
+from rl_core.regimes.labels import Regime, RegimeStream
 from tests.rl_core.envs.episodes import act, at_close, legal_at, observe, params_for, scalar
 from tests.rl_core.markets import (
     closing_at,

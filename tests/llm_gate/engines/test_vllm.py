@@ -13,8 +13,8 @@ from aiohttp import web
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Mode, Resize, Reviewed
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError
-from llm_gate.gate import Gate, GateConfig
-from llm_gate.prompts import DEFAULT_PROMPT, find_prompt
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
+from llm_gate.review.gate import Gate, GateConfig
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MakeProposal = Callable[..., EntryProposal]

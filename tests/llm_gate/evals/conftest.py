@@ -8,7 +8,7 @@ import pytest
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.rules import rule
-from llm_gate.evals.cases import Case, write_cases
+from llm_gate.evals.data.cases import Case, write_cases
 
 MakeProposal = Callable[..., EntryProposal]
 CaseMaker = Callable[[int], list[Case]]

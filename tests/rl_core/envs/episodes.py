@@ -7,13 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.features.market_view import View
 from rl_core.market.account import limits_today, opening_account
 from rl_core.market.decisions import Decision, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
 from rl_core.market.types import FLAT, PESSIMISTIC, Account, BarPrices, PlainIntegers, Position
-from rl_core.rules import RulePack, limits_of, terms_of
-from rl_core.view import View
+from rl_core.rules.pack import RulePack, limits_of, terms_of
 from tests.rl_core.markets import MNQ, mnq_limits, mnq_venue
 
 XP = PlainIntegers()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from rl_core.contract import BUY
-from rl_core.envs.base import Env, EnvParams, Market, StepResult, make_market
 from rl_core.envs.curriculum import Curriculum, eased_at
+from rl_core.envs.env import Env, EnvParams, Market, StepResult, make_market
 from rl_core.market.types import STOP, TARGET
-from rl_core.rules import relaxed
+from rl_core.rules.pack import relaxed
 from tests.rl_core.envs.episodes import Steps, at_close, params_for, random_episodes
 from tests.rl_core.markets import mnq_venue, quiet_bars, seen, small_view, with_bar
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.envs.base import Env, EnvParams, Market, make_market
+from rl_core.envs.env import Env, EnvParams, Market, make_market
 from rl_core.market.costs import stop_distance
 from rl_core.market.fills import Venue
 from rl_core.market.types import (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.base import Env, EnvState, make_market, new_accounts
+from rl_core.envs.env import Env, EnvState, make_market, new_accounts
 from rl_core.market.types import DAILY_LOSS, EXIT_NAMES, Account
-from rl_core.rule_files import pack_paths
-from rl_core.rules import RulePack, read_rule_pack
+from rl_core.rules.files import pack_paths
+from rl_core.rules.pack import RulePack, read_rule_pack
 from tests.rl_core.envs.episodes import act, at_close, legal_at, params_of, random_episodes, replayed
 from tests.rl_core.markets import RULES_FOLDER, closing_at, quiet_bars, seen, seen_again, small_view, with_bar
 

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.bars import Bars
-from rl_core.envs.base import Env, EnvParams, EnvState, Market, StepResult, make_market
-from rl_core.envs.ladder import Rungs
+from rl_core.bars.mirror import mirrored, mirrored_ladder
+from rl_core.bars.read import Bars
+from rl_core.bars.rungs import ladder_of
+from rl_core.envs.climb import Rungs
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, StepResult, make_market
 from rl_core.envs.markets import joined, joined_params
-from rl_core.features import FEATURE_NAMES, WINDOW
-from rl_core.instruments import instrument
-from rl_core.ladder import ladder_of
+from rl_core.exchange.instruments import instrument
+from rl_core.features.features import FEATURE_NAMES, WINDOW
 from rl_core.market.fills import Venue
 from rl_core.market.types import PESSIMISTIC, Limits
-from rl_core.mirror import mirrored, mirrored_ladder
-from rl_core.rules import limits_of, read_rule_pack, terms_of
+from rl_core.rules.pack import limits_of, read_rule_pack, terms_of
 from tests.rl_core.markets import (
     MNQ,
     RULES_FOLDER,

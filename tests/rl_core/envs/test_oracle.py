@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from rl_core.calendar import NS_PER_MINUTE
+from rl_core.bars.rungs import ladder_of
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.envs.base import Env, Market, make_market
-from rl_core.ladder import ladder_of
+from rl_core.envs.env import Env, Market, make_market
+from rl_core.exchange.calendar import NS_PER_MINUTE
+from rl_core.features.market_view import View
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -27,7 +28,6 @@ from rl_core.market.types import (
     Order,
     Position,
 )
-from rl_core.view import View
 from tests.rl_core.envs.episodes import Steps, params_for, random_episodes
 from tests.rl_core.market.oracle import outcome
 from tests.rl_core.markets import mnq_venue, random_seconds, seen, session_minutes

@@ -1,7 +1,7 @@
 """Single steps of the environment, with their sums worked out by hand; 29 MNQ on quiet bars at 80,000."""
 
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.base import Env, EnvState, Market, make_market
+from rl_core.envs.env import Env, EnvState, Market, make_market
 from rl_core.market.types import INTRADAY, LIQUIDATION, STATIC, Account, Terms
 from tests.rl_core.envs.episodes import act, at_close, legal_at, params_for
 from tests.rl_core.markets import closing_at, mnq_venue, quiet_bars, seen, seen_again, with_bar

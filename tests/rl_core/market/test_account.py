@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_core.instruments import instrument
+from rl_core.exchange.instruments import instrument
 from rl_core.market.account import (
     equity,
     floor_after_close,
@@ -24,7 +24,7 @@ from rl_core.market.types import (
     Position,
     Rules,
 )
-from rl_core.rules import terms_of
+from rl_core.rules.pack import terms_of
 from tests.rl_core.markets import legacy_pack
 
 XP = PlainIntegers()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.instruments import instrument
+from rl_core.exchange.instruments import instrument
 from rl_core.market.costs import (
     TARGET_MULTIPLE,
     breakeven_ticks,
@@ -19,7 +19,7 @@ from rl_core.market.costs import (
     trail_distance,
 )
 from rl_core.market.types import Limits, PlainIntegers, Terms
-from rl_core.rules import terms_of
+from rl_core.rules.pack import terms_of
 
 XP = PlainIntegers()
 MNQ, NQ, ES = (terms_of(instrument(symbol)) for symbol in ("MNQ", "NQ", "ES"))

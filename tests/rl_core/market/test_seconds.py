@@ -11,11 +11,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_core.bars import Bars
-from rl_core.calendar import NS_PER_MINUTE
-from rl_core.envs.ladder import Rungs, play_minute
-from rl_core.instruments import instrument
-from rl_core.ladder import Ladder, ladder_of
+from rl_core.bars.read import Bars
+from rl_core.bars.rungs import Ladder, ladder_of
+from rl_core.envs.climb import Rungs, play_minute
+from rl_core.exchange.calendar import NS_PER_MINUTE
+from rl_core.exchange.instruments import instrument
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.seconds import add_up, play_seconds
 from rl_core.market.types import (

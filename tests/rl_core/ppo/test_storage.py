@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.envs.base import Env, EnvParams, make_market
-from rl_core.instruments import instrument
+from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.exchange.instruments import instrument
+from rl_core.features.market_view import view_of
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.losses import Batch
 from rl_core.ppo.rollout import Actor, Stage, roll_out
 from rl_core.ppo.train import TrainState, initial_state, minibatch, shuffled, update
-from rl_core.trading import TradingConfig, compile_trading
-from rl_core.view import view_of
-from rl_core.worlds import demo_world
+from rl_core.trading.setup import TradingConfig, compile_trading
+from rl_core.worlds.demo import demo_world
 
 CONFIG = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), recency=0.5)
 PHASE2 = Env(2)

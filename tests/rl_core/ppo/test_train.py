@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.checkpoint import named_arrays
+from rl_core.checkpoints.checkpoint import named_arrays
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.loop import TrainResult, train

@@ -1,0 +1,222 @@
+"""The commands eval, compare and calibrate: what a gate is worth, which of two is better, what its numbers mean."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llm_gate.errors import RequestError, ResourceError
+
+if TYPE_CHECKING:
+    from llm_gate.evals.asking.suite import Suite
+    from llm_gate.evals.report.findings import Findings
+    from llm_gate.evals.scoring.compare import Comparison
+    from llm_gate.evals.scoring.intervals import Figure
+    from llm_gate.evals.scoring.scores import Score
+    from llm_gate.review.calibrated_verdict import FoldResult
+
+ASSERTIONS_FAILED = 100
+DEFAULT_SUITE = Path("configs/gate_eval.toml")
+SplitOf = Annotated[str | None, typer.Option(help="Only rows of tune or of held_out; none: both.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def evaluate(  # noqa: PLR0913 - a command's options
+    suite: Annotated[Path | None, typer.Argument(help="A suite in TOML; none: configs/gate_eval.toml.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Only this engine, e.g. rules: needs no model.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of log and report; none: runs/eval-NAME.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again where there was no verdict.")] = False,
+    export: Annotated[str | None, typer.Option(help="inspect: also write logs that inspect-ai reads.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every model, prompt and mode of a suite; score them with intervals. Run again, it asks what is missing.
+
+    Exit code 100 if an assertion of the suite fails.
+    """
+    from llm_gate.evals.asking.run import run_suite
+    from llm_gate.evals.report.findings import findings_of, summary_of
+    from llm_gate.evals.report.inspect_log import write_inspect_logs
+    from llm_gate.evals.report.page import write_report
+
+    if export not in (None, "inspect"):
+        raise RequestError(f"--export {export}: there is only inspect")
+    asked = _suite(suite, settings or [], engine)
+    folder = out or Path("runs") / f"eval-{asked.name}"
+    with _steps() as step:
+        found = findings_of(run_suite(asked, folder, say=_say, step=step, retry=retry))
+    write_report(found, folder)
+    if export is not None:
+        write_inspect_logs(found, folder / "inspect")
+    if as_json:
+        typer.echo(json.dumps({**summary_of(found), "run": str(folder), "report": str(folder / "report.html")}))
+    else:
+        _print(found, folder)
+    failed = [check for check in found.checks if not check.holds]
+    for check in failed:
+        typer.echo(f"llm-gate: assertion failed: {check.text}", err=True)
+    if failed:
+        sys.exit(ASSERTIONS_FAILED)
+
+
+def _suite(path: Path | None, settings: list[str], engine: str | None) -> "Suite":
+    from llm_gate.evals.asking.suite import read_suite
+
+    if path is None and not DEFAULT_SUITE.is_file():
+        raise RequestError(f"{DEFAULT_SUITE} is not here; name a suite in TOML")
+    read = read_suite(path or DEFAULT_SUITE, settings)
+    return read if engine is None else read.with_engine(engine)
+
+
+def _print(found: "Findings", folder: Path) -> None:
+    ran = found.ran
+    missing = sum(row.answer is None for row in ran.rows)
+    typer.echo(
+        f"{len(ran.cases)} cases, {len(ran.rows):,} answers ({ran.asked:,} asked now, {missing} without a verdict)"
+    )
+    for model, (word, reason) in found.headlines.items():
+        typer.echo(f"{word}: {model}: {reason}")
+    for score in found.earned:
+        typer.echo(_earned(score))
+    for status in found.statuses:
+        typer.echo(f"{status.who.name}: {status.promotion.line}")
+    for one in found.named:
+        typer.echo(
+            f"{one.word}: {one.model}: {one.named.attribute} of {one.named.asked} sessions: right "
+            f"{_figure(one.right)}, chance {one.chance:.3f}, p = {one.named.p_value:.2g}"
+        )
+    for check in found.checks:
+        typer.echo(f"{'holds' if check.holds else 'FAILED'}: {check.text}")
+    typer.echo(f"report {folder / 'report.html'}")
+    typer.echo(str(folder))
+
+
+def _earned(score: "Score") -> str:
+    figures = score.figures
+    others = ", ".join(f"{name} {_figure(figures[f'r_{name}'])}" for name in ("always", "random", "rule"))
+    uplift = _figure(figures["uplift_random"])
+    return f"{score.who.name}, {score.split}: {_figure(figures['r_gate'])} R a proposal; {others}; over random {uplift}"
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on a terminal, a line every tenth of the way elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+
+        def line(model: str, done: int, total: int) -> None:
+            if done == total or done % max(1, total // 10) == 0:
+                _say(f"{model}: {done:,} of {total:,} answers")
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def bar(model: str, done: int, total: int) -> None:
+            if model not in tasks:
+                tasks[model] = progress.add_task(model, total=total)
+            progress.update(tasks[model], completed=done)
+
+        yield bar
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A log or its folder; LOG#model/prompt/mode chooses one answerer.")],
+    b: Annotated[str, typer.Argument(help="The other; may be the same log with another #NAME.")],
+    split: SplitOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two answerers on the questions that both were asked: paired intervals, A minus B."""
+    from llm_gate.evals.scoring.compare import as_json_of, compared, split_of
+
+    found = compared(a, b, split=split_of(split))
+    if as_json:
+        typer.echo(json.dumps([as_json_of(one) for one in found]))
+        return
+    for one in found:
+        typer.echo(f"A {one.a}\nB {one.b}")
+        typer.echo(f"questions   {one.common} in common, {one.only_a} only in A, {one.only_b} only in B")
+        typer.echo(f"same answer {_figure(one.agreement)}")
+        _print_accuracies(one)
+        if one.r_difference.rows:
+            typer.echo(f"R a proposal, A - B  {_figure(one.r_difference)}")
+
+
+def _print_accuracies(one: "Comparison") -> None:
+    """Nothing where no case has a label."""
+    if not one.accuracy_a.rows:
+        return
+    p = "-" if one.p_value is None else f"{one.p_value:.2g}"
+    typer.echo(f"accuracy    A {_figure(one.accuracy_a)}, B {_figure(one.accuracy_b)}")
+    typer.echo(f"  A - B     {_figure(one.accuracy_difference)}; right only A {one.right_only_a}, B {one.right_only_b}")
+    typer.echo(f"  McNemar   p = {p}")
+
+
+def calibrate(  # noqa: PLR0913 - a command's options
+    logs: Annotated[list[str], typer.Argument(help="Logs or their folders; LOG#model/prompt/mode chooses.")],
+    method: Annotated[str, typer.Option(help="isotonic or temperature")] = "isotonic",
+    max_veto_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="A threshold vetoes at most this.")] = 0.5,
+    split: SplitOf = None,
+    folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the sessions, in order of time.")] = 5,
+    trials: Annotated[Path, typer.Option(help="The record of what was tried.")] = Path("runs/gate_trials.jsonl"),
+    out: Annotated[Path, typer.Option(help="Where the calibration goes.")] = Path("gate_calibration.json"),
+) -> None:
+    """Fit what P(approve) means and where to draw the line, on the past; every threshold tried is counted."""
+    from llm_gate.evals.data.trials import Trial, count_trials
+    from llm_gate.evals.scoring.compare import sides, split_of
+    from llm_gate.evals.scoring.fit_calibration import calibrate_rows, method_of
+
+    found = [side for named in logs for side in sides(named, split=split_of(split)) if side.who.task == "entry"]
+    answerers = sorted({side.who.name for side in found})
+    if len(answerers) != 1:
+        raise RequestError(f"a calibration is of one answerer; choose one with LOG#NAME from {', '.join(answerers)}")
+    rows = [row for side in found for row in side.rows]
+    if {row.split for row in rows if row.source == "recorded"} == {"tune", "held_out"}:
+        _say("fitted on held-out sessions too, so these can no longer judge it; --split tune leaves them out")
+    fitted = calibrate_rows(rows, method=method_of(method), max_veto_rate=max_veto_rate, folds=folds)
+    tried = [
+        Trial("threshold", fitted.prompt_digest, fitted.model_digest, fitted.mode, f"{value!r} on {fitted.data_digest}")
+        for value in fitted.thresholds_tried
+    ]
+    count = count_trials(trials, tried)
+    _save(out, fitted.model_copy(update={"trials": count}).model_dump_json(indent=1))
+    for fold in fitted.folds:
+        typer.echo(_fold(fold))
+    typer.echo(f"{len(fitted.thresholds_tried)} thresholds tried here, {count} trials on record")
+    if fitted.threshold == 0.0:
+        typer.echo("approving all earned most, so a gate refuses this calibration: it could not veto")
+    typer.echo(str(out))
+
+
+def _fold(fold: "FoldResult") -> str:
+    text = f"fold {fold.fold}: {fold.rows} rows, Brier {fold.brier_said:.4f} as said, {fold.brier_mapped:.4f} mapped"
+    if fold.threshold is None:
+        return text
+    earned = f"{fold.r_gate:+.3f} R a proposal, {fold.r_always:+.3f} without, veto rate {fold.veto_rate:.2f}"
+    return f"{text}; approving from {fold.threshold:.3f}: {earned}"
+
+
+def _save(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ResourceError(f"{path}: {error.strerror}") from None
+
+
+def _figure(found: "Figure") -> str:
+    if found.value is None:
+        return "-"
+    return f"{found.value:.3f}" + ("" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})")

@@ -1,0 +1,1 @@
+"""From a suite of questions to logged answers."""

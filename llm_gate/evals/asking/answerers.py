@@ -1,0 +1,77 @@
+"""Whoever answers in an evaluation: an engine at hand, or a model server that is started for it and stopped after."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from llm_gate.engines.base import Engine
+from llm_gate.engines.random import RandomEngine
+from llm_gate.engines.rules import RulesEngine
+from llm_gate.engines.scripted import ScriptedEngine
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.evals.asking.suite import ModelSpec
+from llm_gate.serving.model_folders import model_folder, model_id
+from llm_gate.serving.server import VllmServer
+
+KEY_VARIABLE = "VLLM_API_KEY"
+NOWHERE = "http://127.0.0.1:9"
+"""For an engine that only tells its digest."""
+
+Say = Callable[[str], None]
+
+
+class Serving(NamedTuple):
+    """How model servers are started."""
+
+    logs: Path
+    ready_deadline_s: float
+    say: Say
+
+
+def digest_of_model(spec: ModelSpec, say: Say) -> str:
+    """What decides, with its digest, before anything is started; RequestError if there is no such model."""
+    if spec.engine in ("scripted", "always-approve"):
+        return f"{spec.engine}: {', '.join(spec.script)}"
+    if spec.engine != "vllm":
+        return _at_hand(spec).model
+    if spec.url is not None:
+        return VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}").model
+    return VllmEngine(NOWHERE, "", model_id=model_id(model_folder(spec.source, progress=say))).model
+
+
+@contextmanager
+def voice(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
+    """The engine of ``spec``; a server that had to be started has ended when this returns.
+
+    Raises:
+        RequestError, NotReadyError, ResourceError: the server cannot be started or does not prove itself.
+    """
+    if spec.engine != "vllm":
+        yield _at_hand(spec)
+    elif spec.url is not None:
+        yield VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}")
+    else:
+        folder = model_folder(spec.source, progress=serving.say)
+        log_path = serving.logs / f"{spec.label}.vllm.log"
+        with VllmServer(folder, log_path=log_path) as server:
+            serving.say(f"starting {server.model_id}; its log is {log_path}")
+            server.wait_ready(serving.ready_deadline_s)
+            yield VllmEngine(server.url, server.key, model_id=server.model_id)
+
+
+def _at_hand(spec: ModelSpec) -> Engine:
+    match spec.engine:
+        case "random":
+            return RandomEngine(seed=spec.seed, veto_rate=spec.veto_rate, shrink_rate=spec.shrink_rate)
+        case "scripted":
+            return ScriptedEngine(spec.script)
+        case "always-approve":
+            return ScriptedEngine(["approve"])
+        case _:
+            return RulesEngine()
+
+
+def _key() -> str:
+    return os.environ.get(KEY_VARIABLE, "")

@@ -1,0 +1,198 @@
+"""What an evaluation asks: prompts x models x modes over cases, and what must hold; read from one TOML file."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llm_gate.contract import Label, Mode
+from llm_gate.errors import RequestError
+from llm_gate.evals.asking.day_task import Attribute
+from llm_gate.evals.asking.letter_orders import ORDERS
+from llm_gate.evals.scoring.promotion import PromotionCriteria
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
+
+BANK = "bank"
+EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
+Split = Literal["tune", "held_out"]
+Task = Literal["entry", "injection", "regime"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSpec(_Section):
+    """Who answers."""
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="in the report; none: its source or engine")
+    engine: EngineName = "vllm"
+    source: str = Field("package", description="a model: package, tiny or a folder")
+    url: str | None = Field(None, description="a server that already runs, its key in VLLM_API_KEY")
+    seed: int = Field(0, description="random")
+    veto_rate: Share = Field(0.25, description="random")
+    shrink_rate: Share = Field(0.0, description="random")
+    script: tuple[Label, ...] = Field(("approve",), min_length=1, description="scripted; the last one repeats")
+
+    @model_validator(mode="after")
+    def _shares_of_one_whole(self) -> Self:
+        if self.veto_rate + self.shrink_rate > 1:
+            raise ValueError("veto_rate and shrink_rate are shares of one whole: together at most 1")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Its name in logs and reports."""
+        if self.name:
+            return self.name
+        return Path(self.source).name if self.engine == "vllm" else self.engine
+
+
+class PassSpec(_Section):
+    """One way of asking: every model and prompt over the cases, or over a sample of them."""
+
+    task: Task = Field(
+        "entry", description="judge the entry, judge it with a note that gives orders, or name the regime from numbers"
+    )
+    mode: Mode = "choice"
+    repeats: int = Field(1, ge=1, le=20)
+    orders: int = Field(1, ge=1, le=len(ORDERS), description="how many orders of the letters; 1: the prompt's own")
+    sample: int | None = Field(None, ge=1, description="at most so many cases, spread over the labels; none: all")
+    payloads: int = Field(32, ge=1, description="injection: so many notes, spread over their families")
+    models: tuple[str, ...] = Field((), description="none: all")
+    prompts: tuple[str, ...] = Field((), description="none: all")
+
+
+class ProbeSpec(_Section):
+    """Whether a model can name the day or the market of the recorded cases."""
+
+    truth: Path = Field(description="written by orchestrator cases, beside the cases")
+    attributes: tuple[Attribute, ...] = Field(("weekday", "month", "market"), min_length=1)
+    sample: int | None = Field(None, ge=1, description="at most so many sessions, one case each; none: all")
+
+
+class AssertSpec(_Section):
+    """A bound that a figure must keep, wherever ``where`` matches."""
+
+    metric: str
+    where: dict[str, str] = Field(default_factory=dict)
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("an assertion needs at_least or at_most")
+        if unknown := sorted(self.where.keys() - {"task", "model", "prompt", "mode", "split", "group", "regime"}):
+            raise ValueError(f"where knows no {', '.join(unknown)}")
+        return self
+
+
+class Suite(_Section):
+    """One evaluation."""
+
+    name: str = Field("gate", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    prompts: tuple[str, ...] = Field((DEFAULT_PROMPT,), min_length=1)
+    models: tuple[ModelSpec, ...] = Field((ModelSpec(engine="rules"),), min_length=1)
+    passes: tuple[PassSpec, ...] = Field((PassSpec(),), min_length=1)
+    cases: tuple[str, ...] = Field((BANK,), min_length=1, description="bank, or files of cases")
+    splits: tuple[Split, ...] = Field(("held_out",), min_length=1)
+    deadline_s: float = Field(60.0, gt=0, le=300, description="for one verdict; later is late")
+    ready_deadline_s: float = Field(300.0, gt=0, description="for a model server to prove itself")
+    concurrency: int = Field(1, ge=1, le=64)
+    trials: Path = Field(Path("runs/gate_trials.jsonl"), description="every prompt and threshold tried")
+    probe: ProbeSpec | None = None
+    promotion: PromotionCriteria = PromotionCriteria()
+    assertions: tuple[AssertSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_distinct_and_known(self) -> Self:
+        names = [model.label for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two models have the same name: {', '.join(names)}; give one a name")
+        for asked in self.passes:
+            if unknown := sorted({*asked.models} - {*names}) + sorted({*asked.prompts} - {*self.prompts}):
+                raise ValueError(f"a pass names {', '.join(unknown)}, which the suite does not have")
+        return self
+
+    def with_engine(self, engine: str) -> "Suite":
+        """The same with the models of one engine only, or with that engine at its defaults.
+
+        Raises:
+            RequestError: there is no such engine.
+        """
+        if engine not in get_args(EngineName):
+            raise RequestError(f"no engine {engine!r}; there are: {', '.join(get_args(EngineName))}")
+        own = [model for model in self.models if model.engine == engine] or [
+            ModelSpec.model_validate({"engine": engine})
+        ]
+        names = {model.label for model in own}
+        passes = [
+            asked.model_copy(update={"models": ()})
+            for asked in self.passes
+            if not asked.models or names & {*asked.models}
+        ]
+        kept = {"models": tuple(own), "passes": tuple(passes) or (PassSpec(),)}
+        about = tuple(spec for spec in self.assertions if spec.where.get("model", next(iter(names))) in names)
+        return self.model_copy(update={**kept, "assertions": about})
+
+
+def read_suite(path: Path | None, settings: Sequence[str] = ()) -> Suite:
+    """The suite in ``path`` (none: the defaults) with ``settings``, ``key=value`` in TOML each, applied last.
+
+    Raises:
+        RequestError: an unreadable file, an unknown key (with the nearest known one), or a value that does not fit.
+    """
+    content = _read(path) if path is not None else {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise RequestError(f"--set {setting!r}: expected key=value")
+        content[key] = _value(text)
+    where = str(path) if path is not None else "suite"
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        faults = (_fault(fault, where) for fault in error.errors(include_url=False))
+        raise RequestError("; ".join(faults)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}; name a suite in TOML") from None
+    except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
+        raise RequestError(f"{path}: not valid TOML: {error}") from None
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _fault(fault: Mapping[str, Any], where: str) -> str:
+    path = [str(part) for part in fault["loc"]]
+    key = ".".join(path)
+    if fault["type"] != "extra_forbidden":
+        return f"{where}: {key or 'suite'}: {fault['msg']}"
+    known = _keys(Suite, path[:-1])
+    near = get_close_matches(path[-1], known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key {key!r}: {hint}"
+
+
+def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None:  # a place in a list
+            continue
+        candidates = (field.annotation, *get_args(field.annotation))
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+    return list(model.model_fields)

@@ -1,0 +1,77 @@
+"""Where recorded cases really come from: a file beside the cases, which the name-the-day probe alone reads.
+
+JSON Lines, one case a line. No case holds any of it, so nothing that a model is shown can.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llm_gate.contract import parse_json
+from llm_gate.errors import MalformedVerdictError, RequestError, ResourceError
+from llm_gate.evals.asking.day_task import Day
+
+
+class Truth(BaseModel):
+    """The trading day and the market of one case."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    case_id: str
+    year: int = Field(ge=1, le=9999)
+    month: int = Field(ge=1, le=12)
+    day: int = Field(ge=1, le=31)
+    weekday: int = Field(ge=0, le=4, description="0 is Monday")
+    market: str = Field(pattern=r"^[A-Z0-9]{1,8}$")
+
+    @model_validator(mode="after")
+    def _is_a_day(self) -> Self:
+        if date(self.year, self.month, self.day).weekday() != self.weekday:
+            raise ValueError("the weekday is not that of the date")
+        return self
+
+    @classmethod
+    def of(cls, case_id: str, day: date, market: str) -> Self:
+        """The truth about one case."""
+        return cls(case_id=case_id, year=day.year, month=day.month, day=day.day, weekday=day.weekday(), market=market)
+
+
+def truth_path(cases: Path) -> Path:
+    """The file beside ``cases``: cases.jsonl has cases.truth.jsonl."""
+    return cases.with_name(f"{cases.stem}.truth{cases.suffix}")
+
+
+def write_truths(truths: Iterable[Truth], path: Path) -> None:
+    """Write ``truths``, whole or not at all; ResourceError if the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text("".join(f"{truth.model_dump_json()}\n" for truth in truths), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ResourceError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def read_truths(path: Path) -> dict[str, Day]:
+    """The day of each case by its id; RequestError names a line that cannot be read."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}; name the file that orchestrator cases wrote") from None
+    found: dict[str, Day] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            parse_json(line)
+            truth = Truth.model_validate_json(line)
+        except MalformedVerdictError as error:
+            raise RequestError(f"{path}:{number}: {error}; write one JSON object a line") from None
+        except ValidationError as error:
+            raise RequestError(f"{path}:{number}: {error.errors()[0]['msg']}") from None
+        if truth.case_id in found:
+            raise RequestError(f"{path}:{number}: case_id: {truth.case_id!r} has a line already; remove one")
+        found[truth.case_id] = Day(truth.year, truth.month, truth.day, truth.weekday, truth.market)
+    return found

@@ -1,0 +1,1 @@
+"""From figures to pages and exchange formats."""

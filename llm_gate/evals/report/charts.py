@@ -1,0 +1,136 @@
+"""The plots of the evaluation's report: accuracy, reliability, money and the promotion's interval over time."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from llm_gate.evals.report.findings import Shown, Status
+from llm_gate.evals.scoring.intervals import Figure
+from llm_gate.evals.scoring.scores import Score
+
+INK, BLUE, GREEN, RED, GREY, AMBER = "#1f2933", "#2563a8", "#1a7f4b", "#b42318", "#9aa5b1", "#b7791f"
+COLOURS = (BLUE, RED, GREEN, AMBER, "#6d28d9", "#0e7490", "#9d174d", GREY)
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
+EARNED = {
+    "r_approved": "approved",
+    "r_shrunk": "shrunk, at full size",
+    "r_vetoed": "vetoed, had they been taken",
+    "r_gate": "with the gate",
+    "r_always": "always approve",
+    "r_random": "random vetoes, same rate",
+    "r_rule": "three-line rule",
+}
+
+
+def accuracy_chart(shown: Sequence[Shown]) -> str:
+    """HTML of the accuracy of every answerer with its interval, against the commonest label alone."""
+    figure = go.Figure()
+    rows = list(reversed(shown))
+    for word, colour in (("JUDGEMENT", GREEN), ("NO JUDGEMENT SHOWN", RED)):
+        own = [one for one in rows if one.verdict.word == word]
+        if own:
+            found = [one.verdict.accuracy for one in own]
+            figure.add_scatter(
+                x=[100 * (one.value or 0) for one in found],
+                y=[_name(one) for one in own],
+                error_x=_bars(found, 100),
+                mode="markers",
+                marker={"size": 9, "color": colour},
+                name=word,
+            )
+    figure.add_scatter(
+        x=[100 * one.verdict.majority for one in rows],
+        y=[_name(one) for one in rows],
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 16, "line": {"width": 2, "color": INK}},
+        name="the commonest label alone",
+    )
+    figure.update_xaxes(title="right answers, %", range=[0, 102])
+    figure.update_yaxes(categoryorder="array", categoryarray=[_name(one) for one in rows])
+    return _html(figure, "accuracy", height=120 + 26 * len(rows))
+
+
+def reliability_chart(scores: Sequence[Score]) -> str:
+    """HTML of how often an approval was right, by the probability said; the area of a mark is its cases."""
+    figure = go.Figure()
+    line = {"color": GREY, "dash": "dot"}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, name="perfectly calibrated", hoverinfo="skip")
+    most = max((one.rows for score in scores for one in score.bins), default=1)
+    for score, colour in zip(scores, COLOURS * 9, strict=False):
+        figure.add_scatter(
+            x=[one.confidence for one in score.bins],
+            y=[one.observed for one in score.bins],
+            mode="lines+markers",
+            line={"color": colour, "width": 1},
+            marker={"color": colour, "size": [6 + 16 * (one.rows / most) ** 0.5 for one in score.bins]},
+            name=f"{score.who.name}, {score.group}",
+            text=[f"{one.rows} cases" for one in score.bins],
+        )
+    figure.update_xaxes(title="probability of approve that the model said", range=[-0.03, 1.03])
+    figure.update_yaxes(title="share where approve was right", range=[-0.05, 1.05])
+    return _html(figure, "reliability", height=430)
+
+
+def money_chart(scores: Sequence[Score]) -> str:
+    """HTML of what proposals earned, by what was said of them."""
+    figure = go.Figure()
+    for score, colour in zip(scores, COLOURS * 9, strict=False):
+        names = [name for name in EARNED if score.figures[name].value is not None]
+        found = [score.figures[name] for name in names]
+        figure.add_scatter(
+            x=[EARNED[name] for name in names],
+            y=[one.value for one in found],
+            error_y=_bars(found, 1),
+            mode="markers",
+            marker={"size": 9, "color": colour},
+            name=f"{score.who.name}, {score.split.replace('_', '-')}",
+        )
+    figure.add_hline(y=0, line={"color": GREY, "width": 1})
+    figure.update_yaxes(title="R a proposal, after costs")
+    figure.update_xaxes(categoryorder="array", categoryarray=list(EARNED.values()))
+    figure.update_layout(scattermode="group", scattergap=0.6)
+    return _html(figure, "money", height=430)
+
+
+def promotion_chart(statuses: Sequence[Status]) -> str:
+    """HTML of each interval of the uplift, session by session."""
+    figure = go.Figure()
+    for status, colour in zip(statuses, COLOURS * 9, strict=False):
+        history = status.promotion.history
+        x = list(range(2, len(history) + 2))
+        for side in (0, 1):
+            figure.add_scatter(
+                x=x,
+                y=[ends[side] for ends in history],
+                mode="lines",
+                line={"color": colour, "width": 1.4},
+                name=status.who.name,
+                legendgroup=status.who.name,
+                showlegend=side == 0,
+            )
+    figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dash"})
+    figure.update_yaxes(title="uplift over random vetoes, R a proposal")
+    figure.update_xaxes(title="sessions seen")
+    return _html(figure, "promotion", height=380)
+
+
+def _name(one: Shown) -> str:
+    return f"{one.who.name}, {one.group}"
+
+
+def _bars(found: Sequence[Figure], scale: float) -> dict[str, object]:
+    above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in found]
+    below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in found]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.4}
+
+
+def _html(figure: go.Figure, name: str, *, height: int) -> str:
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 70, "r": 20, "t": 10, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        hovermode="closest",
+    )
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))

@@ -1,0 +1,1 @@
+"""From logged answers to figures with intervals."""

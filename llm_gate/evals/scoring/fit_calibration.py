@@ -1,0 +1,160 @@
+"""What a model's P(approve) means, and where to draw the line: fitted on the past, tried on what came after.
+
+A fold is a run of sessions, in order of time; labelled bank cases have no time, so their tune split counts as the
+past of their held-out split. What is saved was fitted on every fold but the last, and the last one tests it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.errors import RequestError
+from llm_gate.evals.data.log import Row
+from llm_gate.evals.scoring.scores import first_answers
+from llm_gate.review.calibrated_verdict import Calibration, FoldResult, Method, ProbabilityMap, Target, logit
+
+CANDIDATES = 20
+
+
+class _Fit(NamedTuple):
+    map: ProbabilityMap
+    threshold: float | None
+    tried: tuple[float, ...]
+
+
+def method_of(name: str) -> Method:
+    """The method of this name; RequestError if there is none."""
+    for method in get_args(Method):
+        if name == method:
+            return cast(Method, method)
+    raise RequestError(f"no method {name!r}; there are: {', '.join(get_args(Method))}")
+
+
+def calibrate_rows(rows: Sequence[Row], *, method: Method, max_veto_rate: float, folds: int = 5) -> Calibration:
+    """The calibration of one answerer's rows.
+
+    Raises:
+        RequestError: no probabilities, or nothing that came before anything else.
+    """
+    rated = [row for row in first_answers(rows) if row.task == "entry" and row.p_approve is not None]
+    if not rated:
+        raise RequestError("no row says a probability of approve: only the mode choice of a model does")
+    if len({(row.model_digest, row.prompt_digest) for row in rated}) > 1:
+        raise RequestError("the rows are of different prompts or models under one name; give the logs of one")
+    rated = [*{row.case_digest: row for row in rated}.values()]  # a case in two logs is one case
+    target: Target = "outcome" if any(row.r is not None for row in rated) else "label"
+    parts = _folds([row for row in rated if _came_true(row, target) is not None], target, folds)
+    fits = [
+        _fit([row for part in parts[:n] for row in part], target, method, max_veto_rate) for n in range(1, len(parts))
+    ]
+    results = [_tested(n, parts[n], target, fit) for n, fit in enumerate(fits, start=1)]
+    first = rated[0]
+    return Calibration(
+        model=first.model,
+        model_digest=first.model_digest,
+        prompt=first.prompt,
+        prompt_digest=first.prompt_digest,
+        mode=first.mode,
+        target=target,
+        map=fits[-1].map,
+        threshold=fits[-1].threshold,
+        max_veto_rate=max_veto_rate,
+        fitted_rows=sum(len(part) for part in parts[:-1]),
+        data_digest=_digest(row for part in parts for row in part),
+        folds=tuple(results),
+        thresholds_tried=tuple(sorted({value for fit in fits for value in fit.tried})),
+    )
+
+
+def isotonic_map(said: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
+    """The non-decreasing map of least squared error (pool adjacent violators); equal probabilities are one knot."""
+    from scipy.optimize import isotonic_regression  # slow to load, and it looks for torch
+
+    knots, place = np.unique(np.asarray(said, np.float64), return_inverse=True)
+    weights = np.bincount(place).astype(np.float64)
+    means = np.bincount(place, weights=np.asarray(came_true, np.float64)) / weights
+    fitted = isotonic_regression(means, weights=weights).x
+    return ProbabilityMap(method="isotonic", said=tuple(knots.tolist()), observed=tuple(fitted.tolist()))
+
+
+def temperature_map(said: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
+    """The temperature of greatest likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599), 1/50 to 50."""
+    from scipy.optimize import minimize_scalar
+
+    odds, true = logit(np.asarray(said, np.float64)), np.asarray(came_true, np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = odds / np.exp(log_temperature)
+        return float((np.logaddexp(0.0, scaled) - true * scaled).mean())
+
+    found = minimize_scalar(loss, bounds=(-np.log(50), np.log(50)), method="bounded")
+    return ProbabilityMap(method="temperature", temperature=float(np.exp(found.x)))
+
+
+def best_threshold(said: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) -> tuple[float, tuple[float, ...]]:
+    """Where approving from P(approve) earns most, vetoing at most ``max_veto_rate``; and every value tried.
+
+    Approving all (0) is always tried, and wins a tie.
+    """
+    p, earned = np.asarray(said, np.float64), np.asarray(r, np.float64)
+    candidates = np.unique(np.concatenate([[0.0], np.quantile(p, np.linspace(0, max_veto_rate, CANDIDATES))]))
+    allowed = [float(value) for value in candidates if (p < value).mean() <= max_veto_rate]
+    best = max(allowed, key=lambda value: (float((earned * (p >= value)).mean()), -value))
+    return best, tuple(allowed)
+
+
+def _fit(rows: Sequence[Row], target: Target, method: Method, max_veto_rate: float) -> _Fit:
+    said = [row.p_approve or 0.0 for row in rows]
+    true = [bool(_came_true(row, target)) for row in rows]
+    made = isotonic_map(said, true) if method == "isotonic" else temperature_map(said, true)
+    if target == "label":
+        return _Fit(made, None, ())
+    return _Fit(made, *best_threshold(said, [row.r or 0.0 for row in rows], max_veto_rate))
+
+
+def _tested(fold: int, rows: Sequence[Row], target: Target, fit: _Fit) -> FoldResult:
+    said = np.array([row.p_approve or 0.0 for row in rows])
+    true = np.array([bool(_came_true(row, target)) for row in rows], np.float64)
+    r = np.array([row.r or 0.0 for row in rows])
+    passed = None if fit.threshold is None else said >= fit.threshold
+    return FoldResult(
+        fold=fold,
+        rows=len(rows),
+        brier_said=float(((said - true) ** 2).mean()),
+        brier_mapped=float(((fit.map(said) - true) ** 2).mean()),
+        threshold=fit.threshold,
+        veto_rate=None if passed is None else float(1 - passed.mean()),
+        r_gate=None if passed is None else float((r * passed).mean()),
+        r_always=None if passed is None else float(r.mean()),
+    )
+
+
+def _folds(rows: Sequence[Row], target: Target, count: int) -> list[list[Row]]:
+    """The rows in order of time, in parts of whole sessions."""
+    if target == "label":
+        parts = [[row for row in rows if row.split == split] for split in ("tune", "held_out")]
+    else:
+        sessions = sorted({row.session for row in rows if row.session is not None})
+        blocks = np.array_split(np.array(sessions), min(count, max(1, len(sessions))))
+        parts = [[row for row in rows if row.session in set(block.tolist())] for block in blocks]
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        raise RequestError(
+            "nothing to fit on: it takes recorded rows of two sessions, or bank rows of tune and held_out "
+            '(llm-gate eval --set \'splits=["tune", "held_out"]\')'
+        )
+    return parts
+
+
+def _came_true(row: Row, target: Target) -> bool | None:
+    if target == "label":
+        return None if row.truth is None else row.truth == "approve"
+    return None if row.r is None else row.r > 0
+
+
+def _digest(rows: Iterable[Row]) -> str:
+    lines = sorted(row.model_dump_json() for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What a model is shown: prompt files, facts in words, and text from outside."""

@@ -1,0 +1,1 @@
+"""One proposal becomes one verdict."""

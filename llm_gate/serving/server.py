@@ -1,0 +1,304 @@
+"""Starts a vLLM server on the loopback address, makes it prove itself, and leaves nothing of it behind."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import structlog
+
+from llm_gate.contract import Mode
+from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
+from llm_gate.errors import (
+    HttpError,
+    MalformedVerdictError,
+    NotReadyError,
+    RequestError,
+    ResourceError,
+    UnavailableError,
+)
+from llm_gate.serving.canaries import probe, prove, run_watched
+from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
+from llm_gate.serving.processes import (
+    END_DEADLINE_S,
+    HOST,
+    Process,
+    await_port,
+    checked_port,
+    end_session,
+    ended_within,
+    start_session,
+)
+
+log = structlog.get_logger(__name__)
+
+READY_DEADLINE_S = 180.0
+MAX_MODEL_LEN = 4096
+
+WARM_UP_LIMIT_S = 30.0
+WARM_UP_LIMIT_CPU_S = 120.0
+"""The first structured answers took 11 to 36 s on two busy cores."""
+
+_LAUNCHER = "llm_gate.serving.launch_vllm"
+_DEATH_PIPE = "TRIGATE_DEATH_PIPE"
+_POLL_S = 0.25
+_LOG_TAIL_LINES = 12
+_LOG_TAIL_BYTES = 8192
+# Blocks of 32 tokens: the prefix cache keeps whole ones, and with the 128 of this platform a case of 60 tokens made it
+# compute up to 188 again; one letter took 1.8 times as long.
+_CPU_FLAGS = ("--dtype", "float32", "--enforce-eager", "--block-size", "32")
+_CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": "1"}
+_FLAGS = (
+    "--served-model-name",
+    SERVED_NAME,
+    "--host",
+    HOST,
+    "--enable-prefix-caching",
+    "--disable-uvicorn-access-log",
+    "--structured-outputs-config",
+    json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
+)
+
+
+class WarmUp(NamedTuple):
+    """What it took from the first request that the server accepted until it was proven."""
+
+    calls: int
+    seconds: float
+
+
+class VllmServer:
+    """One vLLM server over one model folder; a context manager that stops it.
+
+    The server dies with this process, even at SIGKILL: its supervisor reads a pipe that only we hold open.
+    A process forked from this one without exec would hold it open too: start others by exec.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        log_path: Path,
+        port: int | None = None,
+        key: str | None = None,
+        gpu_memory: float | None = None,
+    ) -> None:
+        """Nothing is started yet. Without ``port`` a free one is taken, without ``key`` a random one made.
+
+        ``gpu_memory`` is the share of a GPU that vLLM may take; None is its own default.
+
+        Raises:
+            RequestError: ``model`` is no model folder, or no vLLM is installed.
+        """
+        check_model(model)
+        self._on_cpu = _is_cpu_build()
+        self._model = model
+        self._log_path = log_path
+        self._gpu_memory = gpu_memory
+        self._port = port
+        self._process: Process | None = None
+        self._death_pipe: int | None = None
+        self._ready: tuple[float, tuple[Mode, ...]] = (READY_DEADLINE_S, ("choice",))
+        self.warm_up: WarmUp | None = None
+        """Known once the server is ready."""
+        self.key = key or secrets.token_urlsafe(32)
+        self.model_id = model_id(model)
+
+    @property
+    def url(self) -> str:
+        """The server's root; known from ``start`` on."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def session(self) -> int:
+        """The session id that every process of the server shares."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server in a session of its own and return at once.
+
+        Raises:
+            ResourceError: the port is in use, or the log cannot be written.
+        """
+        assert self._process is None, "started twice"
+        self._port = checked_port(self._port)
+        hears, holds = os.pipe()
+        try:
+            self._process = self._spawned(hears)
+        except OSError as error:
+            os.close(holds)
+            raise ResourceError(f"the model server cannot be started: {error}") from None
+        finally:
+            os.close(hears)
+        self._death_pipe = holds
+        log.info("server_started", url=self.url, model=self.model_id, log=str(self._log_path))
+
+    def wait_ready(
+        self,
+        deadline_s: float = READY_DEADLINE_S,
+        *,
+        modes: tuple[Mode, ...] = ("choice",),
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Return once the server gave a real constrained answer and the canary of each mode found that it holds.
+
+        Blocks, with its own event loop; inside a running loop call it in a thread. ``check`` is called a few times
+        a second and may raise, say because the user wants to stop.
+
+        Raises:
+            NotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
+                ignores the constraint.
+            ResourceError: another process took the port first.
+        """
+        self._ready = (deadline_s, modes)
+        started_s = time.monotonic()
+        try:
+            warm_up = run_watched(self._proven(modes), deadline_s, check)
+        except TimeoutError:
+            raise NotReadyError(f"no answer within {deadline_s:g} s; {self._log_tail()}") from None
+        self.warm_up = warm_up
+        seconds = round(time.monotonic() - started_s, 1)
+        spent = {"warm_up_calls": warm_up.calls, "warm_up_s": round(warm_up.seconds, 1)}
+        log.info("server_ready", url=self.url, seconds=seconds, **spent)
+
+    def alive(self) -> bool:
+        """Whether the server's supervisor runs; an answer is the only proof of more."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """End every process of the server and wait until none is left; safe to call twice.
+
+        Raises:
+            ResourceError: some process outlived even a kill.
+        """
+        if self._process is not None:
+            self._process.terminate()
+            ended_within(self._process, END_DEADLINE_S)
+            self.kill()
+
+    def kill(self) -> None:
+        """The same at once, without asking first: an engine that hangs does not hear."""
+        if self._process is None:
+            return
+        session = self._process.pid
+        end_session(session)
+        self._process.wait()
+        self._process = None
+        if self._death_pipe is not None:
+            os.close(self._death_pipe)
+            self._death_pipe = None
+        log.info("server_stopped", session=session)
+
+    def replace(self, check: Callable[[], None] = lambda: None) -> None:
+        """Kill the server, start it on the same port with the same key, and wait until it is ready as it was before.
+
+        Raises:
+            NotReadyError, ResourceError: as for ``start`` and ``wait_ready``.
+        """
+        self.kill()
+        if self._port is not None:
+            await_port(self._port)
+        self.start()
+        deadline_s, modes = self._ready
+        self.wait_ready(deadline_s, modes=modes, check=check)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _spawned(self, death_pipe: int) -> Process:
+        return start_session(
+            [sys.executable, "-m", _LAUNCHER, *self._arguments()],
+            log_path=self._log_path,
+            environment=self._environment(death_pipe),
+            inherits=death_pipe,
+        )
+
+    def _arguments(self) -> list[str]:
+        share = () if self._gpu_memory is None else ("--gpu-memory-utilization", str(self._gpu_memory))
+        hardware = _CPU_FLAGS if self._on_cpu else share
+        length = str(min(MAX_MODEL_LEN, longest_text(self._model)))
+        return ["serve", str(self._model), "--port", str(self._port), "--max-model-len", length, *_FLAGS, *hardware]
+
+    def _environment(self, death_pipe: int) -> dict[str, str]:
+        cache = default_cache().parent / "vllm"
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        cache.chmod(0o700)  # it may be older than this rule
+        inherited = {name: value for name, value in os.environ.items() if name != "VLLM_SERVER_DEV_MODE"}
+        own = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
+        return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | own
+
+    async def _proven(self, modes: tuple[Mode, ...]) -> WarmUp:
+        engine = VllmEngine(self.url, self.key)
+        limit_s = WARM_UP_LIMIT_CPU_S if self._on_cpu else WARM_UP_LIMIT_S
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    warm_up = await self._warmed_up(engine, modes)
+            except TimeoutError:
+                raise NotReadyError(f"warm-up took more than {limit_s:g} s; {self._log_tail()}") from None
+            if warm_up is not None:
+                return warm_up
+            self._check_running()
+            await asyncio.sleep(_POLL_S)
+
+    async def _warmed_up(self, engine: VllmEngine, modes: tuple[Mode, ...]) -> WarmUp | None:
+        """What it took; None for a server that is still loading."""
+        started_s = time.monotonic()
+        if not await self._answers(engine):
+            return None
+        for mode in modes:
+            await prove(engine, mode)
+        return WarmUp(1 + len(modes), time.monotonic() - started_s)
+
+    async def _answers(self, engine: VllmEngine) -> bool:
+        """Whether the server gave a constrained answer; a server that is still loading refuses or answers 503."""
+        try:
+            await probe(engine)
+        except (UnavailableError, HttpError):
+            return False
+        except MalformedVerdictError as error:
+            raise NotReadyError(f"{self.url} does not keep to the letters: {error}") from None
+        return True
+
+    def _check_running(self) -> None:
+        if self.alive():
+            return
+        tail = self._log_tail()
+        if "ddress already in use" in tail:
+            raise ResourceError(f"port {self._port} on {HOST} is in use")
+        raise NotReadyError(f"the model server ended while starting; {tail}")
+
+    def _log_tail(self) -> str:
+        try:
+            with self._log_path.open("rb") as file:
+                file.seek(max(0, self._log_path.stat().st_size - _LOG_TAIL_BYTES))
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            lines = []
+        return "\n".join([f"the last lines of {self._log_path}:", *lines[-_LOG_TAIL_LINES:]])
+
+
+def _is_cpu_build() -> bool:
+    for name in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+            return name == "vllm-cpu"
+    raise RequestError("vLLM is not installed: install the extra 'cpu' or 'cuda', or use another engine")

@@ -1,0 +1,165 @@
+"""Watches a model server that was proven ready, and replaces it when it stops answering.
+
+A healthy API says nothing about the engine behind it: what counts is a real constrained answer. While requests end,
+nothing is asked; after some idle seconds one letter is, with a deadline of its own. After a few misses in a row every
+process of the server is killed and it is started again on the same address. Whoever asks meanwhile is refused.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+import structlog
+
+from llm_gate.engines.vllm import TOKEN_COUNTERS, VllmEngine
+from llm_gate.errors import EngineError, GateError
+from llm_gate.serving.canaries import probe, run_watched
+
+log = structlog.get_logger(__name__)
+
+
+class Watched(Protocol):
+    """What can be watched and replaced."""
+
+    @property
+    def url(self) -> str:
+        """The server's root."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """What it asks for."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        ...
+
+    def replace(self, check: Callable[[], None]) -> None:
+        """Kill all of it, start it again and return when it is proven; ``check`` may raise in between."""
+        ...
+
+
+class Patience(NamedTuple):
+    """When to ask, how long to wait for an answer, and when to give up."""
+
+    idle_s: float = 10.0
+    deadline_s: float = 10.0
+    misses: int = 3
+    restarts: int = 5
+    """Within ``restarts_in_s``; after one more the server is given up."""
+    restarts_in_s: float = 600.0
+    poll_s: float = 0.5
+
+
+class ServerWatch:
+    """One thread that looks after one server; a context manager. ``failed`` says that it was given up."""
+
+    def __init__(
+        self, server: Watched, *, patience: Patience | None = None, notify: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """``notify`` gets a line for every replacement, from the watching thread."""
+        self._server = server
+        self._patience = patience or Patience()
+        self._notify = notify
+        self._engine = VllmEngine(server.url, server.key)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="server-watch", daemon=True)
+        self._restarts_s: list[float] = []
+        self.failed = False
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was replaced lately."""
+        return len(self._restarts_s)
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, whatever is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.is_set() and not self.failed:
+                self._replace(self._fault())
+        except _Stopped:
+            pass
+        except GateError as error:
+            self._give_up(str(error))
+
+    def _fault(self) -> str:
+        """Waits until something is wrong with the server and says what."""
+        served, quiet_s, misses = -1, time.monotonic(), 0
+        while misses < self._patience.misses:
+            self._pause(self._patience.poll_s)
+            if not self._server.alive():
+                return "it ended"
+            if misses == 0 and time.monotonic() - quiet_s < self._patience.idle_s:
+                continue
+            before, served = served, self._served()
+            if served == before or before < 0 or served < 0:
+                misses = 0 if self._answers() else misses + 1
+                served = self._served() if misses == 0 else served
+            else:
+                misses = 0
+            quiet_s = time.monotonic()
+        return f"no answer to {misses} probes"
+
+    def _answers(self) -> bool:
+        try:
+            run_watched(probe(self._engine), self._patience.deadline_s, self._check)
+        except (EngineError, TimeoutError) as error:
+            log.warning("server_probe_missed", url=self._server.url, error=str(error) or "no answer in time")
+            return False
+        return True
+
+    def _served(self) -> int:
+        """Tokens the server has worked through so far; -1 where it does not say."""
+        try:
+            counters = run_watched(self._engine.metrics(), self._patience.deadline_s, self._check)
+        except (EngineError, TimeoutError):
+            return -1
+        return round(sum(counters.get(name, -1) for name in TOKEN_COUNTERS))
+
+    def _replace(self, fault: str) -> None:
+        now_s = time.monotonic()
+        self._restarts_s = [s for s in self._restarts_s if now_s - s < self._patience.restarts_in_s]
+        if len(self._restarts_s) >= self._patience.restarts:
+            self._give_up(fault)
+            return
+        self._pause(min(32.0, 0.5 * 2 ** len(self._restarts_s)) if self._restarts_s else 0.0)
+        self._restarts_s.append(now_s)
+        log.warning("server_replaced", url=self._server.url, fault=fault, restart=self.restarts)
+        self._notify(f"model server: {fault}; starting it again (restart {self.restarts})")
+        try:
+            self._server.replace(self._check)
+        except GateError as error:
+            log.warning("server_not_replaced", url=self._server.url, error=str(error))
+            return
+        self._notify("model server: ready again")
+
+    def _give_up(self, fault: str) -> None:
+        self.failed = True
+        log.error("server_given_up", url=self._server.url, fault=fault)
+        self._notify(f"model server: {fault}; given up after {self.restarts} restarts")
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise _Stopped
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    """The watch is to end."""

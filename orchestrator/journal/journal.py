@@ -1,0 +1,252 @@
+"""The record of a run: one append-only file that a restart replays before it writes on (format: records.py)."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Self
+
+from orchestrator.journal.lines import MAX_LINE, Chain, Record, difference, record_of, whole_body
+from rl_core.errors import DataError, ResourceError, TrigateError
+
+
+class DamagedJournalError(DataError):
+    """A journal that lost records which were already confirmed on disk."""
+
+
+class JournalMismatch(TrigateError):
+    """A re-derived record that differs from the recorded one: the run is not a replay of itself."""
+
+
+class Verified(NamedTuple):
+    """What a journal file holds."""
+
+    chain: Chain
+    """Its length and the digest of its last whole record."""
+    end: int
+    """Bytes of the whole records; what follows is a torn tail."""
+
+
+class Journal:
+    """The journal of one run, held by its only writer; a context manager.
+
+    While recorded records remain (``replaying``), ``append`` compares instead of writing, and ``next_recorded``
+    shows what comes next, so that inputs are taken from the record instead of being asked for again::
+
+        recorded = journal.next_recorded()
+        bar = recorded.payload if recorded else feed.next_bar()
+        journal.append("bar", bar)
+    """
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Lock and verify the journal at ``path`` and cut its torn tail, or begin it.
+
+        Raises:
+            ResourceError: another process holds it, or the folder or file is not ours alone, or the disk fails.
+            DamagedJournalError: a record at or below the last one proven to be on disk is damaged.
+        """
+        path = path.absolute()
+        try:
+            with ExitStack() as undo:
+                folder = _private_folder(path.parent, undo)
+                _lock(folder, path, undo)
+                file = _private_file(folder, path, os.O_RDWR | os.O_APPEND | os.O_CREAT, undo)
+                os.fsync(folder)
+                found = verify_journal(path)
+                os.ftruncate(file, found.end)
+                os.fdatasync(file)  # what a killed writer left in the page cache is on disk from here on
+                return cls(path, file, found, undo.pop_all())
+        except OSError as error:
+            raise ResourceError(f"{path}: {error.strerror or error}") from error
+
+    def __init__(self, path: Path, file: int, found: Verified, held: ExitStack) -> None:
+        """Use ``Journal.open``."""
+        self.path = path
+        self.found = found
+        self._file = file
+        self._held = held
+        self._failure: str | None = None
+        self._chain = Chain()
+        self._recorded = held.enter_context(path.open("rb"))
+        self._next_line = self._recorded.readline() if found.chain.length else b""
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """The records found at open, in order, read anew at every use."""
+        return _records(self.path, self.found.chain.length)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether recorded records remain to be re-derived."""
+        return bool(self._next_line)
+
+    @property
+    def head(self) -> str:
+        """Digest of the record last replayed or written: it fixes every byte up to there."""
+        return self._chain.head
+
+    @property
+    def length(self) -> int:
+        """Number of the record last replayed or written, 0 before the first."""
+        return self._chain.length
+
+    def next_recorded(self) -> Record | None:
+        """The record that the next append has to match, None where the recording ends; does not move on."""
+        return record_of(self._next_line) if self._next_line else None
+
+    def append(self, type: str, payload: Mapping[str, Any], *, sync: bool = False) -> Record:
+        """Write one record, or check it against the recording.
+
+        On return the record survives the death of this process, and with ``sync`` the loss of power.
+
+        Raises:
+            TypeError: the payload holds a float or anything else that is not canonical.
+            ValueError: the payload uses one of the keys n, p, d, s, t, or the record is too long.
+            JournalMismatch: the recorded record differs.
+            ResourceError: the disk failed, now or at an earlier append: nothing is written after a failure.
+        """
+        if self._failure is not None:
+            raise ResourceError(self._failure)
+        line = self._chain.line(type, payload, sync=sync)
+        if self._next_line:
+            self._replay(line)
+        else:
+            self._write(line, sync=sync)
+        self._chain = self._chain.after(line, sync=sync)
+        return Record(self.length, type, dict(payload), sync, self.head)
+
+    def close(self) -> None:
+        """Make everything durable and let go of the lock; a second call does nothing.
+
+        Raises:
+            ResourceError: the disk failed now.
+        """
+        with self._held:
+            if self._failure is None:
+                self._sync("close")
+                self._failure = f"{self.path}: closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _replay(self, line: bytes) -> None:
+        if line != self._next_line:
+            raise JournalMismatch(f"{self.path}: {difference(line, self._next_line)}")
+        more = self._chain.length + 1 < self.found.chain.length
+        self._next_line = self._recorded.readline() if more else b""
+
+    def _write(self, line: bytes, *, sync: bool) -> None:
+        name = f"record {self._chain.length + 1}"
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            raise self._failed(name, error.strerror or str(error)) from error
+        if written != len(line):
+            raise self._failed(name, f"only {written} of {len(line)} bytes were taken")
+        if sync:
+            self._sync(name)
+
+    def _sync(self, name: str) -> None:
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise self._failed(name, error.strerror or str(error)) from error
+
+    def _failed(self, name: str, cause: str) -> ResourceError:
+        self._failure = f"{self.path}: {name}: {cause}; nothing is written after it"
+        return ResourceError(self._failure)
+
+
+def verify_journal(path: Path) -> Verified:
+    """What the journal holds, checked byte for byte without changing it.
+
+    Raises:
+        DamagedJournalError: as ``Journal.open``.
+        ResourceError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            found, proven = _scan(stream)
+    except OSError as error:
+        raise ResourceError(f"{path}: {error.strerror or error}") from error
+    if proven > found.chain.length:
+        raise DamagedJournalError(
+            f"{path}: record {found.chain.length + 1} at byte {found.end} is damaged, though record {proven} was"
+            " confirmed on disk; nothing was changed: restore the file from a copy, or start a new run"
+        )
+    return found
+
+
+def read_journal(path: Path) -> Iterator[Record]:
+    """The whole records of a journal, without a lock and without changing it; verified before the first comes out.
+
+    Raises:
+        DamagedJournalError, ResourceError: as ``verify_journal``, at the call.
+    """
+    return _records(path, verify_journal(path).chain.length)
+
+
+def _scan(stream: BinaryIO) -> tuple[Verified, int]:
+    """The whole records from the start, and the highest number that any whole line proves to be on disk."""
+    chain, end, proven, unbroken = Chain(), 0, 0, True
+    while line := stream.readline(MAX_LINE):
+        body = whole_body(line)
+        if body is None:
+            unbroken = False
+            continue
+        proven = max(proven, body["s"])
+        unbroken = unbroken and chain.accepts(body)
+        if unbroken:
+            chain, end = chain.after(line, sync=body["d"] == 1), end + len(line)
+    return Verified(chain, end), proven
+
+
+def _records(path: Path, length: int) -> Iterator[Record]:
+    with path.open("rb") as stream:
+        for _ in range(length):
+            yield record_of(stream.readline())
+
+
+def _private_folder(folder: Path, undo: ExitStack) -> int:
+    """A descriptor of a folder that only we can enter, made if missing."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    undo.callback(os.close, handle)
+    if not _ours_alone(os.fstat(handle)):
+        raise ResourceError(f"{folder}: others own it or can enter it; a run's folder needs mode 0700 (chmod 700)")
+    return handle
+
+
+def _private_file(folder: int, path: Path, flags: int, undo: ExitStack) -> int:
+    # O_NONBLOCK: a FIFO in the file's place is found out instead of waited for.
+    handle = os.open(path.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600, dir_fd=folder)
+    undo.callback(os.close, handle)
+    status = os.fstat(handle)
+    if not (stat.S_ISREG(status.st_mode) and _ours_alone(status)):
+        raise ResourceError(f"{path}: not a plain file that only its owner can open (chmod 600)")
+    return handle
+
+
+def _ours_alone(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
+
+
+def _lock(folder: int, path: Path, undo: ExitStack) -> None:
+    """Hold the journal's lock file, which tells who has it, until ``undo`` closes it."""
+    handle = _private_file(folder, path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, undo)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise ResourceError(f"{path}: locked by pid {holder}") from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, b"%d\n" % os.getpid(), 0)

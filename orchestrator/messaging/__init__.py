@@ -1,0 +1,1 @@
+"""Messages between the runner and its workers: catalogue, frames, sockets, and both ends."""

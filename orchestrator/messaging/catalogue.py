@@ -1,0 +1,92 @@
+"""Who asks, who answers, by when, and what happens if nobody does: read this file first.
+
+| message | from, to | answer | deadline | if missed |
+|---|---|---|---|---|
+| `NextHistory` | runner, feed | `History` | 5 s | restart the feed, ask again; then stop the run |
+| `NextBar` | runner, feed | `Bar` or `EndOfBars` | 5 s | restart the feed, ask again; then stop the run |
+| `PolicyQuery` | runner, policy | `PolicyReply` | 1 s | hold; restart the worker |
+| `EntryProposal` | runner, gate | `Reviewed` | configuration | the fail mode; restart the worker |
+| `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
+| `Shutdown` | runner, worker | exit status 0 | 5 s | kill |
+
+The package that answers a question owns its schema; this is the catalogue.
+"""
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from llm_gate.contract import EntryProposal, Reviewed
+from orchestrator.messaging.wire import Message, catalogue_of
+from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.market.types import BarPrices
+
+FEED, POLICY, GATE = "feed", "policy", "gate"
+FEED_DEADLINE_S = 5.0
+POLICY_DEADLINE_S = 1.0
+HISTORY_CHUNK = 1000
+
+
+class NextHistory(Message):
+    """Bars before the first traded one, from ``offset`` on."""
+
+    kind: Literal["next_history"] = "next_history"
+    offset: int = Field(ge=0)
+
+
+class History(Message):
+    """At most 1,000 bars: times, volumes, contracts [3, n] int64, prices [4, n] int32 ticks; none at the end."""
+
+    kind: Literal["history"] = "history"
+    offset: int = Field(ge=0)
+
+
+class NextBar(Message):
+    """The bar numbered ``seq``, from 0."""
+
+    kind: Literal["next_bar"] = "next_bar"
+    seq: int = Field(ge=0)
+
+
+class Bar(Message):
+    """One closed minute; with second bars, their raw frame [n <= 60, 5] int32 travels beside it."""
+
+    kind: Literal["bar"] = "bar"
+    seq: int = Field(ge=0)
+    ts_event_ns: int = Field(description="start of the bar, UTC")
+    open: int = Field(description="ticks")
+    high: int
+    low: int
+    close: int
+    volume: int = Field(ge=0)
+    contract: int = Field(0, ge=0, description="contract rolls between the file's first bar and this one")
+
+
+class EndOfBars(Message):
+    """There is no bar numbered ``seq``."""
+
+    kind: Literal["end_of_bars"] = "end_of_bars"
+    seq: int = Field(ge=0)
+
+
+class Second(NamedTuple):
+    """One row of a bar's frame: ticks of a second that traded."""
+
+    second: int  # of the minute, 0 to 59
+    open: int
+    high: int
+    low: int
+    close: int
+
+    @property
+    def prices(self) -> BarPrices:
+        """What the market sees of it."""
+        return BarPrices(*self[1:])
+
+
+Seconds = tuple[Second, ...]
+
+
+CATALOGUE = catalogue_of(
+    (NextHistory, History, NextBar, Bar, EndOfBars, PolicyQuery, PolicyReply, EntryProposal, Reviewed)
+)

@@ -1,0 +1,234 @@
+"""The runner's end of every connection: one request at a time to a worker, and what workers report in between."""
+
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from time import monotonic
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import BaseModel
+
+from orchestrator.clock import Deadline
+from orchestrator.messaging.sockets import Incoming, LinkBoot, ServerSocket, UnreachableError
+from orchestrator.messaging.wire import (
+    Array,
+    Catalogue,
+    Envelope,
+    Ready,
+    Received,
+    Refused,
+    WireError,
+    WorkerFailed,
+    clean_cause,
+    decode,
+    encode,
+)
+from rl_core.errors import NotReadyError
+
+HEARTBEAT_S = 0.5
+_MAX_REPORTS = 1024
+_CHECK_S = 0.1
+
+Missed = Literal["timeout", "unreachable", "failed", "refused"]
+
+
+class NoReplyError(NotReadyError):
+    """A request that got no usable answer; ``cause`` says how it was missed."""
+
+    def __init__(self, worker: str, cause: Missed, detail: str) -> None:
+        super().__init__(f"{worker}: {cause}: {detail}")
+        self.worker = worker
+        self.cause: Missed = cause
+
+
+class Hub:
+    """The runner's end: one request at a time to each worker, and what the workers report in between.
+
+    ``dropped`` counts the messages that were ignored: late, foreign, stale, malformed, overflow.
+    """
+
+    def __init__(self, run: str, catalogue: Catalogue, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+        """Listen, letting nobody in yet.
+
+        Raises:
+            ResourceError: the socket cannot be made.
+        """
+        self.run = run
+        self.heartbeat_s = heartbeat_s
+        self.dropped: Counter[str] = Counter()
+        self._catalogue = catalogue
+        self._session = secrets.token_hex(4)
+        self._sent = 0
+        self._boots: dict[str, LinkBoot] = {}
+        self._heard_s: dict[str, float] = {}
+        self._overdue: set[str] = set()
+        self._ready: dict[str, Ready] = {}
+        self._reports: deque[Received] = deque(maxlen=_MAX_REPORTS)
+        self._socket = ServerSocket()
+        self.folder = self._socket.folder
+        self.endpoint = self._socket.endpoint
+
+    def add_worker(self, name: str) -> LinkBoot:
+        """Let a new start of worker ``name`` connect, with keys of its own; an earlier start no longer counts."""
+        if earlier := self._boots.get(name):
+            self._socket.revoke(earlier)
+        self._boots[name] = self._socket.issue(name, run=self.run, heartbeat_s=self.heartbeat_s)
+        self._ready.pop(name, None)
+        self._overdue.discard(name)
+        self._reports = deque((r for r in self._reports if r.sender != name), maxlen=_MAX_REPORTS)
+        self._heard_s[name] = monotonic()
+        return self._boots[name]
+
+    def request(
+        self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float
+    ) -> Received:
+        """The worker's answer to ``message``; answers to anything else are dropped and counted.
+
+        Raises:
+            NoReplyError: none within ``deadline_s``, or the worker is unreachable, failed or refused to answer.
+            WireError: ``message`` itself cannot travel.
+        """
+        deadline = Deadline(deadline_s)
+        request_id = self.send(worker, message, arrays)
+        if worker not in self._overdue:
+            self._heard_s[worker] = monotonic() + deadline_s  # silence is excused until then
+        while not deadline.expired and self._socket.wait(deadline.remaining()):
+            if answer := self._receive(worker, request_id):
+                self._heard_s[worker] = monotonic()
+                return answer
+        self._overdue.add(worker)
+        raise NoReplyError(worker, "timeout", f"no answer to {type(message).__name__} within {deadline_s:g} s")
+
+    def send(self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = ()) -> str:
+        """Send without waiting for anything; returns the message's id.
+
+        Raises:
+            NoReplyError: the worker is not connected, or its queue is full.
+            WireError: ``message`` cannot travel.
+        """
+        self._sent += 1
+        message_id = f"{self._session}-{self._sent}"
+        frames = encode(Envelope(self.run, message_id, None, message, arrays), self._catalogue)
+        try:
+            self._socket.send(self._boots[worker].identity, frames)
+        except UnreachableError as error:
+            raise NoReplyError(worker, "unreachable", str(error)) from error
+        return message_id
+
+    def poll(self, timeout_s: float = 0.0) -> list[Received]:
+        """The Ready and WorkerFailed messages since the last call; waits for one if there is none.
+
+        Heartbeats only count for ``silent_s``.
+        """
+        deadline = Deadline(timeout_s)
+        while not self._reports and not deadline.expired and self._socket.wait(deadline.remaining()):
+            self._receive()
+        self._drain()
+        reports = list(self._reports)
+        self._reports.clear()
+        return reports
+
+    def wait_ready(
+        self, names: Collection[str], *, deadline_s: float, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Ready]:
+        """Wait until every named worker has said Ready; returns what they said.
+
+        ``check`` is called a few times a second and may raise, say because a process has ended.
+
+        Raises:
+            NotReadyError: one failed, or has not said it within ``deadline_s``.
+        """
+        deadline = Deadline(deadline_s)
+        while missing := [name for name in names if name not in self._ready]:
+            for worker, _, message, _ in self._reports:
+                if worker in missing and isinstance(message, WorkerFailed):
+                    raise NotReadyError(f"{worker} failed at start: {message.cause}")
+            if deadline.expired:
+                raise NotReadyError(f"{', '.join(missing)} not ready within {deadline_s:g} s")
+            check()
+            if self._socket.wait(min(_CHECK_S, deadline.remaining())):
+                self._receive()
+        return {name: self._ready[name] for name in names}
+
+    def silent_s(self, worker: str) -> float:
+        """Seconds for which the worker should have said something and has not.
+
+        A worker is silent during a request, so that time counts only past the request's deadline. A sign of life
+        counts from when it is read: ask at least once in the time that you allow.
+        """
+        self._drain()
+        return max(0.0, monotonic() - self._heard_s[worker])
+
+    @property
+    def strangers(self) -> int:
+        """Connections that were refused for an unknown key."""
+        return self._socket.refused
+
+    def close(self) -> None:
+        """Stop listening and remove the folder; a second call does nothing."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _drain(self) -> None:
+        for _ in range(_MAX_REPORTS):  # bounded, so that a flood cannot hold the runner
+            if not self._socket.wait(0):
+                return
+            self._receive()
+
+    def _receive(self, worker: str | None = None, request_id: str | None = None) -> Received | None:
+        """Take one message: keep a report, return the answer that ``worker`` owes to ``request_id``, drop the rest.
+
+        Raises:
+            NoReplyError: ``worker`` failed, or refused ``request_id``.
+        """
+        incoming = self._socket.receive()
+        sender = self._sender(incoming)
+        if sender is None:
+            self.dropped["stale"] += 1
+            return None
+        self._overdue.discard(sender)
+        self._heard_s[sender] = max(monotonic(), self._heard_s[sender])
+        run, message_id, re, message, arrays = self._decoded(incoming.frames)
+        if run != self.run:
+            self.dropped["foreign"] += 1
+            return None
+        received = Received(sender, message_id, message, arrays)
+        if isinstance(message, Ready | WorkerFailed):
+            self._report(received)
+        if sender == worker and isinstance(message, WorkerFailed):
+            raise NoReplyError(sender, "failed", message.cause)
+        if sender == worker and re == request_id and isinstance(message, Refused):
+            raise NoReplyError(sender, "refused", message.cause)
+        if sender == worker and re is not None and re == request_id:
+            return received
+        if re is not None:
+            self.dropped["late"] += 1
+        return None
+
+    def _decoded(self, frames: list[bytes]) -> Envelope:
+        """The message; one that cannot be read counts as the failure of its sender."""
+        try:
+            return decode(frames, self._catalogue)
+        except WireError as error:
+            self.dropped["malformed"] += 1
+            return Envelope(self.run, "malformed", None, WorkerFailed(cause=clean_cause(f"malformed message: {error}")))
+
+    def _report(self, received: Received) -> None:
+        if isinstance(received.message, Ready):
+            self._ready[received.sender] = received.message
+        if len(self._reports) == _MAX_REPORTS:
+            self.dropped["overflow"] += 1
+        self._reports.append(received)
+
+    def _sender(self, incoming: Incoming) -> str | None:
+        """The worker whose current start sent the message: its key and its identity must agree."""
+        for name, boot in self._boots.items():
+            if (boot.public_key, boot.identity) == (incoming.public_key, incoming.identity):
+                return name
+        return None

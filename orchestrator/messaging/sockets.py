@@ -1,0 +1,204 @@
+"""Our only ZeroMQ: encrypted, allow-listed and bounded sockets that carry frames and wait for nobody for ever."""
+
+import math
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import zmq
+from pydantic import Field
+from zmq.auth.thread import ThreadAuthenticator
+
+from orchestrator.messaging.wire import MAX_FRAME, Message
+from rl_core.errors import NotReadyError, ResourceError
+
+_DOMAIN = "trigate"
+_HANDSHAKE_MS = 2000
+_QUEUE = 64
+"""Messages that wait on either side of a connection."""
+_MAX_PATH = 107
+"""Bytes that the path of a Unix socket may have."""
+
+
+class UnreachableError(NotReadyError):
+    """The other side is not connected, or takes nothing any more."""
+
+
+class LinkBoot(Message):
+    """What a worker needs to connect: secret, so it travels over a pipe and never in arguments or logs."""
+
+    endpoint: str
+    identity: str
+    run: str
+    hub_key: str
+    public_key: str
+    secret_key: str = Field(repr=False)
+    heartbeat_s: float = Field(gt=0)
+
+
+class Incoming(NamedTuple):
+    """Frames, and who sent them."""
+
+    identity: str
+    """As the sender calls itself."""
+    public_key: str
+    """As the handshake proved it."""
+    frames: list[bytes]
+
+
+class ServerSocket:
+    """A ROUTER in a fresh folder that only we can enter; only keys that were issued here may connect."""
+
+    def __init__(self) -> None:
+        """Bind and listen.
+
+        Raises:
+            ResourceError: the temporary folder's path is too long for a socket, or binding fails.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="trigate-"))
+        self.endpoint = f"ipc://{self.folder / 'hub'}"
+        self._allowed = _AllowList()
+        self._context = zmq.Context()
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(domain=_DOMAIN, credentials_provider=self._allowed)
+        self._socket = _limited(self._context.socket(zmq.ROUTER))
+        self._public, self._socket.curve_secretkey = zmq.curve_keypair()
+        self._socket.curve_server = True
+        # Without an enforced domain a socket whose authenticator has died lets every key in.
+        self._socket.zap_domain = _DOMAIN.encode("ascii")
+        self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        self._socket.router_mandatory = True
+        try:
+            self._bind()
+        except ResourceError:
+            self.close()
+            raise
+
+    @property
+    def refused(self) -> int:
+        """Handshakes with a key that was not issued, or no longer counts."""
+        return self._allowed.refused
+
+    def issue(self, name: str, *, run: str, heartbeat_s: float) -> LinkBoot:
+        """A new identity with keys of its own, which may connect from now on."""
+        public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
+        self._allowed.keys.add(public)
+        return LinkBoot(
+            endpoint=self.endpoint,
+            identity=f"{name}.{secrets.token_hex(4)}",
+            run=run,
+            hub_key=self._public.decode("ascii"),
+            public_key=public,
+            secret_key=secret,
+            heartbeat_s=heartbeat_s,
+        )
+
+    def revoke(self, boot: LinkBoot) -> None:
+        """Let no new connection use these keys."""
+        self._allowed.keys.discard(boot.public_key)
+
+    def send(self, identity: str, frames: list[bytes]) -> None:
+        """Send at once or not at all.
+
+        Raises:
+            UnreachableError: nobody of that identity is connected, or its queue is full.
+        """
+        try:
+            self._socket.send_multipart([identity.encode("ascii"), *frames], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            raise UnreachableError(f"{identity}: {error}") from error
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a message is there, after waiting for it at most so long."""
+        return _wait(self._socket, seconds)
+
+    def receive(self) -> Incoming:
+        """The next message; call it when ``wait`` has said that there is one."""
+        identity, *frames = self._socket.recv_multipart(copy=False)
+        name = identity.bytes.decode("ascii", "backslashreplace")
+        return Incoming(name, str(identity.get("User-Id")), [frame.bytes for frame in frames])
+
+    def close(self) -> None:
+        """Stop listening and remove the folder; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.close(linger=0)
+            self._authenticator.stop()
+            self._context.destroy(linger=0)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _bind(self) -> None:
+        path = self.endpoint.removeprefix("ipc://")
+        if len(path.encode()) > _MAX_PATH:
+            raise ResourceError(f"{path}: a socket's path has at most {_MAX_PATH} bytes: set TMPDIR to a shorter one")
+        try:
+            self._socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            raise ResourceError(f"{self.endpoint}: {error}") from error
+
+
+class ClientSocket:
+    """A DEALER that connects as its ``LinkBoot`` says, and again whenever the connection is lost."""
+
+    def __init__(self, boot: LinkBoot) -> None:
+        """Begin to connect, without waiting for it."""
+        self._context = zmq.Context()
+        self._socket = _limited(self._context.socket(zmq.DEALER))
+        self._socket.curve_serverkey = boot.hub_key.encode("ascii")
+        self._socket.curve_publickey = boot.public_key.encode("ascii")
+        self._socket.curve_secretkey = boot.secret_key.encode("ascii")
+        self._socket.identity = boot.identity.encode("ascii")
+        self._socket.immediate = True  # nothing is queued for a connection that may never come
+        self._socket.connect(boot.endpoint)
+
+    def send(self, frames: list[bytes], *, within_s: float) -> None:
+        """Hand the message to the connection.
+
+        Raises:
+            UnreachableError: it could not be within ``within_s``.
+        """
+        if not self._socket.poll(math.ceil(within_s * 1000), zmq.POLLOUT):
+            raise UnreachableError(f"the runner took nothing within {within_s:g} s")
+        self._socket.send_multipart(frames, zmq.NOBLOCK)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a message is there, after waiting for it at most so long."""
+        return _wait(self._socket, seconds)
+
+    def receive(self) -> list[bytes]:
+        """The next message; call it when ``wait`` has said that there is one."""
+        return self._socket.recv_multipart()
+
+    def close(self, *, linger_s: float = 0.0) -> None:
+        """Disconnect, after at most ``linger_s`` for what is still to be sent; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.close(linger=math.ceil(linger_s * 1000))
+            self._context.term()
+
+
+class _AllowList:
+    """Which public keys may connect; an empty list lets nobody in."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.refused = 0
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether ``key`` may connect; the authenticator's thread calls it by this name."""
+        allowed = key.decode("ascii") in self.keys
+        self.refused += not allowed
+        return allowed
+
+
+def _limited(socket: "zmq.Socket[bytes]") -> "zmq.Socket[bytes]":
+    socket.linger = 0
+    socket.maxmsgsize = MAX_FRAME
+    socket.handshake_ivl = _HANDSHAKE_MS
+    socket.sndhwm = socket.rcvhwm = _QUEUE
+    return socket
+
+
+def _wait(socket: "zmq.Socket[bytes]", seconds: float) -> bool:
+    return bool(socket.poll(math.ceil(seconds * 1000)))

@@ -1,0 +1,186 @@
+"""A run's journal as tables: bars, trades, proposals with their verdicts, equity points."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.journal.journal import read_journal
+from orchestrator.journal.lines import NO_DIGEST, Record
+from orchestrator.trader.events import Trade, seconds_from
+from rl_core.market.types import NO_ORDER, BarPrices, Order
+
+TICKS = ("open", "high", "low", "close")
+
+
+class BarColumns(NamedTuple):
+    """The bars of the run [T]."""
+
+    ts_event_ns: npt.NDArray[np.int64]  # start, UTC
+    open: npt.NDArray[np.int64]  # ticks
+    high: npt.NDArray[np.int64]
+    low: npt.NDArray[np.int64]
+    close: npt.NDArray[np.int64]
+    contract: npt.NDArray[np.int64]  # rolls before it
+
+
+class Event(NamedTuple):
+    """Any record but a bar."""
+
+    type: str
+    payload: Mapping[str, Any]
+    bar: int  # index of the last bar recorded before it
+
+
+class BookedTrade(NamedTuple):
+    """One round trip and the attempt it belongs to."""
+
+    number: int
+    attempt: int
+    trade: Trade
+
+    @property
+    def r(self) -> float:
+        """Net result in units of the trade's risk."""
+        return self.trade.pnl / self.trade.risk
+
+
+class BookedProposal(NamedTuple):
+    """An entry that the policy wanted, and what became of it."""
+
+    proposal_id: str
+    bar: int  # decided at the close of this one
+    order: Order
+    context: Mapping[str, Any]
+    decided: Mapping[str, Any] | None  # None without a gate
+    closed: str  # code, "" if it led to an order
+    taken: Order  # NO_ORDER if it led to none
+
+    @property
+    def outcome(self) -> str:
+        """approve, veto, resize, gate_failed, or ungated."""
+        return "ungated" if self.decided is None else str(self.decided["outcome"]["kind"])
+
+
+class EquityPoint(NamedTuple):
+    """The account at one close; money in cents."""
+
+    bar: int
+    attempt: int
+    equity: int
+    floor: int
+    quantity: int
+    kind: str  # opened, mark, session_closed, ended
+
+
+class AccountBook(NamedTuple):
+    """What a journal holds."""
+
+    bars: BarColumns
+    events: tuple[Event, ...]
+    ended: bool
+    head: str  # digest of the journal's last record
+    records: int
+    seconds: tuple[tuple[BarPrices, ...], ...] | None = None  # [T] of every bar; None: they were not read
+
+    def of(self, *types: str) -> list[Event]:
+        """The events of these types, in order."""
+        return [event for event in self.events if event.type in types]
+
+
+def read_account_book(path: Path) -> AccountBook:
+    """The journal at ``path``; of one that has not ended, the bar that was being played last is left out.
+
+    Raises:
+        DamagedJournalError, ResourceError: it cannot be read or trusted.
+    """
+    return account_book(read_journal(path))
+
+
+def account_book(records: Iterable[Record]) -> AccountBook:
+    """The tables of ``records``, the first of which is a bar."""
+    bars: list[Mapping[str, Any]] = []
+    events: list[Event] = []
+    head, count, last = NO_DIGEST, 0, ""
+    for record in records:
+        head, count, last = record.digest, record.number, record.type
+        if record.type == "bar":
+            bars.append(record.payload)
+        else:
+            events.append(Event(record.type, record.payload, len(bars) - 1))
+    ended = last == "end"
+    if not ended and bars:
+        # The records of one bar are written one by one: a kill may have left a fill without its trade.
+        bars.pop()
+        events = [event for event in events if event.bar < len(bars)]
+    return AccountBook(_columns(bars), tuple(events), ended, head, count, _seconds(bars))
+
+
+def trades_of(book: AccountBook) -> list[BookedTrade]:
+    """Every closed trade."""
+    return [
+        BookedTrade(
+            event.payload["number"],
+            event.payload["attempt"],
+            Trade(**{field: event.payload[field] for field in Trade._fields}),
+        )
+        for event in book.of("trade")
+    ]
+
+
+def proposals_of(book: AccountBook) -> list[BookedProposal]:
+    """Every proposal with its verdict and its order."""
+    decided = {event.payload["proposal"]: event.payload for event in book.of("decided")}
+    closed = {event.payload["proposal"]: event.payload["code"] for event in book.of("proposal_closed")}
+    denied = {event.payload["order"]: f"denied: {event.payload['code']}" for event in book.of("denied")}
+    taken = {event.payload["order"]: _order(event.payload) for event in book.of("intent")}
+    proposals = []
+    for event in book.of("proposed"):
+        name = event.payload["proposal"]["proposal_id"]
+        proposals.append(
+            BookedProposal(
+                proposal_id=name,
+                bar=event.bar,
+                order=_order(event.payload),
+                context=event.payload["proposal"]["context"],
+                decided=decided.get(name),
+                closed=closed.get(name, denied.get(name, "")),
+                taken=taken.get(name, NO_ORDER),
+            )
+        )
+    return proposals
+
+
+def equity_points(book: AccountBook, session: npt.NDArray[np.int32]) -> list[EquityPoint]:
+    """The account wherever it was recorded; ``session`` [T] is the trading day of each bar."""
+    points: list[EquityPoint] = []
+    attempt = 1
+    for event in book.of("account_opened", "mark", "session_closed", "account_ended"):
+        payload = event.payload
+        attempt = payload.get("attempt", attempt)
+        equity, bar = payload.get("equity", payload.get("cash")), event.bar
+        if event.type == "session_closed":
+            # It is written when the next session's first bar comes, and belongs to its own last bar.
+            bar = int(np.searchsorted(session, payload["session"], side="right")) - 1
+        kind = event.type.removeprefix("account_")
+        points.append(EquityPoint(bar, attempt, int(equity), payload["floor"], payload.get("quantity", 0), kind))
+    return points
+
+
+def _order(payload: Mapping[str, Any]) -> Order:
+    return Order(payload["quantity"], payload["stop_ticks"], payload["target_ticks"], False)
+
+
+def _seconds(bars: list[Mapping[str, Any]]) -> tuple[tuple[BarPrices, ...], ...] | None:
+    frames = [seconds_from(bar) for bar in bars]
+    if all(frame is None for frame in frames):
+        return None
+    return tuple(tuple(row.prices for row in frame or ()) for frame in frames)
+
+
+def _columns(bars: list[Mapping[str, Any]]) -> BarColumns:
+    return BarColumns(
+        *(np.array([bar[name] for bar in bars], np.int64) for name in ("ts_event_ns", *TICKS, "contract"))
+    )

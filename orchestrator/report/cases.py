@@ -1,0 +1,71 @@
+"""A run's proposals with what each would have earned, as cases that the gate can be judged by."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from llm_gate.contract import EntryProposal
+from llm_gate.evals.data.cases import Case
+from llm_gate.evals.data.true_days import Truth
+from orchestrator.report.account_book import proposals_of, read_account_book
+from orchestrator.report.facts import facts_of
+from orchestrator.report.veto_ledger import tape_of, veto_ledger
+from orchestrator.run.folder import MANIFEST, RunFolder
+from rl_core.errors import ConfigError
+
+TUNE_SHARE = 0.5
+
+
+class RecordedCases(NamedTuple):
+    """The cases of one run."""
+
+    cases: tuple[Case, ...]
+    without_end: int
+    """Proposals left out: their bracket met no open, or the run stopped before its end."""
+    sessions: int
+    truths: tuple[Truth, ...]
+    """Which day and market each case is of, for a file of its own."""
+
+
+def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE) -> RecordedCases:
+    """Every proposal of a run, in order of time, with its outcome alone at its proposed size, in thousandths of R.
+
+    The proposals of the first ``tune_share`` of the sessions are for tuning, the later ones held out. A session is
+    told by its place only, so that no case tells a date. Brackets end with their session, so none spans both parts.
+
+    Raises:
+        ConfigError: the folder is no run's, its rule pack cannot be read, or there is nothing to write.
+        DamagedJournalError, ResourceError: the journal cannot be trusted or read.
+    """
+    if not (run_folder / MANIFEST).is_file():
+        raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
+    folder = RunFolder(run_folder)
+    facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder.journal)
+    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    tape = tape._replace(seconds=book.seconds)
+    asked = {event.payload["proposal"]["proposal_id"]: event.payload["proposal"] for event in book.of("proposed")}
+    days = np.unique(tape.session)
+    first_held_out = round(tune_share * len(days))
+    cases, truths, without_end = [], [], 0
+    for row in veto_ledger(proposals_of(book), tape, facts.trading.venue):
+        if row.alone is None:
+            without_end += 1
+            continue
+        session = int(np.searchsorted(days, tape.session[row.proposal.bar]))
+        case = Case(
+            case_id=row.proposal.proposal_id,
+            source="recorded",
+            split="tune" if session < first_held_out else "held_out",
+            proposal=EntryProposal.model_validate_json(json.dumps(asked[row.proposal.proposal_id])),
+            outcome_r_milli=round(1000 * row.alone.r),
+            session=session,
+        )
+        cases.append(case)
+        day = date(1970, 1, 1) + timedelta(days=int(days[session]))
+        truths.append(Truth.of(case.case_id, day, facts.manifest.market))
+    if not cases:
+        raise ConfigError(f"{run_folder}: no proposal of this run came to an end; there are no cases to write")
+    return RecordedCases(tuple(cases), without_end, len(days), tuple(truths))

@@ -1,0 +1,155 @@
+"""What a report does not prove: plain sentences, each chosen by a fact of the run."""
+
+from collections.abc import Iterator
+
+from llm_gate.review.calibrated_verdict import Calibration
+from orchestrator.report.facts import RunFacts
+from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigures
+from rl_core.rules.pack import RulePack
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
+
+AUTOMATION = {
+    "banned": "The rule pack says that the firm bans automated trading. This run is a rehearsal: nothing here may be "
+    "sent to such an account.",
+    "unknown": "The rule pack does not know whether the firm allows automated trading. Take it as banned: this run is "
+    "a rehearsal.",
+    "restricted": "The firm restricts automated trading; the pack does not say that this use is allowed.",
+}
+
+
+def caveats(
+    facts: RunFacts, trades: TradeFigures, attempts: AttemptFigures, gate: GateFigures, sessions: int
+) -> list[str]:
+    """Every sentence that applies; ``sessions`` is the number of trading days in the run."""
+    return [
+        *_on_bars(facts),
+        *_on_numbers(trades, sessions),
+        *_on_gate(facts, gate),
+        *_on_fills(facts, trades),
+        *_on_rules(facts, attempts),
+        *_on_goal(facts.trading.pack),
+        *(f"{doubt[0].upper()}{doubt[1:]}." for doubt in facts.doubts),
+    ]
+
+
+def _on_bars(facts: RunFacts) -> Iterator[str]:
+    config = facts.manifest.inputs.config
+    if facts.synthetic:
+        yield (
+            "The bars are a generated world whose edge was planted. A profit here shows that the machinery works; it "
+            "says nothing about a market."
+        )
+    if config.get("part") == "all":
+        yield (
+            "The run used every bar of the file, those that the policy was trained on included. Its result is not out "
+            "of sample."
+        )
+    yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
+
+
+def _on_numbers(trades: TradeFigures, sessions: int) -> Iterator[str]:
+    traded = trades.expectancy.sessions if trades.expectancy else 0
+    if traded < MIN_SESSIONS or trades.closed < MIN_TRADES:
+        yield (
+            f"{trades.closed} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
+            f"{MIN_SESSIONS} sessions with trades no edge counts as proven."
+        )
+    yield (
+        "One seed, one checkpoint, one stretch of bars. How many others were tried before this one is not recorded, so "
+        "the result is not deflated for the choice."
+    )
+
+
+def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
+    engine = facts.gate["engine"]
+    if engine == "off":
+        yield "No gate judged the entries, so nothing here speaks for or against one."
+        return
+    if engine == "rules":
+        yield "The gate was the three-line rule, the control that a model has to beat. No language model was asked."
+    elif facts.gate["model"] == "package":
+        yield (
+            f"The gate is not proven. Its model, {facts.model or 'the package model'}, is very small and has next to "
+            "no judgement: it shows that the path works, not that its vetoes are worth anything."
+        )
+    else:
+        yield f"The gate is not proven: its model is {facts.model}, and it was not compared with random vetoes."
+    if facts.calibration is not None:
+        yield _calibration_in_words(facts.calibration)
+    if facts.gate["shadow"]:
+        yield "The gate ran in shadow: its verdicts were recorded and did not act."
+    yield (
+        "The worth of a gate is the whole path rerun with it and without it, paired by session. That was not done "
+        "here; the veto ledger looks at each proposal alone."
+    )
+    if gate.failures:
+        failed = sum(gate.failures.values())
+        yield f"The gate gave no verdict on {failed} proposals; they count as failures, not as vetoes."
+
+
+def _calibration_in_words(used: Calibration) -> str:
+    test = used.folds[-1]
+    text = (
+        f"A calibration made the verdicts: the gate approved from P(approve) {used.threshold:.3f} on and vetoed below, "
+        f"whatever letter the model chose. It was fitted on {used.fitted_rows} answers (data digest "
+        f"{used.data_digest}), with {used.trials} prompts and thresholds tried until then."
+    )
+    if test.r_gate is None or test.r_always is None:
+        return text
+    return (
+        f"{text} On the {test.rows} later proposals it was tested on, it earned {test.r_gate:+.3f} R a proposal, "
+        f"approving all {test.r_always:+.3f}."
+    )
+
+
+def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
+    how = {
+        "pessimistic": "the stop is taken to come first",
+        "adaptive": "the extreme nearer the open comes first",
+        "seconds": "within one second the stop is taken to come first",
+    }
+    bars = "one-second" if facts.resolution == "seconds" else "minute"
+    yield (
+        f"Fills are simulated from {bars} bars, resolution {facts.resolution}: where stop and target lie in one bar, "
+        f"{how[facts.resolution]}. That decided {trades.ambiguous} of {trades.closed} trades. "
+        f"{_costs_in_words(facts)}"
+    )
+
+
+def _costs_in_words(facts: RunFacts) -> str:
+    frictions = facts.trading.frictions
+    if frictions is None:
+        return f"Slippage is a fixed {facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
+    cap = f"an entry takes at most {frictions.volume_milli / 10:g} % of a bar's volume, an exit fills whole"
+    return (
+        f"Slippage is {min(frictions.by_minute)} to {max(frictions.by_minute)} ticks by the clock and at least "
+        f"{frictions.atr_milli / 10:g} % of ATR14; {cap if frictions.volume_milli else 'every order fills whole'}. "
+        "The veto ledger runs its brackets alone at fixed slippage and full size."
+    )
+
+
+def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
+    pack = facts.trading.pack
+    if pack.automation in AUTOMATION:
+        yield AUTOMATION[pack.automation]
+    if pack.not_simulated:
+        yield f"Not simulated of the rules: {'; '.join(pack.not_simulated)}."
+    if attempts.paused_days:
+        yield f"The daily loss limit ended {attempts.paused_days} trading days early; the account went on the next day."
+    if attempts.opened > 1:
+        yield "A new account replaced each one that ended, free of charge: fees and resets are not in the profit."
+    if facts.rules_stale:
+        yield f"The rules were read on {pack.as_of}, more than 90 days before the run; they may have changed."
+    if attempts.idle_sessions:
+        yield (
+            f"No entry was made in the last {attempts.idle_sessions} sessions. The last account had "
+            f"${attempts.room_left / 100:,.2f} of room above its floor at the end; an entry needs more than its stop's "
+            "loss and costs."
+        )
+
+
+def _on_goal(pack: RulePack) -> Iterator[str]:
+    if pack.target is None:
+        yield "The account has no target: it trades until it fails. Payouts are not simulated."
+    if pack.consistency is not None and pack.consistency.scope == "payout":
+        yield "The best-day rule blocks payouts only, so it ends nothing here; see the account's days."

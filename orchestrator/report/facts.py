@@ -1,0 +1,134 @@
+"""What a run was traded under and how it was labelled: found again from its manifest."""
+
+import hashlib
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llm_gate.errors import GateError
+from llm_gate.review.calibrated_verdict import Calibration, read_calibration
+from orchestrator.run.folder import CALIBRATION, REGIMES, Manifest
+from orchestrator.run.telemetry import read_telemetry
+from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
+from rl_core.checkpoints.provenance import trading_of
+from rl_core.errors import TrigateError
+from rl_core.exchange.instruments import instrument
+from rl_core.regimes.fitted import UNFITTED, Frozen, read_model
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+
+
+class RunFacts(NamedTuple):
+    """One run's labels."""
+
+    folder: Path
+    manifest: Manifest
+    trading: Trading
+    resolution: str
+    doubts: tuple[str, ...]  # what could not be found again
+    latency_s: dict[str, float]  # by proposal
+    missed: tuple[str, ...]  # telemetry events of workers that did not answer
+    regimes: Frozen | None  # what labelled the bars; None: it is lost
+    calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the bars are a generated world."""
+        return bool(self.manifest.declaration)
+
+    @property
+    def gate(self) -> dict[str, Any]:
+        """The gate's settings."""
+        return dict(self.manifest.inputs.config["gate"])
+
+    @property
+    def started(self) -> date:
+        """The day the run began, UTC."""
+        return datetime.fromisoformat(self.manifest.started).date()
+
+    @property
+    def rules_stale(self) -> bool:
+        """Whether the rule pack was read more than 90 days before the run."""
+        return self.trading.pack.stale(self.started)
+
+    @property
+    def model(self) -> str:
+        """The model behind the gate, without folders; "" if there is none."""
+        return Path(self.manifest.inputs.model).name
+
+
+def facts_of(folder: Path, manifest: Manifest) -> RunFacts:
+    """The facts of the run in ``folder``.
+
+    Raises:
+        ConfigError: the rule pack cannot be read.
+    """
+    config, doubt = _trading_config(manifest)
+    trading = compile_trading(config, instrument(manifest.market))
+    doubts = [doubt] if doubt else []
+    digest = hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest()
+    if digest != manifest.inputs.rule_pack_digest:
+        doubts.append(f"the rule pack {config.rules} is no longer the one of the run; its newer reading is shown")
+    if trading.contract.symbol != manifest.contract:
+        doubts.append(f"the run traded {manifest.contract}, its settings now name {trading.contract.symbol}")
+    regimes = _regimes(folder / REGIMES, manifest.inputs.regimes_digest)
+    if regimes is None:
+        doubts.append(f"the run's {REGIMES} is gone or changed; its labels stand in the journal")
+    calibration = _calibration(folder / CALIBRATION, manifest.inputs.calibration_digest)
+    if calibration is None and manifest.inputs.calibration_digest:
+        doubts.append(f"the run's {CALIBRATION} is gone or changed; its digest stands in the journal")
+    events = read_telemetry(folder / "telemetry.jsonl")
+    return RunFacts(
+        folder=folder,
+        manifest=manifest,
+        trading=trading,
+        resolution=config.resolution or "pessimistic",
+        doubts=tuple(doubts),
+        latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
+        missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),
+        regimes=regimes,
+        calibration=calibration,
+    )
+
+
+def _calibration(path: Path, digest: str) -> Calibration | None:
+    """The calibration that the run kept; None if it had none, or the file is no longer the one of ``digest``."""
+    if not digest:
+        return None
+    try:
+        read = read_calibration(path)
+    except GateError:
+        return None
+    return read.saved if read.digest == digest else None
+
+
+def _regimes(path: Path, digest: str) -> Frozen | None:
+    """The regimes that the run kept; None if it had some and the file is no longer the one of ``digest``."""
+    if not digest:
+        return UNFITTED
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(text).hexdigest() != digest:
+        return None
+    return Frozen(read_model(path), digest, text.decode())
+
+
+def _trading_config(manifest: Manifest) -> tuple[TradingConfig, str]:
+    """The account of the run: its own, else its checkpoint's, else the defaults with a doubt."""
+    config = manifest.inputs.config
+    if config.get("trading") is not None:
+        return TradingConfig.model_validate(config["trading"]), ""
+    try:
+        return trading_of(read_manifest(find_checkpoint(Path(config["checkpoint"]))).identity), ""
+    except TrigateError:
+        doubt = f"the account settings were the checkpoint's, and {config['checkpoint']} is gone; defaults are assumed"
+        return TradingConfig.model_validate({}), doubt
+
+
+def _reviewed(event: dict[str, object]) -> bool:
+    return event.get("event") == "reviewed" and "proposal" in event and "latency_s" in event
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

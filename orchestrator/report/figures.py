@@ -1,0 +1,162 @@
+"""The figures of a run, computed from its tables: trades, attempts, gate, ledger; and the verdict."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.report.account_book import AccountBook, BookedProposal, BookedTrade, EquityPoint
+from orchestrator.report.veto_ledger import LedgerRow
+from rl_core.contract import ACTION_NAMES
+from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.verdict import Verdict, verdict_on
+
+FROM_POLICY = "policy"
+
+
+class TradeFigures(NamedTuple):
+    """What the trades came to; money in cents."""
+
+    expectancy: Interval | None  # mean R a trade
+    closed: int  # trades
+    win_rate: float | None
+    payoff: float | None  # mean R of a winner over mean R of a loser
+    gross: int
+    costs: int
+    net: int
+    ambiguous: int  # stop and target in one bar
+    reasons: dict[str, int]
+
+    @property
+    def mean_cents(self) -> int | None:
+        """Cents a trade, rounded."""
+        return round(self.net / self.closed) if self.closed else None
+
+
+class AttemptFigures(NamedTuple):
+    """How the evaluation accounts fared; money in cents."""
+
+    opened: int
+    passed: int
+    failed: int
+    stranded: int  # ended a session with less room than one trade risks
+    expired: int  # ran out of calendar days
+    paused_days: int  # ended early by the daily loss limit
+    max_drawdown: int  # of any attempt, at the closes that were recorded
+    room_left: int  # last attempt: equity above the floor
+    idle_sessions: int  # sessions after the last entry
+
+    @property
+    def open(self) -> int:
+        """Attempts that have not ended."""
+        return self.opened - self.passed - self.failed - self.stranded - self.expired
+
+
+class GateFigures(NamedTuple):
+    """What the gate said."""
+
+    proposed: int
+    outcomes: dict[str, int]  # approve, resize, veto: verdicts only
+    failures: dict[str, int]  # by cause: never a verdict
+    closed: dict[str, int]  # codes of proposals that led to no order
+    voices: tuple[str, ...]  # engine: model
+    latency_ms: tuple[float, float] | None  # p50, p99
+
+    @property
+    def verdicts(self) -> int:
+        """Answers of the gate itself."""
+        return sum(self.outcomes.values())
+
+
+class GroupFigures(NamedTuple):
+    """One group of the ledger."""
+
+    name: str
+    rows: int
+    r: npt.NDArray[np.float64]  # [N] of the rows that ended
+    expectancy: Interval | None
+    winners: float | None
+
+
+def trade_figures(trades: Sequence[BookedTrade], session: npt.NDArray[np.int64]) -> TradeFigures:
+    """The figures of trades [N] that were entered on the trading days ``session`` [N]."""
+    r = np.array([booked.r for booked in trades], np.float64)
+    wins, losses = r[r > 0], r[r <= 0]
+    return TradeFigures(
+        expectancy=session_block_bootstrap(r, session),
+        closed=len(r),
+        win_rate=len(wins) / len(r) if len(r) else None,
+        payoff=float(wins.mean() / -losses.mean()) if len(wins) and losses.sum() < 0 else None,
+        gross=sum(booked.trade.gross for booked in trades),
+        costs=sum(booked.trade.costs for booked in trades),
+        net=sum(booked.trade.pnl for booked in trades),
+        ambiguous=sum(booked.trade.ambiguous for booked in trades),
+        reasons=dict(Counter(booked.trade.reason for booked in trades).most_common()),
+    )
+
+
+def attempt_figures(book: AccountBook, points: Sequence[EquityPoint], session: npt.NDArray[np.int32]) -> AttemptFigures:
+    """The figures of every attempt; ``session`` [T] is the trading day of each bar."""
+    ends = Counter(event.payload["status"] for event in book.of("account_ended"))
+    drawdown, peak, attempt = 0, 0, 0
+    for point in points:
+        peak = point.equity if point.attempt != attempt else max(peak, point.equity)
+        attempt = point.attempt
+        drawdown = max(drawdown, peak - point.equity)
+    entries = [event.bar for event in book.of("fill") if event.payload["reason"] == "entry"]
+    after = session[entries[-1] :] if entries else session
+    return AttemptFigures(
+        opened=len(book.of("account_opened")),
+        passed=ends["passed"],
+        failed=ends["failed"],
+        stranded=ends["stranded"],
+        expired=ends["expired"],
+        paused_days=len(book.of("day_paused")),
+        max_drawdown=drawdown,
+        room_left=points[-1].equity - points[-1].floor if points else 0,
+        idle_sessions=len(np.unique(after)) - bool(entries),
+    )
+
+
+def gate_figures(proposals: Sequence[BookedProposal], latency_s: dict[str, float]) -> GateFigures:
+    """The figures of every proposal."""
+    judged = [proposal.decided for proposal in proposals if proposal.decided is not None]
+    kinds = Counter(decided["outcome"]["kind"] for decided in judged)
+    failures = Counter(d["outcome"]["cause"] for d in judged if d["outcome"]["kind"] == "gate_failed")
+    waited = np.array([1000 * latency_s[p.proposal_id] for p in proposals if p.proposal_id in latency_s])
+    return GateFigures(
+        proposed=len(proposals),
+        outcomes={kind: kinds[kind] for kind in ("approve", "resize", "veto")},
+        failures=dict(failures.most_common()),
+        closed=dict(Counter(p.closed for p in proposals if p.closed).most_common()),
+        voices=tuple(sorted({f"{d['engine']}: {d['model']}" for d in judged if d["engine"] != "none"})),
+        latency_ms=(float(np.quantile(waited, 0.5)), float(np.quantile(waited, 0.99))) if len(waited) else None,
+    )
+
+
+def action_shares(book: AccountBook) -> tuple[dict[str, int], dict[str, int]]:
+    """How often each action was chosen by the policy, and how often HOLD was forced, by cause."""
+    chosen = Counter(e.payload["action"] for e in book.of("acted") if e.payload["source"] == FROM_POLICY)
+    forced = Counter(e.payload["source"] for e in book.of("acted") if e.payload["source"] != FROM_POLICY)
+    return {ACTION_NAMES[action]: chosen[action] for action in sorted(chosen)}, dict(forced.most_common())
+
+
+def group_figures(name: str, rows: Sequence[LedgerRow], session: npt.NDArray[np.int32]) -> GroupFigures:
+    """The figures of ledger rows; ``session`` [T] is the trading day of each bar."""
+    ended = [(row.alone, session[row.proposal.bar]) for row in rows if row.alone is not None]
+    r = np.array([alone.r for alone, _ in ended], np.float64)
+    days = np.array([day for _, day in ended], np.int64)
+    winners = float((r > 0).mean()) if len(r) else None
+    return GroupFigures(name, len(rows), r, session_block_bootstrap(r, days), winners)
+
+
+def judged(expectancy: Interval | None, *, synthetic: bool, doubts: Sequence[str]) -> Verdict:
+    """The verdict of the statistics, held back by whatever makes the record itself doubtful."""
+    verdict = verdict_on(expectancy, synthetic=synthetic)
+    if expectancy is not None and expectancy.sessions < 2:
+        doubts = (*doubts, "all trades are of one session, which gives no interval")
+    if not doubts:
+        return verdict
+    return Verdict("NOT PROVEN", (*doubts, *(verdict.reasons if verdict.word == "NOT PROVEN" else ())))

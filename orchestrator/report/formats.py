@@ -1,0 +1,64 @@
+"""How the report writes money, prices, times and shares for a person."""
+
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from rl_core.exchange.calendar import EXCHANGE_ZONE
+from rl_core.statistics.bootstrap import Interval
+
+EXCHANGE = ZoneInfo(EXCHANGE_ZONE)
+NONE = "–"
+
+
+def dollars(cents: int | None) -> str:
+    """Dollars with two decimals."""
+    if cents is None:
+        return NONE
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}${whole:,}.{rest:02d}"
+
+
+def points(ticks: int, tick_size: Decimal) -> str:
+    """A price in points."""
+    return f"{ticks * tick_size:,}"
+
+
+def exchange_time(ts_ns: int) -> str:
+    """Date and minute, exchange time."""
+    return pd.Timestamp(ts_ns, tz="UTC").tz_convert(EXCHANGE).strftime("%Y-%m-%d %H:%M")
+
+
+def utc_time(ts_ns: int) -> str:
+    """Date and minute, UTC."""
+    return pd.Timestamp(ts_ns, tz="UTC").strftime("%m-%d %H:%MZ")
+
+
+def percent(share: float | None) -> str:
+    """A share, one decimal."""
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def share_of(part: int, whole: int) -> str:
+    """A count's share of a whole."""
+    return percent(part / whole) if whole else NONE
+
+
+def in_r(value: float | None) -> str:
+    """A result in units of risk."""
+    return NONE if value is None else f"{value:+.3f} R"
+
+
+def interval(found: Interval | None) -> str:
+    """The bounds of an interval; one session has none, since whole sessions are resampled."""
+    if found is None:
+        return NONE
+    if found.sessions < 2:
+        return "no interval: one session"
+    return f"{found.low:+.3f} to {found.high:+.3f}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A plain number."""
+    return NONE if value is None else f"{value:,.{digits}f}"

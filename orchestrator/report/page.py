@@ -1,0 +1,128 @@
+"""The report as one HTML file that needs no network: a Jinja2 template, its plots and plotly.js inside."""
+
+from collections.abc import Mapping
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from orchestrator.report import formats
+from orchestrator.report.account_book import BookedProposal
+from orchestrator.report.attempts import attempt_days
+from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
+from orchestrator.report.figures import action_shares
+from orchestrator.report.result import RunResult
+from rl_core.market.types import UNLIMITED
+from rl_core.trading.hours import MINUTE_NS
+
+TEMPLATES = Path(__file__).parent / "templates"
+FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
+OUTCOME_WORDS = {
+    "approve": "approved",
+    "resize": "shrunk",
+    "veto": "vetoed",
+    "gate_failed": "no verdict",
+    "ungated": "",
+}
+
+
+def page(found: RunResult) -> str:
+    """The whole file."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({name: getattr(formats, name) for name in FILTERS})
+    environment.globals["share_of"] = formats.share_of
+    actions, forced = action_shares(found.book)
+    return environment.get_template("report.html.j2").render(
+        found=found,
+        facts=found.facts,
+        manifest=found.facts.manifest,
+        tick=found.facts.trading.contract.tick_size,
+        actions=actions,
+        forced=forced,
+        decisions=[_decision(found, proposal) for proposal in found.proposals],
+        equity_chart=_equity(found),
+        attempt_days=attempt_days(found.book, found.facts.trading.venue.rules),
+        ledger_chart=ledger_chart(found.groups),
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def _equity(found: RunResult) -> str:
+    if not found.points:
+        return ""
+    ts_ns = found.book.bars.ts_event_ns.tolist()
+    rules = found.facts.trading.venue.rules
+    target = None if rules.target >= UNLIMITED else rules.start + rules.target
+    return equity_chart(found.points, ts_ns, _trade_marks(found), target)
+
+
+def _trade_marks(found: RunResult) -> list[TradeMark]:
+    opened = {event.payload["attempt"]: event.payload["cash"] for event in found.book.of("account_opened")}
+    marks = []
+    for attempt, own in groupby(found.trades, key=lambda booked: booked.attempt):
+        trades = list(own)
+        balances = accumulate((booked.trade.pnl for booked in trades), initial=opened[attempt])
+        marks += [TradeMark(booked, balance) for booked, balance in zip(trades, list(balances)[1:], strict=True)]
+    return marks
+
+
+def _decision(found: RunResult, proposal: BookedProposal) -> dict[str, Any]:
+    """One row of the gate's table."""
+    decided = proposal.decided or {}
+    outcome = decided.get("outcome", {})
+    latency = found.facts.latency_s.get(proposal.proposal_id)
+    return {
+        "closed_ns": int(found.book.bars.ts_event_ns[proposal.bar]) + MINUTE_NS,
+        "side": "buy" if proposal.order.quantity > 0 else "sell",
+        "proposed": abs(proposal.order.quantity),
+        "taken": abs(proposal.taken.quantity),
+        "context": in_short(proposal.context),
+        "kind": proposal.outcome,
+        "outcome": OUTCOME_WORDS[proposal.outcome],
+        "odds": _odds(decided.get("odds_milli")),
+        "reason": outcome.get("reason", outcome.get("cause", "")) or _not_taken(proposal.closed),
+        "latency_ms": None if latency is None else 1000 * latency,
+    }
+
+
+def in_short(context: Mapping[str, Any]) -> str:
+    """The market and the account as the gate was told, in a few words."""
+    trends = "/".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f}" for minutes in (15, 60, 240))
+    room = context["room_to_floor_risks_milli"] / 1000
+    return (
+        f"{context['regime']}, {context['session_part']} · {trends} ATR · p{context['volatility_percentile']}"
+        f"{_place_in_short(context)} · {context['minutes_to_flat']} min · room {room:.1f} · "
+        f"lost {context['losing_streak']}"
+    )
+
+
+def _place_in_short(context: Mapping[str, Any]) -> str:
+    """Volume, place in the session and hidden state, each where it was told."""
+    shown = ""
+    if context.get("volume_percentile") is not None:
+        shown += f"/{context['volume_percentile']}"
+    distances = [context.get(f"{name}_atr_milli") for name in ("to_session_high", "to_session_low", "vwap")]
+    if None not in distances:
+        high, low, mean = (distance / 1000 for distance in distances if distance is not None)
+        shown += f" · {high:.1f}/{low:.1f}, {mean:+.1f} ATR"
+    if context.get("wild_percent") is not None:
+        shown += f" · wild {context['wild_percent']} %"
+    return shown
+
+
+def _odds(odds_milli: Mapping[str, int] | None) -> str:
+    if odds_milli is None:
+        return formats.NONE
+    return " / ".join(f"{odds_milli.get(label, 0) / 10:.1f}" for label in ("approve", "shrink", "veto"))
+
+
+def _not_taken(code: str) -> str:
+    return "" if code in ("", "vetoed", "gate_failed") else code.replace("_", " ")

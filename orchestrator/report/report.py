@@ -1,0 +1,104 @@
+"""What a run came to, derived from its journal: one offline page, three tables and a verdict."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.report.account_book import read_account_book
+from orchestrator.report.facts import facts_of
+from orchestrator.report.figures import GroupFigures
+from orchestrator.report.formats import dollars, interval
+from orchestrator.report.page import page
+from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
+from orchestrator.report.result import RunResult, run_result
+from orchestrator.run.folder import MANIFEST, RunFolder, write_whole
+from rl_core.errors import ConfigError, TrigateError
+
+UNSUMMED = "rows overlap (a signal vetoed for ten bars is ten rows), so they are not summed into money"
+
+
+class UnreconciledError(TrigateError):
+    """A journal whose trades, fills and cash do not agree to the cent."""
+
+
+def report_on(run_folder: Path) -> dict[str, Any]:
+    """Write report.html, verdict.json and the three tables into the run's folder; the summary comes back.
+
+    A run that has not ended is reported as far as it went, and the page says so.
+
+    Raises:
+        ConfigError: the folder is no run's, or its rule pack cannot be read.
+        DamagedJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
+        UnreconciledError: the books do not agree; everything is written first, and says so.
+    """
+    if not (run_folder / MANIFEST).is_file():
+        raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
+    folder = RunFolder(run_folder)
+    found = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder.journal))
+    summary = summary_of(found)
+    write_trades(run_folder / "trades.parquet", found.trades)
+    write_equity(run_folder / "equity.parquet", found.points, found.book.bars)
+    write_veto_ledger(run_folder / "veto_ledger.parquet", found.ledger, found.book.bars)
+    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(found), indent=1) + "\n")
+    write_whole(run_folder / "report.html", page(found))
+    if faults := [check.fault for check in found.checks if not check.holds]:
+        raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
+    return summary
+
+
+def summary_of(found: RunResult) -> dict[str, Any]:
+    """The figures for a terminal."""
+    figures, attempts, gate = found.figures, found.attempts, found.gate
+    expectancy = figures.expectancy
+    outcomes = gate.outcomes
+    return {
+        "verdict": found.verdict.word,
+        "status": "ended" if found.book.ended else "not finished",
+        "sessions": found.sessions,
+        "trades": figures.closed,
+        "mean_r": None if expectancy is None else expectancy.mean,
+        "mean_r_95": interval(expectancy),
+        "win_rate": figures.win_rate,
+        "payoff": figures.payoff,
+        "expectancy": dollars(figures.mean_cents),
+        "net_profit": dollars(figures.net),
+        "commissions": dollars(figures.costs),
+        "max_drawdown": dollars(attempts.max_drawdown),
+        "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded, "
+        f"{attempts.expired} expired, {attempts.open} open",
+        "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
+        f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
+        "books": "agree to the cent" if found.reconciled else "DO NOT AGREE",
+    }
+
+
+def _verdict_file(found: RunResult) -> dict[str, Any]:
+    figures = found.figures
+    return {
+        "run_id": found.facts.manifest.run_id,
+        "journal_head": found.book.head,
+        "ended": found.book.ended,
+        "verdict": found.verdict.word,
+        "reasons": list(found.verdict.reasons),
+        "synthetic": found.facts.synthetic,
+        "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
+        "trades": figures.closed,
+        "win_rate": figures.win_rate,
+        "payoff": figures.payoff,
+        "net_cents": figures.net,
+        "costs_cents": figures.costs,
+        "attempts": {**found.attempts._asdict(), "open": found.attempts.open},
+        "gate": {"outcomes": found.gate.outcomes, "failures": found.gate.failures},
+        "veto_ledger": {group.name: _group_file(group) for group in found.groups},
+        "veto_ledger_note": UNSUMMED,
+        "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in found.regimes.items()},
+        "regime_thresholds": found.thresholds,
+        "regime_shift": found.shift,
+        "reconciliation": [{**check._asdict(), "holds": check.holds} for check in found.checks],
+        "not_proven": found.caveats,
+    }
+
+
+def _group_file(group: GroupFigures) -> dict[str, Any]:
+    mean_r = None if group.expectancy is None else group.expectancy._asdict()
+    return {"rows": group.rows, "ended": len(group.r), "mean_r": mean_r, "winners": group.winners}

@@ -1,0 +1,178 @@
+"""Everything that a report says of one run, computed from its journal and its facts."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.evals.scoring.promotion import Judged, Promotion, PromotionCriteria, promotion
+from orchestrator.report.account_book import (
+    AccountBook,
+    BookedProposal,
+    BookedTrade,
+    EquityPoint,
+    equity_points,
+    proposals_of,
+    trades_of,
+)
+from orchestrator.report.by_regime import by_regime, shift_of, thresholds_in_words
+from orchestrator.report.caveats import caveats
+from orchestrator.report.facts import RunFacts
+from orchestrator.report.figures import (
+    AttemptFigures,
+    GateFigures,
+    GroupFigures,
+    TradeFigures,
+    attempt_figures,
+    gate_figures,
+    group_figures,
+    judged,
+    trade_figures,
+)
+from orchestrator.report.reconciliation import Check, reconcile
+from orchestrator.report.veto_ledger import LedgerRow, Tape, tape_of, veto_ledger
+from rl_core.market.seconds import add_up
+from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
+from rl_core.statistics.verdict import Verdict
+from rl_core.trading.setup import RESOLUTIONS
+
+GROUPS = {
+    "approve": "approved",
+    "veto": "vetoed",
+    "resize": "shrunk",
+    "gate_failed": "no verdict",
+    "ungated": "not judged",
+}
+
+
+class RunResult(NamedTuple):
+    """What a report is made of."""
+
+    facts: RunFacts
+    book: AccountBook
+    tape: Tape
+    trades: list[BookedTrade]
+    proposals: list[BookedProposal]
+    points: list[EquityPoint]
+    ledger: list[LedgerRow]
+    groups: list[GroupFigures]  # of the ledger, by outcome
+    regimes: dict[str, list[GroupFigures]]  # of the ledger: by label, by hidden state, by part of the session
+    thresholds: str  # of the labels, in words
+    shift: str  # of the labels since training, in words; "" where it is not known
+    resolutions: list[GroupFigures]  # taken entries alone, by resolution
+    without_seconds: int  # bars with a position that had to be read without them
+    figures: TradeFigures
+    attempts: AttemptFigures
+    gate: GateFigures
+    promotion: Promotion  # of the gate's verdicts in this run, by the default criteria
+    checks: tuple[Check, ...]
+    verdict: Verdict
+    caveats: list[str]
+
+    @property
+    def sessions(self) -> int:
+        """Trading days in the run."""
+        return len(np.unique(self.tape.session))
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether the books agree to the cent."""
+        return all(check.holds for check in self.checks)
+
+
+def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
+    """Every figure of one run."""
+    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    tape = tape._replace(seconds=book.seconds)
+    trades, proposals = trades_of(book), proposals_of(book)
+    points = equity_points(book, tape.session)
+    ledger = veto_ledger(proposals, tape, facts.trading.venue)
+    figures = trade_figures(trades, _entry_days(trades, book, tape))
+    attempts = attempt_figures(book, points, tape.session)
+    gate = gate_figures(proposals, facts.latency_s)
+    checks = reconcile(book, facts.trading.contract.tick_value)
+    return RunResult(
+        facts=facts,
+        book=book,
+        tape=tape,
+        trades=trades,
+        proposals=proposals,
+        points=points,
+        ledger=ledger,
+        groups=_groups(ledger, tape),
+        regimes=by_regime(ledger, tape),
+        thresholds=thresholds_in_words(facts.regimes),
+        shift=shift_of(book, facts.regimes),
+        resolutions=_by_resolution(proposals, tape, facts),
+        without_seconds=_without_seconds(book),
+        figures=figures,
+        attempts=attempts,
+        gate=gate,
+        promotion=_promotion(ledger, tape, trials=1 if facts.calibration is None else facts.calibration.trials),
+        checks=checks,
+        verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks)),
+        caveats=caveats(facts, figures, attempts, gate, len(np.unique(tape.session))),
+    )
+
+
+def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: Tape) -> npt.NDArray[np.int64]:
+    bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
+    return tape.session[bar].astype(np.int64)
+
+
+def _promotion(ledger: list[LedgerRow], tape: Tape, *, trials: int) -> Promotion:
+    """Whether the verdicts of this run alone would let their gate act; a failure is no verdict."""
+    rows = [
+        Judged(int(tape.session[row.proposal.bar]), _share(row.proposal), row.alone.r)
+        for row in ledger
+        if row.alone is not None and row.proposal.outcome in ("approve", "resize", "veto")
+    ]
+    return promotion(rows, PromotionCriteria(), trials=trials)
+
+
+def _share(proposal: BookedProposal) -> float:
+    """Of the proposed contracts, what the verdict lets through."""
+    if proposal.decided is None or proposal.outcome != "resize":
+        return float(proposal.outcome == "approve")
+    quantity = abs(proposal.order.quantity)
+    factor = Decimal(str(proposal.decided["outcome"]["size_factor"]))
+    return float(int(factor * quantity) / quantity)
+
+
+def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
+    rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
+    return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
+
+
+def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:
+    """The brackets that were ordered, alone, under every resolution that the run's bars allow."""
+    taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
+    venue = facts.trading.venue
+    return [
+        group_figures(name, veto_ledger(taken, tape, venue._replace(resolution=code)), tape.session)
+        for name, code in RESOLUTIONS.items()
+        if code != SECONDS or tape.seconds is not None
+    ]
+
+
+def _without_seconds(book: AccountBook) -> int:
+    """How many bars with a trade or a position had no seconds that add up, so that the stop was taken first."""
+    if book.seconds is None:
+        return 0
+    bars = book.bars
+    rows = zip(bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist(), strict=True)
+    prices = [BarPrices(*row) for row in rows]
+    return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
+
+
+def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[Check, ...]) -> list[str]:
+    """What makes the record itself doubtful, whatever the trades say."""
+    doubts = []
+    if not all(check.holds for check in checks):
+        doubts.append("the books do not reconcile")
+    if not book.ended:
+        doubts.append("the run has not ended")
+    if facts.manifest.inputs.config.get("part") == "all":
+        doubts.append("bars that the policy was trained on are included")
+    return doubts

@@ -1,0 +1,120 @@
+"""What a proposal would have earned alone: its fixed bracket run to its end by the market engine, without an account.
+
+The same `rl_core.market.seconds.play_minute` that the broker uses: entry at the next open, flat at the
+flat time. No floor ends it and no policy manages it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.report.account_book import BarColumns, BookedProposal
+from orchestrator.trader.broker import XP
+from rl_core.exchange.calendar import Calendar
+from rl_core.market.fills import Venue, closed_at_last_price
+from rl_core.market.seconds import play_minute
+from rl_core.market.types import (
+    EXIT_NAMES,
+    FLAT,
+    NEVER_LOCKS,
+    NO_EXIT,
+    NO_ORDER,
+    STATIC,
+    Account,
+    BarPrices,
+    Order,
+    Played,
+    Rules,
+)
+from rl_core.rules.pack import RulePack
+from rl_core.trading.hours import EntryHours, hours_of, last_of_session
+
+UNREACHABLE = 1 << 60  # cents
+NO_RULES = Rules(start=0, target=UNREACHABLE, max_loss=UNREACHABLE, ratchet=STATIC, floor_cap=NEVER_LOCKS)
+NO_RULES_ACCOUNT = Account(cash=0, floor=-UNREACHABLE)
+
+
+class Tape(NamedTuple):
+    """The bars of a run as a bracket meets them."""
+
+    prices: list[BarPrices]
+    session: npt.NDArray[np.int32]  # [T] trading day
+    last: npt.NDArray[np.bool_]  # [T] no bar of the same session and contract opens before the flat time after it
+    flatten_due: npt.NDArray[np.bool_]  # [T] at the close of each bar
+    complete: bool  # no bar of the run is missing
+    seconds: Sequence[Sequence[BarPrices]] | None = None  # [T] of each bar, where they are known
+
+
+class AloneTrade(NamedTuple):
+    """One bracket's end; money in cents, prices in ticks."""
+
+    entry_bar: int
+    entry: int
+    exit_bar: int
+    exit: int
+    reason: str
+    pnl: int  # after commissions
+    risk: int
+    ambiguous: bool
+
+    @property
+    def r(self) -> float:
+        """Net result in units of the risk."""
+        return self.pnl / self.risk
+
+
+class LedgerRow(NamedTuple):
+    """A proposal and its bracket's end; None if the session or the bars ended first."""
+
+    proposal: BookedProposal
+    alone: AloneTrade | None
+
+
+def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool) -> Tape:
+    """The tape of ``bars`` under the flat time of ``pack``."""
+    columns = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
+    prices = [BarPrices(*row) for row in zip(*columns, strict=True)]
+    if not prices:
+        return Tape([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
+    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    hours = hours_of(bars.ts_event_ns, located, pack, entry)
+    last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat, bars.contract.astype(np.int32))
+    return Tape(prices, located.session, last, hours.flatten_due, complete)
+
+
+def veto_ledger(proposals: list[BookedProposal], tape: Tape, venue: Venue) -> list[LedgerRow]:
+    """Every proposal at its proposed size, alone; rows overlap, so they are never summed into money."""
+    return [LedgerRow(proposal, run_alone(tape, proposal.bar, proposal.order, venue)) for proposal in proposals]
+
+
+def run_alone(tape: Tape, bar: int, order: Order, venue: Venue) -> AloneTrade | None:
+    """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early."""
+    free = venue._replace(rules=NO_RULES)
+    position, account, working = FLAT, NO_RULES_ACCOUNT, order
+    last = bar + int(np.argmax(tape.last[bar:]))
+    for now in range(bar + 1, last + 1):
+        seconds = () if tape.seconds is None else tape.seconds[now]
+        played = play_minute(position, account, working, tape.prices[now], seconds, free)
+        if played.exit_reason != NO_EXIT:
+            return _ended(played, bar + 1, now)
+        position, account = played.position, played.account
+        working = Order(0, 0, 0, True) if tape.flatten_due[now] else NO_ORDER
+    cut_off = last == len(tape.prices) - 1 and not tape.complete
+    if position.quantity == 0 or cut_off:
+        return None
+    return _ended(closed_at_last_price(XP, position, account, tape.prices[last].close, free), bar + 1, last)
+
+
+def _ended(played: Played, entry_bar: int, exit_bar: int) -> AloneTrade:
+    return AloneTrade(
+        entry_bar=entry_bar,
+        entry=played.entry_price,
+        exit_bar=exit_bar,
+        exit=played.exit_price,
+        reason=EXIT_NAMES[played.exit_reason],
+        pnl=played.account.cash,
+        risk=played.risk,
+        ambiguous=bool(played.ambiguous),
+    )

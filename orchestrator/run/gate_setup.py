@@ -1,0 +1,58 @@
+"""What a run's gate is made of, read and checked before anything is started."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from llm_gate.evals.asking.answerers import digest_of_model
+from llm_gate.evals.asking.suite import ModelSpec
+from llm_gate.prompts.prompt_files import Prompt, load_prompt
+from llm_gate.review.calibrated_verdict import read_calibration
+from llm_gate.serving.model_folders import model_folder, model_id
+from orchestrator.run.config import GateSection
+
+NOTHING = "0" * 64
+
+Say = Callable[[str], None]
+
+
+class GateInputs(NamedTuple):
+    """The gate's part of a run's inputs."""
+
+    prompt_digest: str
+    folder: Path | None
+    """Of the model; None: no server is needed."""
+    model: str
+    calibration: str = ""
+    """The saved calibration, as the run keeps it; "" for none."""
+
+    @property
+    def calibration_digest(self) -> str:
+        """SHA-256 in hex, "" for none."""
+        return hashlib.sha256(self.calibration.encode()).hexdigest() if self.calibration else ""
+
+
+def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInputs:
+    """Read the prompt and find the model.
+
+    Raises:
+        GateError: a file that cannot be used, a prompt that is not written for the mode, or a calibration of
+            another prompt, model or mode.
+    """
+    if gate.engine == "off":
+        return GateInputs(NOTHING, None, "")
+    prompt = load_prompt(gate.prompt)
+    prompt.refuse_mode(gate.review.mode)
+    folder = model_folder(gate.model, progress=say) if gate.engine == "vllm" else None
+    kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
+    return GateInputs(prompt.digest, folder, "" if folder is None else model_id(folder), kept)
+
+
+def _calibration(gate: GateSection, prompt: Prompt, say: Say) -> str:
+    path = gate.review.calibration
+    assert path is not None, "asked for"
+    read = read_calibration(path)
+    model = digest_of_model(ModelSpec.model_validate({"engine": gate.engine, "source": gate.model}), say)
+    read.refuse_other(prompt.digest, model, gate.review.mode)
+    return read.text

@@ -1,0 +1,241 @@
+"""The records that the trader writes: one function a type, integers and words only; and the trade they add up to."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from llm_gate.contract import EntryProposal, Reviewed
+from orchestrator.messaging.catalogue import Bar, Second, Seconds
+from orchestrator.trader.broker import BrokerState, Fill, equity_at
+from rl_core.market.days import Days
+from rl_core.market.fills import Venue
+from rl_core.market.types import Account, Order, Played, Position
+
+SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "end"})
+
+
+class Recorded(NamedTuple):
+    """One record to be journalled."""
+
+    type: str
+    payload: dict[str, Any]
+
+    @property
+    def sync(self) -> bool:
+        """Whether it must be on disk before anything follows from it."""
+        return self.type in SYNCED
+
+
+class Entry(NamedTuple):
+    """How the open trade began."""
+
+    order_id: str
+    fill: Fill
+
+
+class Trade(NamedTuple):
+    """One round trip; money in cents, prices in ticks."""
+
+    order_id: str
+    quantity: int  # signed
+    entry_ns: int
+    entry: int
+    exit_ns: int
+    exit: int
+    reason: str
+    gross: int
+    costs: int  # commissions; slippage is inside the prices
+    pnl: int
+    risk: int
+    ambiguous: bool
+
+
+def trade_of(entry: Entry, leaving: Fill, played: Played, venue: Venue) -> Trade:
+    """The trade between two fills."""
+    start = entry.fill
+    gross = (leaving.price - start.price) * start.quantity * venue.terms.tick_value
+    costs = start.commission + leaving.commission
+    return Trade(
+        order_id=entry.order_id,
+        quantity=start.quantity,
+        entry_ns=start.ts_event_ns,
+        entry=start.price,
+        exit_ns=leaving.ts_event_ns,
+        exit=leaving.price,
+        reason=leaving.reason,
+        gross=gross,
+        costs=costs,
+        pnl=gross - costs,
+        risk=played.risk,
+        ambiguous=bool(played.ambiguous),
+    )
+
+
+def bar_closed(bar: Bar, seconds_digest: str, seconds: Seconds | None = None) -> Recorded:
+    """An input: the bar, the digest of its seconds ("" without), and the seconds themselves where fills read them.
+
+    They are written as rows of the second and four prices in ticks from the bar's open.
+    """
+    payload = {**bar.model_dump(exclude={"kind"}), "seconds": seconds_digest}
+    if seconds is not None:
+        payload["frame"] = [[row.second, *(price - bar.open for price in row.prices)] for row in seconds]
+    return Recorded("bar", payload)
+
+
+def seconds_from(payload: Mapping[str, Any]) -> Seconds | None:
+    """The seconds as `bar_closed` wrote them; None if it did not."""
+    if "frame" not in payload:
+        return None
+    opened = payload["open"]
+    return tuple(Second(row[0], *(opened + price for price in row[1:])) for row in payload["frame"])
+
+
+def acted(bar_seq: int, action: int, source: str) -> Recorded:
+    """An input: what the policy chose."""
+    return Recorded("acted", {"bar": bar_seq, "action": action, "source": source})
+
+
+def decided(reviewed: Reviewed) -> Recorded:
+    """An input: the gate's outcome. Latency is of the wall clock and stays out."""
+    odds = reviewed.probabilities
+    calibrated = {}
+    if reviewed.calibration is not None and reviewed.calibrated is not None:
+        calibrated = {"calibration": reviewed.calibration, "calibrated_milli": round(1000 * reviewed.calibrated)}
+    return Recorded(
+        "decided",
+        {
+            "proposal": reviewed.proposal_id,
+            "outcome": reviewed.outcome.model_dump(mode="json"),
+            "odds_milli": None if odds is None else {k: round(1000 * v) for k, v in sorted(odds.items())},
+            "prompt": reviewed.prompt_digest,
+            "engine": reviewed.engine,
+            "model": reviewed.model,
+            "reason_source": reviewed.reason_source,
+            **calibrated,
+        },
+    )
+
+
+def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
+    """The gate's outcome as `decided` wrote it; its latency is not recorded and comes back as 0."""
+    odds = payload["odds_milli"]
+    message = {
+        "proposal_id": payload["proposal"],
+        "outcome": payload["outcome"],
+        "probabilities": None if odds is None else {k: v / 1000 for k, v in odds.items()},
+        "latency_s": 0.0,
+        "prompt_digest": payload["prompt"],
+        "engine": payload["engine"],
+        "model": payload["model"],
+        "reason_source": payload["reason_source"],
+    }
+    if "calibration" in payload:
+        message |= {"calibration": payload["calibration"], "calibrated": payload["calibrated_milli"] / 1000}
+    return Reviewed.model_validate_json(json.dumps(message))
+
+
+def bars_ended(seq: int) -> Recorded:
+    """An input: there are no more bars."""
+    return Recorded("bars_ended", {"bar": seq})
+
+
+def account_opened(attempt: int, account: Account) -> Recorded:
+    """A new evaluation account."""
+    return Recorded("account_opened", {"attempt": attempt, "cash": account.cash, "floor": account.floor})
+
+
+def account_ended(attempt: int, status: str, account: Account) -> Recorded:
+    """The account failed, passed, ran out of days, or was stranded without room for another trade."""
+    payload = {"attempt": attempt, "status": status, "cash": account.cash, "floor": account.floor}
+    return Recorded("account_ended", payload)
+
+
+def session_closed(session: int, attempt: int, account: Account, days: Days) -> Recorded:
+    """A trading day is over, flat; ``days`` are the attempt's, this one included."""
+    payload = {
+        "session": session,
+        "attempt": attempt,
+        "cash": account.cash,
+        "floor": account.floor,
+        "traded_days": days.traded,
+        "winning_days": days.winning,
+        "best_day": days.best,
+    }
+    return Recorded("session_closed", payload)
+
+
+def day_paused(session: int, attempt: int, account: Account) -> Recorded:
+    """The daily loss limit was touched: no entries before the next trading day."""
+    payload = {"session": session, "attempt": attempt, "cash": account.cash, "day_floor": account.day_floor}
+    return Recorded("day_paused", payload)
+
+
+def marked(state: BrokerState, bar: Bar, venue: Venue) -> Recorded:
+    """Equity and floor at the close of a bar that traded or held."""
+    payload = {
+        "bar": bar.seq,
+        "equity": equity_at(state, bar.close, venue),
+        "floor": state.account.floor,
+        "quantity": state.position.quantity,
+        "stop": state.position.stop,
+    }
+    return Recorded("mark", payload)
+
+
+def proposed(proposal: EntryProposal, order: Order, bar: Bar) -> Recorded:
+    """An entry that the policy wants."""
+    payload = {
+        "bar": bar.seq,
+        "proposal": proposal.model_dump(mode="json", exclude={"kind"}),
+        "quantity": order.quantity,
+        "stop_ticks": order.stop_ticks,
+        "target_ticks": order.target_ticks,
+    }
+    return Recorded("proposed", payload)
+
+
+def proposal_closed(proposal_id: str, code: str) -> Recorded:
+    """A proposal that led to no order."""
+    return Recorded("proposal_closed", {"proposal": proposal_id, "code": code})
+
+
+def denied(order_id: str, code: str) -> Recorded:
+    """Our risk limits said no."""
+    return Recorded("denied", {"order": order_id, "code": code})
+
+
+def intended(order_id: str, order: Order) -> Recorded:
+    """Entry, stop and target, as one bracket."""
+    payload = {
+        "order": order_id,
+        "quantity": order.quantity,
+        "stop_ticks": order.stop_ticks,
+        "target_ticks": order.target_ticks,
+    }
+    return Recorded("intent", payload)
+
+
+def flatten_ordered(order_id: str) -> Recorded:
+    """The flat time is near."""
+    return Recorded("flatten", {"order": order_id})
+
+
+def cancelled(order_id: str, code: str) -> Recorded:
+    """An order that met no bar."""
+    return Recorded("cancelled", {"order": order_id, "code": code})
+
+
+def stop_managed(order_id: str, action: str, position: Position) -> Recorded:
+    """The policy moved the stop, or switched the trail."""
+    payload = {"order": order_id, "action": action, "stop": position.stop, "trailing": position.trailing}
+    return Recorded("managed", payload)
+
+
+def filled(order_id: str, fill: Fill) -> Recorded:
+    """One execution."""
+    return Recorded("fill", {"order": order_id, **fill._asdict()})
+
+
+def trade_closed(number: int, attempt: int, trade: Trade) -> Recorded:
+    """One round trip."""
+    return Recorded("trade", {"number": number, "attempt": attempt, **trade._asdict()})

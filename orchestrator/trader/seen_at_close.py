@@ -1,0 +1,85 @@
+"""What the trader sees at each close: features, regime and hours, bar by bar from a bounded past."""
+
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.messaging.catalogue import Bar
+from rl_core.errors import DataError
+from rl_core.exchange.calendar import Calendar
+from rl_core.features.features import WINDOW, FeatureStream, StreamedBar
+from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
+from rl_core.regimes.labels import Regime, RegimeStream
+from rl_core.rules.pack import RulePack
+from rl_core.trading.hours import EntryHours, hours_of
+
+_AHEAD_NS = 400 * 86_400 * 1_000_000_000
+
+
+class Sight(NamedTuple):
+    """Everything known at one close."""
+
+    window: npt.NDArray[np.float32]  # [220] the last 20 feature rows, oldest first
+    true_range_sum: int  # ticks
+    entry_open: bool  # in entry hours and warm
+    flatten_due: bool
+    session: int  # trading day
+    minutes_to_flat: int
+    regime: Regime
+    decision_minute: int  # of the exchange's day, at the close
+    wild_percent: int | None = None  # filtered probability of the wildest hidden state; None without a fitted model
+
+
+class SightStream:
+    """Sights one bar at a time; the same bars give the same sights, whatever was killed in between."""
+
+    def __init__(self, first_ns: int, pack: RulePack, entry: EntryHours, regimes: Frozen = UNFITTED) -> None:
+        """An empty past; ``first_ns`` is the first bar that will be seen, and begins a session for hidden states."""
+        self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS)
+        self._covered_ns = first_ns + _AHEAD_NS
+        self._pack, self._entry = pack, entry
+        self._features, self._regimes = FeatureStream(), RegimeStream(regimes.thresholds)
+        self._states = None if regimes.model is None else StateStream(regimes.model)
+        self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=WINDOW)
+
+    def see(self, bar: Bar) -> Sight:
+        """Take one closed bar.
+
+        Raises:
+            DataError: the bar lies outside every exchange session.
+        """
+        if bar.ts_event_ns > self._covered_ns:
+            self._calendar = Calendar.covering(bar.ts_event_ns, bar.ts_event_ns + _AHEAD_NS)
+            self._covered_ns = bar.ts_event_ns + _AHEAD_NS
+        ts = np.array([bar.ts_event_ns], np.int64)
+        located = self._calendar.locate(ts)
+        if located.session[0] < 0:
+            raise DataError(f"bar {bar.seq}: closed_market: it lies outside every exchange session")
+        hours = hours_of(ts, located, self._pack, self._entry)
+        streamed = StreamedBar(
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=bar.volume,
+            session=int(located.session[0]),
+            minute_et=int(located.minute_et[0]),
+            decision_minute=int(hours.decision_minute[0]),
+            minutes_to_flat=int(hours.minutes_to_flat[0]),
+            open=bar.open,
+            contract=bar.contract,
+        )
+        row, true_range_sum, warm = self._features.push(streamed)
+        self._rows.append(row)
+        return Sight(
+            window=np.concatenate(self._rows),
+            true_range_sum=true_range_sum,
+            entry_open=bool(hours.entry_open[0]) and warm and len(self._rows) == WINDOW,
+            flatten_due=bool(hours.flatten_due[0]),
+            session=streamed.session,
+            minutes_to_flat=streamed.minutes_to_flat,
+            regime=self._regimes.push(streamed, true_range_sum),
+            decision_minute=streamed.decision_minute,
+            wild_percent=None if self._states is None else int(wild_percents(self._states.push(streamed))),
+        )

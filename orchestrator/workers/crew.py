@@ -1,0 +1,191 @@
+"""The workers of a run: started, asked with a deadline, started again as `supervision` says, and stopped."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import structlog
+from pydantic import BaseModel
+
+from orchestrator.messaging.catalogue import CATALOGUE
+from orchestrator.messaging.runner_end import Hub, NoReplyError
+from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
+from orchestrator.workers import supervision
+from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
+from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
+from rl_core.errors import NotReadyError
+
+START_DEADLINE_S = 120.0
+SILENCE_S = 10.0
+SHUTDOWN_S = 5.0
+TEND_EVERY_S = 0.25
+_PUMP_S = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Job(NamedTuple):
+    """What a worker is started with."""
+
+    module: str
+    config: WorkerConfig
+
+
+class Crew:
+    """Every worker of one run; a context manager that leaves no process behind."""
+
+    def __init__(
+        self, run_id: str, jobs: Mapping[str, Job], logs: Path, *, notify: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """Nothing is started yet; ``notify`` gets one line for every failure and restart."""
+        self._jobs, self._logs, self._notify = dict(jobs), logs, notify
+        self._hub = Hub(run_id, CATALOGUE)
+        self._workers: dict[str, Worker] = {}
+        self._state: SupervisorState = supervision.supervise(self._jobs, time.monotonic())
+        self._next_look_s = 0.0
+
+    @property
+    def socket_folder(self) -> str:
+        """Where the sockets are."""
+        return str(self._hub.folder)
+
+    def start(self) -> dict[str, Ready]:
+        """Start every worker and wait until all can answer; returns what they loaded.
+
+        Raises:
+            NotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
+        """
+        self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
+        ready = self._hub.wait_ready(list(self._jobs), deadline_s=START_DEADLINE_S, check=self._all_alive)
+        self._hub.poll()
+        for name in ready:
+            self._event(supervision.WorkerReady(name, time.monotonic()))
+        return ready
+
+    def ask(self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float) -> Received:
+        """The worker's answer; a worker that is being started again is waited for, as simulated time stands still.
+
+        Raises:
+            NoReplyError: none in time; the worker is then started again before its next question.
+            NotReadyError: it cannot be brought back.
+        """
+        self.tend()
+        self._await(worker)
+        try:
+            return self._hub.request(worker, message, arrays, deadline_s=deadline_s)
+        except NoReplyError as error:
+            self._failed(worker, str(error))
+            raise
+
+    def tend(self) -> None:
+        """Look after the workers, at most a few times a second.
+
+        Raises:
+            NotReadyError: one cannot be brought back.
+        """
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + TEND_EVERY_S
+        self._look()
+
+    def stop(self) -> None:
+        """Ask every worker to end, then see to it; safe to call twice."""
+        for name, worker in self._workers.items():
+            if worker.alive():
+                self._tell_to_end(name)
+        for worker in self._workers.values():
+            if worker.wait(SHUTDOWN_S) is None:
+                log.info("worker_slow_to_end", worker=worker.name)
+            worker.stop()
+        self._workers.clear()
+        self._hub.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _tell_to_end(self, name: str) -> None:
+        try:
+            self._hub.send(name, Shutdown())
+        except NoReplyError as error:
+            log.info("worker_not_reached", worker=name, cause=str(error))
+
+    def _look(self) -> None:
+        """Take in reports, exits, silence and the passing of time."""
+        for report in self._hub.poll():
+            if isinstance(report.message, WorkerFailed):
+                self._failed(report.sender, report.message.cause)
+            elif isinstance(report.message, Ready):
+                self._notify(f"{report.sender}: ready again")
+                self._event(supervision.WorkerReady(report.sender, time.monotonic()))
+        for name, worker in list(self._workers.items()):
+            if not worker.alive():
+                self._failed(name, _how_it_ended(worker))
+            elif self._state.workers[name].phase == "ready" and self._hub.silent_s(name) > SILENCE_S:
+                self._event(supervision.HeartbeatMissed(name, time.monotonic()))
+        self._event(supervision.Tick(time.monotonic()))
+
+    def _await(self, name: str) -> None:
+        self._look_if_ended(name)
+        while self._state.workers[name].phase != "ready":
+            self._look()
+            time.sleep(_PUMP_S)
+
+    def _look_if_ended(self, name: str) -> None:
+        worker = self._workers.get(name)
+        if worker is None or not worker.alive():
+            self._look()
+
+    def _failed(self, name: str, cause: str) -> None:
+        self._event(supervision.WorkerExited(name, time.monotonic(), cause))
+
+    def _event(self, event: supervision.Event) -> None:
+        before = self._state.workers
+        self._apply(step := supervision.advance(self._state, event))
+        if isinstance(event, supervision.WorkerExited | supervision.HeartbeatMissed) and step.effects:
+            name = event.worker
+            if before[name].phase != "waiting" and not step.state.stopped:
+                cause = event.cause if isinstance(event, supervision.WorkerExited) else "it fell silent"
+                count = len(step.state.workers[name].restarts_s)
+                self._notify(f"{name}: {cause}; starting it again (restart {count})")
+
+    def _apply(self, step: supervision.Advance) -> None:
+        self._state = step.state
+        for effect in step.effects:
+            match effect:
+                case StartWorker(name):
+                    self._start(name)
+                case StopWorker(name):
+                    self._end(name)
+                case StopRun(reason):
+                    raise NotReadyError(reason)
+
+    def _start(self, name: str) -> None:
+        job = self._jobs[name]
+        bootstrap = Bootstrap(name=name, link=self._hub.add_worker(name), config=job.config)
+        self._workers[name] = Worker.start(job.module, bootstrap, self._logs)
+
+    def _end(self, name: str) -> None:
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            worker.stop()
+
+    def _all_alive(self) -> None:
+        for name, worker in self._workers.items():
+            if not worker.alive():
+                log_path = self._logs / f"{name}.log"
+                raise NotReadyError(f"{name} worker: {_how_it_ended(worker)} while starting; see {log_path}")
+
+
+def _how_it_ended(worker: Worker) -> str:
+    status = worker.exit_status()
+    assert status is not None
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"ended with exit status {status}"

@@ -1,0 +1,327 @@
+"""What is in a bars file: coverage, gaps, volatility by half-hour, rolls, anomalies, minutes against seconds."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from rl_core.bars.choices import RollSchedule
+from rl_core.bars.faults import Finding, refuse
+from rl_core.bars.plausibility import Prices, lasting_jumps
+from rl_core.bars.read import NS_PER_SECOND, Bars
+from rl_core.exchange.calendar import EXCHANGE_ZONE, OUTSIDE, Calendar, Located
+
+LISTED = 50
+HALF_HOURS = 48
+INDEX_FUTURES = ("ES", "NQ", "YM", "RTY", "MES", "MNQ", "MYM", "M2K")
+QUARTER_MONTHS = (3, 6, 9, 12)
+ROLL_WEEK_DAYS = 9  # before the third Friday of the quarter's last month
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SessionCoverage(_Part):
+    """One exchange session."""
+
+    trade_date: str
+    bars: int
+    expected: int
+    """Intervals between open and close; those without a trade have no bar."""
+    close: float
+    """Last close, points."""
+
+
+class Gap(_Part):
+    """Intervals inside a session without a bar."""
+
+    after: str
+    silent: int
+
+
+class HalfHour(_Part):
+    """What bars that start in one half-hour of the exchange day are like."""
+
+    start: str
+    bars: int
+    return_std_bp: float | None
+    """Standard deviation of the log return over one interval of the same session and contract."""
+    range_ticks: float | None
+    volume: float | None
+
+
+class RollRow(_Part):
+    """A change of the contract in the file."""
+
+    at: str
+    contract: str
+    gap_ticks: int
+    """First open of the new contract minus the last close of the old one."""
+    source: str
+
+
+class Jump(_Part):
+    """A bar that opens far from the close before and stays there."""
+
+    at: str
+    line: int
+    ticks: int
+    percent: float
+    explained: bool
+    """A roll is known there."""
+    roll_week: bool
+
+
+class Agreement(_Part):
+    """Minute bars against the minutes of second bars."""
+
+    minutes: int
+    """In both files."""
+    only_minutes: int
+    only_seconds: int
+    equal: dict[str, float]
+    """Share of the common minutes, per column."""
+
+
+class DataCard(_Part):
+    """Everything that is said about one file."""
+
+    file: str
+    market: str
+    interval_s: int
+    bars: int
+    first: str
+    last: str
+    digest: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sessions: tuple[SessionCoverage, ...]
+    missing_sessions: tuple[str, ...]
+    silent: int
+    """Intervals inside sessions, between their first and last bar, without a bar."""
+    gaps: tuple[Gap, ...]
+    """The longest."""
+    half_hours: tuple[HalfHour, ...]
+    rolls: tuple[RollRow, ...]
+    jumps: tuple[Jump, ...]
+    """The largest."""
+    bars_without_volume: int
+    seconds: Agreement | None
+
+
+class _Placed(NamedTuple):
+    calendar: Calendar
+    located: Located
+
+
+def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, seconds: Bars | None = None) -> DataCard:
+    """The card of ``bars``.
+
+    Args:
+        bars: of one market.
+        path: where they come from, for the card and for errors.
+        schedule: names of the contracts, where they are known.
+        seconds: one-second bars of the same market.
+
+    Raises:
+        DataError: bars outside every exchange session.
+    """
+    calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]))
+    placed = _Placed(calendar, calendar.locate(bars.ts_event_ns))
+    refuse(path, closed_findings(bars.ts_event_ns, placed.located, bars.lines))
+    silent, gaps = _gaps(bars, placed.located)
+    jumps, missing = _jumps(bars), _missing_sessions(placed)
+    return DataCard(
+        file=path.name,
+        market=bars.instrument.symbol,
+        interval_s=bars.interval_s,
+        bars=len(bars),
+        first=_utc(bars.ts_event_ns[0]),
+        last=_utc(bars.ts_event_ns[-1]),
+        digest=bars.digest,
+        notes=bars.notes,
+        warnings=_warnings(jumps, missing),
+        sessions=_sessions(bars, placed),
+        missing_sessions=missing,
+        silent=silent,
+        gaps=gaps,
+        half_hours=_half_hours(bars, placed.located),
+        rolls=_rolls(bars, schedule or RollSchedule()),
+        jumps=jumps,
+        bars_without_volume=int((bars.volume == 0).sum()),
+        seconds=None if seconds is None else agreement(bars, seconds),
+    )
+
+
+def closed_findings(
+    ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]
+) -> list[Finding]:
+    """Bars [T] while the exchange was closed; ``lines`` may be empty for bars that stand in no file."""
+    rows = np.flatnonzero(located.session == OUTSIDE)
+    if not len(rows):
+        return []
+    at = lines[rows] if len(lines) else rows + 1
+    day = pd.DatetimeIndex(ts_event_ns[rows].astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
+    weekend = np.asarray((day.day_of_week >= 5) | ((day.day_of_week == 4) & (day.hour >= 17)))
+    found = []
+    for code, word, wrong in (("weekend", "a weekend", weekend), ("closed_market", "a holiday or a break", ~weekend)):
+        chosen = rows[wrong]
+        if len(chosen):
+            expected = f"a time in an exchange session was expected, this is {word}"
+            found.append(_closed(code, chosen, at[wrong], ts_event_ns, expected))
+    return found
+
+
+def _closed(
+    code: str,
+    rows: npt.NDArray[np.int64],
+    lines: npt.NDArray[np.int64],
+    ts_event_ns: npt.NDArray[np.int64],
+    expected: str,
+) -> Finding:
+    remedy = "Check the time zone of the file; remove the row"
+    return Finding(code, lines, "time", lambda k: _utc(ts_event_ns[rows[k]]), expected, remedy)
+
+
+def agreement(minutes: Bars, seconds: Bars) -> Agreement:
+    """How far the minutes built from ``seconds`` are those of ``minutes``."""
+    minute = seconds.ts_event_ns // (60 * NS_PER_SECOND) * (60 * NS_PER_SECOND)
+    starts = np.flatnonzero(np.diff(minute, prepend=minute[:1] - 1))
+    stops = np.append(starts[1:], len(minute))
+    built = {
+        "open": seconds.open[starts],
+        "high": np.maximum.reduceat(seconds.high, starts),
+        "low": np.minimum.reduceat(seconds.low, starts),
+        "close": seconds.close[stops - 1],
+        "volume": np.add.reduceat(seconds.volume, starts),
+    }
+    common, a, b = np.intersect1d(minutes.ts_event_ns, minute[starts], assume_unique=True, return_indices=True)
+    inside = (minutes.ts_event_ns >= minute[0]) & (minutes.ts_event_ns <= minute[-1])
+    equal = {name: float((getattr(minutes, name)[a] == values[b]).mean()) for name, values in built.items()}
+    return Agreement(
+        minutes=len(common),
+        only_minutes=int(inside.sum()) - len(common),
+        only_seconds=len(starts) - len(common),
+        equal=equal if len(common) else {},
+    )
+
+
+def in_roll_week(at: pd.Timestamp) -> bool:
+    """Whether index futures usually roll then: the nine days up to the third Friday of a quarter's last month."""
+    if at.month not in QUARTER_MONTHS:
+        return False
+    first = at.normalize().replace(day=1)
+    third_friday = first + pd.Timedelta(days=(4 - first.day_of_week) % 7 + 14)
+    return bool(third_friday - pd.Timedelta(days=ROLL_WEEK_DAYS) <= at < third_friday + pd.Timedelta(days=1))
+
+
+def _sessions(bars: Bars, placed: _Placed) -> tuple[SessionCoverage, ...]:
+    days, first, counts = np.unique(placed.located.session, return_index=True, return_counts=True)
+    length = placed.located.close_ns[first] - placed.located.open_ns[first]
+    expected = length // (bars.interval_s * NS_PER_SECOND)
+    closes = bars.close[first + counts - 1] * float(bars.instrument.tick_size)
+    rows = zip(days.tolist(), counts.tolist(), expected.tolist(), closes.tolist(), strict=True)
+    return tuple(
+        SessionCoverage(trade_date=_day(day), bars=count, expected=whole, close=round(close, 6))
+        for day, count, whole, close in rows
+    )
+
+
+def _missing_sessions(placed: _Placed) -> tuple[str, ...]:
+    known, present = placed.calendar.trade_date, placed.located.session
+    inside = known[(known > present[0]) & (known < present[-1])]
+    return tuple(_day(day) for day in np.setdiff1d(inside, present).tolist())
+
+
+def _gaps(bars: Bars, located: Located) -> tuple[int, tuple[Gap, ...]]:
+    """All silent intervals inside sessions, and the longest runs of them."""
+    same = located.session[1:] == located.session[:-1]
+    silent = np.where(same, np.diff(bars.ts_event_ns) // (bars.interval_s * NS_PER_SECOND) - 1, 0)
+    longest = np.argsort(-silent, kind="stable")[:LISTED]
+    listed = tuple(Gap(after=_utc(bars.ts_event_ns[k]), silent=int(silent[k])) for k in longest if silent[k] > 0)
+    return int(silent.sum()), listed
+
+
+def _half_hours(bars: Bars, located: Located) -> tuple[HalfHour, ...]:
+    half = located.minute_et // 30
+    returns = np.diff(np.log(bars.close.astype(np.float64))) * 1e4
+    usable = (located.session[1:] == located.session[:-1]) & (bars.contract[1:] == bars.contract[:-1])
+    usable &= np.diff(bars.ts_event_ns) == bars.interval_s * NS_PER_SECOND
+    ranges = (bars.high - bars.low).astype(np.float64)
+    found = []
+    for k in [*range(36, HALF_HOURS), *range(36)]:  # the exchange day begins at 18:00
+        own, moves = half == k, returns[usable & (half[1:] == k)]
+        count = int(own.sum())
+        found.append(
+            HalfHour(
+                start=f"{k // 2:02d}:{30 * (k % 2):02d}",
+                bars=count,
+                return_std_bp=float(moves.std()) if len(moves) > 1 else None,
+                range_ticks=float(ranges[own].mean()) if count else None,
+                volume=float(bars.volume[own].mean()) if count else None,
+            )
+        )
+    return tuple(found)
+
+
+def _rolls(bars: Bars, schedule: RollSchedule) -> tuple[RollRow, ...]:
+    at = np.flatnonzero(np.diff(bars.contract)) + 1
+    inside = [roll for roll in schedule.roll if _is_inside(roll.ts_event.timestamp(), bars)]
+    named = inside if len(inside) == len(at) else [None] * len(at)
+    return tuple(
+        RollRow(
+            at=_utc(bars.ts_event_ns[k]),
+            contract="" if roll is None else roll.contract,
+            gap_ticks=int(bars.open[k]) - int(bars.close[k - 1]),
+            source="" if roll is None else roll.source,
+        )
+        for k, roll in zip(at, named, strict=True)
+    )
+
+
+def _is_inside(seconds: float, bars: Bars) -> bool:
+    return bool(bars.ts_event_ns[0] < seconds * NS_PER_SECOND <= bars.ts_event_ns[-1])
+
+
+def _jumps(bars: Bars) -> tuple[Jump, ...]:
+    prices = Prices(bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    rows = lasting_jumps(prices)
+    ticks = bars.open[rows].astype(np.int64) - bars.close[rows - 1]
+    order = np.argsort(-np.abs(ticks), kind="stable")[:LISTED]
+    return tuple(_jump(bars, int(rows[k]), int(ticks[k])) for k in order)
+
+
+def _jump(bars: Bars, row: int, ticks: int) -> Jump:
+    at = pd.Timestamp(int(bars.ts_event_ns[row]), tz="UTC")
+    return Jump(
+        at=_utc(bars.ts_event_ns[row]),
+        line=int(bars.lines[row]) if len(bars.lines) else row + 1,
+        ticks=ticks,
+        percent=round(100 * ticks / int(bars.close[row - 1]), 3),
+        explained=bool(bars.contract[row] != bars.contract[row - 1]),
+        roll_week=bars.instrument.symbol in INDEX_FUTURES and in_roll_week(at),
+    )
+
+
+def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    found = [
+        f"row {jump.line} at {jump.at}: a lasting jump of {jump.ticks:+,} ticks ({jump.percent:+.2f} %) in roll week "
+        "that no file explains; name it with --rolls if the contract changes there"
+        for jump in sorted(jumps, key=lambda jump: jump.line)
+        if jump.roll_week and not jump.explained
+    ]
+    if missing:
+        found.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
+    return tuple(found)
+
+
+def _utc(ns: int | np.int64) -> str:
+    return f"{np.datetime64(int(ns), 'ns').astype('datetime64[s]')}Z"
+
+
+def _day(day: int) -> str:
+    return str(np.datetime64(int(day), "D"))

@@ -1,0 +1,213 @@
+"""A vendor's file of every expiry and spread as one series: outrights only, the contract chosen by volume."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rl_core.bars.card import closed_findings
+from rl_core.bars.choices import Roll, RollSchedule
+from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
+from rl_core.bars.faults import Finding, in_header, refuse
+from rl_core.bars.numbers import check_interval
+from rl_core.bars.plausibility import Prices, check_frozen, check_splices
+from rl_core.bars.read import Bars, market_of, parse_columns
+from rl_core.errors import ConfigError
+from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
+
+MONTH_CODES = "FGHJKMNQUVXZ"
+OUTRIGHT = re.compile(rf"^([A-Z0-9]{{1,3}})([{MONTH_CODES}])(\d{{1,2}})$")
+SPREAD_MARK = "-"
+
+Lines = npt.NDArray[np.int64]
+
+
+class Ingested(NamedTuple):
+    """One series out of many contracts."""
+
+    bars: Bars
+    schedule: RollSchedule
+    rows: int
+    """In the vendor's file."""
+    contracts: tuple[str, ...]
+    """Outrights, in order of expiry."""
+    spread_rows: int
+
+
+class _Contract(NamedTuple):
+    symbol: str
+    expiry: tuple[int, int]  # year, month
+    prices: Prices
+    lines: Lines
+    session: npt.NDArray[np.int32]
+
+
+def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timezone: str | None = None) -> Ingested:
+    """The front contract's bars, with unadjusted prices.
+
+    The front is kept until a later expiry traded more in a session; from the next session on that one is the front, and
+    never an earlier one again. So a roll is known before the session that it opens, and no session mixes contracts.
+
+    Args:
+        path: vendor csv or parquet with a ``symbol`` column.
+        market: root symbol; else the one in the file's name, else that of the first outright.
+        interval_s: seconds a bar lasts.
+        timezone: of times that state none.
+
+    Raises:
+        DataError: a row is wrong, a symbol is unknown, or no outright is left.
+        ConfigError: the market is not known.
+    """
+    raw = read_columns(path)
+    if SYMBOL_COLUMN not in raw.table.column_names:
+        remedy = "Use rl-core data check for a file of one contract"
+        refuse(
+            path, [in_header("missing_column", SYMBOL_COLUMN, "none", "a vendor's symbol column was expected", remedy)]
+        )
+    text = pc.fill_null(pc.cast(raw.table[SYMBOL_COLUMN], pa.string()), "").combine_chunks()
+    names = [str(name) for name in pc.unique(text).to_pylist()]
+    traded = _instrument(market or market_of(path), names)
+    outrights = [name for name in names if SPREAD_MARK not in name]
+    refuse(path, _unknown(outrights, text, traded, raw.lines))
+    contracts = [_parsed(path, raw, text, name, (traded, interval_s, timezone)) for name in outrights]
+    contracts.sort(key=lambda contract: contract.expiry)
+    bars, schedule = _stitched(path, contracts, traded, interval_s)
+    spread_rows = len(text) - sum(len(contract.lines) for contract in contracts)
+    symbols = tuple(contract.symbol for contract in contracts)
+    note = f"{len(symbols)} outrights, {spread_rows:,} spread rows left out, {len(schedule.roll)} rolls by volume"
+    return Ingested(replace(bars, notes=(*raw.notes, note)), schedule, len(text), symbols, spread_rows)
+
+
+def _instrument(market: str | None, names: list[str]) -> Instrument:
+    if market is None:
+        matched = next((found for name in names if (found := OUTRIGHT.match(name))), None)
+        market = matched.group(1) if matched else ""
+        if market not in INSTRUMENTS:
+            raise ConfigError(f"which market? no outright of a known one among {', '.join(names[:5])}; give --market")
+    return instrument(market)
+
+
+def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lines: Lines) -> list[Finding]:
+    """Symbols that are neither a spread nor an outright of the market."""
+    findings = []
+    for name in outrights:
+        matched = OUTRIGHT.match(name)
+        if matched and matched.group(1) == traded.symbol:
+            continue
+        at = lines[np.asarray(pc.equal(text, name))]
+        code = "other_market" if matched else "unknown_symbol"
+        expected = f"an outright such as {traded.symbol}H5, or a spread with '-', was expected"
+        told = "Download one parent symbol, or name its market with --market"
+        findings.append(Finding(code, at, "symbol", lambda _k, name=name: name, expected, told))  # type: ignore[misc]
+    if not outrights:
+        expected = f"at least one outright of {traded.symbol} was expected"
+        findings.append(Finding("no_outright", lines[:1], "symbol", lambda _k: text[0], expected, "Download outrights"))
+    return findings
+
+
+def _parsed(
+    path: Path, raw: RawColumns, text: pa.StringArray, name: str, asked: tuple[Instrument, int, str | None]
+) -> _Contract:
+    """The rows of one contract, checked as a file of their own."""
+    mine = pc.equal(text, name)
+    own = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
+    prices = parse_columns(path, own, *asked, sparse=True).prices
+    located = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1])).locate(prices.ts_event_ns)
+    refuse(path, closed_findings(prices.ts_event_ns, located, own.lines))
+    return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, own.lines, located.session)
+
+
+def _expiry(name: str, first_ns: int) -> tuple[int, int]:
+    """Year and month of a contract that traded at ``first_ns``; one digit names the next such year."""
+    matched = OUTRIGHT.match(name)
+    assert matched is not None
+    month, digits = MONTH_CODES.index(matched.group(2)) + 1, matched.group(3)
+    if len(digits) == 2:
+        return 2000 + int(digits), month
+    year, now = (int(part) for part in str(np.datetime64(first_ns, "ns").astype("datetime64[M]")).split("-"))
+    ahead = (int(digits) - year) % 10
+    return year + (10 if ahead == 0 and month < now else ahead), month
+
+
+def _stitched(path: Path, contracts: list[_Contract], traded: Instrument, interval_s: int) -> tuple[Bars, RollSchedule]:
+    days = np.unique(np.concatenate([contract.session for contract in contracts]))
+    volume = np.stack([_daily_volume(contract, days) for contract in contracts])
+    last_day = np.array([contract.session[-1] for contract in contracts])
+    front = _fronts(volume, last_day, days)
+    parts = [np.isin(contract.session, days[front == k]) for k, contract in enumerate(contracts)]
+    columns = [
+        np.concatenate([getattr(contract.prices, name)[part] for contract, part in zip(contracts, parts, strict=True)])
+        for name in Prices._fields
+    ]
+    index = np.concatenate([np.full(int(part.sum()), k) for k, part in enumerate(parts)])
+    lines = np.concatenate([contract.lines[part] for contract, part in zip(contracts, parts, strict=True)])
+    # Contracts stand in order of expiry and each one's sessions come after the last one's: already in order of time.
+    prices = Prices(*columns)
+    findings = check_interval(prices.ts_event_ns, interval_s, lines, "ts_event")
+    refuse(path, findings + check_splices(prices, lines) + check_frozen(prices, lines))
+    rolls = np.flatnonzero(np.diff(index)) + 1
+    schedule = RollSchedule(
+        first=contracts[int(index[0])].symbol,
+        roll=tuple(_roll(int(prices.ts_event_ns[k]), int(index[k]), contracts, volume, (days, front)) for k in rolls),
+    )
+    opened, high, low, close = (column.astype(np.int32) for column in prices[1:5])
+    count = np.cumsum(np.diff(index, prepend=index[:1]) != 0).astype(np.int32)
+    bars = Bars(
+        traded,
+        interval_s,
+        prices.ts_event_ns,
+        opened,
+        high,
+        low,
+        close,
+        prices.volume,
+        contract=count,
+        lines=lines,
+    )
+    return bars, schedule
+
+
+def _daily_volume(contract: _Contract, days: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    total = np.zeros(len(days), np.int64)
+    np.add.at(total, np.searchsorted(days, contract.session), contract.prices.volume)
+    return total
+
+
+def _fronts(
+    volume: npt.NDArray[np.int64], last_day: npt.NDArray[np.int32], days: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """Contract [D] of each session; ``volume`` [C, D] stands in order of expiry, ``last_day`` [C] ends a contract."""
+    front = np.zeros(len(days), np.int64)
+    front[0] = volume[:, 0].argmax()
+    for day in range(1, len(days)):
+        now = front[day - 1]
+        later = now + 1 + np.flatnonzero(last_day[now + 1 :] >= days[day])
+        over = last_day[now] < days[day]
+        if len(later) and (over or volume[later, day - 1].max() > volume[now, day - 1]):
+            now = later[volume[later, day - 1].argmax()]
+        front[day] = now
+    return front
+
+
+def _roll(
+    at_ns: int,
+    new: int,
+    contracts: list[_Contract],
+    volume: npt.NDArray[np.int64],
+    chosen: tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]],
+) -> Roll:
+    days, front = chosen
+    day = int(np.flatnonzero(front == new)[0])
+    old = int(front[day - 1])
+    said = f"{contracts[new].symbol} {volume[new, day - 1]:,}, {contracts[old].symbol} {volume[old, day - 1]:,}"
+    return Roll(
+        ts_event=f"{np.datetime64(at_ns, 'ns').astype('datetime64[s]')}Z",
+        contract=contracts[new].symbol,
+        source=f"volume of {np.datetime64(int(days[day - 1]), 'D')}: {said}",
+    )

@@ -1,0 +1,195 @@
+"""The numbers of a bars file: exact ticks, whole volumes, sane bars, stamps in order and on the interval."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rl_core.bars.columns import PRICE_COLUMNS, ROLL_COLUMN
+from rl_core.bars.faults import Finding, whole_file
+
+NUMBER = r"^-?\d{1,15}(\.\d{1,12})?$"
+LARGEST_TICKS = np.iinfo(np.int32).max
+LARGEST_VOLUME = 10**12
+NS_PER_SECOND = 1_000_000_000
+# Fewer rows may be all on a coarser step, or mostly off the interval, by chance.
+ROWS_TO_JUDGE_INTERVAL = 20
+OFF_INTERVAL_SHARE = 0.2
+REVERSED_SHARE = 0.5
+
+Lines = npt.NDArray[np.int64]
+
+
+class Checked(NamedTuple):
+    """Numbers of a column, and which of them can be used."""
+
+    values: npt.NDArray[np.int64]
+    """[T] ticks or contracts; 0 where unusable."""
+    usable: npt.NDArray[np.bool_]
+    """[T]"""
+    findings: list[Finding]
+    numbers: npt.NDArray[np.float64]
+    """[T] as written; 0 where unreadable."""
+
+
+def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> Checked:
+    """Prices [T] as integer ticks, exactly: a price counts only if no float lies nearer to its tick."""
+    numbers, read, shown, findings = _numbers(column, lines, name)
+    numerator, denominator = tick_size.as_integer_ratio()
+    ticks = np.rint(numbers * denominator / numerator)
+    positive = read & (numbers > 0) & (ticks <= LARGEST_TICKS)
+    on_grid = ticks * numerator / denominator == numbers
+    if column.type == pa.float32():
+        on_grid = (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
+    expected = f"a multiple of the tick {tick_size} was expected"
+    remedy = "Check the market; remove spreads, adjusted prices and other contracts"
+    out_of_range = "a price above zero, of at most 2147483647 ticks, was expected"
+    findings += _found("price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row"))
+    findings += _found("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
+    usable = positive & on_grid
+    return Checked(np.where(usable, ticks, 0).astype(np.int64), usable, findings, numbers)
+
+
+def check_volume(column: pa.ChunkedArray, lines: Lines) -> Checked:
+    """Volumes [T] as whole contracts, zero allowed."""
+    numbers, read, shown, findings = _numbers(column, lines, "volume")
+    usable = read & (numbers >= 0) & (numbers <= LARGEST_VOLUME) & (np.rint(numbers) == numbers)
+    told = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
+    findings += _found("bad_volume", read & ~usable, lines, "volume", told)
+    return Checked(np.where(usable, numbers, 0).astype(np.int64), usable, findings, numbers)
+
+
+def check_shape(prices: dict[str, Checked], lines: Lines) -> list[Finding]:
+    """Bars whose high is not their highest price, or whose low is not their lowest."""
+    usable = np.logical_and.reduce([prices[name].usable for name in PRICE_COLUMNS])
+    opened, high, low, close = (prices[name].values for name in PRICE_COLUMNS)
+    upside_down = usable & (high < low)
+    shown = _Shown(lambda k: f"open {opened[k]}, high {high[k]}, low {low[k]}, close {close[k]} ticks")
+    remedy = "Check the order of the columns; correct or remove the row"
+    findings = _found("high_below_low", upside_down, lines, "high", (shown, "high >= low was expected", remedy))
+    for name, price in (("open", opened), ("close", close)):
+        outside = usable & ~upside_down & ((price > high) | (price < low))
+        told = (shown, f"low <= {name} <= high was expected", remedy)
+        findings += _found("outside_range", outside, lines, name, told)
+    return findings
+
+
+def check_order(
+    ts_event_ns: Lines, lines: Lines, name: str, repeats: npt.NDArray[np.bool_] | None = None
+) -> list[Finding]:
+    """Stamps [T] that do not come after the one before; ``repeats`` [T] are rows with the values of the row above."""
+    steps = np.diff(ts_event_ns, prepend=ts_event_ns[:1] - 1)
+    backward, same = steps < 0, steps == 0
+    shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
+    if len(steps) > 1 and backward.sum() > REVERSED_SHARE * (len(steps) - 1):
+        at = np.array([lines[1]])
+        remedy = "Reverse the file: the newest bar stands first"
+        return [Finding("newest_first", at, name, lambda _k: shown[1], "times that increase were expected", remedy)]
+    told = (shown, "a later time than in the row above was expected", "Sort the file, or remove what was spliced in")
+    repeats = np.zeros(len(lines), bool) if repeats is None else repeats
+    copied = (shown, "one bar for each time was expected, this repeats the row above", "Remove one of the two rows")
+    differs = (
+        shown,
+        "one bar for each time was expected, the row above has other values",
+        "Find out which one is right",
+    )
+    found = _found("out_of_order", backward, lines, name, told)
+    found += _found("duplicate_row", same & repeats, lines, name, copied)
+    return found + _found("duplicate_time", same & ~repeats, lines, name, differs)
+
+
+def check_interval(
+    ts_event_ns: Lines, interval_s: int, lines: Lines, name: str, *, sparse: bool = False
+) -> list[Finding]:
+    """Stamps [T] between the intervals, or a whole file of another interval; ``sparse`` bars may all lie far apart."""
+    off = ts_event_ns % (interval_s * NS_PER_SECOND) != 0
+    seconds = np.diff(ts_event_ns) // NS_PER_SECOND
+    step = int(np.gcd.reduce(seconds)) if len(seconds) else interval_s
+    judged = len(ts_event_ns) >= ROWS_TO_JUDGE_INTERVAL
+    finer, coarser = off.mean() > OFF_INTERVAL_SHARE, step > interval_s and not sparse
+    if judged and (finer or coarser):
+        common = step if coarser else _common_step(seconds)
+        expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"
+        return [
+            whole_file("wrong_interval", f"{common} s", expected, f"Read it as interval_s={common}, or give another")
+        ]
+    shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
+    told = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")
+    return _found("off_interval", off, lines, name, told)
+
+
+def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Finding]:
+    """Rows of another contract than the first, or a file of another market."""
+    text = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
+    first = text[0].as_py()
+    if not first.upper().startswith(symbol):
+        at, expected = np.zeros(len(text), bool), f"bars of {symbol} were expected"
+        at[0] = True
+        return _found("other_market", at, lines, "symbol", (text, expected, "Name the right market"))
+    mixed = np.asarray(pc.not_equal(text, first))
+    told = (text, f"{first} alone was expected", "Keep one contract, chosen by volume, and no spreads")
+    return _found("mixed_symbols", mixed, lines, "symbol", told)
+
+
+def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[Finding]]:
+    """Rolls [T] before each row: a count that starts at 0 and never steps back or by more than one."""
+    numbers, read, shown, findings = _numbers(column, lines, ROLL_COLUMN)
+    steps = np.diff(numbers, prepend=0.0)
+    wrong = read & (steps != 0) & (steps != 1)
+    wrong[0] |= bool(numbers[0] != 0)
+    expected = "the number of rolls before this row was expected, from 0, never less than above"
+    findings += _found("bad_roll", wrong, lines, ROLL_COLUMN, (shown, expected, "Ingest the vendor's file again"))
+    return numbers.astype(np.int32), findings
+
+
+class _Numbers(NamedTuple):
+    values: npt.NDArray[np.float64]
+    read: npt.NDArray[np.bool_]
+    shown: Any
+    findings: list[Finding]
+
+
+class _Shown:
+    """Quotes row k on demand."""
+
+    def __init__(self, quote: Callable[[int], str]) -> None:
+        self._quote = quote
+
+    def __getitem__(self, k: int) -> str:
+        return self._quote(k)
+
+
+def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
+    """Floats [T] of a column of text or numbers; only plain decimals are numbers."""
+    column = column.combine_chunks()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        read = np.asarray(pc.fill_null(pc.match_substring_regex(column, NUMBER), False))
+        text = column if read.all() else pc.if_else(pa.array(read), column, "0")
+        values = np.asarray(pc.cast(text, pa.float64()))
+    else:
+        values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan))
+        read = np.isfinite(values)
+        values = np.where(read, values, 0.0)
+    told = (column, "a plain decimal number was expected", "Correct or remove the row")
+    return _Numbers(values, read, column, _found("bad_number", ~read, lines, name, told))
+
+
+def _found(
+    code: str, wrong: npt.NDArray[np.bool_], lines: Lines, name: str, told: tuple[Any, str, str]
+) -> list[Finding]:
+    """One finding for the rows in ``wrong`` [T], or none; ``told`` is what to quote, what was expected, the remedy."""
+    rows = np.flatnonzero(wrong)
+    if not len(rows):
+        return []
+    shown, expected, remedy = told
+    return [Finding(code, lines[rows], name, lambda k: shown[int(rows[k])], expected, remedy)]
+
+
+def _common_step(seconds: npt.NDArray[np.int64]) -> int:
+    """The most frequent step in seconds."""
+    steps, counts = np.unique(seconds[seconds > 0], return_counts=True)
+    return int(steps[counts.argmax()]) if len(steps) else 0

@@ -1,0 +1,145 @@
+"""Whether prices that can be read make sense as one market: scale, splices of another contract, a frozen feed."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.faults import Finding
+from rl_core.bars.numbers import Checked, Lines
+
+SPLICE_BARS = 3
+SPLICE_SPAN_NS = 4 * 3_600_000_000_000
+USUAL_RANGES = 10
+LEAST_JUMP_SHARE = 0.0015  # of the price; a roll of NQ moves it by 0.3 to 1.4 %
+RANGE_BLOCK = 512
+FROZEN_BARS = 60
+DECADE_TOLERANCE = 0.02  # of log10: a move of 5 % between two bars
+
+Ticks = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+
+class Prices(NamedTuple):
+    """Bars [T] in order of time."""
+
+    ts_event_ns: npt.NDArray[np.int64]
+    open: Ticks
+    high: Ticks
+    low: Ticks
+    close: Ticks
+    volume: npt.NDArray[np.int64]
+
+
+class Scaled(NamedTuple):
+    """Rows a power of ten away from the others."""
+
+    off: npt.NDArray[np.bool_]
+    """[T]"""
+    findings: list[Finding]
+
+
+def check_scale(close: Checked, lines: Lines) -> Scaled:
+    """Rows [T] whose close lies a hundredth, a tenth, ten or a hundred times where most of the file lies.
+
+    No market moves so far between two bars, so a step of exactly a power of ten is a fault of the file.
+    """
+    off, rows = np.zeros(len(lines), bool), np.flatnonzero(close.numbers > 0)
+    if len(rows) < 2:
+        return Scaled(off, [])
+    steps = np.diff(np.log10(close.numbers[rows]))
+    decades = np.rint(steps)
+    decades[np.abs(steps - decades) > DECADE_TOLERANCE] = 0
+    level = np.concatenate([[0], np.cumsum(decades)]).astype(np.int64)
+    levels, counts = np.unique(level, return_counts=True)
+    away = level - levels[counts.argmax()]
+    findings = []
+    for decade in np.unique(away[away != 0]).tolist():
+        wrong = rows[away == decade]
+        off[wrong] = True
+        findings.append(_scale_finding(decade, wrong, close, lines))
+    return Scaled(off, findings)
+
+
+def _scale_finding(decade: int, rows: npt.NDArray[np.int64], close: Checked, lines: Lines) -> Finding:
+    code, word = {-2: ("hundredth", "a hundredth"), 1: ("tenfold", "ten times")}.get(
+        decade, ("scale", f"1e{decade:+d}")
+    )
+    remedy = "Remove the row: a spread in points, another contract, or a number cut short; never multiply it"
+    expected = f"a price like its neighbours' was expected, this is {word} theirs"
+    return Finding(code, lines[rows], "close", lambda k: f"{close.numbers[rows[k]]:g}", expected, remedy)
+
+
+def usual_range(high: Ticks, low: Ticks) -> npt.NDArray[np.float64]:
+    """Median range [T] of the block of 512 bars around each bar, at least a tick."""
+    ranges = (high - low).astype(np.float64)
+    blocks = np.concatenate([ranges, np.full(-len(ranges) % RANGE_BLOCK, np.nan)]).reshape(-1, RANGE_BLOCK)
+    return np.asarray(np.repeat(np.maximum(1.0, np.nanmedian(blocks, axis=1)), RANGE_BLOCK)[: len(ranges)])
+
+
+def jump_limit(prices: Prices) -> npt.NDArray[np.float64]:
+    """Ticks [T] that a price may leave its neighbours behind without another contract being likely."""
+    share = LEAST_JUMP_SHARE * prices.close.astype(np.float64)
+    return np.maximum(USUAL_RANGES * usual_range(prices.high, prices.low), share)
+
+
+def lasting_jumps(prices: Prices) -> npt.NDArray[np.int64]:
+    """Bars that open far from the close before; size alone is no fault."""
+    jump = np.abs(prices.open[1:].astype(np.int64) - prices.close[:-1])
+    return np.asarray(np.flatnonzero(jump > jump_limit(prices)[1:]) + 1)
+
+
+def check_splices(prices: Prices, lines: Lines) -> list[Finding]:
+    """Runs of at most three bars that lie wholly beyond the bars on both sides: rows of another contract.
+
+    A real spike trades its way out and back, so its bars overlap their neighbours, however large it is.
+    """
+    spliced = np.zeros(len(lines), bool)
+    limit = jump_limit(prices) if len(lines) > 2 else np.zeros(len(lines))
+    for length in range(1, SPLICE_BARS + 1):
+        for start in _islands(prices, limit, length):
+            spliced[start : start + length] = True
+    rows = np.flatnonzero(spliced)
+    if not len(rows):
+        return []
+    named = ", ".join(str(line) for line in lines[rows[:8]]) + (", ..." if len(rows) > 8 else "")
+    remedy = f"Rows {named}: remove them, or list them in a file for --exclude"
+    expected = f"a jump that lasts was expected, this one returns within {SPLICE_BARS} bars"
+    return [Finding("splice", lines[rows], "close", lambda k: _told(prices, rows[k]), expected, remedy)]
+
+
+def _islands(prices: Prices, limit: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
+    """First bars of the runs of ``length`` that touch neither the bar before nor the bar after."""
+    count = len(limit) - length - 1
+    if count < 1:
+        return np.zeros(0, np.int64)
+    high, low = prices.high.astype(np.int64), prices.low.astype(np.int64)
+    highest, lowest = high[1 : count + 1].copy(), low[1 : count + 1].copy()
+    for offset in range(1, length):
+        np.maximum(highest, high[1 + offset : count + 1 + offset], out=highest)
+        np.minimum(lowest, low[1 + offset : count + 1 + offset], out=lowest)
+    above = lowest - np.maximum(high[:count], high[length + 1 :])
+    below = np.minimum(low[:count], low[length + 1 :]) - highest
+    near = prices.ts_event_ns[length + 1 :] - prices.ts_event_ns[:count] <= SPLICE_SPAN_NS
+    away = np.maximum(above, below) > np.minimum(limit[:count], limit[length + 1 :])
+    return np.asarray(np.flatnonzero(away & near) + 1)
+
+
+def _told(prices: Prices, row: int) -> str:
+    at = np.datetime64(int(prices.ts_event_ns[row]), "ns").astype("datetime64[s]")
+    return f"{at}Z, {int(prices.close[row]) - int(prices.close[max(0, row - 1)]):+d} ticks"
+
+
+def check_frozen(prices: Prices, lines: Lines) -> list[Finding]:
+    """Sixty or more bars in a row that repeat every price and the volume: the feed stood still."""
+    same = np.ones(len(lines) - 1, bool)
+    for column in (prices.open, prices.high, prices.low, prices.close, prices.volume):
+        same &= column[1:] == column[:-1]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (same & (prices.volume[1:] > 0)).view(np.int8), [0]])))
+    starts, stops = edges[::2], edges[1::2]
+    long = stops - starts + 1 >= FROZEN_BARS
+    if not long.any():
+        return []
+    first, counts = starts[long], (stops - starts + 1)[long]
+    expected = f"fewer than {FROZEN_BARS} equal bars in a row were expected"
+    remedy = "Remove what the feed repeated, or export the file again"
+    return [Finding("frozen_feed", lines[first], "close", lambda k: f"{counts[k]} equal bars", expected, remedy)]

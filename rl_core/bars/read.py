@@ -1,0 +1,300 @@
+"""Bars of one market: prices in integer ticks, times in UTC nanoseconds, checked when read."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+
+from rl_core.bars.choices import (
+    ExcludeList,
+    check_times,
+    contract_index,
+    kept_rows,
+    read_exclude_list,
+    read_roll_schedule,
+)
+from rl_core.bars.columns import (
+    COMPRESSIONS,
+    LEFT_OUT_KEY,
+    PRICE_COLUMNS,
+    ROLL_COLUMN,
+    SYMBOL_COLUMN,
+    RawColumns,
+    read_columns,
+)
+from rl_core.bars.faults import Finding, refuse, whole_file, without
+from rl_core.bars.numbers import (
+    Checked,
+    check_interval,
+    check_order,
+    check_prices,
+    check_rolls,
+    check_shape,
+    check_symbol,
+    check_volume,
+)
+from rl_core.bars.plausibility import Prices, check_frozen, check_scale, check_splices
+from rl_core.bars.times import read_times
+from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
+
+NS_PER_SECOND = 1_000_000_000
+DEFAULT_MARKET = "NQ"
+
+
+@dataclass(frozen=True)
+class Bars:
+    """``T`` bars in order of time, each stamped with its start."""
+
+    instrument: Instrument
+    interval_s: int
+    """Seconds a bar lasts; intervals in which nothing traded have no bar."""
+    ts_event_ns: npt.NDArray[np.int64]
+    """[T] start of the bar, ns UTC, strictly increasing."""
+    open: npt.NDArray[np.int32]
+    """[T] ticks."""
+    high: npt.NDArray[np.int32]
+    """[T] ticks."""
+    low: npt.NDArray[np.int32]
+    """[T] ticks."""
+    close: npt.NDArray[np.int32]
+    """[T] ticks."""
+    volume: npt.NDArray[np.int64]
+    """[T] contracts."""
+    digest: str = ""
+    """SHA-256 of symbol, interval and arrays; the same for equal bars from any kind of file."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What the reader ignored."""
+    left_out: tuple[str, ...] = field(default=(), compare=False)
+    """Rows that a person left out: line, time and reason; a parquet file keeps them."""
+    contract: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """[T] contract rolls between the first bar and this one; 0 without."""
+    lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
+    """[T] where each bar stood in the file it was read from; empty if in none."""
+
+    def __post_init__(self) -> None:
+        if not len(self.contract):
+            object.__setattr__(self, "contract", np.zeros(len(self.ts_event_ns), np.int32))
+        columns = (self.open, self.high, self.low, self.close, self.contract)
+        assert all(len(column) == len(self.ts_event_ns) == len(self.volume) for column in columns)
+        if not self.digest:
+            object.__setattr__(self, "digest", _digest(self))
+
+    def __len__(self) -> int:
+        return len(self.ts_event_ns)
+
+    def slice(self, start: int, stop: int) -> "Bars":
+        """The bars ``start`` to ``stop`` (excluded), with a digest of their own."""
+        part = np.s_[start:stop]
+        return Bars(
+            instrument=self.instrument,
+            interval_s=self.interval_s,
+            ts_event_ns=self.ts_event_ns[part],
+            open=self.open[part],
+            high=self.high[part],
+            low=self.low[part],
+            close=self.close[part],
+            volume=self.volume[part],
+            notes=self.notes,
+            left_out=self.left_out,
+            contract=self.contract[part] - self.contract[part][:1],
+            lines=self.lines[part],
+        )
+
+
+def read_bars(
+    path: Path,
+    *,
+    market: str | None = None,
+    interval_s: int = 60,
+    timezone: str | None = None,
+    rolls: Path | None = None,
+    exclude: Path | None = None,
+) -> Bars:
+    """The bars of a csv, csv.gz, csv.zst or parquet file, all of it checked.
+
+    Whether a bar lies in a session is not asked here, and minutes without a trade have no bar.
+
+    Args:
+        path: columns ``datetime``, ``ts_event`` or ``timestamp``, and ``open, high, low, close, volume``; perhaps
+            ``symbol``, and ``roll_index``, the rolls before each bar.
+        market: symbol; else the one that the file is named after, else NQ with a note.
+        interval_s: seconds a bar lasts.
+        timezone: of times that state none.
+        rolls: a file that names the contract changes (`bars_choices.RollSchedule`).
+        exclude: a file that lists rows to leave out (`bars_choices.ExcludeList`).
+
+    Raises:
+        DataError: anything in the file is wrong; names the first fault and counts the others.
+        ConfigError: no such market or zone is known, or a list cannot be read.
+    """
+    named = market or market_of(path)
+    contract = instrument(named or DEFAULT_MARKET)
+    raw = read_columns(path)
+    notes = raw.notes if named else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
+    left_out = raw.left_out
+    if exclude is not None:
+        listed = read_exclude_list(exclude)
+        raw, note = _left_out(path, raw, listed, timezone)
+        notes, left_out = (*notes, note), left_out + listed.described()
+    columns = parse_columns(path, raw, contract, interval_s, timezone)
+    refuse(path, check_splices(columns.prices, raw.lines) + check_frozen(columns.prices, raw.lines))
+    index = columns.roll_index
+    if rolls is not None:
+        index = contract_index(read_roll_schedule(rolls), columns.prices.ts_event_ns)
+    opened, high, low, close = (x.astype(np.int32) for x in columns.prices[1:5])
+    ts_event_ns, volume = columns.prices.ts_event_ns, columns.prices.volume
+    return Bars(
+        contract,
+        interval_s,
+        ts_event_ns,
+        opened,
+        high,
+        low,
+        close,
+        volume,
+        notes=notes,
+        left_out=left_out,
+        contract=index,
+        lines=raw.lines,
+    )
+
+
+class Columns(NamedTuple):
+    """A whole file, parsed and found to be in order."""
+
+    prices: Prices
+    roll_index: npt.NDArray[np.int32]
+
+
+def parse_columns(
+    path: Path,
+    raw: RawColumns,
+    contract: Instrument,
+    interval_s: int,
+    timezone: str | None,
+    *,
+    sparse: bool = False,
+) -> Columns:
+    """The rows of one contract's file, all of them checked.
+
+    Args:
+        path: of the file, for errors.
+        raw: its columns.
+        contract: of the prices.
+        interval_s: seconds a bar lasts.
+        timezone: of times that state none.
+        sparse: bars far apart are no sign of another interval.
+
+    Raises:
+        DataError: names the first fault and counts the others.
+    """
+    table, lines = raw.table, raw.lines
+    checked = {name: check_prices(table[name], contract.tick_size, lines, name) for name in PRICE_COLUMNS}
+    volume = check_volume(table["volume"], lines)
+    scaled = check_scale(checked["close"], lines)
+    findings = scaled.findings + [
+        f for c in (*checked.values(), volume) for f in without(c.findings, lines[scaled.off])
+    ]
+    findings += raw.findings + check_shape(checked, lines)
+    if SYMBOL_COLUMN in table.column_names:
+        findings += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
+    roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines) if ROLL_COLUMN in table.column_names else _NO_ROLLS
+    findings += wrong
+    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, findings)
+    refuse(path, findings)
+    opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
+    return Columns(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
+
+
+_NO_ROLLS: tuple[npt.NDArray[np.int32], list[Finding]] = (np.zeros(0, np.int32), [])
+
+
+def _repeats(columns: tuple[Checked, ...]) -> npt.NDArray[np.bool_]:
+    """[T] rows with every value of the row above."""
+    same = np.ones(len(columns[0].values), bool)
+    same[:1] = False
+    for column in columns:
+        same[1:] &= column.numbers[1:] == column.numbers[:-1]
+    return same
+
+
+def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | None) -> tuple[RawColumns, str]:
+    """The columns without the listed rows, and a note that says so."""
+    strays = [finding.lines for finding in raw.findings]
+    every = np.concatenate([raw.lines, *strays])
+    dropped = every[~kept_rows(path, chosen, every)]
+    kept = ~np.isin(raw.lines, dropped)
+    gone = raw.table["time"].filter(pa.array(~kept))
+    if len(gone):
+        times = read_times(gone, raw.lines[~kept], raw.time_column, timezone)
+        check_times(path, chosen, raw.lines[~kept][times.readable], times.ts_event_ns[times.readable])
+    findings = without(raw.findings, dropped)
+    if not kept.any():
+        refuse(path, [whole_file("no_rows", "every row is left out", "bars were expected", "Shorten the list")])
+    reasons = "; ".join(sorted({row.reason for row in chosen.row}))
+    note = f"left out {len(chosen.row)} listed rows: {reasons}"
+    return raw._replace(table=raw.table.filter(pa.array(kept)), lines=raw.lines[kept], findings=findings), note
+
+
+def _times(
+    raw: RawColumns,
+    interval_s: int,
+    timezone: str | None,
+    repeats: npt.NDArray[np.bool_],
+    sparse: bool,
+    findings: list[Finding],
+) -> npt.NDArray[np.int64]:
+    """[T] start times; what is wrong with them is added to ``findings``, in order and interval of what is readable."""
+    times = read_times(raw.table["time"], raw.lines, raw.time_column, timezone)
+    findings += times.findings
+    stamps, lines = times.ts_event_ns[times.readable], raw.lines[times.readable]
+    if len(stamps):
+        findings += check_order(stamps, lines, raw.time_column, repeats[times.readable])
+        findings += check_interval(stamps, interval_s, lines, raw.time_column, sparse=sparse)
+    return times.ts_event_ns
+
+
+def write_bars(bars: Bars, path: Path) -> None:
+    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
+
+    Only a parquet file also says which rows were left out.
+    """
+    numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
+    stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
+    columns = {name: getattr(bars, name) * np.int64(numerator) / denominator for name in PRICE_COLUMNS}
+    columns["volume"] = bars.volume
+    if bars.contract.any():
+        columns[ROLL_COLUMN] = bars.contract
+    if path.suffix == ".parquet":
+        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else None
+        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata), str(path))
+        return
+    text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+    table = pa.table({"datetime": text, **columns})
+    with pa.output_stream(str(path), compression=COMPRESSIONS.get(path.suffix)) as stream:
+        pa_csv.write_csv(table, stream, pa_csv.WriteOptions(quoting_style="none", quoting_header="none"))
+
+
+def market_of(path: Path) -> str | None:
+    """The market named by a file called ``<MARKET>_D1M...`` or ``<MARKET>_D1S...``, if it is a known one."""
+    matched = re.match(r"([A-Za-z0-9]+)_", path.name)
+    symbol = matched.group(1).upper() if matched else ""
+    return symbol if symbol in INSTRUMENTS else None
+
+
+def _digest(bars: Bars) -> str:
+    digest = hashlib.sha256(f"{bars.instrument.symbol} {bars.interval_s} {len(bars)}\n".encode())
+    for column in (bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume):
+        digest.update(np.ascontiguousarray(column, "<i8").tobytes())
+    if bars.contract.any():
+        digest.update(np.ascontiguousarray(bars.contract, "<i8").tobytes())
+    return digest.hexdigest()

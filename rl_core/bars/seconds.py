@@ -1,0 +1,34 @@
+"""One-second bars beside minute bars: read, and proved to be of the same market."""
+
+from pathlib import Path
+
+import numpy as np
+
+from rl_core.bars.read import Bars, read_bars
+from rl_core.errors import DataError
+from rl_core.exchange.calendar import NS_PER_MINUTE
+
+MOSTLY = 0.95
+
+
+def read_seconds(path: Path, minutes: Bars, *, timezone: str | None = None) -> Bars:
+    """The second bars in ``path``, of the market of ``minutes``.
+
+    Raises:
+        ConfigError, DataError: they cannot be read, are of another time, or their minutes close elsewhere.
+    """
+    seconds = read_bars(path, market=minutes.instrument.symbol, interval_s=1, timezone=timezone)
+    minute = seconds.ts_event_ns // NS_PER_MINUTE
+    last = np.flatnonzero(np.append(minute[1:] != minute[:-1], True))
+    where = np.searchsorted(minutes.ts_event_ns, minute[last] * NS_PER_MINUTE)
+    inside = where < len(minutes)
+    same_minute = minutes.ts_event_ns[where[inside]] == minute[last][inside] * NS_PER_MINUTE
+    if not same_minute.any():
+        raise DataError(f"{path}: none of its minutes is in the minute bars; give the seconds of the same time")
+    closes = minutes.close[where[inside]][same_minute] == seconds.close[last][inside][same_minute]
+    if closes.mean() < MOSTLY:
+        raise DataError(
+            f"{path}: only {closes.mean():.1%} of its minutes close as those of the minute bars do; "
+            "these are seconds of another market or contract"
+        )
+    return seconds

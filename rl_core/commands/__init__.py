@@ -1,0 +1,1 @@
+"""The commands of `rl-core`, one file a group."""

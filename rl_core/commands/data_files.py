@@ -1,0 +1,114 @@
+"""What `rl-core data check` and `data ingest` do: read, examine, and leave bars, schedule and card in a folder."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from rl_core.bars.card import DataCard, examine
+from rl_core.bars.card_page import page
+from rl_core.bars.choices import RollSchedule, read_roll_schedule
+from rl_core.bars.ingest import ingest
+from rl_core.bars.read import Bars, read_bars, write_bars
+from rl_core.checkpoints.provenance import carry_world
+from rl_core.errors import ConfigError, ResourceError
+
+ROLLS_FILE = "rolls.toml"
+CARD_FILE, PAGE_FILE = "data.json", "data.html"
+LETTERS = {60: "M", 1: "S"}
+
+
+class Reading(NamedTuple):
+    """How a file is to be read."""
+
+    market: str | None
+    interval_s: int
+    timezone: str | None
+
+
+class Choices(NamedTuple):
+    """What a person adds to it."""
+
+    rolls: Path | None = None
+    exclude: Path | None = None
+    seconds: Path | None = None
+
+
+def check_file(path: Path, reading: Reading, choices: Choices, out: Path | None) -> dict[str, Any]:
+    """Read a file strictly and say what is in it; with ``out``, leave the accepted bars and their card there.
+
+    Raises:
+        DataError, ConfigError: the file, or a list, cannot be trusted.
+        ResourceError: ``out`` cannot be written.
+    """
+    market, interval_s, timezone = reading
+    bars = read_bars(
+        path, market=market, interval_s=interval_s, timezone=timezone, rolls=choices.rolls, exclude=choices.exclude
+    )
+    schedule = None if choices.rolls is None else read_roll_schedule(choices.rolls)
+    card = examine(bars, path, schedule=schedule, seconds=_seconds(choices.seconds, bars, timezone))
+    found = _summary(card)
+    if out is not None:
+        found |= _write(out, bars, card, schedule, source=path)
+    return found
+
+
+def ingest_file(path: Path, reading: Reading, seconds: Path | None, out: Path) -> dict[str, Any]:
+    """One series out of a vendor's file of many contracts, with its schedule and card in ``out``.
+
+    Raises:
+        DataError, ConfigError: the file cannot be trusted.
+        ResourceError: ``out`` cannot be written.
+    """
+    done = ingest(path, market=reading.market, interval_s=reading.interval_s, timezone=reading.timezone)
+    card = examine(done.bars, path, schedule=done.schedule, seconds=_seconds(seconds, done.bars, reading.timezone))
+    written = _write(out, done.bars, card, done.schedule, source=path)
+    facts = {"rows": done.rows, "contracts": " ".join(done.contracts), "spread_rows": done.spread_rows}
+    return {**_summary(card), **facts, **written}
+
+
+def _seconds(path: Path | None, bars: Bars, timezone: str | None) -> Bars | None:
+    if path is None:
+        return None
+    return read_bars(path, market=bars.instrument.symbol, interval_s=1, timezone=timezone)
+
+
+def _summary(card: DataCard) -> dict[str, Any]:
+    longest = card.gaps[0].silent if card.gaps else 0
+    found = {
+        "file": card.file,
+        "market": card.market,
+        "bars": card.bars,
+        "first": card.first,
+        "last": card.last,
+        "digest": card.digest,
+        "sessions": len(card.sessions),
+        "missing_sessions": len(card.missing_sessions),
+        "silent_intervals": card.silent,
+        "longest_gap": longest,
+        "rolls": len(card.rolls),
+        "lasting_jumps": len(card.jumps),
+        "bars_without_volume": card.bars_without_volume,
+        "notes": "; ".join(card.notes),
+        "warnings": "; ".join(card.warnings),
+    }
+    if card.seconds is not None:
+        found["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())
+    return found
+
+
+def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None, *, source: Path) -> dict[str, str]:
+    name = f"{bars.instrument.symbol}_D1{LETTERS.get(bars.interval_s, f'_{bars.interval_s}s')}.parquet"
+    if (out / name).resolve() == source.resolve():
+        raise ConfigError(f"{out / name} is the file that was read; give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_bars(bars, out / name)
+        carry_world(source, bars, out / name)
+        if schedule is not None:
+            (out / ROLLS_FILE).write_text(tomli_w.dumps(schedule.model_dump(mode="python")))
+        (out / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
+        (out / PAGE_FILE).write_text(page(card))
+    except OSError as error:
+        raise ResourceError(f"{out}: {error.strerror}") from error
+    return {"written": str(out / name), "page": str(out / PAGE_FILE)}

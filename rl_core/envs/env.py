@@ -1,0 +1,394 @@
+"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_core.bars.rungs import Ladder
+from rl_core.contract import BUY, HOLD, SELL
+from rl_core.envs.climb import Rungs, play_minute
+from rl_core.envs.curriculum import Curriculum, Eased, Trip, eased_at, shaping
+from rl_core.envs.openings import ahead, floor_cap
+from rl_core.envs.rewards import risk_multiple
+from rl_core.features.features import WINDOW
+from rl_core.features.market_view import View
+from rl_core.features.observation import (
+    ACTION_COUNTS,
+    OBSERVATION_SIZES,
+    WINDOW_SIZE,
+    Mark,
+    Standing,
+    management_features,
+    position_features,
+)
+from rl_core.market.account import equity, limits_today, opening_account, passed
+from rl_core.market.costs import capped, fillable, slippage_ticks
+from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
+from rl_core.market.types import (
+    FLAT,
+    NO_EXIT,
+    Account,
+    BarPrices,
+    Frictions,
+    Limits,
+    Namespace,
+    Played,
+    Position,
+    Rules,
+)
+
+XP = cast(Namespace, jnp)
+ANY_QUANTITY = 1 << 30
+
+
+class Market(NamedTuple):
+    """One market as device arrays; traced, so that another market of the same length compiles nothing."""
+
+    prices: jax.Array  # [T, 4] int32 ticks: open, high, low, close
+    true_range_sum: jax.Array  # [T] int32 ticks
+    features: jax.Array  # [T, 11] float32
+    entry_open: jax.Array  # [T] bool
+    flatten_due: jax.Array  # [T] bool
+    last_in_session: jax.Array  # [T] bool
+    entries_over: jax.Array  # [T] bool: neither this close nor a later one of the session decides an entry
+    starts: jax.Array  # [T] int32: bars at whose close an episode may start; only the first ``start_count`` count
+    start_count: jax.Array  # int32; an array, so that other hours or packs compile nothing
+    rungs: Rungs | None = None  # the seconds of each bar, where the market has them
+    slippage: jax.Array | None = None  # [T] int32 ticks that a fill after this close loses, where it is not fixed
+    fillable: jax.Array | None = None  # [T] int32 contracts of an entry that this bar fills, where there is a cap
+    start_first: jax.Array | None = None  # [M] int32 where each market's starts begin, if it is several (`joined`)
+
+
+class EnvParams(NamedTuple):
+    """Everything that may change between runs without a new compilation; scalars (of several markets [M])."""
+
+    venue: Venue
+    limits: Limits
+    least_room: Any  # share of the limit, float: an episode's room to the floor is drawn from [least_room, most_room]
+    most_room: Any
+    most_profit: Any = None  # share of the target, float: an episode starts at a drawn profit up to it; None: at 0
+    curriculum: Curriculum | None = None  # of training alone
+    eased: Eased | None = None  # the curriculum in this update
+
+
+class EnvState(NamedTuple):
+    """A batch of accounts, each at the close of its own bar."""
+
+    bar: jax.Array  # [B] int32 index of the last closed bar
+    position: Position  # int32 [B] each
+    account: Account  # int32 [B] each
+    market: jax.Array | None = None  # [B] int32, which of several each account plays
+    forced: jax.Array | None = None  # [B] bool, whether the position is one that the episode started with
+
+
+class Observation(NamedTuple):
+    """What the policy sees."""
+
+    values: jax.Array  # [B, O] float32
+    legal_actions: jax.Array  # [B, A] bool
+
+
+class Memory(NamedTuple):
+    """What the values of an observation are rebuilt from: 24 or 36 bytes instead of 900."""
+
+    bar: jax.Array  # [B] int32
+    standing: jax.Array  # [B, 5 or 8] float32: all of the observation but its window
+
+
+class Glimpse(NamedTuple):
+    """An observation before its window is looked up."""
+
+    memory: Memory
+    legal_actions: jax.Array  # [B, A] bool
+
+
+class TradeClosed(NamedTuple):
+    """The trade that this step closed, if any."""
+
+    closed: jax.Array  # [B] bool
+    pnl_cents: jax.Array  # [B] int32 after costs
+    risk_cents: jax.Array  # [B] int32
+    bars_held: jax.Array  # [B] int32
+    side: jax.Array  # [B] int32
+    reason: jax.Array  # [B] int32, NO_EXIT ... SESSION_END
+
+
+class StepResult(NamedTuple):
+    """One bar later."""
+
+    state: EnvState
+    reward: jax.Array  # [B] float32
+    terminated: jax.Array  # [B] bool: failed or passed
+    truncated: jax.Array  # [B] bool: the session is over
+    trade: TradeClosed
+    shaping: jax.Array | None = None  # [B] float32, for the learner alone and beside the reward
+
+
+def new_accounts(rules: Rules, num_envs: int) -> Account:
+    """Accounts [B] of one pack, on their first day."""
+    return Account(*(jnp.full((num_envs,), field, jnp.int32) for field in opening_account(XP, rules)))
+
+
+def make_market(
+    view: View,
+    first: int = 0,
+    stop: int | None = None,
+    *,
+    ladder: Ladder | None = None,
+    frictions: Frictions | None = None,
+) -> Market:
+    """The bars of ``view`` on the device; episodes start within [first, stop); ``ladder`` is of the same bars.
+
+    Raises:
+        ValueError: no bar of the range can start an episode.
+    """
+    bars, hours, features = view.bars, view.hours, view.features
+    last = view.last_in_session
+    entry_open = hours.entry_open & features.warm
+    starts = np.flatnonzero(entry_open & ~last)
+    starts = starts[(starts >= max(first, WINDOW - 1)) & (starts < (len(bars) if stop is None else stop))]
+    if starts.size == 0:
+        raise ValueError("no bar can start an episode: too short a history, or outside entry hours")
+    return Market(
+        prices=jnp.asarray(np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1), jnp.int32),
+        true_range_sum=jnp.asarray(features.true_range_sum),
+        features=jnp.asarray(features.values),
+        entry_open=jnp.asarray(entry_open),
+        flatten_due=jnp.asarray(hours.flatten_due),
+        last_in_session=jnp.asarray(last),
+        entries_over=jnp.asarray(_entries_over(view)),
+        starts=jnp.asarray(np.pad(starts, (0, len(bars) - starts.size), mode="edge"), jnp.int32),
+        start_count=jnp.int32(starts.size),
+        rungs=None if ladder is None else Rungs(jnp.asarray(ladder.offsets), jnp.asarray(ladder.rungs)),
+        slippage=None if frictions is None else jnp.asarray(_slippage(view, frictions), jnp.int32),
+        fillable=None if frictions is None else jnp.asarray(_fillable(view, frictions), jnp.int32),
+    )
+
+
+def _slippage(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+    by_minute = frictions._replace(by_minute=np.array(frictions.by_minute))
+    totals = view.features.true_range_sum.astype(np.int64)
+    return np.asarray(slippage_ticks(cast(Namespace, np), by_minute, view.hours.decision_minute, totals))
+
+
+def _fillable(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if frictions.volume_milli == 0:
+        return np.full(len(view.bars), ANY_QUANTITY)
+    return np.asarray(np.minimum(ANY_QUANTITY, fillable(frictions, view.bars.volume)))
+
+
+def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """[T] whether neither this bar nor a later one of the session is in entry hours."""
+    session, index = view.located.session, np.arange(len(view.bars))
+    days, row = np.unique(session, return_inverse=True)
+    final = np.full(len(days), -1)
+    np.maximum.at(final, row, np.where(view.hours.entry_open, index, -1))
+    return np.asarray(index > final[row])
+
+
+@dataclass(frozen=True)
+class Env:
+    """Phase 1 (enter) or 2 (enter and manage); static under jit, everything else is an argument."""
+
+    phase: int
+
+    @property
+    def observation_size(self) -> int:
+        """Floats the policy sees."""
+        return OBSERVATION_SIZES[self.phase]
+
+    @property
+    def num_actions(self) -> int:
+        """Actions the policy has."""
+        return ACTION_COUNTS[self.phase]
+
+    def scheduled(self, params: EnvParams, updates: jax.Array) -> EnvParams:
+        """``params`` as the update after ``updates`` has them."""
+        if params.curriculum is None:
+            return params
+        return params._replace(eased=eased_at(params.curriculum, updates))
+
+    def reset(self, market: Market, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
+        """New accounts [B] at random minutes in hours, with a random room to the floor."""
+        key_bar, key_room = jax.random.split(key)
+        own, first, count = None, jnp.int32(0), market.start_count
+        if market.start_first is not None:
+            own = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
+            first, count = market.start_first[own], market.start_count[own]
+        chosen = first + jax.random.randint(key_bar, (num_envs,), 0, count)
+        rules = _own(params, own).venue.rules
+        share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
+        room = (share * rules.max_loss).astype(jnp.int32)
+        account = new_accounts(rules, num_envs)
+        if params.most_profit is not None:
+            account = ahead(account, rules, params.most_profit, jax.random.fold_in(key, 1))
+        zeros = jnp.zeros((num_envs,), jnp.int32)
+        position = Position(*(zeros for _ in FLAT))
+        floor = account.cash - room
+        if params.most_profit is not None:
+            floor = jnp.minimum(floor, floor_cap(rules))
+        state = EnvState(market.starts[chosen], position, account._replace(floor=floor), own)
+        return (
+            state if params.eased is None else self._with_positions(market, params, state, jax.random.fold_in(key, 2))
+        )
+
+    def _with_positions(self, market: Market, params: EnvParams, state: EnvState, key: jax.Array) -> EnvState:
+        """``state`` one bar later in a drawn share of phase 2's accounts: the bar filled an entry of a drawn side."""
+        assert params.eased is not None
+        count = state.bar.shape[0]
+        state = state._replace(forced=jnp.zeros(count, bool))
+        if self.phase == 1:
+            return state
+        key_share, key_side = jax.random.split(key)
+        wanted = jax.random.uniform(key_share, (count,)) < params.eased.forced_share
+        wanted &= self.glimpse(market, params, state).legal_actions[:, BUY]
+        side = jnp.where(jax.random.bernoulli(key_side, 0.5, (count,)), BUY, SELL)
+        later = self.step(market, params, state, jnp.where(wanted, side, HOLD))
+        opened = wanted & (later.state.position.quantity != 0) & ~(later.terminated | later.truncated)
+        following = later.state._replace(forced=opened)
+        return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(opened, a, b), following, state))
+
+    def observe(self, market: Market, params: EnvParams, state: EnvState) -> Observation:
+        """The observation [B, O] and mask [B, A] at each account's close."""
+        memory, legal_actions = self.glimpse(market, params, state)
+        return Observation(self.shown(market, memory), legal_actions)
+
+    def glimpse(self, market: Market, params: EnvParams, state: EnvState) -> Glimpse:
+        """What `shown` makes the observation of, and the mask."""
+        params = _own(params, state.market)
+        mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
+        legal = self._legal(market, params, state)
+        standing = position_features(jnp, state.position, mark)
+        if self.phase == 2:
+            now = equity(state.account, state.position, mark.close, params.venue.terms)
+            account = Standing(now, state.account.floor, params.venue.rules.max_loss)
+            managing = management_features(jnp, state.position, account, legal.enter)
+            standing = jnp.concatenate([standing, managing], axis=-1)
+        return Glimpse(Memory(state.bar, standing), self._mask(legal))
+
+    def shown(self, market: Market, memory: Memory) -> jax.Array:
+        """The observations [N, O] of memories [N]."""
+        return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
+
+    def step(self, market: Market, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
+        """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
+        params = _own(params, state.market)
+        venue = _venue(market, params, state.bar)
+        terms, rules = venue.terms, venue.rules
+        decision = _decision(market, state)
+        before = equity(state.account, state.position, decision.close, terms)
+        limits = limits_today(XP, params.limits, state.account)
+        order = order_for(XP, action, state.position, decision, terms, limits)
+        position = managed(XP, action, state.position, decision, terms)
+
+        bar = state.bar + 1
+        if market.fillable is not None:
+            order = capped(XP, order, market.fillable[bar])
+        prices = BarPrices(*jnp.moveaxis(market.prices[bar], -1, 0))
+        if market.rungs is None:
+            played = play_bar(XP, position, state.account, order, prices, venue)
+        else:
+            played = play_minute(market.rungs, bar, (position, state.account), order, prices, venue)
+        played = _session_end(played, market.last_in_session[bar], prices.close, _venue(market, params, bar))
+        held = trailed(XP, played.position, prices.close, market.true_range_sum[bar])
+
+        after = equity(played.account, held, prices.close, terms)
+        terminated = played.failed | passed(played.account, held, rules)
+        idle = market.entries_over[bar] | (played.account.paused != 0)
+        over = market.last_in_session[bar] | (idle & (held.quantity == 0))
+        result = StepResult(
+            state=state._replace(bar=bar, position=held, account=played.account),
+            reward=risk_multiple(after - before, played.risk),
+            terminated=terminated,
+            truncated=over & ~terminated,
+            trade=_trade_closed(played, state.position.bars_held, params.venue),
+        )
+        if params.eased is None:
+            return result
+        entered = (state.position.quantity == 0) & (order.quantity != 0)
+        trip = Trip(entered, order, played, terms, _venue(market, params, bar).terms)
+        return _unreported(result._replace(shaping=shaping(XP, params.eased, trip)), state.forced)
+
+    def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
+        decision = _decision(market, state)
+        terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
+        return legal_actions(XP, state.position, state.account, decision, terms, limits)
+
+    def _mask(self, legal: LegalActions) -> jax.Array:
+        columns = [jnp.ones_like(legal.enter), legal.enter, legal.enter]
+        if self.phase == 2:
+            columns += [legal.breakeven, legal.enable_trail, legal.disable_trail]
+        return jnp.stack(columns, axis=-1)
+
+
+def _unreported(result: StepResult, forced: jax.Array | None) -> StepResult:
+    """The bar with positions that episodes started with [B] taken out of reward and trade; the learner gets theirs."""
+    assert forced is not None and result.shaping is not None, "reset and step disagree on the curriculum"
+    hidden = TradeClosed(*(jnp.where(forced, jnp.zeros_like(field), field) for field in result.trade))
+    return result._replace(
+        state=result.state._replace(forced=forced & (result.state.position.quantity != 0)),
+        reward=jnp.where(forced, 0.0, result.reward),
+        shaping=result.shaping + jnp.where(forced, result.reward, 0.0),
+        trade=hidden,
+    )
+
+
+def _own(params: EnvParams, market: jax.Array | None) -> EnvParams:
+    """``params`` as each account's market has them: leaves [B] of leaves [M]; the same where there is one market."""
+    if market is None:
+        return params
+    venue, limits = jax.tree.map(lambda leaf: leaf[market], (params.venue, params.limits))
+    return params._replace(venue=venue, limits=limits)
+
+
+def _venue(market: Market, params: EnvParams, bar: jax.Array) -> Venue:
+    """What fills after the close of ``bar`` [B] meet."""
+    venue = params.venue
+    if market.slippage is None:
+        return venue
+    return venue._replace(terms=venue.terms._replace(slippage_ticks=market.slippage[bar]))
+
+
+def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:
+    """The last 20 rows of ``features`` [T, 11] at each ``bar`` [B], flat: [B, 220].
+
+    One slice an account: XLA copies it whole, ten times as fast on a CPU as looking up every row.
+    """
+    shape = (WINDOW, features.shape[1])
+    window = jax.vmap(lambda last: jax.lax.dynamic_slice(features, (last - (WINDOW - 1), 0), shape))(bar)
+    return window.reshape(bar.shape[0], WINDOW_SIZE)
+
+
+def _decision(market: Market, state: EnvState) -> Decision:
+    return Decision(
+        close=market.prices[state.bar, 3],
+        true_range_sum=market.true_range_sum[state.bar],
+        entry_open=market.entry_open[state.bar],
+        flatten_due=market.flatten_due[state.bar],
+    )
+
+
+def _session_end(played: Played, last: jax.Array, close: jax.Array, venue: Venue) -> Played:
+    """The bar, with whatever is still open closed at its last price where the session is over."""
+    ended = closed_at_last_price(XP, played.position, played.account, close, venue)
+    left_over = last & (played.position.quantity != 0)
+    closed = jax.tree.map(lambda a, b: jnp.where(left_over, a, b), ended, played)
+    return cast(Played, closed)._replace(failed=played.failed | (left_over & ended.failed))
+
+
+def _trade_closed(played: Played, bars_held: jax.Array, venue: Venue) -> TradeClosed:
+    quantity, terms = played.exit_quantity, venue.terms
+    gross = (played.exit_price - played.entry_price) * quantity * terms.tick_value
+    closed = played.exit_reason != NO_EXIT
+    return TradeClosed(
+        closed=closed,
+        pnl_cents=jnp.where(closed, gross - 2 * jnp.abs(quantity) * terms.commission, 0),
+        risk_cents=jnp.where(closed, played.risk, 0),
+        bars_held=jnp.where(closed, bars_held + 1, 0),
+        side=jnp.where(closed, jnp.sign(quantity), 0),
+        reason=played.exit_reason,
+    )

@@ -1,0 +1,1 @@
+"""Runs of a policy outside its training bars."""

@@ -1,0 +1,137 @@
+"""Out-of-sample runs, every session at once: a fresh account each, the reference decision, the trades that closed."""
+
+from functools import partial
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.rungs import Ladder
+from rl_core.checkpoints.policy import Policy
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market, new_accounts
+from rl_core.errors import DataError
+from rl_core.features.market_view import View
+from rl_core.market.account import passed
+from rl_core.market.types import EXIT_NAMES, FLAT, Position
+from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.trading.setup import RESOLUTIONS, Trading
+
+
+class Trades(NamedTuple):
+    """Closed trades [N]."""
+
+    session: npt.NDArray[np.int64]  # trading day
+    pnl_cents: npt.NDArray[np.int64]  # after costs
+    risk_cents: npt.NDArray[np.int64]
+    bars_held: npt.NDArray[np.int64]
+    side: npt.NDArray[np.int64]
+    reason: npt.NDArray[np.int64]
+    decided: npt.NDArray[np.int64]  # bar at whose close it was
+
+    @property
+    def r(self) -> npt.NDArray[np.float64]:
+        """Net result in units of the trade's risk [N]."""
+        return self.pnl_cents / self.risk_cents
+
+
+class Evaluation(NamedTuple):
+    """What a policy did on bars that it was not trained on."""
+
+    trades: Trades
+    sessions: int
+    failed_sessions: int  # sessions whose account touched its floor
+    expectancy: Interval | None  # mean R a trade
+
+    def summary(self) -> dict[str, float | int | None]:
+        """The figures, for a person or a file."""
+        r = self.trades.r
+        wins, losses = r[r > 0], r[r <= 0]
+        reasons = {f"exits_{name}": int((self.trades.reason == i).sum()) for i, name in enumerate(EXIT_NAMES) if i}
+        return {
+            "sessions": self.sessions,
+            "failed_sessions": self.failed_sessions,
+            "trades": len(r),
+            "win_rate": float(len(wins) / len(r)) if len(r) else None,
+            "payoff": float(wins.mean() / -losses.mean()) if len(wins) and losses.sum() < 0 else None,
+            "mean_r": None if self.expectancy is None else self.expectancy.mean,
+            "mean_r_low": None if self.expectancy is None else self.expectancy.low,
+            "mean_r_high": None if self.expectancy is None else self.expectancy.high,
+            "session_r": float(r.sum() / self.sessions),
+            "pnl_dollars": float(self.trades.pnl_cents.sum() / 100),
+            "long_share": float((self.trades.side > 0).mean()) if len(r) else None,
+            **reasons,
+        }
+
+
+def by_resolution(
+    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder
+) -> dict[str, float | int | None]:
+    """Profit under every reading of a bar's inside, and the share of bars that have usable seconds."""
+    found: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
+    for name, code in RESOLUTIONS.items():
+        read = trading._replace(venue=trading.venue._replace(resolution=code))
+        summary = evaluate(policy, view, read, first, stop, ladder).summary()
+        found |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
+    return found
+
+
+def evaluate(
+    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
+) -> Evaluation:
+    """Play every session that starts its entry hours within bars [first, stop), each with a fresh account.
+
+    Raises:
+        DataError: no bar of the range can start an episode.
+    """
+    try:
+        market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
+    except ValueError as error:
+        raise DataError(f"nothing to evaluate: {error}") from error
+    env = Env(1 if policy.num_actions == 3 else 2)
+    params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
+    starts = np.asarray(market.starts[: market.start_count])
+    days, begins = np.unique(view.located.session[starts], return_index=True)
+    state = _opened(jnp.asarray(starts[begins]), params)
+    playing = np.ones(len(days), bool)
+    failed = np.zeros(len(days), bool)
+    decided = starts[begins].astype(np.int64)
+    closed: list[list[npt.NDArray[np.int64]]] = []
+    while playing.any():
+        decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
+        seen = _observed(market, params, state, env=env)
+        action = policy.decide_batch(np.asarray(seen.values), np.asarray(seen.legal_actions))
+        step = _stepped(market, params, state, jnp.asarray(action), env=env)
+        trade = jax.device_get(step.trade)
+        rows = np.flatnonzero(playing & trade.closed)
+        columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
+        found = [days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)]
+        closed.append([*found, decided[rows]])
+        banked = passed(step.state.account, step.state.position, trading.venue.rules)
+        failed |= playing & np.asarray(step.terminated & ~banked)
+        playing &= ~np.asarray(step.terminated | step.truncated)
+        state = _kept(playing, step.state, state)
+    trades = Trades(*(np.concatenate(column) for column in zip(*closed, strict=True)))
+    return Evaluation(trades, len(days), int(failed.sum()), session_block_bootstrap(trades.r, trades.session))
+
+
+def _opened(bar: jax.Array, params: EnvParams) -> EnvState:
+    zeros = jnp.zeros_like(bar)
+    return EnvState(bar, Position(*(zeros for _ in FLAT)), new_accounts(params.venue.rules, len(bar)))
+
+
+def _kept(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:
+    """New states where a session goes on; the others stand still, so that no index runs off the bars."""
+    mask = jnp.asarray(playing)
+    return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old))
+
+
+@partial(jax.jit, static_argnames=("env",))
+def _observed(market: Market, params: EnvParams, state: EnvState, *, env: Env) -> Observation:
+    return env.observe(market, params, state)
+
+
+@partial(jax.jit, static_argnames=("env",))
+def _stepped(market: Market, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env) -> StepResult:
+    return env.step(market, params, state, action)

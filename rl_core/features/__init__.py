@@ -1,0 +1,1 @@
+"""What a policy sees at the close of a bar."""

@@ -1,0 +1,48 @@
+"""Everything that is known at the close of every bar of one file: place in the session, hours, features."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.read import Bars
+from rl_core.errors import DataError
+from rl_core.exchange.calendar import Calendar, Located
+from rl_core.features.features import Features, compute_features
+from rl_core.rules.pack import RulePack
+from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
+
+
+class View(NamedTuple):
+    """One market, seen bar by bar."""
+
+    bars: Bars
+    located: Located
+    hours: Hours
+    features: Features
+
+    @property
+    def last_in_session(self) -> npt.NDArray[np.bool_]:
+        """[T] the last bar that starts before the flat time, of its session or of a contract in it."""
+        bars = self.bars
+        return last_of_session(bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat, bars.contract)
+
+
+def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:
+    """See ``bars`` [T] under the flat time of ``pack``.
+
+    Raises:
+        DataError: not minute bars, or a bar outside every exchange session.
+    """
+    if bars.interval_s * 1_000_000_000 != MINUTE_NS:
+        raise DataError(f"decisions need minute bars, these are bars of {bars.interval_s} s")
+    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    outside = np.flatnonzero(located.session < 0)
+    if outside.size:
+        first = np.datetime64(int(bars.ts_event_ns[outside[0]]), "ns")
+        raise DataError(
+            f"bar {outside[0] + 1} at {first}Z: closed_market: it lies outside every exchange session; "
+            f"remove it or correct its time (and {outside.size - 1} more)"
+        )
+    hours = hours_of(bars.ts_event_ns, located, pack, entry)
+    return View(bars, located, hours, compute_features(bars, located.session, located.minute_et, hours))

@@ -1,0 +1,61 @@
+"""The policy's observation: a window of features and what it needs to know of its position."""
+
+from typing import Any, NamedTuple
+
+from rl_core.features.features import ATR_BARS, CLIP, FEATURE_NAMES, WINDOW
+from rl_core.market.types import Bool, Int, Position
+
+WINDOW_SIZE = WINDOW * len(FEATURE_NAMES)
+POSITION_SIZE, MANAGEMENT_SIZE = 5, 3
+OBSERVATION_SIZES = {1: WINDOW_SIZE + POSITION_SIZE, 2: WINDOW_SIZE + POSITION_SIZE + MANAGEMENT_SIZE}
+ACTION_COUNTS = {1: 3, 2: 6}
+HELD_SCALE = 60.0
+
+
+class Mark(NamedTuple):
+    """The close at which a position is looked at."""
+
+    close: Int  # ticks
+    true_range_sum: Int  # ticks
+
+
+def position_features(xp: Any, position: Position, mark: Mark) -> Any:
+    """Side, open profit, distance to stop and to target (in ATR), bars held / 60: [..., 5] float32, zeros when flat.
+
+    Args:
+        xp: `jax.numpy` or `numpy`.
+        position: ints or int32 arrays.
+        mark: the last close.
+    """
+    real = xp.float32
+    side = xp.sign(xp.asarray(position.quantity)).astype(real)
+    atr = xp.maximum(real(1), xp.asarray(mark.true_range_sum).astype(real) / real(ATR_BARS))
+    close = xp.asarray(mark.close)
+    columns = (
+        side,
+        side * (close - position.entry).astype(real) / atr,
+        side * (close - position.stop).astype(real) / atr,
+        side * (position.target - close).astype(real) / atr,
+        xp.asarray(position.bars_held).astype(real) / real(HELD_SCALE),
+    )
+    return xp.clip(xp.stack(columns, axis=-1), -CLIP, CLIP) * xp.abs(side)[..., None]
+
+
+class Standing(NamedTuple):
+    """Where the account stands at a close."""
+
+    equity: Int  # cents
+    floor: Int  # cents
+    max_loss: Int  # cents
+
+
+def management_features(xp: Any, position: Position, standing: Standing, may_enter: Bool) -> Any:
+    """May enter, trailing is on, room to the drawdown floor as a share of the limit: [..., 3] float32."""
+    real = xp.float32
+    room = xp.asarray(standing.equity - standing.floor).astype(real)
+    columns = (
+        xp.asarray(may_enter).astype(real),
+        xp.asarray(position.trailing).astype(real),
+        room / xp.asarray(standing.max_loss).astype(real),
+    )
+    return xp.clip(xp.stack(columns, axis=-1), -CLIP, CLIP)

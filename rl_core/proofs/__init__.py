@@ -1,0 +1,1 @@
+"""Whether the learner learns, whether anything looks ahead, and what ails a run."""

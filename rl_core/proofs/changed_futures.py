@@ -1,0 +1,114 @@
+"""Other futures of the same past, for the leak check: noise, stillness, other rolls, other seconds, or none at all."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.read import NS_PER_SECOND, Bars
+from rl_core.exchange.calendar import NS_PER_MINUTE
+
+PRICES = ("open", "high", "low", "close")
+ROLL_EVERY = 300  # bars, on average
+AT_SECONDS = np.array([0, 20, 40, 59])  # of the four trades that a made-up minute is built from
+
+Columns = dict[str, npt.NDArray[np.int64]]
+
+
+class Tape(NamedTuple):
+    """Minute bars and the one-second bars of the same time, if there are any."""
+
+    bars: Bars
+    seconds: Bars | None = None
+
+    def part(self, start: int, stop: int) -> "Tape":
+        """The minutes ``start`` to ``stop`` (excluded) and their seconds."""
+        bars = self.bars.slice(start, stop)
+        if self.seconds is None:
+            return Tape(bars)
+        ends = [bars.ts_event_ns[0], bars.ts_event_ns[-1] + NS_PER_MINUTE]
+        first, last = np.searchsorted(self.seconds.ts_event_ns, ends)
+        return Tape(bars, self.seconds.slice(int(first), int(last)))
+
+
+class Future(NamedTuple):
+    """One way in which it might have gone on."""
+
+    kind: str
+    tape: Tape
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether the last bar of the past is the last of its session: what an account got there may differ."""
+        return self.kind == "cut"
+
+
+def futures(tape: Tape, last: int, seed: int) -> list[Future]:
+    """The tape with another course after minute ``last``."""
+    generator = np.random.default_rng(seed)
+    past = tape.part(0, last + 1)
+    noise = _replaced(tape.bars, last, _noise(tape.bars, last, generator))
+    still = _replaced(tape.bars, last, _still(tape.bars, last))
+    found = [
+        Future("noise", Tape(noise, _made_seconds(noise, past, last))),
+        Future("still", Tape(still, past.seconds)),
+        Future("rolls", Tape(_other_rolls(tape.bars, last, generator), tape.seconds)),
+        Future("cut", past),
+    ]
+    if tape.seconds is not None:
+        found.append(Future("seconds", Tape(tape.bars, _made_seconds(tape.bars, past, last))))
+    return found
+
+
+def _noise(bars: Bars, last: int, generator: np.random.Generator) -> Columns:
+    count = len(bars) - last - 1
+    scale = 4 * max(1.0, float(np.mean(bars.high[: last + 1] - bars.low[: last + 1])))
+    walk = int(bars.close[last]) + np.cumsum(np.rint(generator.standard_t(3, count) * scale)).astype(np.int64)
+    walk = np.maximum(walk, 100)
+    opened = np.append(int(bars.close[last]), walk[:-1])
+    wick = np.rint(generator.exponential(scale, count)).astype(np.int64)
+    return {
+        "open": opened,
+        "high": np.maximum(opened, walk) + wick,
+        "low": np.maximum(1, np.minimum(opened, walk) - wick),
+        "close": walk,
+        "volume": generator.integers(0, 10 * int(bars.volume.max()) + 2, count),
+    }
+
+
+def _still(bars: Bars, last: int) -> Columns:
+    count = len(bars) - last - 1
+    level = np.full(count, int(bars.close[last]))
+    return dict.fromkeys(PRICES, level) | {"volume": np.zeros(count, np.int64)}
+
+
+def _replaced(bars: Bars, last: int, future: Columns) -> Bars:
+    columns = {}
+    for name, values in future.items():
+        old = getattr(bars, name)
+        columns[name] = np.concatenate([old[: last + 1], values.astype(old.dtype)])
+    return replace(bars, **columns, digest="")
+
+
+def _other_rolls(bars: Bars, last: int, generator: np.random.Generator) -> Bars:
+    """The same prices, rolled elsewhere: from the bar after next on, as the next one says whether this is the last."""
+    contract = bars.contract.copy()
+    rolls = generator.uniform(size=len(bars) - last - 2) < 1 / ROLL_EVERY
+    rolls[:1] = True
+    contract[last + 2 :] = contract[last + 1] + np.cumsum(rolls)
+    return replace(bars, contract=contract, digest="")
+
+
+def _made_seconds(bars: Bars, past: Tape, last: int) -> Bars | None:
+    """The seconds of the past, and four trades in each later minute, worst price first, that add up to it."""
+    known = past.seconds
+    if known is None:
+        return None
+    after = np.s_[last + 1 :]
+    at = (bars.ts_event_ns[after, None] + AT_SECONDS * NS_PER_SECOND).ravel()
+    path = np.stack([bars.open[after], bars.low[after], bars.high[after], bars.close[after]], axis=-1).ravel()
+    prices = {name: np.concatenate([getattr(known, name), path]) for name in PRICES}
+    stamps = np.concatenate([known.ts_event_ns, at])
+    volume = np.concatenate([known.volume, np.ones(len(at), np.int64)])
+    return Bars(known.instrument, known.interval_s, stamps, **prices, volume=volume)

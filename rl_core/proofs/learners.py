@@ -1,0 +1,136 @@
+"""Several learners side by side: one compiled update over all seeds, which share the market."""
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.checkpoints.checkpoint import served_policy
+from rl_core.checkpoints.policy import Policy
+from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.features.market_view import View, view_of
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import World
+from rl_core.ppo.metrics import UpdateMetrics
+from rl_core.ppo.networks import Parameters
+from rl_core.ppo.normaliser import Normaliser
+from rl_core.ppo.train import TrainState, initial_state, update
+from rl_core.ppo.transfer import transfer
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading, resolved
+from rl_core.worlds.demo import World as SyntheticMarket
+
+TRANSFER_STATES = 1024
+LEAST_ROOM, MOST_ROOM = 0.2, 1.0
+
+Learned = tuple[Parameters, Normaliser]
+
+
+class Ground(NamedTuple):
+    """A synthetic market as an account sees it."""
+
+    view: View
+    trading: Trading
+    signals: npt.NDArray[np.int8]  # [T]
+
+    @property
+    def world(self) -> World:
+        """What learners play on."""
+        params = EnvParams(self.trading.venue, self.trading.limits, LEAST_ROOM, MOST_ROOM)
+        return World(make_market(self.view), params)
+
+    def judge(self, policy: Policy) -> Evaluation:
+        """Every session with a fresh account, the reference decision, pessimistic fills and all costs."""
+        return evaluate(policy, self.view, self.trading, 0, len(self.view.bars))
+
+
+class Snapshot(NamedTuple):
+    """The learners at one moment."""
+
+    step: int  # bars that each has played
+    seconds: float  # since the first update, the compilation not counted; all learners together
+    learned: list[Learned]
+
+    @property
+    def policies(self) -> list[Policy]:
+        """What each decides."""
+        return [served_policy(*learned) for learned in self.learned]
+
+
+def ground_of(market: SyntheticMarket, trading: TradingConfig) -> Ground:
+    """The market under an account."""
+    compiled = compile_trading(resolved(trading, seconds=False), market.minutes.instrument)
+    return Ground(view_of(market.minutes, compiled.pack, compiled.hours), compiled, market.edge.signals)
+
+
+def learn(
+    config: PPOConfig, phase: int, ground: Ground, seeds: Sequence[int], *, looks: int, start: Snapshot | None = None
+) -> Iterator[Snapshot]:
+    """Train one learner a seed on ``ground``, and show them ``looks`` times, the last time at the end.
+
+    Args:
+        config: of every learner; its seed is not read.
+        phase: 1, or 2 from ``start``.
+        ground: to train on.
+        seeds: one learner each.
+        looks: how many snapshots.
+        start: phase 1's learners, one a seed.
+    """
+    env, world = Env(phase), ground.world
+    starts = [None] * len(seeds) if start is None else _widened(config, env, world, start.learned)
+    states = _stacked(
+        [
+            initial_state(config.model_copy(update={"seed": seed}), env, world, start=first)
+            for seed, first in zip(seeds, starts, strict=True)
+        ]
+    )
+    wanted = {round(config.num_updates * (look + 1) / looks) for look in range(looks)}
+    seconds, playing = 0.0, time.perf_counter()
+    for done in range(1, config.num_updates + 1):
+        states, _ = update_all(states, world, config=config, env=env)
+        if done == 1:
+            states.updates.block_until_ready()
+            playing = time.perf_counter()
+        if done in wanted:
+            states.updates.block_until_ready()
+            seconds += time.perf_counter() - playing
+            yield Snapshot(done * config.batch_size, seconds, _apart(states, len(seeds)))
+            playing = time.perf_counter()
+
+
+@partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("states",))
+def update_all(states: TrainState, world: World, *, config: PPOConfig, env: Env) -> tuple[TrainState, UpdateMetrics]:
+    """One update of every learner: leaves of ``states`` are [S, ...]."""
+    together: tuple[TrainState, UpdateMetrics] = jax.vmap(lambda state: update(state, world, config=config, env=env))(
+        states
+    )
+    return together
+
+
+def session_r(found: Evaluation) -> npt.NDArray[np.float64]:
+    """R of each session [N], those without a trade as zeros at the end."""
+    _, row = np.unique(found.trades.session, return_inverse=True)
+    return np.asarray(np.bincount(row, weights=found.trades.r, minlength=found.sessions), np.float64)
+
+
+def _widened(config: PPOConfig, env: Env, world: World, learned: Sequence[Learned]) -> list[Learned]:
+    """Phase 2's first parameters from phase 1's last, learner by learner; FitError if one enters otherwise."""
+    key_states, key_new = jax.random.split(jax.random.key(0))
+    shown = env.observe(*world, env.reset(*world, key_states, TRANSFER_STATES))
+    moved = [transfer(config, jax.tree.map(jnp.asarray, own), shown, key=key_new) for own in learned]
+    return [(own.parameters, own.normaliser) for own in moved]
+
+
+def _stacked(states: Sequence[TrainState]) -> TrainState:
+    together: TrainState = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    return together
+
+
+def _apart(states: TrainState, count: int) -> list[Learned]:
+    held = jax.device_get((states.parameters, states.normaliser))
+    return [jax.tree.map(lambda leaf, own=own: leaf[own], held) for own in range(count)]

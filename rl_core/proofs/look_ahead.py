@@ -1,0 +1,315 @@
+"""No look-ahead, shown on the bars themselves: replace the future, and nothing seen or done before may change.
+
+At several moments t the bars after t are replaced by noise, held still, rolled elsewhere, given other seconds, or cut
+off. Features, hours, regimes, hidden states, rungs, and what accounts under fixed actions observe, may do, get filled
+at and have for a floor are computed again from the start and compared up to t. A difference is a leak; it is named
+with the first bar that shows it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.read import Bars
+from rl_core.bars.rungs import Ladder, ladder_of
+from rl_core.envs.env import Env, EnvParams, EnvState, Market, make_market
+from rl_core.errors import DataError, TrigateError
+from rl_core.features.market_view import View, view_of
+from rl_core.proofs.changed_futures import Tape, futures
+from rl_core.regimes.fitted import RegimeModel
+from rl_core.regimes.labels import compute_regimes
+from rl_core.trading.setup import Trading
+
+PAST_BARS, FUTURE_BARS = 32_000, 2_000  # of each experiment: 22 sessions and more than one
+STEPS = 450  # closes from 09:30 to 17:00
+ACCOUNTS = 24
+BEFORE_ROLL, MOST_ROLLS = 3, 2
+SALTS = (1, 2)  # two courses of actions an experiment
+RUNG_WEIGHTS = 1009 ** np.arange(5)
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Seer = Callable[[Bars], View]
+Reducer = Callable[[Bars, Bars], Ladder]
+
+
+class LeakError(TrigateError):
+    """Something before a moment depends on bars after it."""
+
+    exit_code = 100
+
+
+class Leak(NamedTuple):
+    """One thing that changed with the future."""
+
+    what: str
+    future: str  # how the future was changed: noise, still, rolls, seconds or cut
+    at: int  # the last bar of the past that was kept
+    first: int  # the first bar that differs, or whose close decided what differs
+
+
+class LeakReport(NamedTuple):
+    """What was compared, and what was found."""
+
+    moments: list[int]
+    compared: list[str]
+    values: int
+    leaks: list[Leak]
+
+
+class Senses(NamedTuple):
+    """How bars are seen; the project's own, or ones with a leak."""
+
+    view: Seer
+    ladder: Reducer = ladder_of
+
+
+class _Played(NamedTuple):
+    """What accounts saw and got, leaves [K, B]; ``bar`` is that of the decision."""
+
+    bar: jax.Array
+    live: jax.Array
+    observation: jax.Array
+    legal_actions: jax.Array
+    results: dict[str, jax.Array]
+
+
+def check_leaks(
+    bars: Bars,
+    trading: Trading,
+    *,
+    seconds: Bars | None = None,
+    moments: int = 4,
+    seed: int = 0,
+    senses: Senses | None = None,
+) -> LeakReport:
+    """Change the future at ``moments`` bars of ``bars``, and shortly before each of the last rolls.
+
+    Args:
+        bars: minute bars.
+        trading: the account; fills are read from ``seconds`` where its resolution asks for them.
+        seconds: one-second bars of the same time.
+        moments: how many, besides those before rolls.
+        seed: of the moments and of what follows them.
+        senses: `view_of` and `ladder_of` if None.
+
+    Raises:
+        DataError: the file is too short to have a past and a future.
+    """
+    senses = senses or Senses(lambda part: view_of(part, trading.pack, trading.hours))
+    tape = Tape(bars, seconds)
+    past, future = _lengths(len(bars))
+    leaks: list[Leak] = []
+    names: list[str] = []
+    values = 0
+    chosen = _moments(bars, trading, (past, future), moments, seed)
+    for at in chosen:
+        offset = at + 1 - past
+        whole, last = tape.part(offset, at + 1 + future), past - 1
+        before = _Experiment(_market_of(whole, senses), trading, last)
+        for other in futures(whole, last, seed + at):
+            after = _Experiment(_market_of(other.tape, senses), trading, last, before.starts)
+            found = before.differences(after, cut=other.ends_session)
+            leaks += [Leak(name, other.kind, at, offset + first) for name, first in found.items()]
+            names, values = list(before.seen) + list(before.played_names), values + before.size
+    return LeakReport(chosen, names, values, leaks)
+
+
+def _lengths(bars: int) -> tuple[int, int]:
+    """Bars before and after each moment."""
+    future = min(FUTURE_BARS, bars // 6)
+    past = min(PAST_BARS, bars * 2 // 3)
+    if past < 3_000:
+        raise DataError(f"a leak check needs a past of 3,000 bars and a future; the file has {bars:,}")
+    return past, future
+
+
+def _moments(bars: Bars, trading: Trading, lengths: tuple[int, int], moments: int, seed: int) -> list[int]:
+    """Bars with enough past and future, most of them while accounts trade."""
+    past, future = lengths
+    generator = np.random.default_rng(seed)
+    room = np.arange(past - 1, len(bars) - future)
+    hours = view_of(bars.slice(max(0, past - 2_000), len(bars)), trading.pack, trading.hours).hours.entry_open
+    trading_now = room[hours[room - max(0, past - 2_000)]]
+    anywhere = generator.choice(room, max(1, moments // 4))
+    if not trading_now.size:
+        raise DataError("no bar in entry hours late enough in the file to check there")
+    rolls = np.flatnonzero(np.diff(bars.contract)) - BEFORE_ROLL
+    before_rolls = rolls[np.isin(rolls, room)][-MOST_ROLLS:]
+    chosen = [*anywhere, *generator.choice(trading_now, max(1, moments - len(anywhere))), *before_rolls]
+    return sorted({int(t) for t in chosen})
+
+
+class _Sensed(NamedTuple):
+    """What is known of one tape."""
+
+    view: View
+    ladder: Ladder | None
+
+
+def _market_of(tape: Tape, senses: Senses) -> _Sensed:
+    """The tape seen. Rungs are padded to a power of two, so that other futures compile nothing."""
+    view = senses.view(tape.bars)
+    if tape.seconds is None:
+        return _Sensed(view, None)
+    offsets, rungs = senses.ladder(tape.bars, tape.seconds)
+    room = (1 << max(1, len(rungs)).bit_length()) - len(rungs)
+    return _Sensed(view, Ladder(offsets, np.pad(rungs, ((0, room), (0, 0)))))
+
+
+def _of_each_minute(ladder: Ladder) -> npt.NDArray[np.int64]:
+    """[T] a number that changes with any rung of the minute."""
+    counts = np.diff(ladder.offsets)
+    minute = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(minute)) - ladder.offsets[minute]
+    mixed = (ladder.rungs[: len(minute)].astype(np.int64) @ RUNG_WEIGHTS) * (2 * place + 1)
+    total = counts.astype(np.int64)
+    np.add.at(total, minute, mixed)
+    return total
+
+
+class _Experiment:
+    """Everything seen and done on one course of bars."""
+
+    def __init__(
+        self, sensed: "_Sensed", trading: Trading, last: int, starts: npt.NDArray[np.int32] | None = None
+    ) -> None:
+        view, ladder = sensed
+        self.last = last
+        self.seen = _seen(view) | ({} if ladder is None else {"rungs": _of_each_minute(ladder)})
+        market = make_market(view, ladder=ladder, frictions=trading.frictions)
+        params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
+        self.starts = _starts(view, last) if starts is None else starts
+        first = _opened(market, params, self.starts)
+        self.played = [jax.device_get(_play(market, params, first, jnp.uint32(salt))) for salt in SALTS]
+        self.played_names = ("observation", "legal_actions", *sorted(self.played[0].results))
+
+    @property
+    def size(self) -> int:
+        """Values that are compared."""
+        own = sum(values[: self.last + 1].size for values in self.seen.values())
+        return own + sum(int(played.observation.size) for played in self.played)
+
+    def differences(self, other: "_Experiment", *, cut: bool) -> dict[str, int]:
+        """The first bar at which each thing differs, up to ``last``."""
+        found = {}
+        for name, values in self.seen.items():
+            rows = _unequal(values[: self.last + 1], other.seen[name][: self.last + 1])
+            if rows.any():
+                found[name] = int(np.flatnonzero(rows)[0])
+        for a, b in zip(self.played, other.played, strict=True):
+            for name, first in self._played_differences(a, b, cut=cut).items():
+                found[name] = min(first, found.get(name, first))
+        return found
+
+    def _played_differences(self, a: _Played, b: _Played, *, cut: bool) -> dict[str, int]:
+        # A cut makes the last bar the last of its session, so that episodes end at it: nothing to compare there.
+        decided = a.live & (a.bar <= self.last - cut)
+        arrived = a.live & (a.bar + 1 <= self.last - cut)
+        pairs = {
+            "observation": (a.observation, b.observation, decided),
+            "legal_actions": (a.legal_actions, b.legal_actions, decided),
+            **{name: (a.results[name], b.results[name], arrived) for name in a.results},
+        }
+        found = {}
+        for name, (x, y, counted) in pairs.items():
+            rows = _unequal(x.reshape(-1, *x.shape[2:]), y.reshape(-1, *y.shape[2:])) & counted.ravel()
+            if rows.any():
+                found[name] = int(a.bar.ravel()[rows].min())
+        return found
+
+
+def _unequal(a: Any, b: Any) -> npt.NDArray[np.bool_]:
+    """[N] whether any value of the row differs; NaN equals NaN."""
+    differs = (a != b) & ~((a != a) & (b != b))
+    return np.asarray(differs.reshape(len(a), -1).any(axis=1))
+
+
+def _seen(view: View) -> dict[str, npt.NDArray[Any]]:
+    """Everything that is known at each close, by name, [T, ...]."""
+    regimes = compute_regimes(view)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "features": view.features.values,
+        "true_range_sum": view.features.true_range_sum,
+        "warm": view.features.warm,
+    }
+    arrays |= {f"hours.{name}": values for name, values in view.hours._asdict().items()}
+    arrays |= {f"regimes.{name}": values for name, values in regimes._asdict().items()}
+    arrays["regimes.state"] = _FIXED_MODEL.states(view)
+    return arrays
+
+
+_FIXED_MODEL = RegimeModel(
+    digest="", fitted_until_ns=0, bars=1, thresholds=(2500, 33, 67), usual_log_range=(2.5,) * 48,
+    start=(0.5, 0.5), transition=((0.98, 0.02), (0.05, 0.95)), mean=(-0.4, 0.6), spread=(0.5, 0.6),
+    log_likelihood_per_bar=0.0,
+)  # fmt: skip
+
+
+def _starts(view: View, last: int) -> npt.NDArray[np.int32]:
+    """[B] a bar of each of the latest sessions up to ``last`` at which an account opens."""
+    open_to_us = np.flatnonzero((view.hours.entry_open & view.features.warm)[: last + 1])
+    _, first = np.unique(view.located.session[open_to_us], return_index=True)
+    if not first.size:
+        raise DataError("no bar can start an episode before the moments that were chosen")
+    latest = open_to_us[first][-ACCOUNTS:]
+    return np.resize(latest, ACCOUNTS).astype(np.int32)
+
+
+@jax.jit
+def _opened(market: Market, params: EnvParams, starts: jax.Array) -> EnvState:
+    return Env(2).reset(market, params, jax.random.key(0), ACCOUNTS)._replace(bar=starts)
+
+
+@partial(jax.jit)
+def _play(market: Market, params: EnvParams, first: EnvState, salt: jax.Array) -> _Played:
+    """One episode an account; the action is a fixed function of bar, account and mask."""
+    env, bars = Env(2), market.prices.shape[0]
+
+    def one(carry: tuple[EnvState, jax.Array], _: None) -> tuple[tuple[EnvState, jax.Array], _Played]:
+        state, live = carry
+        seen = env.observe(market, params, state)
+        step = env.step(market, params, state, _action(seen.legal_actions, state.bar, salt))
+        results = {
+            **{f"position.{name}": field for name, field in step.state.position._asdict().items()},
+            **{f"account.{name}": field for name, field in step.state.account._asdict().items()},
+            **{f"fill.{name}": field for name, field in step.trade._asdict().items()},
+            "reward": step.reward,
+            "terminated": step.terminated,
+            "truncated": step.truncated,
+        }
+        going = live & ~(step.terminated | step.truncated) & (step.state.bar + 1 < bars)
+        following = jax.tree.map(lambda a, b: jnp.where(going, a, b), step.state, state)
+        return (following, going), _Played(state.bar, live, seen.values, seen.legal_actions, results)
+
+    played: _Played = jax.lax.scan(one, (first, jnp.ones((ACCOUNTS,), bool)), None, length=STEPS)[1]
+    return played
+
+
+def _action(legal: jax.Array, bar: jax.Array, salt: jax.Array) -> jax.Array:
+    """A legal action [B] from the bits of bar, account and salt; HOLD three times in four while it may manage."""
+    mixed = (bar.astype(jnp.uint32) * jnp.uint32(2_654_435_761)) ^ (jnp.arange(ACCOUNTS, dtype=jnp.uint32) << 7) ^ salt
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2_246_822_519)
+    mixed = mixed ^ (mixed >> 13)
+    rank = jnp.cumsum(legal, axis=-1, dtype=jnp.int32)
+    drawn = ((mixed >> 2) % rank[:, -1].astype(jnp.uint32)).astype(jnp.int32)
+    drawn = jnp.where((mixed & 3) == 0, drawn, 0)
+    return jnp.sum(rank <= drawn[:, None], axis=-1, dtype=jnp.int32)
+
+
+def refuse_leaks(report: LeakReport) -> None:
+    """Nothing, if there are none.
+
+    Raises:
+        LeakError: names the first.
+    """
+    if report.leaks:
+        first = min(report.leaks, key=lambda leak: leak.first)
+        raise LeakError(
+            f"look-ahead: {first.what} at bar {first.first} depends on bars after {first.at} "
+            f"(future: {first.future}; {len(report.leaks) - 1} more)"
+        )

@@ -1,0 +1,101 @@
+"""Pages about learning, each one HTML file that needs no network: plots and plotly.js inside."""
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import DictLoader, Environment, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from rl_core.proofs.diagnose import Diagnosis, Finding
+from rl_core.proofs.selftest import Found, Taught, first_reaching
+
+INK, BLUE, GREEN, RED = "#1f2933", "#2563a8", "#1a7f4b", "#b42318"
+BAND = "rgba(37,99,168,0.18)"
+CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
+TEMPLATES = ("learning_base.html.j2", "selftest.html.j2", "diagnosis.html.j2")
+PLOTS = {
+    "p_entry_flat": "P(entry | flat): chance to enter where an entry is legal",
+    "long_share": "long share of the entries taken",
+    "entropy_choice": "entropy where there is a choice, nats",
+    "explained_variance": "explained variance of the critic's targets",
+    "learning_rate": "learning rate",
+    "kl": "KL of an update, nats",
+    "clip_fraction": "share of ratios clipped",
+    "mean_r": "mean R of closed trades",
+    "episode_return": "return of an episode, R",
+    "drawdown_r": "drawdown, R",
+    "skipped_steps": "optimiser steps skipped",
+    "steps_per_s": "steps per second",
+}
+
+
+def selftest_page(found: Found, least_share: float, seconds: float) -> str:
+    """The report of a selftest."""
+    rows = [(world, first_reaching(world.curve, least_share), _curve(world, least_share)) for world in found.taught]
+    return _filled("selftest.html.j2", found=found, rows=rows, least_share=least_share, seconds=seconds)
+
+
+def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
+    """The report on a run: its findings first, each with the plot that shows it, then all plots."""
+    blamed = {finding.plot: finding for finding in diagnosis.findings}
+    known = [column for column in PLOTS if any(row.get(column) is not None for row in diagnosis.rows)]
+    plots = {column: _column(diagnosis, column, blamed.get(column)) for column in known}
+    return _filled("diagnosis.html.j2", name=name, diagnosis=diagnosis, plots=plots, titles=PLOTS)
+
+
+def _filled(template: str, **values: Any) -> str:
+    folder = resources.files("rl_core.proofs").joinpath("templates")
+    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in TEMPLATES}
+    environment = Environment(
+        loader=DictLoader(texts), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(plotly_js=get_plotlyjs(), **values)
+
+
+def _curve(world: Taught, least_share: float) -> str:
+    steps = [look.step for look in world.curve]
+    shares = [look.share for look in world.curve]
+    figure = go.Figure()
+    if all(share.low is not None for share in shares):
+        edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        figure.add_scatter(x=steps, y=[share.high for share in shares], **edge)
+        figure.add_scatter(x=steps, y=[share.low for share in shares], fill="tonexty", fillcolor=BAND, **edge)
+    figure.add_scatter(
+        x=steps, y=[share.iqm for share in shares], mode="lines+markers", line={"color": BLUE}, showlegend=False
+    )
+    figure.add_hline(y=least_share, line={"color": RED, "dash": "dash", "width": 1}, annotation_text="limit")
+    figure.add_hline(y=1, line={"color": GREEN, "dash": "dash", "width": 1}, annotation_text="optimum")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title="share of the optimum")
+    figure.update_xaxes(title="steps of each seed", rangemode="tozero")
+    return _html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name))
+
+
+def _column(diagnosis: Diagnosis, column: str, finding: Finding | None) -> str:
+    figure = go.Figure()
+    steps: Sequence[Any] = [row["step"] for row in diagnosis.rows]
+    values = [row.get(column) for row in diagnosis.rows]
+    colour = BLUE if finding is None else RED
+    figure.add_scatter(x=steps, y=values, mode="lines+markers", line={"color": colour}, marker={"size": 4})
+    if finding is not None and finding.name not in ("frozen_schedule", "one_sided"):
+        figure.add_hline(
+            y=finding.threshold, line={"color": INK, "dash": "dash", "width": 1}, annotation_text="threshold"
+        )
+    if column == "long_share":
+        figure.update_yaxes(range=[-0.03, 1.03])
+    figure.update_yaxes(exponentformat="power")
+    figure.update_xaxes(title="steps")
+    return _html(figure, column)
+
+
+def _html(figure: go.Figure, name: str) -> str:
+    figure.update_layout(
+        template="plotly_white",
+        height=260,
+        margin={"l": 70, "r": 20, "t": 34, "b": 45},
+        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        showlegend=False,
+    )
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))

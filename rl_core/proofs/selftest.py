@@ -1,0 +1,235 @@
+"""Whether the learner learns: on planted worlds it must earn most of what can be earned, and without an edge nothing.
+
+"Optimum" is exact: a trade of the best rule is worth what `rl_core.worlds.planted_value` computes from the world's
+parameters, less its costs (two commissions, a tick at the entry and one at the exit); a session holds as many as that
+rule takes on the very bars of the test, where an open position blocks later signals. The rule's own result on those
+bars is shown beside it. A learner's R is measured against it with the rule as control: both meet the same bars, so
+share = 1 + (learner - rule) / optimum has far less noise than learner / optimum.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from rl_core.evaluation.evaluate import Evaluation
+from rl_core.market.costs import stop_distance
+from rl_core.market.types import Namespace
+from rl_core.proofs.learners import Ground, Snapshot, ground_of, learn, session_r
+from rl_core.proofs.selftest_config import SelftestConfig
+from rl_core.proofs.untrained_policies import declared_rule, random_entries
+from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.interquartile import Aggregate, aggregate
+from rl_core.worlds.controls import no_edge_world, planted_world, reverting_drift, reverting_world
+from rl_core.worlds.demo import World, fading_drift
+from rl_core.worlds.planted_value import bracket_value, managed_value
+
+TRAIL_AFTER = 2  # bars held; the best of 2, 4, 5 and 6 on another reverting world
+SLIPPED_TICKS = 2  # entry and exit; a target does not slip, but the price must trade one tick through it
+RULE_ERRORS = 4.0  # standard errors that the rule's own R may be from the computed optimum
+
+Report = Callable[[str], None]
+
+
+class Check(NamedTuple):
+    """One assertion."""
+
+    name: str
+    figure: float
+    relation: str  # "at least" or "at most"
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds; a figure that is not a number does not."""
+        return bool(self.figure >= self.limit if self.relation == "at least" else self.figure <= self.limit)
+
+
+class Look(NamedTuple):
+    """The learners on their way."""
+
+    step: int
+    seconds: float
+    share: Aggregate
+
+
+class Taught(NamedTuple):
+    """What the learners of one world came to; R is per session of the test."""
+
+    name: str
+    optimum: float  # computed, with the bracket left alone
+    managed_optimum: float | None  # computed, with breakeven and trail
+    rule: float  # the declared rule, measured
+    rule_error: float
+    phase1: list[float]  # by seed
+    phase2: list[float]
+    curve: list[Look]
+    sessions: int
+    trades: list[int]  # of phase 1, by seed
+
+    def share(self, earned: Sequence[float]) -> list[float]:
+        """Each seed's share of the optimum."""
+        return [1 + (own - self.rule) / self.optimum for own in earned]
+
+    @property
+    def of_rule(self) -> Aggregate:
+        """Phase 1's measured R over the rule's measured R on the same bars."""
+        return aggregate([[own / self.rule for own in self.phase1]])
+
+
+class Control(NamedTuple):
+    """The world without an edge."""
+
+    learned: Interval  # R per session, the learners' mean, over sessions
+    learned_trades: list[int]
+    random: Interval  # R per trade of random entries
+    random_session_r: float
+    costs: float  # R that a trade costs, computed
+
+
+class Found(NamedTuple):
+    """The whole selftest."""
+
+    taught: list[Taught]
+    control: Control
+    checks: list[Check]
+
+
+def run_selftest(config: SelftestConfig, report: Report) -> Found:
+    """Train and judge on every world; ``report`` is told each step in a line."""
+    taught = []
+    for number, strength in enumerate(config.strengths):
+        drift, name = fading_drift(strength), f"planted {strength:g}"
+        market = _pair(config, number, partial(planted_world, drift_atr=strength))
+        taught.append(_teach(config, name, market, (bracket_value(drift).mean_r, None), report))
+    if config.reverting:
+        drift = reverting_drift()
+        worth = bracket_value(drift).mean_r, managed_value(drift)
+        market = _pair(config, len(config.strengths), reverting_world)
+        taught.append(_teach(config, "reverting", market, worth, report))
+    control = _control(config, report)
+    checks = [check for world in taught for check in _checks(config, world)]
+    return Found(taught, control, [*checks, *_control_checks(control)])
+
+
+def _pair(config: SelftestConfig, number: int, make: Callable[[int, int], World]) -> tuple[Ground, Ground]:
+    """A world to train on and another one to be judged on."""
+    seed = config.world_seed + 2 * number
+    train, test = make(seed, config.train_sessions), make(seed + 1, config.test_sessions)
+    return ground_of(train, config.trading), ground_of(test, config.trading)
+
+
+def _teach(
+    config: SelftestConfig, name: str, grounds: tuple[Ground, Ground], worth: tuple[float, float | None], report: Report
+) -> Taught:
+    train, test = grounds
+    rule = test.judge(declared_rule())
+    rule_r, costs = session_r(rule), trade_costs(test, at_signals=True)
+    optimum = (worth[0] - costs) * len(rule.trades.r) / rule.sessions
+    managed = None
+    if worth[1] is not None:
+        by_rule = test.judge(declared_rule(trail_after=TRAIL_AFTER))
+        managed = (worth[1] - costs) * len(by_rule.trades.r) / by_rule.sessions
+        report(
+            f"{name}: the rule that trails after {TRAIL_AFTER} bars earns {session_r(by_rule).mean():+.3f} R a session"
+        )
+    report(f"{name}: optimum {optimum:+.3f} R a session computed, {rule_r.mean():+.3f} by the rule on the test's bars")
+    taught = Taught(
+        name,
+        optimum,
+        managed,
+        float(rule_r.mean()),
+        float(rule_r.std() / np.sqrt(len(rule_r))),
+        [],
+        [],
+        [],
+        rule.sessions,
+        [],
+    )
+    for look in learn(config.phase1, 1, train, config.seeds, looks=config.curve_points):
+        judged = [test.judge(policy) for policy in look.policies]
+        taught = _seen(taught, look, judged)
+        report(
+            f"{name}: phase 1 after {look.step:,} steps ({look.seconds:.0f} s): share {taught.curve[-1].share.label}"
+        )
+    *_, last = learn(config.phase2, 2, train, config.seeds, looks=1, start=look)
+    taught = taught._replace(phase2=[_mean_r(test.judge(policy)) for policy in last.policies])
+    report(f"{name}: phase 2 after {last.step:,} steps: R a session {aggregate([taught.phase2]).label}")
+    return taught
+
+
+def _seen(taught: Taught, look: Snapshot, judged: Sequence[Evaluation]) -> Taught:
+    earned = [_mean_r(found) for found in judged]
+    curve = [*taught.curve, Look(look.step, look.seconds, aggregate([taught.share(earned)]))]
+    return taught._replace(phase1=earned, curve=curve, trades=[len(found.trades.r) for found in judged])
+
+
+def _control(config: SelftestConfig, report: Report) -> Control:
+    number = len(config.strengths) + 1
+    train, test = _pair(config, number, no_edge_world)
+    *_, last = learn(config.phase1, 1, train, config.seeds, looks=1)
+    judged = [test.judge(policy) for policy in last.policies]
+    by_session = np.mean([session_r(found) for found in judged], axis=0)
+    learned = session_block_bootstrap(by_session, np.arange(len(by_session)))
+    by_chance = test.judge(random_entries(config.random_chance, config.world_seed))
+    assert learned is not None
+    random = by_chance.expectancy or Interval(float("nan"), float("nan"), float("nan"), 0.95, 0, 0)
+    report(f"no_edge: learners {learned.mean:+.3f} R a session, random entries {random.mean:+.3f} R a trade")
+    return Control(
+        learned=learned,
+        learned_trades=[len(found.trades.r) for found in judged],
+        random=random,
+        random_session_r=_mean_r(by_chance),
+        costs=trade_costs(test, at_signals=False),
+    )
+
+
+def trade_costs(ground: Ground, *, at_signals: bool) -> float:
+    """R that the costs of a trade are, on average over the closes that may decide an entry."""
+    view, terms = ground.view, ground.trading.venue.terms
+    may_enter = view.hours.entry_open & view.features.warm
+    if at_signals:
+        may_enter &= ground.signals != 0
+    stop_ticks = stop_distance(cast(Namespace, np), view.features.true_range_sum[may_enter].astype(np.int64))
+    ticks = SLIPPED_TICKS * terms.slippage_ticks + 2 * terms.commission / terms.tick_value
+    return float(np.mean(ticks / np.asarray(stop_ticks)))
+
+
+def _mean_r(found: Evaluation) -> float:
+    return float(session_r(found).mean())
+
+
+def _checks(config: SelftestConfig, world: Taught) -> list[Check]:
+    errors = abs(world.rule - world.optimum) / world.rule_error
+    share = aggregate([world.share(world.phase1)]).iqm
+    gained = [b - a for a, b in zip(world.phase1, world.phase2, strict=True)]
+    better = aggregate([gained])
+    checks = [
+        Check(
+            f"{world.name}: standard errors from the rule's R to the computed optimum", errors, "at most", RULE_ERRORS
+        ),
+        Check(f"{world.name}: phase 1, share of the computed optimum (IQM)", share, "at least", config.least_share),
+    ]
+    if world.managed_optimum is None:
+        name = f"{world.name}: phase 2 less phase 1, share of the optimum (IQM)"
+        return [*checks, Check(name, better.iqm / world.optimum, "at least", -config.most_lost)]
+    low = better.iqm if better.low is None else better.low
+    name = f"{world.name}: phase 2 less phase 1, R a session (lower end of the interval)"
+    return [*checks, Check(name, low, "at least", 0.0)]
+
+
+def _control_checks(control: Control) -> list[Check]:
+    random = control.random
+    return [
+        Check("no_edge: learners' R a session (lower end of the interval)", control.learned.low, "at most", 0.0),
+        Check("no_edge: trades of random entries", float(random.trades), "at least", 1.0),
+        Check("no_edge: random entries' R a trade", random.mean, "at most", 0.0),
+        Check("no_edge: lower end of random entries' R less minus costs", random.low + control.costs, "at most", 0.0),
+        Check("no_edge: upper end of random entries' R less minus costs", random.high + control.costs, "at least", 0.0),
+    ]
+
+
+def first_reaching(curve: Sequence[Look], share: float) -> Look | None:
+    """The first look at which the share was reached."""
+    return next((look for look in curve if look.share.iqm >= share), None)

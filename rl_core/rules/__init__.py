@@ -1,0 +1,1 @@
+"""The funded account's rule packs: read, compiled to integers, and shown."""

@@ -1,0 +1,1 @@
+"""Whose money trades, when, and at what cost."""

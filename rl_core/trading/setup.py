@@ -1,0 +1,82 @@
+"""Whose money, under which rules, in which hours: the part of a configuration that training and trading share."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rl_core.errors import ConfigError
+from rl_core.exchange.instruments import Instrument, instrument
+from rl_core.market.fills import Venue
+from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
+from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
+from rl_core.trading.costs import CostsConfig, fee_of
+from rl_core.trading.hours import EntryHours
+
+Resolution = Literal["pessimistic", "adaptive", "seconds"]
+RESOLUTIONS: dict[Resolution, int] = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE, "seconds": SECONDS}
+
+
+class TradingConfig(BaseModel):
+    """One account's setting."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rules: Path = Field(Path("configs/rules/apex_legacy_50k_eval.toml"), description="a rule pack")
+    contract: str = Field("micro", description="micro (if the market has one), same, or a symbol")
+    risk_dollars: Decimal = Field(Decimal(500), gt=0, description="what one trade may lose at its stop, costs included")
+    max_contracts: int | None = Field(None, gt=0, description="a cap besides the pack's")
+    commission_dollars: Decimal | None = Field(None, ge=0, description="per side; none: the contract's own")
+    resolution: Resolution | None = Field(None, description="none: seconds where they are given, else pessimistic")
+    costs: CostsConfig = CostsConfig()
+    hours: EntryHours = EntryHours()
+
+
+def resolved(config: TradingConfig, *, seconds: bool) -> TradingConfig:
+    """The setting with its resolution named, where second bars are given or not.
+
+    Raises:
+        ConfigError: it asks for seconds and there are none.
+    """
+    resolution = config.resolution or ("seconds" if seconds else "pessimistic")
+    if resolution == "seconds" and not seconds:
+        raise ConfigError("resolution = 'seconds' needs one-second bars: give --seconds FILE, or another resolution")
+    return config.model_copy(update={"resolution": resolution})
+
+
+class Trading(NamedTuple):
+    """The setting, compiled for one market."""
+
+    pack: RulePack
+    contract: Instrument
+    venue: Venue
+    limits: Limits
+    hours: EntryHours
+    frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+
+
+def compile_trading(config: TradingConfig, market: Instrument) -> Trading:
+    """The setting for bars of ``market``.
+
+    Raises:
+        ConfigError: an unreadable pack or fee table, an unknown contract, or one of another tick than the bars.
+    """
+    pack = read_rule_pack(config.rules)
+    contract = _contract(config.contract, market)
+    costs = config.costs
+    commission = None if costs.fees is None else fee_of(costs.fees, contract.symbol)
+    if config.commission_dollars is not None:
+        commission = int(config.commission_dollars * 100)
+    terms = terms_of(contract, commission)._replace(slippage_ticks=costs.fixed_ticks(contract))
+    venue = Venue(terms, pack.compiled(), RESOLUTIONS[config.resolution or "pessimistic"])
+    limits = limits_of(pack, contract, int(config.risk_dollars * 100), config.max_contracts)
+    return Trading(pack, contract, venue, limits, config.hours, costs.frictions(contract))
+
+
+def _contract(name: str, market: Instrument) -> Instrument:
+    if name == "same" or (name == "micro" and market.micro is None):
+        return market
+    contract = instrument(market.micro if name == "micro" and market.micro else name)
+    if contract.tick_size != market.tick_size:
+        raise ConfigError(f"contract {contract.symbol} has another tick than bars of {market.symbol}")
+    return contract

@@ -1,0 +1,199 @@
+"""A training run's folder: held by one process, continued by the same run, closed to any other."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rl_core.checkpoints.manifest import MANIFEST, NAME, installed_versions, is_final, read_manifest
+from rl_core.errors import DamagedCheckpointError, FitError, ResourceError
+from rl_core.files.durable import disk_faults, write_whole
+
+RUN, LOCK, CHECKPOINTS = "run.json", ".lock", "checkpoints"
+LEFT = (
+    RUN,
+    CHECKPOINTS,
+    "*metrics*.json*",
+    "metadata.json",
+    "adjustment_history.json",
+    "config.toml",
+    "source.json",
+    "tb",
+)
+"""What a run leaves in its folder; anything else there is not ours."""
+OTHER = "give another --out, or --new-run to set it aside"
+
+Say = Callable[[str], None]
+
+
+class Inputs(BaseModel):
+    """What the numbers of a run depend on; equal inputs are the same run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    config: dict[str, Any]
+    market: str
+    bars_digest: str
+    seconds_digest: str
+    fingerprint: str
+    parent_digest: str
+    code_version: str
+
+
+class RunCard(BaseModel):
+    """The file `run.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    inputs: Inputs
+    versions: dict[str, str]
+    transfer: dict[str, Any] | None = None
+
+
+@contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Keep every other process out of ``out``, which is made if missing.
+
+    Raises:
+        ResourceError: another process holds it, or it cannot be made.
+    """
+    with disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            raise ResourceError(f"{out}: locked by pid {holder}; wait for it, or give another --out") from None
+        with disk_faults(out):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def known_run(out: Path, inputs: Inputs, *, new_run: bool, say: Say) -> RunCard | None:
+    """The card of the run in ``out`` if it is that of ``inputs``; None if there is none.
+
+    Args:
+        out: the folder, held.
+        inputs: of the run that wants to use it.
+        new_run: set another run aside instead of refusing.
+        say: told what was found.
+
+    Raises:
+        FitError: another run is there; the message names every difference.
+    """
+    if not (out / RUN).exists() and not (out / CHECKPOINTS).exists():
+        return None
+    card = _card(out)
+    found = [f"it has no readable {RUN}"] if card is None else _differences(card.inputs, inputs)
+    if not found:
+        return card
+    if not new_run:
+        raise FitError(f"{out} holds another run: {'; '.join(found)}; {OTHER}")
+    say(f"the other run in {out} is now in {_set_aside(out)} ({'; '.join(found)})")
+    return None
+
+
+def write_card(out: Path, inputs: Inputs, transfer: dict[str, Any] | None) -> RunCard:
+    """Say in ``out`` what runs there."""
+    card = RunCard(inputs=inputs, versions=installed_versions(), transfer=transfer)
+    write_whole(out / RUN, (card.model_dump_json(indent=1) + "\n").encode())
+    return card
+
+
+def tidy(out: Path, say: Say) -> None:
+    """Remove what an interrupted save left; a checkpoint that had stepped aside for its successor comes back."""
+    with disk_faults(out):
+        for path in sorted((out / CHECKPOINTS).glob(".phase*")):
+            whole = path.with_name(path.name.removesuffix(".old").removeprefix("."))
+            if path.suffix == ".old" and not whole.exists():
+                path.rename(whole)
+                say(f"{path.name} is {whole.name} again: its replacement was interrupted")
+            else:
+                shutil.rmtree(path)
+                say(f"{path.name} was half written or half removed: cleaned up")
+        for path in out.glob(".*.tmp"):
+            path.unlink()
+            say(f"{path.name} was half written: cleaned up")
+
+
+def newest_whole(out: Path, say: Say) -> Path | None:
+    """The checkpoint in ``out`` with most steps whose bytes are those written; None if there is none at all.
+
+    Raises:
+        DamagedCheckpointError: there are some, and all are damaged.
+    """
+    found = _by_step(out)
+    for path in reversed(found):
+        try:
+            if not (path / MANIFEST).is_file():
+                raise DamagedCheckpointError(f"checkpoint {path}: {MANIFEST} is missing")
+            read_manifest(path)
+        except DamagedCheckpointError as error:
+            if path == found[0]:
+                raise
+            say(f"{error}: going back to the one before")
+        else:
+            return path
+    return None
+
+
+def prune(out: Path, kept: int) -> None:
+    """Remove all but the last ``kept`` checkpoints and the final one."""
+    on_the_way = [path for path in _by_step(out) if not is_final(path)]
+    with disk_faults(out):
+        for path in on_the_way[:-kept]:
+            gone = path.with_name(f".{path.name}.gone")
+            path.rename(gone)
+            shutil.rmtree(gone)
+
+
+def _by_step(out: Path) -> list[Path]:
+    """Checkpoints, fewest steps first; a final one is behind another of its step."""
+    folder = out / CHECKPOINTS
+    names = [(int(match[2]), path) for path in folder.glob("phase*") if (match := NAME.match(path.name))]
+    return [path for _, path in sorted(names, key=lambda found: (found[0], is_final(found[1])))]
+
+
+def _card(out: Path) -> RunCard | None:
+    try:
+        return RunCard.model_validate_json((out / RUN).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _set_aside(out: Path) -> Path:
+    aside = next(path for number in count(1) if not (path := out / f"before-{number}").exists())
+    with disk_faults(aside):
+        aside.mkdir()
+        for path in [path for pattern in LEFT for path in out.glob(pattern)]:
+            path.rename(aside / path.name)
+    return aside
+
+
+def _differences(was: Inputs, now: Inputs) -> list[str]:
+    known, here = (_flat(inputs.model_dump(mode="json")) for inputs in (was, now))
+    names = sorted(name for name in known.keys() | here.keys() if known.get(name) != here.get(name))
+    return [f"{name} is {_shown(known.get(name))} there, {_shown(here.get(name))} here" for name in names]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else f'{text[:10]}..."'

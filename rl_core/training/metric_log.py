@@ -1,0 +1,64 @@
+"""`metrics.jsonl`: one row of metrics a line, durable as it is written, cut back to a checkpoint's step."""
+
+import json
+import os
+from pathlib import Path
+
+from rl_core.errors import DamagedCheckpointError
+from rl_core.files.durable import disk_faults, sync
+from rl_core.ppo.metrics import Summary
+
+METRICS = "metrics.jsonl"
+
+
+def append_row(folder: Path, row: Summary) -> None:
+    """Add ``row`` to the metrics in ``folder``.
+
+    Raises:
+        ResourceError: the disk failed; a torn last line is cut off by `rows_until`.
+    """
+    path = folder / METRICS
+    with disk_faults(path), path.open("ab") as file:
+        file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def rows_until(folder: Path, step: int) -> list[Summary]:
+    """The rows up to ``step``; what lies behind them is cut off the file.
+
+    Args:
+        folder: of the run.
+        step: of the checkpoint that training goes on from, 0 for none.
+
+    Raises:
+        DamagedCheckpointError: the row of ``step`` is not there, or a line before it cannot be read.
+        ResourceError: the disk failed.
+    """
+    path = folder / METRICS
+    content = path.read_bytes() if path.exists() else b""
+    rows, length = _read(path, content, step)
+    if (rows[-1]["step"] if rows else 0) != step:
+        raise DamagedCheckpointError(f"{path}: has no row of step {step}; restore the file, or give another --out")
+    if length < len(content):
+        with disk_faults(path):
+            os.truncate(path, length)
+            sync(path)
+    return rows
+
+
+def _read(path: Path, content: bytes, step: int) -> tuple[list[Summary], int]:
+    """The rows up to ``step``, and how many bytes they are."""
+    rows: list[Summary] = []
+    length = 0
+    # What follows the last line's end was torn by a crash.
+    for line in content.splitlines(keepends=True):
+        if (rows[-1]["step"] if rows else 0) == step or not line.endswith(b"\n"):
+            break
+        try:
+            rows.append(json.loads(line))
+            rows[-1]["step"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedCheckpointError(f"{path}:{len(rows) + 1}: is no row of metrics; restore the file") from error
+        length += len(line)
+    return rows, length

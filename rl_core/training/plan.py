@@ -1,0 +1,298 @@
+"""A training run before it begins: its settings, what it trains on, and everything that can be refused."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rl_core.bars.mirror import mirrored, mirrored_ladder
+from rl_core.bars.read import Bars
+from rl_core.bars.rungs import Ladder
+from rl_core.checkpoints.checkpoint import Learned, digest_of, load_learned
+from rl_core.checkpoints.manifest import Expected, Identity, find_checkpoint
+from rl_core.contract import ACTION_NAMES
+from rl_core.envs.curriculum import Curriculum
+from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.envs.markets import joined, joined_params
+from rl_core.errors import ConfigError, DataError
+from rl_core.features.features import compute_features, fingerprint
+from rl_core.features.market_view import View, view_of
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import mesh_of
+from rl_core.ppo.environment import World
+from rl_core.regimes.fitted import FILE as REGIMES
+from rl_core.regimes.fitted import as_text, fit_regimes
+from rl_core.rules.pack import relaxed
+from rl_core.trading.setup import Trading, TradingConfig, compile_trading, resolved
+from rl_core.training.folder import Inputs
+
+CODE_VERSION = "1"
+"""Raised whenever the same settings would train to other numbers."""
+
+
+class EpisodeConfig(BaseModel):
+    """How an episode starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    least_room: float = Field(0.2, gt=0, le=1, description="room to the floor at the start, share of the limit")
+    most_room: float = Field(1.0, gt=0, le=1)
+    most_profit: float = Field(
+        0.0, ge=0, lt=1, description="profit at the start is drawn up to this share of the target"
+    )
+    rules: Literal["strict", "relaxed"] = Field("strict", description="relaxed: no account fails; phase 1 only")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "EpisodeConfig":
+        if self.least_room > self.most_room:
+            raise ValueError(f"least_room {self.least_room:g} is above most_room {self.most_room:g}")
+        return self
+
+
+class CurriculumConfig(BaseModel):
+    """What is easier at first, and for how many updates; off by default, and never on at evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cost_share: float = Field(1.0, ge=0, le=1, description="of a trade's costs that the reward bears at first")
+    cost_updates: int = Field(0, ge=0)
+    forced_share: float = Field(0.0, ge=0, le=1, description="of phase 2's episodes that start with a position")
+    forced_updates: int = Field(0, ge=0)
+    entry_bonus: float = Field(0.0, ge=0, le=1, description="R for an entry")
+    entry_updates: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _ends(self) -> "CurriculumConfig":
+        for name, is_on in (
+            ("cost", self.cost_share < 1),
+            ("forced", self.forced_share > 0),
+            ("entry", self.entry_bonus > 0),
+        ):
+            if is_on != (getattr(self, f"{name}_updates") > 0):
+                raise ValueError(f"{name}_updates must say when it has ended, and only where it is on")
+        return self
+
+    def compiled(self) -> Curriculum | None:
+        """As the environment takes it; None where everything is off."""
+        if self == CurriculumConfig():
+            return None
+        cost_milli = round(1000 * self.cost_share)
+        costs, forced = (cost_milli, self.cost_updates), (self.forced_share, self.forced_updates)
+        return Curriculum(*costs, *forced, self.entry_bonus, self.entry_updates)
+
+
+class TrainConfig(BaseModel):
+    """One phase of training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    phase: Literal[1, 2] = 1
+    mirror: bool = Field(False, description="half of the environments play the market upside down")
+    train_share: float = Field(0.8, gt=0, le=1, description="of the sessions, from the first; the rest is held out")
+    ppo: PPOConfig = PPOConfig()
+    trading: TradingConfig = TradingConfig()
+    episodes: EpisodeConfig = EpisodeConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    checkpoint_every_updates: int = Field(128, gt=0, description="saved when next looked at after each multiple of it")
+    checkpoints_kept: int = Field(2, gt=0, description="of those on the way; the final one is always kept")
+
+    @model_validator(mode="after")
+    def _of_its_phase(self) -> "TrainConfig":
+        if self.phase == 2 and self.episodes.rules == "relaxed":
+            raise ValueError("episodes.rules = 'relaxed' is for phase 1: phase 2 manages under the account's own rules")
+        if self.phase == 1 and self.curriculum.forced_share:
+            raise ValueError("curriculum.forced_share is for phase 2: phase 1 cannot manage a position")
+        return self
+
+
+class Split(NamedTuple):
+    """Which bars are trained on."""
+
+    stop: int  # index after the last training bar
+    stop_ns: int  # from here on nothing was trained on: start of the bar after the last, or the end of the file
+
+
+class Plan(NamedTuple):
+    """A run that has proved possible; nothing is written yet."""
+
+    config: TrainConfig
+    bars: Bars
+    split: Split
+    env: Env
+    world: World
+    seconds_digest: str
+    parent: Learned | None
+    extra: dict[str, bytes]  # small files of every checkpoint
+    regimes: str  # how the regimes were fitted
+    others: tuple[Bars, ...] = ()  # of further markets
+
+    @property
+    def market(self) -> str:
+        """What is trained on: a symbol, or several as in NQ+ES."""
+        return "+".join(bars.instrument.symbol for bars in (self.bars, *self.others))
+
+    @property
+    def data_digest(self) -> str:
+        """Of the bars; of several markets, over the digests of each."""
+        if not self.others:
+            return self.bars.digest
+        return hashlib.sha256(" ".join(bars.digest for bars in (self.bars, *self.others)).encode()).hexdigest()
+
+    @property
+    def total(self) -> int:
+        """Bars over all environments when it has finished."""
+        return self.config.ppo.num_updates * self.config.ppo.batch_size
+
+
+def check_parent(config: TrainConfig, parent: Path | None) -> None:
+    """ConfigError unless phase 2 has a parent and phase 1 has none."""
+    if (config.phase == 2) != (parent is not None):
+        raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
+
+
+def split_of(view: View, share: float) -> Split:
+    """The first ``share`` of the sessions, whole.
+
+    Raises:
+        DataError: not one session is left to train on.
+    """
+    session = view.located.session
+    days = np.unique(session)
+    kept = int(len(days) * share)
+    if kept == 0:
+        raise DataError(f"{len(days)} sessions are too few to train on a share of {share:g}")
+    stop = len(session) if kept == len(days) else int(np.searchsorted(session, days[kept]))
+    last_ns = int(view.bars.ts_event_ns[stop]) if stop < len(session) else int(view.bars.ts_event_ns[-1]) + 1
+    return Split(stop, last_ns)
+
+
+def plan_training(
+    config: TrainConfig,
+    bars: Bars,
+    *,
+    others: Sequence[Bars] = (),
+    parent: Path | None = None,
+    ladder: Ladder | None = None,
+) -> Plan:
+    """What a run needs, once everything that can be refused has been looked at.
+
+    Args:
+        config: everything that shapes the run.
+        bars: minute bars of one market.
+        others: minute bars of further markets, which other environments play.
+        parent: phase 1's run or checkpoint folder; phase 2 needs it.
+        ladder: the second bars of ``bars``, reduced.
+
+    Raises:
+        ConfigError: phase 2 without a parent, or no checkpoint there; too few environments for the markets; too few
+            devices.
+        DataError: too few bars.
+        FitError: the parent does not fit.
+    """
+    check_parent(config, parent)
+    mesh_of(config.ppo.devices)
+    parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
+    learned = None
+    if parent is not None:
+        learned = load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+    # What is held out of one market is held out of all, and what phase 1 was trained on is held out of no phase.
+    ends = [part.split.stop_ns for part in parts]
+    ends += [] if learned is None else [int(learned.identity.config["trained_until_ns"])]
+    split = parts[0].split._replace(stop_ns=max(ends))
+    regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
+    if not others:
+        regimes = _regimes(parts[0].view, split)
+    world, env = _world(config, parts), Env(config.phase)
+    return Plan(config, bars, split, env, world, digest_of(ladder), learned, *regimes, tuple(others))
+
+
+class _Part(NamedTuple):
+    """One market of a run."""
+
+    view: View
+    split: Split
+    trading: Trading
+    ladder: Ladder | None
+
+
+def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _Part:
+    trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
+    view = view_of(bars, trading.pack, trading.hours)
+    split = split_of(view, config.train_share)
+    if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
+        raise DataError("the training part holds no warm bar in entry hours; give more sessions")
+    return _Part(view, split, trading, ladder)
+
+
+def _upside_down(part: _Part) -> _Part:
+    """The market of ``part`` mirrored, seen by the same feature code at the same times."""
+    view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
+    bars = mirrored(view.bars)
+    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
+    return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
+
+
+def _world(config: TrainConfig, parts: Sequence[_Part]) -> World:
+    """What is played: one market, or several of which environment b plays number b mod M."""
+    parts = [*parts, *(map(_upside_down, parts) if config.mirror else ())]
+    if len(parts) > config.ppo.num_envs:
+        raise ConfigError(f"{config.ppo.num_envs} environments cannot play {len(parts)} markets; raise ppo.num_envs")
+    markets = [
+        make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
+        for part in parts
+    ]
+    params = [_params(config, part.trading) for part in parts]
+    return World(markets[0], params[0]) if len(parts) == 1 else World(joined(markets), joined_params(params))
+
+
+def inputs_of(plan: Plan) -> Inputs:
+    """What the numbers of the run depend on."""
+    parent = plan.parent
+    return Inputs(
+        config=_shaping(plan.config),
+        market=plan.market,
+        bars_digest=plan.data_digest,
+        seconds_digest=plan.seconds_digest,
+        fingerprint=fingerprint().digest,
+        parent_digest="" if parent is None else digest_of((parent.parameters, parent.normaliser)),
+        code_version=CODE_VERSION,
+    )
+
+
+def identity_of(plan: Plan, step: int) -> Identity:
+    """What a checkpoint of the run says of itself at ``step``."""
+    features = fingerprint()
+    return Identity(
+        phase=plan.config.phase,
+        market=plan.market,
+        step=step,
+        observation_size=plan.env.observation_size,
+        actions=ACTION_NAMES[: plan.env.num_actions],
+        fingerprint=features.digest,
+        features=dict(features.parts),
+        config={**_shaping(plan.config), "trained_until_ns": plan.split.stop_ns},
+        data_digest=plan.data_digest,
+    )
+
+
+def _shaping(config: TrainConfig) -> dict[str, Any]:
+    """The settings that shape the numbers: how often a run is saved does not, nor on how many devices it is."""
+    rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
+    return config.model_dump(mode="json", exclude=rest)
+
+
+def _regimes(view: View, split: Split) -> tuple[dict[str, bytes], str]:
+    """The file of the regimes as fitted on the training split, and how they were; no file where bars are too few."""
+    try:
+        model = fit_regimes(view, split.stop)
+    except DataError as error:
+        return {}, f"not fitted, so the usual thresholds hold: {error}"
+    return {REGIMES: as_text(model).encode()}, f"fitted on {model.bars:,} bars"
+
+
+def _params(config: TrainConfig, trading: Trading) -> EnvParams:
+    episodes, venue = config.episodes, trading.venue
+    if episodes.rules == "relaxed":
+        venue = venue._replace(rules=relaxed(venue.rules))
+    room = (episodes.least_room, episodes.most_room)
+    return EnvParams(venue, trading.limits, *room, episodes.most_profit or None, config.curriculum.compiled())

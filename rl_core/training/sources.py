@@ -1,0 +1,237 @@
+"""What belongs to a training run besides the arrays: where its bars are, what world they come from, its settings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rl_core.bars.read import DEFAULT_MARKET, Bars, market_of, read_bars
+from rl_core.bars.rungs import Ladder, ladder_of
+from rl_core.bars.seconds import read_seconds
+from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished
+from rl_core.checkpoints.policy import Policy, load_trader
+from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.errors import ConfigError
+from rl_core.exchange.instruments import INSTRUMENTS, instrument
+from rl_core.features.market_view import View, view_of
+from rl_core.regimes.fitted import Frozen, frozen_regimes
+from rl_core.trading.setup import Trading, compile_trading, resolved
+from rl_core.training.folder import CHECKPOINTS
+from rl_core.training.plan import TrainConfig, check_parent
+
+SOURCE = "source.json"
+CONFIG = "config.toml"
+PARTS = ("held_out", "all")
+
+
+class Source(BaseModel):
+    """Which file a run was trained on, and which further ones where it was several markets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    bars: Path
+    market: str
+    timezone: str | None
+    digest: str
+    seconds: Path | None = None
+    more: tuple["Source", ...] = ()
+
+    def of(self, market: str | None) -> "Source":
+        """The file of ``market``; without one, the only file.
+
+        Raises:
+            ConfigError: there are several and none is named, or there is none of this market.
+        """
+        each = {source.market: source for source in (self, *self.more)}
+        if market not in each and (self.more or market is not None):
+            raise ConfigError(
+                f"this run was trained on {', '.join(each)}; say which with --market, or give --bars FILE"
+            )
+        return each[market or self.market]
+
+
+class BarsFile(NamedTuple):
+    """A file that the user named, with its market if he named that as well."""
+
+    path: Path
+    market: str | None = None
+
+
+class TrainingJob(NamedTuple):
+    """A run about to be trained."""
+
+    config: TrainConfig
+    bars: Bars
+    ladder: Ladder | None
+    source: Source
+    note: str | None = None  # what to say of the parent
+    others: tuple[Bars, ...] = ()  # of further markets
+
+
+class EvaluationJob(NamedTuple):
+    """A checkpoint and the bars to hold it against."""
+
+    policy: Policy
+    view: View
+    trading: Trading
+    first: int
+    stop: int
+    world: WorldCard | None
+    ladder: Ladder | None
+    regimes: Frozen
+    note: str | None = None  # what to say of the checkpoint
+
+
+def prepare_training(
+    config: TrainConfig,
+    *,
+    bars: Path | Sequence[BarsFile] | None,
+    parent: Path | None,
+    market: str | None,
+    timezone: str | None,
+    seconds: Path | None = None,
+) -> TrainingJob:
+    """Read the bars, and take from the parent what phase 2 must share with it.
+
+    Args:
+        config: as given; phase 2 gets the network, account and split of its parent.
+        bars: a file, or one of each of several markets; None: those of the parent.
+        parent: phase 1's run, for phase 2.
+        market: of the only file.
+        timezone: of times that state none.
+        seconds: second bars of the only file.
+
+    Raises:
+        ConfigError, DataError: phase 2 without a parent, no bars were named, or they cannot be read.
+    """
+    check_parent(config, parent)
+    note = None
+    if parent is not None:
+        checkpoint = find_checkpoint(parent, phase=1)
+        identity = read_manifest(checkpoint).identity
+        config, note = _inherited(config, identity.config), unfinished(checkpoint, identity)
+    files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
+    source = _source_of(parent) if not files and parent is not None else None
+    if source is not None:
+        files = [BarsFile(each.bars, each.market) for each in (source, *source.more)]
+        timezone, seconds = timezone or source.timezone, seconds or source.seconds
+    _check_files(files, market, seconds)
+    resolved(config.trading, seconds=seconds is not None)
+    each = [
+        read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, timezone=timezone)
+        for file in files
+    ]
+    sources = [
+        Source(bars=file.path.resolve(), market=read.instrument.symbol, timezone=timezone, digest=read.digest)
+        for file, read in zip(files, each, strict=True)
+    ]
+    within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
+    found, ladder = sources[0].model_copy(update=within), _ladder(seconds, each[0], timezone)
+    return TrainingJob(config, each[0], ladder, found, note, tuple(each[1:]))
+
+
+def refuse_own_parent(parent: Path | None, out: Path) -> None:
+    """ConfigError where phase 2 would run in the folder of the run that it starts from."""
+    if parent is None:
+        return
+    if find_checkpoint(parent, phase=1).resolve().is_relative_to((out / CHECKPOINTS).resolve()):
+        raise ConfigError(f"{out} holds the phase 1 run that phase 2 starts from; give another --out")
+
+
+def named_files(given: Sequence[str]) -> list[BarsFile]:
+    """The files of ``--bars``, each PATH or MARKET=PATH."""
+    files = []
+    for word in given:
+        symbol, equals, path = word.partition("=")
+        named = equals and (symbol in INSTRUMENTS or not Path(word).exists())
+        files.append(BarsFile(Path(path), instrument(symbol).symbol) if named else BarsFile(Path(word)))
+    return files
+
+
+def _check_files(files: Sequence[BarsFile], market: str | None, seconds: Path | None) -> None:
+    """ConfigError unless there is a file, and several are of several markets."""
+    if not files:
+        raise ConfigError("which bars? give --bars FILE")
+    if len(files) == 1:
+        return
+    symbols = [file.market or market_of(file.path) or DEFAULT_MARKET for file in files]
+    if len(set(symbols)) < len(symbols):
+        raise ConfigError(f"two files of one market: {', '.join(symbols)}; say --bars MARKET=FILE for each")
+    if market is not None or seconds is not None:
+        raise ConfigError("--market and --seconds belong to one file of bars; say --bars MARKET=FILE for several")
+
+
+def records_of(job: TrainingJob) -> dict[str, str]:
+    """The resolved settings and the source of the bars, as files of the run's folder."""
+    config = tomli_w.dumps(job.config.model_dump(mode="json", exclude_none=True))
+    return {CONFIG: config, SOURCE: job.source.model_dump_json(indent=1) + "\n"}
+
+
+def prepare_evaluation(
+    run: Path,
+    *,
+    bars: Path | None,
+    part: str,
+    market: str | None,
+    timezone: str | None,
+    seconds: Path | None = None,
+) -> EvaluationJob:
+    """Load the policy and see the bars under the account that it was trained with.
+
+    Raises:
+        ConfigError, FitError, DataError: as `load_trader` and `read_bars`; nothing is held out.
+    """
+    if part not in PARTS:
+        raise ConfigError(f"part {part!r}: there are {' and '.join(PARTS)}")
+    folder = find_checkpoint(run)
+    policy = load_trader(folder)
+    assert policy.identity is not None
+    source = _source_of(run) if bars is None else None
+    if source is not None:
+        source = source.of(market)
+        bars, market, timezone = source.bars, market or source.market, timezone or source.timezone
+        seconds = seconds or source.seconds
+    if bars is None:
+        raise ConfigError("which bars? give --bars FILE")
+    account = resolved(trading_of(policy.identity), seconds=seconds is not None)
+    read = read_bars(bars, market=market, timezone=timezone)
+    if source is not None:
+        check_unchanged(bars, read.digest, source.digest)
+    ladder = _ladder(seconds, read, timezone)
+    trading = compile_trading(account, read.instrument)
+    view = view_of(read, trading.pack, trading.hours)
+    first = first_held_out(policy.identity, read) if part == "held_out" else 0
+    world, regimes = read_world(bars, read.digest), frozen_regimes(folder, read.instrument.symbol)
+    note = unfinished(folder, policy.identity)
+    return EvaluationJob(policy, view, trading, first, len(read), world, ladder, regimes, note)
+
+
+def _ladder(seconds: Path | None, bars: Bars, timezone: str | None) -> Ladder | None:
+    """What the second bars say of ``bars``."""
+    return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, timezone=timezone))
+
+
+def _source_of(run: Path) -> Source | None:
+    """Where the bars of a run are; ``run`` may also be its checkpoint."""
+    for folder in (run, run.parent.parent):
+        path = folder / SOURCE
+        if path.is_file():
+            try:
+                return Source.model_validate_json(path.read_bytes())
+            except (OSError, ValidationError) as error:
+                raise ConfigError(f"{path}: cannot be read; give --bars FILE") from error
+    return None
+
+
+def _inherited(config: TrainConfig, known: Mapping[str, Any]) -> TrainConfig:
+    """Phase 2's settings with the network's shape, account and split of phase 1 where the file does not set them."""
+    shape = {key: known["ppo"][key] for key in ("hidden", "shared_torso", "normalise_observations")}
+    given = config.model_dump(mode="json")
+    given["ppo"] |= shape
+    for key in ("trading", "train_share", "episodes"):
+        if key not in config.model_fields_set:
+            given[key] = known[key]
+    if "episodes" not in config.model_fields_set:
+        given["episodes"] |= {"rules": "strict"}
+    return TrainConfig.model_validate(given)

@@ -1,0 +1,1 @@
+"""Synthetic markets, and what can be earned in them."""

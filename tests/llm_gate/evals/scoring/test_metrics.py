@@ -1,0 +1,112 @@
+"""Every figure against arithmetic by hand, and the verdict against answers that need no judgement."""
+
+import numpy as np
+import pytest
+
+from llm_gate.evals.scoring.intervals import Metric, block_weights, figure, mean_of
+from llm_gate.evals.scoring.judgement import judgement
+from llm_gate.evals.scoring.metrics import (
+    accuracy,
+    agreement,
+    auc,
+    brier,
+    calibration_error,
+    macro_f1,
+    majority_rate,
+    reliability,
+)
+
+TRUTH = ["approve", "approve", "veto", "shrink"]
+SAID = ["approve", "veto", "veto", None]
+
+
+def value(metric: Metric, count: int) -> float:
+    """The metric itself, without resamples."""
+    return float(metric(np.ones((1, count)))[0])
+
+
+def test_accuracy_counts_a_missing_answer_as_wrong() -> None:
+    assert value(accuracy(TRUTH, SAID), 4) == 0.5
+
+
+def test_macro_f1_is_the_mean_over_the_labels() -> None:
+    """approve: 1 hit, 1 missed: 2/3. veto: 1 hit, 1 too many: 2/3. shrink: 0."""
+    assert value(macro_f1(TRUTH, SAID), 4) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_auc_counts_pairs_and_halves_ties() -> None:
+    """Pairs (0.9, 0.4), (0.9, 0.1), (0.4, 0.4), (0.4, 0.1): 1 + 1 + 1/2 + 1 of 4; weights count a value twice."""
+    metric = auc([True, True, False, False], [0.9, 0.4, 0.4, 0.1])
+
+    assert value(metric, 4) == pytest.approx(3.5 / 4)
+    assert float(metric(np.array([[2.0, 1.0, 1.0, 1.0]]))[0]) == pytest.approx(5.5 / 6)
+    assert figure(auc([True, True], [0.1, 0.2]), block_weights(range(2))).value is None
+
+
+def test_brier_and_calibration_error() -> None:
+    """Bins: 0.2 and 0.24 say 0.22 and half came true, 0.9 came true: (2 x 0.28 + 0.1) / 3."""
+    true, said = [True, False, True], [0.2, 0.24, 0.9]
+
+    assert value(brier(true, said), 3) == pytest.approx((0.64 + 0.0576 + 0.01) / 3)
+    assert value(calibration_error(true, said), 3) == pytest.approx((2 * 0.28 + 0.1) / 3)
+    assert [(one.rows, one.observed) for one in reliability(true, said)] == [(2, 0.5), (1, 1.0)]
+
+
+def test_agreement_is_the_share_of_pairs_that_say_the_same() -> None:
+    answers = [("a", "veto"), ("a", "veto"), ("a", "approve"), ("b", "veto"), ("c", None), ("c", None)]
+
+    assert agreement(answers) == [pytest.approx(1 / 3), 0.0]
+
+
+def test_the_interval_of_whole_blocks_is_wider() -> None:
+    """Ten values of two sessions that agree within: two blocks know less than ten cases."""
+    values = [0.0] * 5 + [1.0] * 5
+
+    alone = figure(mean_of(values), block_weights(range(10)))
+    blocks = figure(mean_of(values), block_weights([1] * 5 + [2] * 5))
+
+    assert alone.value == blocks.value == 0.5
+    assert (blocks.low, blocks.high) == (0.0, 1.0)
+    assert alone.low is not None and alone.low > 0.1
+
+
+def test_one_answer_to_everything_shows_no_judgement() -> None:
+    truth = ["approve"] * 40 + ["veto"] * 20
+
+    found = judgement(truth, ["approve"] * 60)
+
+    assert (found.word, found.majority) == ("NO JUDGEMENT SHOWN", pytest.approx(2 / 3))
+    assert "same answer to all 60 cases" in found.reason
+
+
+def test_answers_at_the_commonest_labels_rate_show_none_and_right_ones_do() -> None:
+    truth = ["approve", "veto", "shrink"] * 20
+    coin = np.random.default_rng(0).permutation(truth).tolist()
+
+    assert judgement(truth, coin).word == "NO JUDGEMENT SHOWN"
+    assert judgement(truth, truth).word == "JUDGEMENT"
+    assert judgement(truth[:12], truth[:12]).word == "NO JUDGEMENT SHOWN"
+
+
+def test_the_more_verdicts_stand_side_by_side_the_more_one_has_to_show() -> None:
+    """29 right of 60 against 1/3: the interval at 95 % lies above it, at 99.9 % it does not."""
+    truth = ["approve", "veto", "shrink"] * 20
+    said = truth[:29] + ["veto" if label != "veto" else "shrink" for label in truth[29:]]
+
+    assert judgement(truth, said).word == "JUDGEMENT"
+    assert judgement(truth, said, comparisons=40).word == "NO JUDGEMENT SHOWN"
+
+
+def test_a_blind_draw_is_the_least_that_has_to_be_beaten() -> None:
+    assert majority_rate(["approve", "approve", "veto"]) == pytest.approx(2 / 3)
+    assert majority_rate(["approve", "veto", "shrink"]) == pytest.approx(1 / 3)
+
+
+def test_one_group_has_a_value_and_no_interval() -> None:
+    """Thirty proposals of one session say nothing of how sessions differ."""
+    assert figure(mean_of([1.0, -1.0, 3.0]), block_weights([7, 7, 7])) == (1.0, None, None, 3)
+    assert judgement(["veto"], ["veto"]).accuracy == (1.0, None, None, 1)
+
+
+def test_no_answer_at_all_is_not_called_the_same_answer() -> None:
+    assert judgement(["veto"] * 20, [None] * 20).reason.startswith("no answer to all 20 cases")

@@ -1,0 +1,374 @@
+"""A real vLLM on a tiny random model: it answers within its letters, and nothing of it is left behind."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from llm_gate.contract import EntryProposal, GateFailed, Mode
+from llm_gate.engines.base import Turn
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.errors import NotReadyError, RequestError, ResourceError
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
+from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.serving.canaries import LETTERS, prove
+from llm_gate.serving.processes import children_of, end_session, session_members
+from llm_gate.serving.server import VllmServer
+from llm_gate.serving.watch import Patience, ServerWatch
+
+pytest.importorskip("torch")
+
+OWNER = """
+import sys, time
+from pathlib import Path
+import structlog
+from llm_gate.serving.server import VllmServer
+from llm_gate.serving.watch import Patience, ServerWatch
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+server = VllmServer(Path(sys.argv[1]), log_path=Path(sys.argv[2]))
+server.start()
+print(server.session, flush=True)
+time.sleep(600)
+"""
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
+    """Whether the condition came true in time."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def described(processes: list[int]) -> str:
+    """State and command of each, for a test that finds them alive."""
+    folders = [Path(f"/proc/{process}") for process in processes]
+    return "\n".join(f"{(f / 'stat').read_text()} {(f / 'cmdline').read_bytes()!r}" for f in folders if f.exists())
+
+
+@pytest.fixture(scope="module")
+def server(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """A server that proved itself."""
+    with VllmServer(tiny_folder, log_path=tmp_path_factory.mktemp("logs") / "vllm.log") as server:
+        server.wait_ready(240.0, modes=("choice", "json"))
+        yield server
+
+
+@pytest.mark.model
+def test_the_answer_is_one_letter_whose_probabilities_add_up(server: VllmServer) -> None:
+    engine = VllmEngine(server.url, server.key, model_id=server.model_id)
+
+    answer = asyncio.run(engine.ask((Turn("user", "Sing."),), LETTERS, "a" * 32))
+
+    assert answer.letter in LETTERS
+    assert answer.probabilities is not None
+    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=1e-4)
+    assert answer.letter == max(answer.probabilities, key=answer.probabilities.__getitem__)
+
+
+@pytest.mark.model
+def test_the_gate_reviews_through_a_real_server(
+    server: VllmServer, make_proposal: Callable[..., EntryProposal]
+) -> None:
+    engine = VllmEngine(server.url, server.key, model_id=server.model_id)
+    gate = Gate(engine, find_prompt(DEFAULT_PROMPT), GateConfig(deadline_s=30.0))
+
+    reviewed = asyncio.run(gate.review(make_proposal()))
+
+    assert not isinstance(reviewed.outcome, GateFailed)
+    assert reviewed.probabilities is not None
+    assert sum(reviewed.probabilities.values()) == pytest.approx(1.0)
+    assert reviewed.model.startswith("tiny@")
+
+
+@pytest.mark.model
+def test_a_wrong_key_is_refused_by_the_server(server: VllmServer, make_proposal: Callable[..., EntryProposal]) -> None:
+    gate = Gate(VllmEngine(server.url, "wrong"), find_prompt(DEFAULT_PROMPT), GateConfig())
+
+    assert asyncio.run(gate.review(make_proposal())).outcome == GateFailed(cause="http")
+
+
+@pytest.mark.model
+def test_the_key_is_in_no_command_line(server: VllmServer) -> None:
+    members = session_members(server.session)
+    lines = [Path(f"/proc/{member}/cmdline").read_bytes() for member in members]
+
+    assert len(members) >= 3
+    assert not any(server.key.encode() in line for line in lines)
+
+
+@pytest.mark.model
+def test_its_cache_is_for_its_owner_only(server: VllmServer) -> None:
+    (cache,) = {
+        value
+        for member in session_members(server.session)
+        for name, _, value in (
+            entry.partition(b"=") for entry in Path(f"/proc/{member}/environ").read_bytes().split(b"\0")
+        )
+        if name == b"VLLM_CACHE_ROOT"
+    }
+
+    assert Path(cache.decode()).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.model
+def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny_folder: Path, tmp_path: Path) -> None:
+    port = int(server.url.rpartition(":")[2])
+
+    with pytest.raises(ResourceError, match=f"port {port}"):
+        VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
+
+
+@pytest.mark.model
+def test_the_warm_up_is_counted(server: VllmServer) -> None:
+    """One letter and the canary of each mode."""
+    assert server.warm_up is not None
+    assert server.warm_up.calls == 3
+    assert 0 < server.warm_up.seconds < 120
+
+
+@pytest.mark.model
+def test_in_json_the_reply_is_a_whole_object_with_its_tokens(
+    server: VllmServer, make_proposal: Callable[..., EntryProposal]
+) -> None:
+    config = GateConfig(mode="json", deadline_s=60)
+    gate = Gate(VllmEngine(server.url, server.key), find_prompt(DEFAULT_PROMPT), config)
+
+    reviewed = asyncio.run(gate.review(make_proposal()))
+
+    assert not isinstance(reviewed.outcome, GateFailed)
+    assert reviewed.completion_tokens is not None and 10 < reviewed.completion_tokens <= 128
+    assert reviewed.prompt_tokens is not None and reviewed.prompt_tokens > 100
+
+
+@pytest.mark.model
+def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survives(
+    server: VllmServer, make_proposal: Callable[..., EntryProposal]
+) -> None:
+    """The engine core is stopped with SIGSTOP: the API still answers /health with 200."""
+    old, members = server.session, session_members(server.session)
+    core = next(member for member in members if b"EngineCore" in Path(f"/proc/{member}/cmdline").read_bytes())
+    gate = Gate(VllmEngine(server.url, server.key), find_prompt(DEFAULT_PROMPT), GateConfig(deadline_s=60))
+    told: list[str] = []
+
+    os.kill(core, signal.SIGSTOP)
+    with urllib.request.urlopen(f"{server.url}/health", timeout=10) as health:
+        assert health.status == 200
+    patience = Patience(idle_s=0.5, deadline_s=3.0)
+    with ServerWatch(server, patience=patience, notify=told.append):
+        assert wait_until(lambda: bool(told) and session_members(old) == [], 60.0)
+        meanwhile = asyncio.run(gate.review(make_proposal(proposal_id="a" * 32)))
+        assert wait_until(lambda: len(told) == 2, 240.0)
+        afterwards = asyncio.run(gate.review(make_proposal(proposal_id="b" * 32)))
+
+    assert meanwhile.outcome == GateFailed(cause="unavailable")
+    assert not isinstance(afterwards.outcome, GateFailed)
+    assert told == ["model server: no answer to 3 probes; starting it again (restart 1)", "model server: ready again"]
+    assert server.session != old
+    assert not {member for member in members if Path(f"/proc/{member}").exists()}
+
+
+@pytest.mark.model
+def test_a_killed_api_server_takes_its_engine_with_it(server: VllmServer) -> None:
+    """The engine core and its worker would go on without it; the last test of this server."""
+    session = server.session
+    (api_server,) = children_of(session)
+    assert len(session_members(session)) >= 4
+
+    os.kill(api_server, signal.SIGKILL)
+
+    assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
+    assert not server.alive()
+    server.stop()
+
+
+@pytest.mark.model
+def test_a_killed_owner_leaves_no_process(tiny_folder: Path, tmp_path: Path) -> None:
+    """It cannot clean up."""
+    arguments = [sys.executable, "-c", OWNER, str(tiny_folder), str(tmp_path / "vllm.log")]
+    owner = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+    try:
+        assert owner.stdout is not None
+        session = int(owner.stdout.readline())
+        # Supervisor, API server, engine core and worker, besides a resource tracker.
+        assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
+
+        owner.kill()
+
+        assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
+    finally:
+        owner.kill()
+        owner.communicate()
+
+
+@pytest.mark.model
+def test_stop_leaves_no_process(tiny_folder: Path, tmp_path: Path) -> None:
+    """While it loads; safe to call twice."""
+    server = VllmServer(tiny_folder, log_path=tmp_path / "vllm.log")
+    server.start()
+    session = server.session
+    assert wait_until(lambda: len(session_members(session)) >= 2, 120.0)
+
+    server.stop()
+
+    assert session_members(session) == []
+    assert not server.alive()
+    server.stop()
+
+
+@pytest.mark.model
+def test_a_server_that_ends_while_starting_is_not_ready_and_quotes_its_log(tmp_path: Path) -> None:
+    model = tmp_path / "broken"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "no such model"}')
+
+    with VllmServer(model, log_path=tmp_path / "vllm.log") as server:
+        session = server.session
+        with pytest.raises(NotReadyError, match="ended while starting") as caught:
+            server.wait_ready(120.0)
+
+    assert "no such model" in str(caught.value)
+    assert session_members(session) == []
+
+
+ESCAPED = """
+import os, sys, time
+from llm_gate.serving import launch_vllm as vllm_server
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    if os.fork() == 0:
+        os.setsid()
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    time.sleep(1)
+    os._exit(3)
+hears, holds = os.pipe()
+sys.exit(vllm_server._supervise(child, hears))
+"""
+
+
+def test_the_supervisor_ends_what_moved_to_a_session_of_its_own() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ESCAPED], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    escaped = int(process.stdout.readline())
+    try:
+        assert process.wait(20) == 3
+        assert not Path(f"/proc/{escaped}").exists()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(escaped, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+
+
+THREADED = """
+import ctypes, socket, threading, time
+port = socket.socket()
+port.bind(("127.0.0.1", 0))
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).syscall(60, 0)  # exit of this thread alone, on x86-64
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of a system call")
+def test_a_process_whose_first_thread_has_ended_still_counts() -> None:
+    """It looks like a zombie, and still holds its port."""
+    process = subprocess.Popen([sys.executable, "-c", THREADED], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        assert wait_until(lambda: ") Z " in Path(f"/proc/{process.pid}/stat").read_text(), 10.0)
+
+        assert session_members(process.pid) == [process.pid]
+        end_session(process.pid)
+        assert session_members(process.pid) == []
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        with pytest.raises(ResourceError, match=f"port {port}") as caught:
+            VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
+
+    assert caught.value.exit_code == 7
+
+
+def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="cannot be started"):
+        VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
+
+
+def test_a_folder_that_is_no_model_is_refused_before_any_start(tmp_path: Path) -> None:
+    with pytest.raises(RequestError):
+        VllmServer(tmp_path, log_path=tmp_path / "log")
+
+
+def test_a_warm_up_without_an_end_is_given_up(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever listens there takes the request and never answers it."""
+    monkeypatch.setattr("llm_gate.serving.server.WARM_UP_LIMIT_CPU_S", 0.3)
+    monkeypatch.setattr("llm_gate.serving.server.WARM_UP_LIMIT_S", 0.3)
+    server = VllmServer(tiny_folder, log_path=tmp_path / "log")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server._port = silent.getsockname()[1]
+
+        with pytest.raises(NotReadyError, match=r"warm-up took more than 0\.3 s"):
+            server.wait_ready(20.0)
+
+
+@pytest.mark.parametrize("mode", ["choice", "json"])
+@pytest.mark.parametrize(("content", "status"), [("The", 200), ("A sea of", 200), ("A", 500)])
+def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: int, mode: Mode) -> None:
+    """A server that ignores structured_outputs answers 200 with prose, as vLLM does for guided_json."""
+
+    async def free(request: web.Request) -> web.StreamResponse:
+        position = {"token": content, "logprob": -0.1, "top_logprobs": [{"token": content, "logprob": -0.1}]}
+        message = {"role": "assistant", "content": content}
+        choice = {"message": message, "logprobs": {"content": [position]}, "finish_reason": "stop"}
+        reply = {
+            "id": f"chatcmpl-{request.headers['X-Request-Id']}",
+            "object": "chat.completion",
+            "choices": [choice],
+        }
+        return web.json_response(reply, status=status)
+
+    with pytest.raises(NotReadyError, match="canary") as caught:
+        asyncio.run(proven_against(free, mode))
+
+    assert caught.value.exit_code == 5
+
+
+async def proven_against(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], mode: Mode) -> None:
+    """The canary against ``handler``."""
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await prove(VllmEngine(f"http://127.0.0.1:{runner.addresses[0][1]}", "key"), mode)
+    finally:
+        await runner.cleanup()

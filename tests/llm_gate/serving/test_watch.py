@@ -1,0 +1,168 @@
+"""A healthy API over a dead engine is noticed, and the server replaced; a busy or slow one is left alone."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from aiohttp import web
+
+from llm_gate.errors import NotReadyError
+from llm_gate.serving.watch import Patience, ServerWatch
+
+QUICK = Patience(idle_s=0.1, deadline_s=0.2, poll_s=0.02)
+
+
+class StubServer:
+    """A real HTTP server: always healthy; it completes, or not, and its counters move, or not, as the test says."""
+
+    def __init__(self) -> None:
+        self.completes = True
+        self.tokens_move = False
+        self.up = True
+        self.probes = 0
+        self.replaced = 0
+        self.comes_back = True
+        self.key = "k"
+        self.url = ""
+        self._tokens = 0
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+        threading.Thread(target=self._serve, args=(started,), daemon=True).start()
+        assert started.wait(10)
+
+    def alive(self) -> bool:
+        """Whether its process would run."""
+        return self.up
+
+    def replace(self, check: Callable[[], None]) -> None:
+        """Be whole again, unless it is not to come back."""
+        check()
+        self.replaced += 1
+        if not self.comes_back:
+            raise NotReadyError("no")
+        self.completes = self.up = True
+
+    def close(self) -> None:
+        """End."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _serve(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._listen())
+        started.set()
+        self._loop.run_forever()
+
+    async def _listen(self) -> None:
+        application = web.Application()
+        application.router.add_get("/health", self._healthy)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_post("/v1/chat/completions", self._complete)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def _healthy(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        self._tokens += self.tokens_move
+        page = f'vllm:prompt_tokens_total{{engine="0"}} {self._tokens}\nvllm:generation_tokens_total 0.0\n'
+        return web.Response(text=page, content_type="text/plain")
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        self.probes += 1
+        if not self.completes:
+            await asyncio.sleep(30)
+        top = [{"token": letter, "logprob": math.log(1 / 3)} for letter in "ABC"]
+        logprobs = {"content": [{"token": "A", "top_logprobs": top}]}
+        choice = {"message": {"content": "A"}, "logprobs": logprobs}
+        request_id = request.headers["X-Request-Id"]
+        return web.json_response({"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice]})
+
+
+@pytest.fixture
+def stub() -> Iterator[StubServer]:
+    server = StubServer()
+    yield server
+    server.close()
+
+
+def within(condition: Callable[[], bool], deadline_s: float = 10.0) -> bool:
+    """Whether the condition came true in time."""
+    end_s = time.monotonic() + deadline_s
+    while not condition() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_a_dead_engine_behind_a_healthy_api_is_replaced_after_three_misses(stub: StubServer) -> None:
+    stub.completes = False
+    told: list[str] = []
+
+    with ServerWatch(stub, patience=QUICK, notify=told.append):
+        assert within(lambda: stub.replaced == 1 and len(told) == 2)
+        asked = stub.probes
+
+    assert asked >= 3
+    assert told == ["model server: no answer to 3 probes; starting it again (restart 1)", "model server: ready again"]
+
+
+def test_a_server_that_answers_is_probed_when_idle_and_left_alone(stub: StubServer) -> None:
+    with ServerWatch(stub, patience=QUICK) as watch:
+        assert within(lambda: stub.probes >= 5)
+
+    assert (stub.replaced, watch.restarts) == (0, 0)
+
+
+def test_a_server_that_works_is_not_probed(stub: StubServer) -> None:
+    """While its tokens move, a probe would only wait behind the work and seem to be missed."""
+    stub.completes, stub.tokens_move = False, True
+
+    with ServerWatch(stub, patience=QUICK._replace(deadline_s=10.0)):
+        time.sleep(1.5)
+
+    assert stub.probes <= 1
+    assert stub.replaced == 0
+
+
+def test_one_miss_is_forgiven(stub: StubServer) -> None:
+    stub.completes = False
+
+    with ServerWatch(stub, patience=QUICK._replace(deadline_s=1.0)):
+        assert within(lambda: stub.probes >= 1)
+        stub.completes = True
+        assert within(lambda: stub.probes >= 4)
+
+    assert stub.replaced == 0
+
+
+def test_a_server_that_ended_is_replaced_at_once(stub: StubServer) -> None:
+    stub.up = False
+
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600)):
+        assert within(lambda: stub.replaced == 1)
+
+
+def test_one_that_never_comes_back_is_given_up_after_its_restarts(stub: StubServer) -> None:
+    stub.up = stub.comes_back = False
+    told: list[str] = []
+
+    with ServerWatch(stub, patience=QUICK._replace(restarts=2), notify=told.append) as watch:
+        assert within(lambda: watch.failed)
+
+    assert stub.replaced == 2
+    assert told[-1] == "model server: it ended; given up after 2 restarts"
+
+
+def test_the_watch_ends_at_once_even_while_a_probe_waits(stub: StubServer) -> None:
+    stub.completes = False
+    started_s = time.monotonic()
+
+    with ServerWatch(stub, patience=QUICK._replace(deadline_s=60.0)):
+        assert within(lambda: stub.probes >= 1)
+
+    assert time.monotonic() - started_s < 5.0

@@ -1,0 +1,116 @@
+"""The same run is found again, anything else is a new one, and a manifest is whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import Inputs, Manifest, RunFolder, new_manifest, open_run, write_whole
+from rl_core.errors import ResourceError
+
+FACTS = {"market": "NQ", "contract": "MNQ", "rule_pack": "p", "rule_pack_as_of": "2026-08-31", "declaration": ""}
+
+
+def inputs(**changed: Any) -> Inputs:
+    """What a run is made of."""
+    made: dict[str, Any] = {
+        "config": RunConfig().model_dump(mode="json", exclude={"runs"}),
+        "bars_digest": "a",
+        "seconds_digest": "b",
+        "checkpoint_digest": "c",
+        "prompt_digest": "d",
+        "model": "e",
+        "rule_pack_digest": "f",
+        "code_version": "1",
+    }
+    return Inputs.model_validate(made | changed)
+
+
+def manifest(**changed: Any) -> Manifest:
+    """Of a run that starts now."""
+    return new_manifest(inputs(**changed), **FACTS)
+
+
+@pytest.mark.parametrize("field", sorted(Inputs.model_fields))
+def test_every_input_changes_the_run_id(field: str) -> None:
+    other = {"name": "other"} if field == "config" else "changed"
+
+    assert inputs(**{field: other}).run_id != inputs().run_id
+
+
+def test_every_setting_changes_the_run_id_and_nothing_else_does() -> None:
+    config = inputs().config
+    names = {inputs(config={**config, key: "changed"}).run_id for key in config}
+    deep = {**config, "gate": {**config["gate"], "shadow": True}}
+
+    assert len(names | {inputs(config=deep).run_id, inputs().run_id}) == len(config) + 2
+    assert inputs(config=dict(reversed(config.items()))).run_id == inputs().run_id
+    assert len(inputs().run_id) == 32
+
+
+def test_a_run_that_has_not_ended_is_continued_and_counted(tmp_path: Path) -> None:
+    config = RunConfig(runs=tmp_path / "runs")
+
+    first = open_run(config, manifest())
+    first.write_manifest(first.manifest().model_copy(update={"status": "failed", "cause": "a worker"}))
+    again = open_run(config, manifest())
+    untouched = again.manifest()
+    again.mark_started()
+
+    found = again.manifest()
+    assert first.path == again.path
+    assert (untouched.status, untouched.starts, untouched.cause) == ("failed", 0, "a worker")
+    assert (found.status, found.starts, found.cause) == ("running", 1, "")
+    assert first.path.stat().st_mode & 0o777 == 0o700
+    assert "runs" in (first.path / "config.toml").read_text()
+
+
+def test_an_ended_run_and_another_run_are_not_continued(tmp_path: Path) -> None:
+    config = RunConfig(runs=tmp_path / "runs")
+    ended = open_run(config, manifest())
+    ended.write_manifest(ended.manifest().model_copy(update={"status": "ended"}))
+    aside = ended.path.rename(ended.path.with_name("20200101T000000Z-" + ended.path.name.partition("-")[2]))
+
+    again, other = open_run(config, manifest()), open_run(config, manifest(bars_digest="z"))
+
+    assert len({aside, again.path, other.path}) == 3
+    assert (again.manifest().starts, RunFolder(aside).manifest().status) == (0, "ended")
+
+
+def test_the_newest_unended_folder_is_taken(tmp_path: Path) -> None:
+    config = RunConfig(runs=tmp_path / "runs")
+    newest = open_run(config, manifest())
+    older = newest.path.with_name("20200101T000000Z-" + newest.path.name.partition("-")[2])
+    older.mkdir()
+    RunFolder(older).write_manifest(manifest())
+
+    assert open_run(config, manifest()).path == newest.path
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_whole(path, "old")
+    (tmp_path / ".manifest.json.tmp").mkdir()
+
+    with pytest.raises(ResourceError, match=r"manifest\.json"):
+        write_whole(path, "new")
+
+    assert path.read_text() == "old"
+
+
+def test_a_broken_manifest_is_refused_by_name_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+
+    with pytest.raises(ResourceError, match=r"manifest\.json: cannot be read: file: Invalid JSON") as raised:
+        RunFolder(tmp_path).manifest()
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_manifest_comes_back_as_written(tmp_path: Path) -> None:
+    made = manifest()
+    RunFolder(tmp_path).write_manifest(made)
+
+    assert RunFolder(tmp_path).manifest() == made
+    assert made.run_id == made.inputs.run_id and made.versions["trigate"]

@@ -1,0 +1,115 @@
+"""What a gate is made of is checked before a worker or a server is started."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from played_runs import DAYS, every_tenth_minute, play, walk
+
+from llm_gate.engines.rules import RulesEngine
+from llm_gate.errors import PromptError, RequestError
+from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
+from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.report.report import report_on
+from orchestrator.run.config import GateSection
+from orchestrator.run.gate_setup import NOTHING, gate_inputs
+from orchestrator.workers.gate import run
+
+
+@pytest.fixture
+def letters_only(tmp_path: Path) -> Path:
+    """The default prompt with one mode."""
+    path = tmp_path / "letters.v1.md"
+    text = (prompts_folder() / "entry_review.v1.md").read_text(encoding="utf-8")
+    path.write_text(text.replace("\n[letters]", 'modes = ["choice"]\n\n[letters]', 1), encoding="utf-8")
+    return path
+
+
+def section(**settings: object) -> GateSection:
+    """A gate's settings; rules, so that no model is looked for."""
+    return GateSection.model_validate({"engine": "rules", **settings})
+
+
+def test_a_gate_is_told_by_its_prompt_and_no_gate_by_nothing() -> None:
+    path = prompts_folder() / "entry_review.v1.md"
+
+    assert gate_inputs(section(prompt=path)).prompt_digest == find_prompt("entry_review.v1").digest
+    assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "")
+
+
+def test_a_mode_that_the_prompt_leaves_out_is_refused(letters_only: Path) -> None:
+    with pytest.raises(PromptError, match=r"letters\.v1: mode 'json' is not one of its modes: choice"):
+        gate_inputs(section(prompt=letters_only, review={"mode": "json"}))
+
+
+def calibration(**changed: object) -> dict[str, Any]:
+    """One of the three-line rule, which has no probabilities: enough to be read."""
+    fold = {"fold": 1, "rows": 40, "brier_said": 0.3, "brier_mapped": 0.2, "threshold": 0.4, "veto_rate": 0.3}
+    return {
+        "model": "rules",
+        "model_digest": RulesEngine().model,
+        "prompt": "entry_review.v1",
+        "prompt_digest": find_prompt("entry_review.v1").digest,
+        "mode": "choice",
+        "target": "outcome",
+        "map": {"method": "temperature", "temperature": 2.0},
+        "threshold": 0.4,
+        "max_veto_rate": 0.5,
+        "fitted_rows": 160,
+        "data_digest": "d" * 64,
+        "folds": [{**fold, "r_gate": 0.1, "r_always": 0.05}],
+        "thresholds_tried": [0.0, 0.4],
+        "trials": 7,
+        **changed,
+    }
+
+
+def test_a_calibration_is_kept_with_its_digest_and_one_of_another_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    settings = {"prompt": prompts_folder() / "entry_review.v1.md", "review": {"calibration": path}}
+    path.write_text(json.dumps(calibration()))
+
+    found = gate_inputs(section(**settings))
+
+    assert found.calibration == path.read_text()
+    assert found.calibration_digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(json.dumps(calibration(model_digest="smollm2@1")))
+    with pytest.raises(RequestError, match=r"of another model: smollm2@1, not three-line-rule\.v1"):
+        gate_inputs(section(**settings))
+
+
+def test_a_worker_refuses_a_copy_that_was_changed_since_the_run_began(tmp_path: Path) -> None:
+    path = tmp_path / "gate_calibration.json"
+    path.write_text(json.dumps(calibration(threshold=0.9)))
+    config = {
+        "engine": "rules",
+        "prompt": str(prompts_folder() / "entry_review.v1.md"),
+        "gate": {"calibration": str(path)},
+        "calibration_digest": hashlib.sha256(json.dumps(calibration()).encode()).hexdigest(),
+    }
+
+    with pytest.raises(RequestError, match="no longer the calibration that the run began with"):
+        run(cast(WorkerLink, None), config)  # refused before it speaks
+
+
+def test_the_report_says_what_made_the_verdicts_and_when_the_file_is_lost(tmp_path: Path) -> None:
+    bars = walk(DAYS[:1])
+    text = json.dumps(calibration())
+    folder = play(tmp_path, bars, every_tenth_minute(bars), engine="rules", calibration=text)
+    without = play(tmp_path / "without", bars, every_tenth_minute(bars), engine="rules")
+
+    report_on(folder.path)
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    (folder.path / "gate_calibration.json").write_text(text.replace("0.4", "0.3"))
+    report_on(folder.path)
+    changed = (folder.path / "report.html").read_text(encoding="utf-8")
+
+    assert folder.manifest().run_id != without.manifest().run_id
+    assert "the gate approved from P(approve) 0.400 on and vetoed below" in page
+    assert f"fitted on 160 answers (data digest {'d' * 64}), with 7 prompts and thresholds tried" in page
+    assert "results clipped; 7 trials on record." in page
+    assert "it earned +0.100 R a proposal, approving all +0.050" in page
+    assert hashlib.sha256(text.encode()).hexdigest() in page
+    assert "gate_calibration.json is gone or changed" in changed and "P(approve) 0.400" not in changed

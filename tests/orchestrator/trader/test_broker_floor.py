@@ -1,0 +1,33 @@
+"""The broker's own part of a bar: a locked floor stays where it is."""
+
+from orchestrator.trader.broker import BrokerState, end_session, meet
+from rl_core.market.fills import Venue
+from rl_core.market.types import INTRADAY, NEVER_LOCKS, PESSIMISTIC, SECONDS, Account, BarPrices, Position, Rules, Terms
+
+VENUE = Venue(Terms(500, 0, 1), Rules(5_000_000, 300_000, 250_000, INTRADAY, NEVER_LOCKS), PESSIMISTIC)
+LONG = Position(quantity=1, entry=80_000, stop=70_000, target=110_000, stop_ticks=10_000, trailing=0, bars_held=1)
+RISING = BarPrices(80_000, 80_180, 80_000, 80_180)  # 180 ticks are 900 dollars
+
+
+def test_a_locked_floor_follows_neither_open_equity_nor_a_close() -> None:
+    free = BrokerState(Account(5_260_000, 5_010_000), LONG)
+    locked = free._replace(account=free.account._replace(locked=1))
+
+    floors = [meet(state, RISING, 0, VENUE).state.account.floor for state in (free, locked)]
+    closed = [end_session(state, 80_180, 0, VENUE).state.account.floor for state in (free, locked)]
+
+    assert floors == [5_260_000 + 90_000 - 250_000, 5_010_000]
+    assert closed == [5_260_000 + 89_500 - 250_000, 5_010_000]
+
+
+def test_a_locked_floor_stays_where_it_is_second_by_second_too() -> None:
+    """500 ticks of room: 560 below the best touch a floor that followed it, and 380 below the entry no other."""
+    venue, minute = VENUE._replace(resolution=SECONDS), BarPrices(80_000, 80_180, 79_620, 79_620)
+    seconds = [BarPrices(price, price, price, price) for price in (80_000, 80_180, 79_620)]
+    free = BrokerState(Account(5_260_000, 5_010_000), LONG)
+    locked = free._replace(account=free.account._replace(locked=1))
+
+    liquidated, held = (meet(state, minute, 0, venue, seconds) for state in (free, locked))
+
+    assert [fill.reason for fill in liquidated.fills] == ["liquidation"]
+    assert (held.fills, held.state.account.floor) == ((), 5_010_000)

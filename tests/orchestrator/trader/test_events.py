@@ -1,0 +1,91 @@
+"""Records: integers and words, verdicts that come back as they went, and which must be durable."""
+
+from decimal import Decimal
+
+import pytest
+
+from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
+from orchestrator.journal.lines import Chain
+from orchestrator.trader import events as ledger
+from orchestrator.trader.broker import XP, Fill
+from orchestrator.trader.events import Entry, trade_of
+from rl_core.market.days import Days
+from rl_core.market.fills import Venue, play_bar
+from rl_core.market.types import FLAT, INTRADAY, PESSIMISTIC, Account, BarPrices, Order, Rules, Terms
+
+VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, INTRADAY, 2**30), PESSIMISTIC)
+
+
+def reviewed(outcome: Outcome, odds: dict[str, float] | None) -> Reviewed:
+    """A reply of the gate."""
+    return Reviewed.model_validate(
+        {
+            "proposal_id": "ab" * 16,
+            "outcome": outcome.model_dump(),
+            "probabilities": odds,
+            "latency_s": 1.5,
+            "prompt_digest": "0" * 64,
+            "engine": "vllm",
+            "model": "m",
+            "reason_source": "model",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Approve(),
+        Veto(reason="a “quoted” reason, \u20ac 3"),
+        Resize(size_factor=Decimal("0.125"), reason=""),
+        GateFailed(cause="breaker_open"),
+    ],
+)
+@pytest.mark.parametrize("odds", [None, {"approve": 0.12345, "shrink": 0.5, "veto": 0.37655}])
+def test_a_verdict_is_journalled_without_floats_and_comes_back(outcome: Outcome, odds: dict[str, float] | None) -> None:
+    """Probabilities in thousandths; the latency is of the wall clock and stays out; twice recorded is the same."""
+    record = ledger.decided(reviewed(outcome, odds))
+    back = ledger.reviewed_from(record.payload)
+
+    assert back.outcome == outcome and back.latency_s == 0
+    assert ledger.decided(back) == record
+    assert Chain().line(record.type, record.payload, sync=record.sync), "the journal takes no floats"
+    assert odds is None or back.probabilities == {"approve": 0.123, "shrink": 0.5, "veto": 0.377}
+
+
+def test_a_calibrated_verdict_is_journalled_with_its_calibration_and_another_says_nothing_of_one() -> None:
+    own = reviewed(Approve(), None)
+    record = ledger.decided(own.model_copy(update={"calibration": "c" * 64, "calibrated": 0.31249}))
+
+    assert (record.payload["calibration"], record.payload["calibrated_milli"]) == ("c" * 64, 312)
+    assert ledger.decided(ledger.reviewed_from(record.payload)) == record
+    assert not {"calibration", "calibrated_milli"} & ledger.decided(own).payload.keys()
+
+
+def test_a_trade_is_the_sum_of_its_fills() -> None:
+    """Two sold at 99, stopped at 110: -11 x 2 x 50 - 4 x 60; the risk was 2 x 10 x 50."""
+    account = Account(5_000_000, 4_750_000)
+    played = play_bar(XP, FLAT, account, Order(-2, 10, 30, False), BarPrices(100, 112, 99, 100), VENUE)
+    start, end = Fill(1, -2, 99, 120, 60, "entry"), Fill(2, 2, 110, 120, 120, "stop")
+
+    trade = trade_of(Entry("ab", start), end, played, VENUE)
+
+    assert (trade.quantity, trade.entry, trade.exit, trade.reason) == (-2, 99, 110, "stop")
+    assert (trade.gross, trade.costs, trade.pnl, trade.risk) == (-1100, 240, -1340, 1000)
+    assert played.account.cash - account.cash == trade.pnl
+    assert Chain().line("trade", ledger.trade_closed(1, 1, trade).payload, sync=False)
+
+
+def test_what_an_effect_hangs_on_is_durable_first() -> None:
+    """Verdict, intent and fill are on disk before anything follows from them; a bar can be asked for again."""
+    account = Account(1, 0)
+    durable = [
+        ledger.decided(reviewed(Approve(), None)),
+        ledger.intended("ab", Order(1, 1, 3, False)),
+        ledger.filled("ab", Fill(1, 1, 1, 1, 1, "entry")),
+        ledger.account_ended(1, "failed", account),
+    ]
+    cheap = [ledger.acted(0, 0, "policy"), ledger.bars_ended(3), ledger.session_closed(1, 1, account, Days())]
+
+    assert all(record.sync for record in durable)
+    assert not any(record.sync for record in cheap)

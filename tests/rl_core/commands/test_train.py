@@ -1,0 +1,97 @@
+"""`rl-core train` and `rl-core evaluate` as a user runs them: second bars, old rules, rows that were left out."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from rl_core.bars.read import read_bars, write_bars
+from rl_core.cli import app
+from rl_core.errors import DataError
+from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes
+
+TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]")
+ROW = 40  # left out: the file's line 42
+CLEAN = "clean/NQ_D1M.parquet"
+
+
+class Made(NamedTuple):
+    """A world of three sessions, seconds included, and a policy trained on it."""
+
+    folder: Path
+    trained: Result
+
+    @property
+    def bars(self) -> Path:
+        """What `data check` accepted."""
+        return self.folder / CLEAN
+
+    @property
+    def run(self) -> Path:
+        """What `train` left."""
+        return self.folder / "run"
+
+
+def rl_core(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("made")
+    minutes, seconds = random_seconds(4, session_minutes(3))
+    write_bars(minutes, folder / "NQ_D1M.csv")
+    write_bars(seconds, folder / "NQ_D1S.parquet")
+    at = np.datetime64(int(minutes.ts_event_ns[ROW]), "ns").astype("datetime64[s]")
+    (folder / "exclude.toml").write_text(f'[[row]]\nline = {ROW + 2}\nts_event = {at}Z\nreason = "a bad print"\n')
+    checked = rl_core("data", "check", folder / "NQ_D1M.csv", "--exclude", folder / "exclude.toml",
+                      "--out", folder / "clean")  # fmt: skip
+    assert checked.exit_code == 0, checked.output
+    pack = (RULES_FOLDER / "plain_static.toml").read_text()
+    (folder / "old.toml").write_text(pack.replace(f"as_of = {read_on(pack)}", "as_of = 2020-01-01"))
+    settings = [f"ppo.{word}" for word in TINY] + ["train_share=0.7", f"trading.rules={folder / 'old.toml'}"]
+    words = [word for setting in settings for word in ("--set", setting)]
+    files = ("--bars", folder / CLEAN, "--seconds", folder / "NQ_D1S.parquet", "--out", folder / "run")
+    return Made(folder, rl_core("train", *files, *words))
+
+
+def read_on(pack: str) -> str:
+    return next(line.split("=")[1].strip() for line in pack.splitlines() if line.startswith("as_of"))
+
+
+def test_train_and_evaluate_take_seconds(made: Made) -> None:
+    """The run remembers its seconds; named again they give the same trades, and another resolution other money."""
+    assert made.trained.exit_code == 0, made.trained.output
+    source = json.loads((made.run / "source.json").read_text())
+
+    named = json.loads(rl_core("evaluate", made.run, "--seconds", made.folder / "NQ_D1S.parquet", "--json").stdout)
+    known = json.loads(rl_core("evaluate", made.run, "--json").stdout)
+
+    assert source["seconds"] == str(made.folder / "NQ_D1S.parquet")
+    assert named == known and named["seconds_share"] == 1.0 and named["trades"] > 0
+    assert named["pnl_dollars"] == named["seconds_pnl_dollars"] != named["pessimistic_pnl_dollars"]
+
+
+def test_seconds_of_another_time_are_refused_by_both(made: Made, tmp_path: Path) -> None:
+    _, other = random_seconds(4, session_minutes(1, date(2025, 2, 3))[:30])
+    write_bars(other, tmp_path / "NQ_D1S.parquet")
+
+    for words in (("train", "--bars", made.bars, "--out", tmp_path / "run"), ("evaluate", made.run)):
+        refused = rl_core(*words, "--seconds", tmp_path / "NQ_D1S.parquet")
+        assert isinstance(refused.exception, DataError) and "none of its minutes" in str(refused.exception)
+
+
+def test_train_warns_of_old_rules(made: Made) -> None:
+    assert "warning: rules 'Plain static 50K' were read on 2020-01-01" in made.trained.stderr
+
+
+def test_training_on_a_checked_file_records_which_rows_were_left_out(made: Made) -> None:
+    metadata = json.loads((made.run / "metadata.json").read_text())
+
+    assert metadata["rows_left_out"] == [f"{ROW + 2}: 2024-11-17T23:40:00+00:00: a bad print"]
+    assert read_bars(made.bars).notes == ("rows left out when the file was made: 1",)

@@ -1,0 +1,203 @@
+"""What ails a run: every fault found in a real short run that has it, and none in one that has not."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rl_core.bars.read import Bars
+from rl_core.cli import app
+from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.errors import ConfigError, DataError
+from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.environment import World
+from rl_core.ppo.loop import train
+from rl_core.ppo.metrics import Summary
+from rl_core.ppo.train import TrainState, initial_state
+from rl_core.proofs.diagnose import diagnose, findings_in, read_rows
+from rl_core.worlds.controls import planted_world
+from tests.browser import QUIET, draw, needs_browser
+from tests.rl_core.markets import mnq_limits, mnq_venue, seen
+
+USUAL = PPOConfig(
+    num_envs=32,
+    rollout_length=64,
+    total_steps=32 * 64 * 64,
+    learning_rate=1e-3,
+    discount=0.9,
+    gae_lambda=0.8,
+    hidden=(32,),
+    recency=0.3,
+    hold_bias=2.0,
+    epochs=2,
+    updates_per_sync=4,
+)
+
+
+@cache
+def bars() -> Bars:
+    return planted_world(5, 6, drift_atr=1.2).minutes
+
+
+def rising() -> Bars:
+    """The same minutes, each two ticks higher than the one before it: only longs pay."""
+    lift = 8 * np.arange(len(bars()), dtype=np.int32)
+    prices = {name: getattr(bars(), name) // 4 + lift for name in ("open", "high", "low", "close")}
+    return replace(bars(), **prices, digest="")
+
+
+def run_of(config: PPOConfig, market: Bars | None = None, start: TrainState | None = None) -> list[Summary]:
+    """The rows of a run of phase 1."""
+    rows: list[Summary] = []
+    world = World(make_market(seen(market or bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
+    state = initial_state(config, Env(1), world) if start is None else start
+
+    def note(state: TrainState, row: Summary) -> bool:
+        rows.append(row)
+        return False
+
+    train(config, Env(1), world, state, note)
+    return rows
+
+
+def names(rows: list[Summary]) -> set[str]:
+    return {finding.name for finding in findings_in(rows)}
+
+
+@cache
+def healthy() -> list[Summary]:
+    return run_of(USUAL)
+
+
+def test_a_healthy_run_has_no_finding() -> None:
+    assert names(healthy()) == set()
+
+
+def test_every_figure_of_a_live_run_is_in_its_rows() -> None:
+    wanted = {
+        "steps_per_s",
+        "episode_return",
+        "p_entry_flat",
+        "long_share",
+        "entropy_choice",
+        "kl",
+        "clip_fraction",
+        "explained_variance",
+        "drawdown_r",
+    }
+
+    last = healthy()[-1]
+
+    assert all(last[name] is not None for name in wanted) and last["drawdown_r"] > 0  # type: ignore[operator]
+
+
+def test_a_policy_that_never_enters_is_in_a_hold_trap() -> None:
+    """e^-12 of an entry: a whole run sees a handful of them."""
+    rows = run_of(USUAL.model_copy(update={"hold_bias": 12.0}))
+
+    assert "hold_trap" in names(rows)
+
+
+def test_a_market_that_only_rises_makes_a_one_sided_policy() -> None:
+    rows = run_of(USUAL.model_copy(update={"hold_bias": 0.0, "learning_rate": 3e-3, "epochs": 4}), rising())
+
+    assert "one_sided" in names(rows)
+
+
+def test_a_critic_that_is_not_trained_is_dead() -> None:
+    rows = run_of(USUAL.model_copy(update={"value_coefficient": 1e-9, "shared_torso": False}))
+
+    assert "dead_critic" in names(rows)
+
+
+def test_a_rate_that_changes_nothing_freezes_the_policy() -> None:
+    rows = run_of(USUAL.model_copy(update={"learning_rate": 1e-9}))
+
+    assert "frozen_policy" in names(rows) and "frozen_schedule" not in names(rows)
+
+
+def test_a_schedule_that_ended_early_is_frozen() -> None:
+    """The optimiser's count starts halfway, as if the schedule were stepped too fast."""
+    world = World(make_market(seen(bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
+    state = initial_state(USUAL, Env(1), world)
+    ahead = jax.tree.map(
+        lambda leaf: jnp.full_like(leaf, USUAL.optimiser_steps // 2) if leaf.dtype == jnp.int32 else leaf,
+        state.learner.optimiser,
+    )
+
+    rows = run_of(USUAL, start=state._replace(learner=state.learner._replace(optimiser=ahead)))
+
+    assert names(rows) & {"frozen_schedule", "frozen_policy"} == {"frozen_schedule", "frozen_policy"}
+
+
+def test_a_rate_far_too_high_explodes() -> None:
+    rows = run_of(USUAL.model_copy(update={"learning_rate": 0.03, "epochs": 8, "schedule": "constant"}))
+
+    assert "exploding_updates" in names(rows)
+
+
+def test_skipped_steps_are_named_with_their_number() -> None:
+    rows = [{**row, "skipped_steps": 1} for row in healthy()]
+
+    (found,) = findings_in(rows)
+
+    assert (found.name, found.figure, found.key) == ("skipped_steps", len(rows), "ppo.learning_rate")
+
+
+def test_the_command_writes_a_page_and_names_the_fault(tmp_path: Path) -> None:
+    rows = [{**row, "p_entry_flat": 1e-5} for row in healthy()]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 1')
+
+    done = CliRunner().invoke(app, ["diagnose", str(tmp_path), "--json"])
+
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0 and found["rows"] == len(rows)
+    assert [(f["name"], f["plot"], f["key"]) for f in found["findings"]] == [
+        ("hold_trap", "p_entry_flat", "ppo.hold_bias")
+    ]
+    page = (tmp_path / "diagnosis.html").read_text()
+    assert "hold trap" in page and 'id="plot-p_entry_flat"' in page and "<script src" not in page
+
+
+@needs_browser
+def test_the_page_is_drawn_and_fetches_nothing(tmp_path: Path) -> None:
+    rows = [{**row, "p_entry_flat": 1e-5} for row in healthy()]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert CliRunner().invoke(app, ["diagnose", str(tmp_path)]).exit_code == 0
+
+    drawn = draw((tmp_path / "diagnosis.html").read_text(), tmp_path)
+
+    assert drawn.seen == QUIET and drawn.plots >= 1
+
+
+def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no metrics"):
+        read_rows(tmp_path)
+    (tmp_path / "training_metrics_NQ.json").write_text(json.dumps(healthy()[:2]))
+    with pytest.raises(ConfigError, match="2 rows of metrics are too few"):
+        diagnose(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("no row\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        diagnose(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["null\n" * 5, '{"kl": 0.1}\n' * 5, '{"step": 1, "kl": "much"}\n' * 5, '{"step": "1"}\n' * 5, "7\n" * 5]
+)
+def test_rows_that_are_no_metrics_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(content)
+
+    with pytest.raises(DataError, match="its metrics cannot be read: row 1 is no row of metrics"):
+        diagnose(tmp_path)
+
+
+def test_rows_with_few_columns_are_judged_by_what_they_have(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "long_share": 1.0}\n' * 5)
+
+    assert diagnose(tmp_path).findings == []
