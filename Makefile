@@ -1,4 +1,4 @@
-# make sim | test | lint | crash | fuzz | storm | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+# make sim | test | lint | shape | crash | fuzz | storm | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
 PYTHON ?= python3
 EXTRA  ?= cpu
 VENV   := .venv
@@ -22,7 +22,7 @@ WORLD  := $(DEMO)/NQ_D1M.parquet
 PHASE1 := $(DEMO)/phase1/metadata.json
 PHASE2 := $(DEMO)/phase2/metadata.json
 
-.PHONY: setup sim test lint crash fuzz storm lock clean
+.PHONY: setup sim test lint shape crash fuzz storm lock clean
 setup: $(STAMP)
 
 $(UV): requirements/uv.txt
@@ -55,6 +55,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Entries of each folder, longest files, arrows between folders, cycles
+shape: setup
+	$(BIN)/python -m tests.shape
 
 # 100 kills of a training run, each continued and compared; goes on where it was interrupted
 crash: setup

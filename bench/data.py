@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder 
 import numpy as np
 
 from bench.facts import versions
-from rl_core.bars.read import Bars, read_bars, write_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from rl_core.exchange.instruments import instrument
 
 CASES = (("minute", 60, "csv"), ("minute", 60, "parquet"), ("second", 1, "csv"), ("second", 1, "parquet"))

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.facts import Row, versions
-from rl_core.bars.read import Bars
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, make_market
+from rl_core.bars.bars import Bars
+from rl_core.envs.env import Env, EnvParams, EnvState
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
 from rl_core.market.types import ADAPTIVE, STATIC
@@ -43,7 +44,7 @@ MOST_STATE_BYTES = 256
 
 @partial(jax.jit, static_argnames=("num_envs", "steps", "observations"))
 def play(
-    market: Market, params: EnvParams, key: jax.Array, *, num_envs: int, steps: int, observations: bool
+    market: MarketArrays, params: EnvParams, key: jax.Array, *, num_envs: int, steps: int, observations: bool
 ) -> tuple[EnvState, jax.Array, jax.Array]:
     """The states after ``steps`` bars of random legal actions, the last observations (or nothing), the reward."""
 
@@ -75,7 +76,7 @@ def random_action(key: jax.Array, legal: jax.Array) -> jax.Array:
     return jnp.sum(rank <= (drawn % rank[:, -1])[:, None], axis=-1, dtype=jnp.int32)
 
 
-def tiled(market: Market, length: int) -> Market:
+def tiled(market: MarketArrays, length: int) -> MarketArrays:
     """The market's arrays repeated, or cut, to ``length`` bars; episodes start in every whole repetition."""
     bars = market.prices.shape[0]
     rows = np.arange(length) % bars
@@ -88,7 +89,7 @@ def tiled(market: Market, length: int) -> Market:
     return market._replace(**{**arrays, "starts": jnp.asarray(starts, jnp.int32), "start_count": jnp.int32(every.size)})
 
 
-def seconds_of(market: Market, params: EnvParams, key: jax.Array, repeats: int, **settings: Any) -> list[float]:
+def seconds_of(market: MarketArrays, params: EnvParams, key: jax.Array, repeats: int, **settings: Any) -> list[float]:
     """Wall seconds of each of ``repeats`` runs, after one that compiles."""
     spent = []
     for run in range(repeats + 1):
@@ -98,7 +99,7 @@ def seconds_of(market: Market, params: EnvParams, key: jax.Array, repeats: int, 
     return spent[1:]
 
 
-def speed_row(name: str, market: Market, params: EnvParams, key: jax.Array, repeats: int, **settings: Any) -> Row:
+def speed_row(name: str, market: MarketArrays, params: EnvParams, key: jax.Array, repeats: int, **settings: Any) -> Row:
     """Steps per second of one setting, against its target where it has one."""
     spent = seconds_of(market, params, key, repeats, **settings)
     done = settings["num_envs"] * settings["steps"]
@@ -109,12 +110,12 @@ def speed_row(name: str, market: Market, params: EnvParams, key: jax.Array, repe
     return Row(name, best, "steps/s", ratio, shown)
 
 
-def market_of(bars: Bars, hours: EntryHours, trading: Trading) -> Market:
+def market_of(bars: Bars, hours: EntryHours, trading: Trading) -> MarketArrays:
     """The market of ``bars`` under these hours."""
     return make_market(view_of(bars, trading.pack, hours))
 
 
-def compile_count(market: Market, params: EnvParams, trading: Trading, key: jax.Array) -> Row:
+def compile_count(market: MarketArrays, params: EnvParams, trading: Trading, key: jax.Array) -> Row:
     """Programs compiled for other prices, hours, pack, costs and resolution: one is right."""
     play.clear_cache()
     later = EntryHours(first_minute=11 * 60, last_minute=14 * 60)
@@ -157,7 +158,7 @@ def measure(repeats: int, prng: str) -> list[Row]:
     return rows
 
 
-def long_market_rows(market: Market, params: EnvParams, key: jax.Array, repeats: int) -> list[Row]:
+def long_market_rows(market: MarketArrays, params: EnvParams, key: jax.Array, repeats: int) -> list[Row]:
     """Speed on 3 million bars against that on 50,000, the two run in turns so that a busy machine is fair to both."""
     many, rows = tiled(market, MANY_BARS), []
     for observations in (True, False):

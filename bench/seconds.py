@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from bench.facts import versions
 from rl_core.bars.rungs import ladder_of
-from rl_core.envs.env import Env, EnvParams, Market, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
 from rl_core.trading.setup import RESOLUTIONS, TradingConfig, compile_trading
@@ -30,7 +31,7 @@ REPEATS = 4
 
 
 @partial(jax.jit, static_argnames=("envs", "steps", "observe"))
-def roll(market: Market, params: EnvParams, key: jax.Array, envs: int, steps: int, observe: bool) -> jax.Array:
+def roll(market: MarketArrays, params: EnvParams, key: jax.Array, envs: int, steps: int, observe: bool) -> jax.Array:
     """Play random legal actions with resets; the sum of everything keeps it from being optimised away."""
 
     def one(state: tuple, key: jax.Array) -> tuple[tuple, jax.Array]:
@@ -53,7 +54,7 @@ def roll(market: Market, params: EnvParams, key: jax.Array, envs: int, steps: in
     return jax.lax.scan(one, first, jax.random.split(key_steps, steps))[1].sum()
 
 
-def steps_per_second(market: Market, params: EnvParams, envs: int, observe: bool) -> float:
+def steps_per_second(market: MarketArrays, params: EnvParams, envs: int, observe: bool) -> float:
     """The best of a few runs, compiled before."""
     steps, best = STEPS_IN_ALL // envs, 0.0
     for repeat in range(REPEATS + 1):

@@ -3,13 +3,13 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("rl_core", "llm_gate", "orchestrator")
+from tests.import_graph import PACKAGES, ROOT, Sources, cycle_in, folder_edges, imported, module_edges, sources
+from tests.shape import MOST_ENTRIES, entries
+
 FORBIDDEN = {
     "rl_core": {"zmq", "subprocess", "multiprocessing", "vllm", "aiohttp", "llm_gate", "orchestrator"},
     "llm_gate": {"zmq", "multiprocessing", "jax", "flax", "optax", "orbax", "rl_core", "orchestrator"},
@@ -29,6 +29,32 @@ KNOWS_THE_SERVER = (
 )
 SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}
 SERVER_WORDS = ("/v1/chat", "chat.completion", "vllm:", '"structured_outputs"')
+FLOORS = (
+    "rl_core/files rl_core/statistics rl_core/market rl_core/exchange",
+    "rl_core/bars rl_core/rules",
+    "rl_core/trading rl_core/worlds",
+    "rl_core/features",
+    "rl_core/envs rl_core/ppo",
+    "rl_core/checkpoints",
+    "rl_core/regimes",
+    "rl_core/evaluation rl_core/training",
+    "rl_core/proofs",
+    "rl_core/commands",
+    "llm_gate/engines",
+    "llm_gate/prompts llm_gate/serving",
+    "llm_gate/review",
+    "llm_gate/evals/data",
+    "llm_gate/evals/scoring",
+    "llm_gate/evals/asking",
+    "llm_gate/evals/report",
+    "llm_gate/commands",
+    "orchestrator/journal orchestrator/messaging",
+    "orchestrator/trader orchestrator/workers",
+    "orchestrator/run",
+    "orchestrator/report",
+    "orchestrator/commands",
+)
+"""Folders from the ground up: a folder imports from lower floors only, so no two folders know each other."""
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 WITHOUT_JAX = (
@@ -41,26 +67,6 @@ WITHOUT_JAX = (
     "rl_core.contract",
     "llm_gate.cli",
 )
-
-Sources = Mapping[str, str]
-"""Path from the root -> source text."""
-
-
-def sources() -> dict[str, str]:
-    """Every module of the three packages."""
-    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
-    return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-
-
-def imported(source: str) -> set[str]:
-    """Dotted names that a module imports, inside functions too."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
 
 
 def tops(source: str) -> set[str]:
@@ -98,26 +104,6 @@ def knows_the_server(found: Sources) -> list[str]:
         if path not in engine:
             faults += [f"{path} speaks of {word}" for word in SERVER_WORDS if word in text]
     return faults
-
-
-def cycle_in(found: Sources) -> list[str]:
-    """Modules that import each other in a circle, [] if there is none."""
-    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in found}
-    edges = {name: sorted(imported(found[path]) & names.keys() - {name}) for name, path in names.items()}
-    done: set[str] = set()
-
-    def walk(name: str, trail: list[str]) -> list[str]:
-        if name in trail:
-            return trail[trail.index(name) :]
-        if name in done:
-            return []
-        for following in edges[name]:
-            if circle := walk(following, [*trail, name]):
-                return circle
-        done.add(name)
-        return []
-
-    return next((circle for name in edges if (circle := walk(name, []))), [])
 
 
 def unpickling(found: Sources) -> list[str]:
@@ -170,7 +156,32 @@ def test_sockets_processes_and_the_model_server_stay_in_their_files() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert cycle_in(sources()) == []
+    assert cycle_in(module_edges(sources())) == []
+
+
+def climbing(found: Sources) -> list[str]:
+    """Arrows between folders that do not lead down, and folders that no floor names."""
+    floor = {folder: number for number, folders in enumerate(FLOORS) for folder in folders.split()}
+    edges = folder_edges(found)
+    unnamed = [f"{folder} is on no floor" for folder in edges if folder not in floor]
+    return unnamed + [
+        f"{folder} imports {target}"
+        for folder, targets in edges.items()
+        for target in sorted(targets)
+        if not unnamed and floor[target] >= floor[folder]
+    ]
+
+
+def test_folders_import_from_lower_floors_only() -> None:
+    found = sources()
+
+    assert climbing(found) == []
+    assert set(folder_edges(found)) == {folder for folders in FLOORS for folder in folders.split()}, "a stale floor"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_shows_no_more_than_a_reader_can_take_in(package: str) -> None:
+    assert 1 < entries(sources())[package] <= MOST_ENTRIES[package]
 
 
 def test_package_files_hold_a_docstring_only() -> None:
@@ -202,6 +213,7 @@ def test_only_commands_print() -> None:
         (unpickling, "orchestrator/messaging/sockets.py", "socket.recv_pyobj()"),
         (unpickling, "llm_gate/serving/model_folders.py", "torch.load(path)"),
         (printing, "orchestrator/run/runner.py", "print(1)"),
+        (climbing, "rl_core/attic/new.py", "import os"),
         (more_than_a_docstring, "rl_core/__init__.py", '"""Words."""\nimport os'),
     ],
 )
@@ -209,12 +221,20 @@ def test_a_planted_fault_is_found(check: object, path: str, text: str) -> None:
     assert callable(check) and len(check({path: text})) == 1
 
 
+def test_a_planted_arrow_between_folders_is_found() -> None:
+    found = {"rl_core/market/fills.py": "from rl_core.bars import read", "rl_core/bars/read.py": "import os"}
+
+    assert climbing(found) == ["rl_core/market imports rl_core/bars"]
+
+
 def test_a_planted_cycle_is_found() -> None:
     circle = {"rl_core/a.py": "import rl_core.b", "rl_core/b.py": "from rl_core import c"} | {
         "rl_core/c.py": "import rl_core.a"
     }
 
-    assert sorted(cycle_in({**circle, "rl_core/d.py": "import rl_core.a"})) == ["rl_core.a", "rl_core.b", "rl_core.c"]
+    found = module_edges({**circle, "rl_core/d.py": "import rl_core.a"})
+
+    assert sorted(cycle_in(found)) == ["rl_core.a", "rl_core.b", "rl_core.c"]
 
 
 def test_the_orchestrator_its_workers_and_the_contracts_load_neither_jax_nor_a_model() -> None:

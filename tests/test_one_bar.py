@@ -22,12 +22,14 @@ from orchestrator.run.runner import Runner, SeenBar
 from orchestrator.trader.machine import PolicyAnswered, Setting
 from orchestrator.trader.seen_at_close import SightStream
 from orchestrator.workers.feed import Feed, Span
-from rl_core.bars.read import read_bars, write_bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import save_checkpoint
 from rl_core.checkpoints.manifest import Identity
 from rl_core.checkpoints.policy import Policy, load_policy
 from rl_core.contract import ACTION_NAMES, BUY, SELL
-from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import make_market
 from rl_core.features.features import fingerprint
 from rl_core.features.market_view import View, view_of
 from rl_core.market.costs import size, stop_distance

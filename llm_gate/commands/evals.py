@@ -25,7 +25,7 @@ SplitOf = Annotated[str | None, typer.Option(help="Only rows of tune or of held_
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def evaluate(  # noqa: PLR0913 - a command's options
+def evaluate(
     suite: Annotated[Path | None, typer.Argument(help="A suite in TOML; none: configs/gate_eval.toml.")] = None,
     engine: Annotated[str | None, typer.Option(help="Only this engine, e.g. rules: needs no model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of log and report; none: runs/eval-NAME.")] = None,
@@ -165,7 +165,7 @@ def _print_accuracies(one: "Comparison") -> None:
     typer.echo(f"  McNemar   p = {p}")
 
 
-def calibrate(  # noqa: PLR0913 - a command's options
+def calibrate(
     logs: Annotated[list[str], typer.Argument(help="Logs or their folders; LOG#model/prompt/mode chooses.")],
     method: Annotated[str, typer.Option(help="isotonic or temperature")] = "isotonic",
     max_veto_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="A threshold vetoes at most this.")] = 0.5,

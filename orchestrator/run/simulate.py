@@ -23,7 +23,8 @@ from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import Setting
 from orchestrator.trader.seen_at_close import SightStream
 from orchestrator.workers.crew import Crew, Job
-from rl_core.bars.read import Bars, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader

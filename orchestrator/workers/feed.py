@@ -10,7 +10,8 @@ from orchestrator.messaging.catalogue import CATALOGUE, HISTORY_CHUNK, Bar, EndO
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import WorkerLink
 from orchestrator.workers.processes import WorkerConfig, worker_main
-from rl_core.bars.read import Bars, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.checkpoints.provenance import check_unchanged
 from rl_core.trading.hours import MINUTE_NS
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
 from rl_core.bars.faults import Finding, refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
-from rl_core.bars.read import NS_PER_SECOND, Bars
 from rl_core.exchange.calendar import EXCHANGE_ZONE, OUTSIDE, Calendar, Located
 
 LISTED = 50

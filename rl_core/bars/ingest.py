@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.card import closed_findings
 from rl_core.bars.choices import Roll, RollSchedule
 from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
 from rl_core.bars.faults import Finding, in_header, refuse
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
-from rl_core.bars.read import Bars, market_of, parse_columns
+from rl_core.bars.read import market_of, parse_columns
 from rl_core.errors import ConfigError
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument

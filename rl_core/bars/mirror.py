@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder
 
 

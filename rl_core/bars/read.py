@@ -1,19 +1,14 @@
-"""Bars of one market: prices in integer ticks, times in UTC nanoseconds, checked when read."""
+"""A bars file becomes `Bars`: every row read strictly, or the first fault named."""
 
-import hashlib
-import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.choices import (
     ExcludeList,
     check_times,
@@ -23,8 +18,6 @@ from rl_core.bars.choices import (
     read_roll_schedule,
 )
 from rl_core.bars.columns import (
-    COMPRESSIONS,
-    LEFT_OUT_KEY,
     PRICE_COLUMNS,
     ROLL_COLUMN,
     SYMBOL_COLUMN,
@@ -46,68 +39,7 @@ from rl_core.bars.plausibility import Prices, check_frozen, check_scale, check_s
 from rl_core.bars.times import read_times
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 
-NS_PER_SECOND = 1_000_000_000
 DEFAULT_MARKET = "NQ"
-
-
-@dataclass(frozen=True)
-class Bars:
-    """``T`` bars in order of time, each stamped with its start."""
-
-    instrument: Instrument
-    interval_s: int
-    """Seconds a bar lasts; intervals in which nothing traded have no bar."""
-    ts_event_ns: npt.NDArray[np.int64]
-    """[T] start of the bar, ns UTC, strictly increasing."""
-    open: npt.NDArray[np.int32]
-    """[T] ticks."""
-    high: npt.NDArray[np.int32]
-    """[T] ticks."""
-    low: npt.NDArray[np.int32]
-    """[T] ticks."""
-    close: npt.NDArray[np.int32]
-    """[T] ticks."""
-    volume: npt.NDArray[np.int64]
-    """[T] contracts."""
-    digest: str = ""
-    """SHA-256 of symbol, interval and arrays; the same for equal bars from any kind of file."""
-    notes: tuple[str, ...] = field(default=(), compare=False)
-    """What the reader ignored."""
-    left_out: tuple[str, ...] = field(default=(), compare=False)
-    """Rows that a person left out: line, time and reason; a parquet file keeps them."""
-    contract: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    """[T] contract rolls between the first bar and this one; 0 without."""
-    lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
-    """[T] where each bar stood in the file it was read from; empty if in none."""
-
-    def __post_init__(self) -> None:
-        if not len(self.contract):
-            object.__setattr__(self, "contract", np.zeros(len(self.ts_event_ns), np.int32))
-        columns = (self.open, self.high, self.low, self.close, self.contract)
-        assert all(len(column) == len(self.ts_event_ns) == len(self.volume) for column in columns)
-        if not self.digest:
-            object.__setattr__(self, "digest", _digest(self))
-
-    def __len__(self) -> int:
-        return len(self.ts_event_ns)
-
-    def slice(self, start: int, stop: int) -> "Bars":
-        """The bars ``start`` to ``stop`` (excluded), with a digest of their own."""
-        part = np.s_[start:stop]
-        return Bars(
-            instrument=self.instrument,
-            interval_s=self.interval_s,
-            ts_event_ns=self.ts_event_ns[part],
-            open=self.open[part],
-            high=self.high[part],
-            low=self.low[part],
-            close=self.close[part],
-            volume=self.volume[part],
-            notes=self.notes,
-            left_out=self.left_out,
-            contract=self.contract[part] - self.contract[part][:1],
-            lines=self.lines[part],
-        )
 
 
 def read_bars(
@@ -263,38 +195,8 @@ def _times(
     return times.ts_event_ns
 
 
-def write_bars(bars: Bars, path: Path) -> None:
-    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
-
-    Only a parquet file also says which rows were left out.
-    """
-    numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
-    stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
-    columns = {name: getattr(bars, name) * np.int64(numerator) / denominator for name in PRICE_COLUMNS}
-    columns["volume"] = bars.volume
-    if bars.contract.any():
-        columns[ROLL_COLUMN] = bars.contract
-    if path.suffix == ".parquet":
-        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else None
-        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata), str(path))
-        return
-    text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
-    table = pa.table({"datetime": text, **columns})
-    with pa.output_stream(str(path), compression=COMPRESSIONS.get(path.suffix)) as stream:
-        pa_csv.write_csv(table, stream, pa_csv.WriteOptions(quoting_style="none", quoting_header="none"))
-
-
 def market_of(path: Path) -> str | None:
     """The market named by a file called ``<MARKET>_D1M...`` or ``<MARKET>_D1S...``, if it is a known one."""
     matched = re.match(r"([A-Za-z0-9]+)_", path.name)
     symbol = matched.group(1).upper() if matched else ""
     return symbol if symbol in INSTRUMENTS else None
-
-
-def _digest(bars: Bars) -> str:
-    digest = hashlib.sha256(f"{bars.instrument.symbol} {bars.interval_s} {len(bars)}\n".encode())
-    for column in (bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume):
-        digest.update(np.ascontiguousarray(column, "<i8").tobytes())
-    if bars.contract.any():
-        digest.update(np.ascontiguousarray(bars.contract, "<i8").tobytes())
-    return digest.hexdigest()

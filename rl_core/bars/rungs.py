@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import NS_PER_SECOND, Bars
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.exchange.calendar import NS_PER_MINUTE
 
 SECONDS = 60

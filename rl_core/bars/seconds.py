@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_core.bars.read import Bars, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.errors import DataError
 from rl_core.exchange.calendar import NS_PER_MINUTE
 

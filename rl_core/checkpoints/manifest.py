@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rl_core.errors import ConfigError, DamagedCheckpointError, FitError
+from rl_core.features.fingerprint import Fingerprint
 from rl_core.files.durable import read_faults
 
 MANIFEST = "manifest.json"
@@ -19,13 +20,6 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy")
 
 
 NAME = re.compile(r"phase([12])_jax_(?:final_)?(\d+)\Z")
-
-
-class Fingerprint(NamedTuple):
-    """Which features an observation is made of."""
-
-    digest: str  # of the parts
-    parts: Mapping[str, Any]  # names, order, parameters and code version, as JSON values
 
 
 class Identity(BaseModel):

@@ -9,10 +9,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_core.checkpoints.manifest import Expected, Fingerprint, Identity, check_fit, read_manifest
+from rl_core.checkpoints.manifest import Expected, Identity, check_fit, read_manifest
 from rl_core.contract import ACTION_NAMES
 from rl_core.errors import DamagedCheckpointError, DataError
 from rl_core.features.features import fingerprint as own_fingerprint
+from rl_core.features.fingerprint import Fingerprint
 from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
 
 POLICY_FILE = "policy.npz"

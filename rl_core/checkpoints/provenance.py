@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.checkpoints.manifest import Identity
 from rl_core.errors import DataError
 from rl_core.trading.setup import TradingConfig

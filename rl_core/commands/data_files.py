@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.card import DataCard, examine
 from rl_core.bars.card_page import page
 from rl_core.bars.choices import RollSchedule, read_roll_schedule
 from rl_core.bars.ingest import ingest
-from rl_core.bars.read import Bars, read_bars, write_bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import carry_world
 from rl_core.errors import ConfigError, ResourceError
 

@@ -5,16 +5,14 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from rl_core.bars.rungs import Ladder
 from rl_core.contract import BUY, HOLD, SELL
-from rl_core.envs.climb import Rungs, play_minute
+from rl_core.envs.climb import play_minute
 from rl_core.envs.curriculum import Curriculum, Eased, Trip, eased_at, shaping
+from rl_core.envs.market_arrays import MarketArrays
 from rl_core.envs.openings import ahead, floor_cap
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features.features import WINDOW
-from rl_core.features.market_view import View
 from rl_core.features.observation import (
     ACTION_COUNTS,
     OBSERVATION_SIZES,
@@ -25,7 +23,7 @@ from rl_core.features.observation import (
     position_features,
 )
 from rl_core.market.account import equity, limits_today, opening_account, passed
-from rl_core.market.costs import capped, fillable, slippage_ticks
+from rl_core.market.costs import capped
 from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
 from rl_core.market.types import (
@@ -33,7 +31,6 @@ from rl_core.market.types import (
     NO_EXIT,
     Account,
     BarPrices,
-    Frictions,
     Limits,
     Namespace,
     Played,
@@ -42,25 +39,6 @@ from rl_core.market.types import (
 )
 
 XP = cast(Namespace, jnp)
-ANY_QUANTITY = 1 << 30
-
-
-class Market(NamedTuple):
-    """One market as device arrays; traced, so that another market of the same length compiles nothing."""
-
-    prices: jax.Array  # [T, 4] int32 ticks: open, high, low, close
-    true_range_sum: jax.Array  # [T] int32 ticks
-    features: jax.Array  # [T, 11] float32
-    entry_open: jax.Array  # [T] bool
-    flatten_due: jax.Array  # [T] bool
-    last_in_session: jax.Array  # [T] bool
-    entries_over: jax.Array  # [T] bool: neither this close nor a later one of the session decides an entry
-    starts: jax.Array  # [T] int32: bars at whose close an episode may start; only the first ``start_count`` count
-    start_count: jax.Array  # int32; an array, so that other hours or packs compile nothing
-    rungs: Rungs | None = None  # the seconds of each bar, where the market has them
-    slippage: jax.Array | None = None  # [T] int32 ticks that a fill after this close loses, where it is not fixed
-    fillable: jax.Array | None = None  # [T] int32 contracts of an entry that this bar fills, where there is a cap
-    start_first: jax.Array | None = None  # [M] int32 where each market's starts begin, if it is several (`joined`)
 
 
 class EnvParams(NamedTuple):
@@ -133,63 +111,6 @@ def new_accounts(rules: Rules, num_envs: int) -> Account:
     return Account(*(jnp.full((num_envs,), field, jnp.int32) for field in opening_account(XP, rules)))
 
 
-def make_market(
-    view: View,
-    first: int = 0,
-    stop: int | None = None,
-    *,
-    ladder: Ladder | None = None,
-    frictions: Frictions | None = None,
-) -> Market:
-    """The bars of ``view`` on the device; episodes start within [first, stop); ``ladder`` is of the same bars.
-
-    Raises:
-        ValueError: no bar of the range can start an episode.
-    """
-    bars, hours, features = view.bars, view.hours, view.features
-    last = view.last_in_session
-    entry_open = hours.entry_open & features.warm
-    starts = np.flatnonzero(entry_open & ~last)
-    starts = starts[(starts >= max(first, WINDOW - 1)) & (starts < (len(bars) if stop is None else stop))]
-    if starts.size == 0:
-        raise ValueError("no bar can start an episode: too short a history, or outside entry hours")
-    return Market(
-        prices=jnp.asarray(np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1), jnp.int32),
-        true_range_sum=jnp.asarray(features.true_range_sum),
-        features=jnp.asarray(features.values),
-        entry_open=jnp.asarray(entry_open),
-        flatten_due=jnp.asarray(hours.flatten_due),
-        last_in_session=jnp.asarray(last),
-        entries_over=jnp.asarray(_entries_over(view)),
-        starts=jnp.asarray(np.pad(starts, (0, len(bars) - starts.size), mode="edge"), jnp.int32),
-        start_count=jnp.int32(starts.size),
-        rungs=None if ladder is None else Rungs(jnp.asarray(ladder.offsets), jnp.asarray(ladder.rungs)),
-        slippage=None if frictions is None else jnp.asarray(_slippage(view, frictions), jnp.int32),
-        fillable=None if frictions is None else jnp.asarray(_fillable(view, frictions), jnp.int32),
-    )
-
-
-def _slippage(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
-    by_minute = frictions._replace(by_minute=np.array(frictions.by_minute))
-    totals = view.features.true_range_sum.astype(np.int64)
-    return np.asarray(slippage_ticks(cast(Namespace, np), by_minute, view.hours.decision_minute, totals))
-
-
-def _fillable(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
-    if frictions.volume_milli == 0:
-        return np.full(len(view.bars), ANY_QUANTITY)
-    return np.asarray(np.minimum(ANY_QUANTITY, fillable(frictions, view.bars.volume)))
-
-
-def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """[T] whether neither this bar nor a later one of the session is in entry hours."""
-    session, index = view.located.session, np.arange(len(view.bars))
-    days, row = np.unique(session, return_inverse=True)
-    final = np.full(len(days), -1)
-    np.maximum.at(final, row, np.where(view.hours.entry_open, index, -1))
-    return np.asarray(index > final[row])
-
-
 @dataclass(frozen=True)
 class Env:
     """Phase 1 (enter) or 2 (enter and manage); static under jit, everything else is an argument."""
@@ -212,7 +133,7 @@ class Env:
             return params
         return params._replace(eased=eased_at(params.curriculum, updates))
 
-    def reset(self, market: Market, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
+    def reset(self, market: MarketArrays, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
         """New accounts [B] at random minutes in hours, with a random room to the floor."""
         key_bar, key_room = jax.random.split(key)
         own, first, count = None, jnp.int32(0), market.start_count
@@ -236,7 +157,7 @@ class Env:
             state if params.eased is None else self._with_positions(market, params, state, jax.random.fold_in(key, 2))
         )
 
-    def _with_positions(self, market: Market, params: EnvParams, state: EnvState, key: jax.Array) -> EnvState:
+    def _with_positions(self, market: MarketArrays, params: EnvParams, state: EnvState, key: jax.Array) -> EnvState:
         """``state`` one bar later in a drawn share of phase 2's accounts: the bar filled an entry of a drawn side."""
         assert params.eased is not None
         count = state.bar.shape[0]
@@ -252,12 +173,12 @@ class Env:
         following = later.state._replace(forced=opened)
         return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(opened, a, b), following, state))
 
-    def observe(self, market: Market, params: EnvParams, state: EnvState) -> Observation:
+    def observe(self, market: MarketArrays, params: EnvParams, state: EnvState) -> Observation:
         """The observation [B, O] and mask [B, A] at each account's close."""
         memory, legal_actions = self.glimpse(market, params, state)
         return Observation(self.shown(market, memory), legal_actions)
 
-    def glimpse(self, market: Market, params: EnvParams, state: EnvState) -> Glimpse:
+    def glimpse(self, market: MarketArrays, params: EnvParams, state: EnvState) -> Glimpse:
         """What `shown` makes the observation of, and the mask."""
         params = _own(params, state.market)
         mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
@@ -270,11 +191,11 @@ class Env:
             standing = jnp.concatenate([standing, managing], axis=-1)
         return Glimpse(Memory(state.bar, standing), self._mask(legal))
 
-    def shown(self, market: Market, memory: Memory) -> jax.Array:
+    def shown(self, market: MarketArrays, memory: Memory) -> jax.Array:
         """The observations [N, O] of memories [N]."""
         return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
 
-    def step(self, market: Market, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
+    def step(self, market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
         """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
         params = _own(params, state.market)
         venue = _venue(market, params, state.bar)
@@ -313,7 +234,7 @@ class Env:
         trip = Trip(entered, order, played, terms, _venue(market, params, bar).terms)
         return _unreported(result._replace(shaping=shaping(XP, params.eased, trip)), state.forced)
 
-    def _legal(self, market: Market, params: EnvParams, state: EnvState) -> LegalActions:
+    def _legal(self, market: MarketArrays, params: EnvParams, state: EnvState) -> LegalActions:
         decision = _decision(market, state)
         terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
         return legal_actions(XP, state.position, state.account, decision, terms, limits)
@@ -345,7 +266,7 @@ def _own(params: EnvParams, market: jax.Array | None) -> EnvParams:
     return params._replace(venue=venue, limits=limits)
 
 
-def _venue(market: Market, params: EnvParams, bar: jax.Array) -> Venue:
+def _venue(market: MarketArrays, params: EnvParams, bar: jax.Array) -> Venue:
     """What fills after the close of ``bar`` [B] meet."""
     venue = params.venue
     if market.slippage is None:
@@ -363,7 +284,7 @@ def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:
     return window.reshape(bar.shape[0], WINDOW_SIZE)
 
 
-def _decision(market: Market, state: EnvState) -> Decision:
+def _decision(market: MarketArrays, state: EnvState) -> Decision:
     return Decision(
         close=market.prices[state.bar, 3],
         true_range_sum=market.true_range_sum[state.bar],

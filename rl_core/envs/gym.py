@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult
+from rl_core.envs.market_arrays import MarketArrays
 from rl_core.features.features import CLIP
 from rl_core.market.types import EXIT_NAMES
 
@@ -25,7 +26,7 @@ class TradingEnv(gymnasium.Env[Floats, np.int64]):  # type: ignore[misc]  # an e
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium declares it so
 
-    def __init__(self, market: Market, params: EnvParams, *, phase: int = 2) -> None:
+    def __init__(self, market: MarketArrays, params: EnvParams, *, phase: int = 2) -> None:
         """One account in ``market`` under ``params``; phase 1 enters, phase 2 also manages."""
         self._env, self._market, self._params = Env(phase), market, params
         self.observation_space = gymnasium.spaces.Box(-CLIP, CLIP, (self._env.observation_size,), np.float32)
@@ -68,14 +69,14 @@ class TradingEnv(gymnasium.Env[Floats, np.int64]):  # type: ignore[misc]  # an e
 
 
 @partial(jax.jit, static_argnames="env")
-def _opened(market: Market, params: EnvParams, key: jax.Array, *, env: Env) -> tuple[EnvState, Observation]:
+def _opened(market: MarketArrays, params: EnvParams, key: jax.Array, *, env: Env) -> tuple[EnvState, Observation]:
     state = env.reset(market, params, key, 1)
     return state, env.observe(market, params, state)
 
 
 @partial(jax.jit, static_argnames="env")
 def _stepped(
-    market: Market, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env
+    market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env
 ) -> tuple[StepResult, Observation]:
     result = env.step(market, params, state, action)
     return result, env.observe(market, params, result.state)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_core.envs.climb import Rungs
-from rl_core.envs.env import EnvParams, Market
+from rl_core.envs.env import EnvParams
+from rl_core.envs.market_arrays import MarketArrays
 
 
-def joined(markets: Sequence[Market]) -> Market:
+def joined(markets: Sequence[MarketArrays]) -> MarketArrays:
     """The markets as one of [T1 + T2 + ...] bars; environment b plays market b mod M for life.
 
     Each market's last bar ends a session and no episode starts before its first full window, so neither an episode
@@ -26,7 +27,7 @@ def joined(markets: Sequence[Market]) -> Market:
         field: jnp.concatenate([getattr(market, field) for market in markets])
         for field in ("prices", "true_range_sum", "features", "entry_open", "flatten_due", "last_in_session")
     }
-    return Market(
+    return MarketArrays(
         **whole,
         entries_over=jnp.concatenate([market.entries_over for market in markets]),
         starts=jnp.pad(known, (0, int(begins[-1]) - known.shape[0]), mode="edge"),
@@ -46,12 +47,12 @@ def joined_params(each: Sequence[EnvParams]) -> EnvParams:
     return each[0]._replace(venue=venue, limits=limits)
 
 
-def _column(markets: Sequence[Market], field: str) -> jax.Array | None:
+def _column(markets: Sequence[MarketArrays], field: str) -> jax.Array | None:
     columns = [getattr(market, field) for market in markets]
     return None if columns[0] is None else jnp.concatenate(columns)
 
 
-def _rungs(markets: Sequence[Market]) -> Rungs | None:
+def _rungs(markets: Sequence[MarketArrays]) -> Rungs | None:
     """The ladders end to end; a market without seconds has minutes without rungs."""
     known = [market.rungs for market in markets]
     if all(rungs is None for rungs in known):

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.policy import Policy
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult, make_market, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, new_accounts
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.errors import DataError
 from rl_core.features.market_view import View
 from rl_core.market.account import passed
@@ -128,10 +129,10 @@ def _kept(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvSt
 
 
 @partial(jax.jit, static_argnames=("env",))
-def _observed(market: Market, params: EnvParams, state: EnvState, *, env: Env) -> Observation:
+def _observed(market: MarketArrays, params: EnvParams, state: EnvState, *, env: Env) -> Observation:
     return env.observe(market, params, state)
 
 
 @partial(jax.jit, static_argnames=("env",))
-def _stepped(market: Market, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env) -> StepResult:
+def _stepped(market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env) -> StepResult:
     return env.step(market, params, state, action)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
-from rl_core.checkpoints.manifest import Fingerprint
+from rl_core.bars.bars import Bars
+from rl_core.features.fingerprint import Fingerprint
 from rl_core.trading.hours import DAY_MINUTES, REGULAR_OPEN, Hours
 
 FEATURE_NAMES = (

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.errors import DataError
 from rl_core.exchange.calendar import Calendar, Located
 from rl_core.features.features import Features, compute_features

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.features.features import ATR_BARS, StreamedBar, roll_shift
 
 Integers = npt.NDArray[np.int64]

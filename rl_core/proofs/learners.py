@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from rl_core.checkpoints.checkpoint import served_policy
 from rl_core.checkpoints.policy import Policy
-from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import make_market
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.features.market_view import View, view_of
 from rl_core.ppo.config import PPOConfig

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, make_market
+from rl_core.envs.env import Env, EnvParams, EnvState
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.errors import DataError, TrigateError
 from rl_core.features.market_view import View, view_of
 from rl_core.proofs.changed_futures import Tape, futures
@@ -261,12 +262,12 @@ def _starts(view: View, last: int) -> npt.NDArray[np.int32]:
 
 
 @jax.jit
-def _opened(market: Market, params: EnvParams, starts: jax.Array) -> EnvState:
+def _opened(market: MarketArrays, params: EnvParams, starts: jax.Array) -> EnvState:
     return Env(2).reset(market, params, jax.random.key(0), ACCOUNTS)._replace(bar=starts)
 
 
 @partial(jax.jit)
-def _play(market: Market, params: EnvParams, first: EnvState, salt: jax.Array) -> _Played:
+def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Array) -> _Played:
     """One episode an account; the action is a fixed function of bar, account and mask."""
     env, bars = Env(2), market.prices.shape[0]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.checkpoint import (
     Learned,
@@ -29,6 +29,7 @@ from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.train import TrainState, initial_state
 from rl_core.ppo.transfer import TransferReport, transfer
+from rl_core.training.config import TrainConfig
 from rl_core.training.folder import (
     CHECKPOINTS,
     OTHER,
@@ -42,7 +43,7 @@ from rl_core.training.folder import (
     write_card,
 )
 from rl_core.training.metric_log import append_row, rows_until
-from rl_core.training.plan import Plan, TrainConfig, identity_of, inputs_of, plan_training
+from rl_core.training.plan import Plan, identity_of, inputs_of, plan_training
 from rl_core.training.processes import any_of, check_same, from_first, leads
 from rl_core.training.tensorboard_log import tensorboard_log
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rl_core.bars.read import DEFAULT_MARKET, Bars, market_of, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished
@@ -18,8 +19,9 @@ from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import View, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, compile_trading, resolved
+from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
-from rl_core.training.plan import TrainConfig, check_parent
+from rl_core.training.plan import check_parent
 
 SOURCE = "source.json"
 CONFIG = "config.toml"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, Calendar
 from rl_core.exchange.instruments import instrument
 from rl_core.worlds.nq_noise import draw_gap, draw_sigma, draw_volume, usual_volume

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import NS_PER_SECOND, Bars
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.exchange.calendar import Calendar, Located
 from rl_core.worlds.nq_profile import HALF_HOUR, MEAN_ABS_RETURN_BP, SESSION_MINUTES, SESSION_OPEN_MINUTE
 

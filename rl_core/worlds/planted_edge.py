@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import Calendar
 
 ATR_BARS = 14

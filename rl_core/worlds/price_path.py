@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.read import NS_PER_SECOND
+from rl_core.bars.bars import NS_PER_SECOND
 
 SECONDS = 60
 # Share of a second's variance that happens between its predecessor's last trade and its first.

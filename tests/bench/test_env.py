@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bench.env import ENV, compile_count, market_of, play, random_action, tiled
-from rl_core.envs.env import EnvParams, Market
+from rl_core.envs.env import EnvParams
+from rl_core.envs.market_arrays import MarketArrays
 from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
 from rl_core.worlds.demo import demo_world
@@ -18,7 +19,7 @@ def trading() -> Trading:
 
 
 @pytest.fixture(scope="module")
-def market(trading: Trading) -> Market:
+def market(trading: Trading) -> MarketArrays:
     return market_of(demo_world(3, 30).minutes, trading.hours, trading)
 
 
@@ -31,7 +32,7 @@ def test_every_legal_action_is_drawn_equally_often_and_no_other() -> None:
     assert drawn[[1, 4]].tolist() == [0, 0] and np.abs(drawn[[0, 2, 3, 5]] - 2000).max() < 200
 
 
-def test_a_repeated_market_starts_episodes_in_every_repetition_and_reads_the_same_bars(market: Market) -> None:
+def test_a_repeated_market_starts_episodes_in_every_repetition_and_reads_the_same_bars(market: MarketArrays) -> None:
     bars = market.prices.shape[0]
     twice = tiled(market, 2 * bars + 5)
     starts = np.asarray(twice.starts[: twice.start_count])
@@ -41,7 +42,7 @@ def test_a_repeated_market_starts_episodes_in_every_repetition_and_reads_the_sam
     assert np.array_equal(twice.prices[bars : 2 * bars], market.prices)
 
 
-def test_other_prices_hours_packs_and_costs_compile_nothing(market: Market, trading: Trading) -> None:
+def test_other_prices_hours_packs_and_costs_compile_nothing(market: MarketArrays, trading: Trading) -> None:
     params = EnvParams(trading.venue, trading.limits, 0.2, 1.0)
 
     row = compile_count(tiled(market, 50_000), params, trading, jax.random.key(0))
@@ -49,7 +50,9 @@ def test_other_prices_hours_packs_and_costs_compile_nothing(market: Market, trad
     assert row.value == 1
 
 
-def test_the_observations_are_those_of_the_environment_and_change_no_step(market: Market, trading: Trading) -> None:
+def test_the_observations_are_those_of_the_environment_and_change_no_step(
+    market: MarketArrays, trading: Trading
+) -> None:
     params, key = EnvParams(trading.venue, trading.limits, 0.2, 1.0), jax.random.key(5)
 
     state, kept, reward = play(market, params, key, num_envs=8, steps=30, observations=True)

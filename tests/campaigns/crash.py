@@ -51,7 +51,7 @@ class _Campaign:
     """A world, a cache of compiled programs, and what the unbroken run comes to."""
 
     def __init__(self, folder: Path) -> None:
-        from rl_core.bars.read import write_bars
+        from rl_core.bars.write import write_bars
         from rl_core.worlds.demo import demo_world
 
         self.folder, self.bars = folder, folder / "NQ_D1M.parquet"

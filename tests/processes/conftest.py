@@ -28,7 +28,7 @@ def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
     """Eight sessions, four of them held out, and a policy of each phase as it is before its first update."""
     import numpy as np
 
-    from rl_core.bars.read import write_bars
+    from rl_core.bars.write import write_bars
     from rl_core.checkpoints.provenance import write_world
     from rl_core.exchange.calendar import Calendar
     from rl_core.worlds.demo import demo_world
@@ -57,14 +57,15 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: boo
     from rl_core.checkpoints.checkpoint import save_checkpoint
     from rl_core.checkpoints.manifest import Identity
     from rl_core.contract import ACTION_NAMES
-    from rl_core.envs.env import Env, EnvParams, make_market
+    from rl_core.envs.env import Env, EnvParams
+    from rl_core.envs.market_arrays import make_market
     from rl_core.features.features import fingerprint
     from rl_core.features.market_view import view_of
     from rl_core.ppo.environment import World
     from rl_core.ppo.train import initial_state
     from rl_core.regimes.fitted import FILE, as_text, fit_regimes
     from rl_core.trading.setup import compile_trading
-    from rl_core.training.plan import TrainConfig
+    from rl_core.training.config import TrainConfig
 
     settings = {"num_envs": 4, "rollout_length": 4, "total_steps": 16, "hidden": (8,), "seed": phase}
     config = TrainConfig.model_validate({"phase": phase, "ppo": settings})

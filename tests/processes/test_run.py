@@ -74,7 +74,7 @@ def test_seconds_travel_with_their_minute(demo_world: DemoWorld, run_command: Ru
 
 
 def test_seconds_of_another_market_are_refused(run_command: RunCommand, tmp_path: Path) -> None:
-    from rl_core.bars.read import write_bars
+    from rl_core.bars.write import write_bars
     from rl_core.worlds.demo import demo_world
 
     other = demo_world(8, 8, seconds=True).seconds

@@ -50,7 +50,7 @@ class Bench(NamedTuple):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Twelve sessions of the demo world."""
-    from rl_core.bars.read import write_bars
+    from rl_core.bars.write import write_bars
     from rl_core.worlds.demo import demo_world
 
     folder = tmp_path_factory.mktemp("training")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import NS_PER_MINUTE, Calendar
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import compute_features

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.contract import HOLD
-from rl_core.envs.env import Env, EnvState, make_market
+from rl_core.envs.env import Env, EnvState
+from rl_core.envs.market_arrays import make_market
 from rl_core.features.features import LONG_BARS, FeatureStream, StreamedBar, true_ranges
 from rl_core.features.market_view import View
 from rl_core.market.types import EXIT_NAMES, SESSION_END, Account, Position

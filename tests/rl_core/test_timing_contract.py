@@ -9,9 +9,10 @@ from datetime import date
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.envs.env import Env, EnvState, Market, StepResult, make_market
+from rl_core.envs.env import Env, EnvState, StepResult
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.features import StreamedBar
 from rl_core.features.market_view import View
 from rl_core.market.types import (
@@ -47,12 +48,12 @@ LONG = Position(SIZE, LEVEL, LEVEL - 30, LEVEL + 90, 30, 0, 5)
 SHORT = Position(-SIZE, LEVEL, LEVEL + 30, LEVEL - 90, 30, 0, 5)
 
 
-def quiet_but(bars: Bars) -> Market:
+def quiet_but(bars: Bars) -> MarketArrays:
     """The market of ``bars``, which share their minutes with the quiet ones."""
     return make_market(seen_again(VIEW, bars))
 
 
-def next_bar(*prices: int, after: int = T) -> Market:
+def next_bar(*prices: int, after: int = T) -> MarketArrays:
     """The quiet market in which the bar after ``after`` has this open, high, low and close."""
     return quiet_but(with_bar(QUIET, after + 1, (prices[0], prices[1], prices[2], prices[3])))
 

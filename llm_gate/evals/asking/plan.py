@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from llm_gate.contract import Label
 from llm_gate.errors import RequestError
-from llm_gate.evals.asking.day_task import options_of, truth_of
 from llm_gate.evals.asking.questions import Cell, question_digest
 from llm_gate.evals.asking.regime_task import ASPECTS, reading
 from llm_gate.evals.asking.suite import BANK, ModelSpec, PassSpec, Suite
 from llm_gate.evals.data.cases import Case, bank_path, digest_of, read_cases
 from llm_gate.evals.data.injections import Payload, read_payloads, with_payload
 from llm_gate.evals.data.log import Key
-from llm_gate.evals.data.true_days import read_truths
+from llm_gate.evals.data.true_days import options_of, read_truths, truth_of
 from llm_gate.prompts.prompt_files import NOTES, Prompt, find_prompt, load_prompt
 
 PLAIN = "plain"

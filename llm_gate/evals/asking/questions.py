@@ -7,11 +7,12 @@ from typing import NamedTuple
 from llm_gate.contract import Mode
 from llm_gate.engines.base import Turn
 from llm_gate.errors import PromptError
-from llm_gate.evals.asking.day_task import Attribute, poll
+from llm_gate.evals.asking.day_task import poll
 from llm_gate.evals.asking.letter_orders import reordered
 from llm_gate.evals.asking.regime_task import MEANINGS, NAME, Aspect, digest_of_reading, reading
 from llm_gate.evals.data.cases import Case
 from llm_gate.evals.data.log import TaskName
+from llm_gate.evals.data.true_days import Attribute
 from llm_gate.prompts.prompt_files import Prompt
 
 PROBE_NAME = "name_the_day.v1"

@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from llm_gate.contract import Label, Mode
 from llm_gate.errors import RequestError
-from llm_gate.evals.asking.day_task import Attribute
 from llm_gate.evals.asking.letter_orders import ORDERS
+from llm_gate.evals.data.cases import Split
+from llm_gate.evals.data.true_days import Attribute
 from llm_gate.evals.scoring.promotion import PromotionCriteria
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
 
 BANK = "bank"
 EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
-Split = Literal["tune", "held_out"]
 Task = Literal["entry", "injection", "regime"]
 Share = Annotated[float, Field(ge=0, le=1)]
 

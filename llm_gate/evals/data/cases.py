@@ -117,3 +117,6 @@ def _parsed(line: bytes, where: str) -> Case:
 
 def _line(case: Case) -> bytes:
     return case.model_dump_json().encode() + b"\n"
+
+
+Split = Literal["tune", "held_out"]

@@ -7,13 +7,74 @@ import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import parse_json
 from llm_gate.errors import MalformedVerdictError, RequestError, ResourceError
-from llm_gate.evals.asking.day_task import Day
+
+Attribute = Literal["year", "month", "third", "weekday", "market"]
+
+
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October")
+
+
+OPTIONS: dict[Attribute, tuple[str, ...]] = {
+    "month": (*_MONTHS, "November", "December"),
+    "third": ("days 1 to 10 of the month", "days 11 to 20 of the month", "day 21 or later of the month"),
+    "weekday": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday"),
+    "market": ("ES", "NQ", "YM", "RTY", "GC", "CL"),
+}
+
+
+MOST_OPTIONS = 20
+"""A server gives the probabilities of no more letters than this."""
+
+
+class Day(NamedTuple):
+    """Where a proposal really comes from. Known to the scorer alone."""
+
+    year: int
+    month: int
+    day: int
+    weekday: int
+    """0 is Monday; the exchange's trading days are 0 to 4."""
+    market: str
+
+
+def options_of(attribute: Attribute, days: Iterable[Day]) -> tuple[str, ...]:
+    """What a model may choose from, years and markets as ``days`` need them.
+
+    Raises:
+        ValueError: more options than letters.
+    """
+    if attribute == "year":
+        years = [day.year for day in days]
+        options = tuple(str(year) for year in range(min(years), max(years) + 1))
+    elif attribute == "market":
+        known = OPTIONS["market"]
+        options = (*known, *sorted({day.market for day in days} - set(known)))
+    else:
+        options = OPTIONS[attribute]
+    if len(options) > MOST_OPTIONS:
+        raise ValueError(f"{attribute}: {len(options)} options; one question tells at most {MOST_OPTIONS} apart")
+    return options
+
+
+def truth_of(day: Day, attribute: Attribute) -> str:
+    """The option that is right."""
+    match attribute:
+        case "year":
+            return str(day.year)
+        case "month":
+            return OPTIONS["month"][day.month - 1]
+        case "third":
+            return OPTIONS["third"][min(2, (day.day - 1) // 10)]
+        case "weekday":
+            return OPTIONS["weekday"][day.weekday]
+        case "market":
+            return day.market
 
 
 class Truth(BaseModel):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_gate.errors import RequestError
-from llm_gate.evals.asking.suite import Split
+from llm_gate.evals.data.cases import Split
 from llm_gate.evals.data.log import Row, read_rows
 from llm_gate.evals.scoring.intervals import Figure, block_weights, figure, mean_of
 from llm_gate.evals.scoring.scores import Who

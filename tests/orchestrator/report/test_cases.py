@@ -7,9 +7,8 @@ import pytest
 from played_runs import DAYS, every_tenth_minute, play, walk
 
 from llm_gate.contract import Outcome, Veto
-from llm_gate.evals.asking.day_task import Day
 from llm_gate.evals.data.cases import read_cases, write_cases
-from llm_gate.evals.data.true_days import read_truths
+from llm_gate.evals.data.true_days import Day, read_truths
 from orchestrator.cli import app
 from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.cases import recorded_cases

@@ -12,7 +12,7 @@ from orchestrator.report.result import run_result
 from orchestrator.trader import broker
 from orchestrator.trader.events import bar_closed, seconds_from
 from orchestrator.workers.feed import Feed
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.instruments import instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, SECONDS, STATIC, Account, BarPrices, Position, Rules, Terms

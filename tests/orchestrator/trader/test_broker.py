@@ -24,7 +24,8 @@ from orchestrator.trader.machine import (
     opening_state,
 )
 from orchestrator.trader.seen_at_close import Sight, SightStream
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, make_market, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.market_view import View
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
@@ -117,7 +118,7 @@ def played(env: Env, venue: Venue, seed: int) -> list[Played]:
     return [one_account(steps, b, int(start)) for b, start in enumerate(bar)]
 
 
-def stepped(env: Env, market: Market, params: EnvParams, bar: np.ndarray[Any, Any], seed: int) -> list[Any]:
+def stepped(env: Env, market: MarketArrays, params: EnvParams, bar: np.ndarray[Any, Any], seed: int) -> list[Any]:
     """(observation, action, result, live) of every step."""
     count, rules = len(bar), params.venue.rules
     zeros = jnp.zeros(count, jnp.int32)

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.seen_at_close import Sight, SightStream
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.errors import DataError
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.features.market_view import View

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
 from orchestrator.messaging.wire import Received
 from orchestrator.workers.feed import Feed, Span, run
-from rl_core.bars.read import Bars, write_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.write import write_bars
 from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.card import agreement, examine, in_roll_week
 from rl_core.bars.card_page import page
-from rl_core.bars.read import Bars, write_bars
+from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import Choices, Reading, check_file
 from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument

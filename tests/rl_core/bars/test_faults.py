@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rl_core.bars.read import Bars, write_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import Choices, Reading, check_file
 from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 
-from rl_core.bars.read import Bars, market_of, read_bars, write_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import market_of, read_bars
+from rl_core.bars.write import write_bars
 from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
 

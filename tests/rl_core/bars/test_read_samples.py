@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.card import DataCard, examine
-from rl_core.bars.read import Bars, read_bars, write_bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from rl_core.errors import DataError
 
 SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rl_core.bars.read import Bars, write_bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import CHUNK, SECONDS, ladder_of
 from rl_core.bars.seconds import read_seconds
+from rl_core.bars.write import write_bars
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.env import Env, make_market
+from rl_core.envs.env import Env
+from rl_core.envs.market_arrays import make_market
 from rl_core.errors import DataError
 from rl_core.evaluation.evaluate import by_resolution, evaluate
 from rl_core.exchange.instruments import instrument

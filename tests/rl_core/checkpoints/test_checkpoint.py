@@ -17,17 +17,10 @@ from rl_core.checkpoints.checkpoint import (
     save_checkpoint,
     write_records,
 )
-from rl_core.checkpoints.manifest import (
-    MANIFEST,
-    Expected,
-    Fingerprint,
-    Identity,
-    find_checkpoint,
-    read_manifest,
-    write_manifest,
-)
+from rl_core.checkpoints.manifest import MANIFEST, Expected, Identity, find_checkpoint, read_manifest, write_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, load_policy
 from rl_core.errors import ConfigError, DamagedCheckpointError, FitError, ResourceError
+from rl_core.features.fingerprint import Fingerprint
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World
 from rl_core.ppo.loop import train

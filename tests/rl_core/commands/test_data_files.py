@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rl_core.bars.read import Bars, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.checkpoints.provenance import read_world
 from rl_core.cli import app
 

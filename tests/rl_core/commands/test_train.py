@@ -10,7 +10,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from rl_core.bars.read import read_bars, write_bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from rl_core.errors import DataError
 from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes

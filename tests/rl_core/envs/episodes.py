@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, Observation, StepResult
+from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult
+from rl_core.envs.market_arrays import MarketArrays
 from rl_core.features.market_view import View
 from rl_core.market.account import limits_today, opening_account
 from rl_core.market.decisions import Decision, managed, order_for
@@ -41,7 +42,9 @@ def params_for(venue: Venue | None = None, least_room: float = 0.2) -> EnvParams
 
 
 @partial(jax.jit, static_argnames=("env", "num_envs", "steps"))
-def random_episodes(env: Env, market: Market, params: EnvParams, key: jax.Array, num_envs: int, steps: int) -> Steps:
+def random_episodes(
+    env: Env, market: MarketArrays, params: EnvParams, key: jax.Array, num_envs: int, steps: int
+) -> Steps:
     """One episode of each account under random legal actions, mostly HOLD."""
     likely = jnp.array([3.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 
@@ -72,12 +75,12 @@ def at_close(t: int, position: Position = FLAT, account: Account | None = None) 
     return EnvState(one(t), Position(*map(one, position)), Account(*map(one, account)))
 
 
-def act(env: Env, market: Market, state: EnvState, action: int, params: EnvParams | None = None) -> StepResult:
+def act(env: Env, market: MarketArrays, state: EnvState, action: int, params: EnvParams | None = None) -> StepResult:
     """One account, one bar."""
     return step(env, market, params or params_for(), state, jnp.array([action], jnp.int32))
 
 
-def legal_at(env: Env, market: Market, state: EnvState, params: EnvParams | None = None) -> list[bool]:
+def legal_at(env: Env, market: MarketArrays, state: EnvState, params: EnvParams | None = None) -> list[bool]:
     """The mask of one account."""
     mask: list[bool] = observe(env, market, params or params_for(), state).legal_actions[0].tolist()
     return mask

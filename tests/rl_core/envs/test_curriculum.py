@@ -10,7 +10,8 @@ import pytest
 
 from rl_core.contract import BUY
 from rl_core.envs.curriculum import Curriculum, eased_at
-from rl_core.envs.env import Env, EnvParams, Market, StepResult, make_market
+from rl_core.envs.env import Env, EnvParams, StepResult
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.market.types import STOP, TARGET
 from rl_core.rules.pack import relaxed
 from tests.rl_core.envs.episodes import Steps, at_close, params_for, random_episodes
@@ -78,17 +79,17 @@ def test_the_reward_bears_a_part_of_the_costs_and_the_trade_all_of_them(
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
+def market() -> MarketArrays:
     return make_market(small_view())
 
 
-def random_bars_of(market: Market) -> Any:
+def random_bars_of(market: MarketArrays) -> Any:
     """Where the episodes of `random_episodes` start without a curriculum."""
     key, _ = jax.random.split(jax.random.key(0))
     return np.asarray(Env(2).reset(market, params_for(), key, 32).bar)
 
 
-def test_a_forced_position_is_one_bar_old_at_its_fill_and_no_report_sees_it(market: Market) -> None:
+def test_a_forced_position_is_one_bar_old_at_its_fill_and_no_report_sees_it(market: MarketArrays) -> None:
     """All that may enter do; what they trade first is not reported, and the learner gets its reward as shaping."""
     always = Curriculum(1000, 0, 1.0, 1_000, 0.0, 0)
     steps = random_episodes(Env(2), market, eased(always), jax.random.key(0), 32, 120)
@@ -110,7 +111,7 @@ def test_a_forced_position_is_one_bar_old_at_its_fill_and_no_report_sees_it(mark
     assert (trade & live).sum() > 0 and not np.asarray(steps.result.shaping)[~hidden & live].any()
 
 
-def test_without_a_curriculum_nothing_is_drawn_or_shaped(market: Market) -> None:
+def test_without_a_curriculum_nothing_is_drawn_or_shaped(market: MarketArrays) -> None:
     state = jax.eval_shape(lambda: Env(2).reset(market, params_for(), jax.random.key(0), 4))
 
     assert state.forced is None and state.market is None
@@ -118,11 +119,11 @@ def test_without_a_curriculum_nothing_is_drawn_or_shaped(market: Market) -> None
 
 
 @partial(jax.jit, static_argnames="env")
-def _reset(env: Env, market: Market, params: EnvParams, key: jax.Array) -> Any:
+def _reset(env: Env, market: MarketArrays, params: EnvParams, key: jax.Array) -> Any:
     return env.reset(market, params, key, 256)
 
 
-def test_episodes_may_start_at_a_profit_with_the_floor_no_higher_than_its_lock(market: Market) -> None:
+def test_episodes_may_start_at_a_profit_with_the_floor_no_higher_than_its_lock(market: MarketArrays) -> None:
     """Up to half of the target of $3,000; the legacy pack's floor locks at start + $100, whatever the room drawn."""
     account = _reset(Env(1), market, params_for()._replace(most_profit=0.5), jax.random.key(1)).account
 
@@ -137,7 +138,7 @@ def ended(steps: Steps) -> Any:
     return np.asarray(steps.result.terminated) & np.asarray(steps.live)
 
 
-def test_under_relaxed_rules_no_account_fails_and_costs_are_the_same(market: Market) -> None:
+def test_under_relaxed_rules_no_account_fails_and_costs_are_the_same(market: MarketArrays) -> None:
     strict = params_for(least_room=0.05)
     loose = params_for(mnq_venue(rules=relaxed(strict.venue.rules)), least_room=0.05)
 
@@ -149,7 +150,7 @@ def test_under_relaxed_rules_no_account_fails_and_costs_are_the_same(market: Mar
 
 
 @pytest.mark.usefixtures("optimised")
-def test_trades_rewards_and_accounts_are_those_without_a_curriculum(market: Market) -> None:
+def test_trades_rewards_and_accounts_are_those_without_a_curriculum(market: MarketArrays) -> None:
     """Costs and bonus shape only what the learner gets beside them."""
     easy = eased(Curriculum(0, 8, 0.0, 0, 0.5, 8))
     plain, shaped = (

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.envs.env import Env, EnvParams, Market, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.market.costs import stop_distance
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
@@ -36,12 +37,12 @@ ENVS, STEPS = 48, 460  # from 09:30 to 16:54 are 445 closes
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
+def market() -> MarketArrays:
     return make_market(small_view())
 
 
 @pytest.fixture(scope="module", params=[(1, PESSIMISTIC), (2, PESSIMISTIC), (2, ADAPTIVE)], ids=str)
-def episodes(request: pytest.FixtureRequest, market: Market) -> Iterator[tuple[Env, EnvParams, Steps]]:
+def episodes(request: pytest.FixtureRequest, market: MarketArrays) -> Iterator[tuple[Env, EnvParams, Steps]]:
     phase, resolution = request.param
     env, params = Env(phase), params_for(mnq_venue(resolution))
     yield env, params, jax.device_get(random_episodes(env, market, params, jax.random.key(phase), ENVS, STEPS))
@@ -196,7 +197,7 @@ def test_plain_integers_replay_every_position_and_balance(episodes: Episodes) ->
             assert tuple(int(field[k, b]) for field in after.position) == position
 
 
-def test_the_same_key_gives_the_same_run_and_another_key_another(market: Market) -> None:
+def test_the_same_key_gives_the_same_run_and_another_key_another(market: MarketArrays) -> None:
     params = params_for()
     first, again, other = (
         jax.device_get(random_episodes(PHASES[1], market, params, jax.random.key(seed), ENVS, STEPS))
@@ -231,7 +232,7 @@ def test_replacing_the_future_by_noise_changes_nothing_up_to_then(clock: str) ->
     assert not np.array_equal(real.result.reward, noisy.result.reward)
 
 
-def test_parameters_and_market_values_change_without_a_new_trace(market: Market) -> None:
+def test_parameters_and_market_values_change_without_a_new_trace(market: MarketArrays) -> None:
     traced_step = jax.jit(lambda *args: PHASES[1].step(*args))  # own functions: jit shares its cache by function
     traced_observe = jax.jit(lambda *args: PHASES[1].observe(*args))
     other = make_market(small_view(5))
@@ -246,7 +247,7 @@ def test_parameters_and_market_values_change_without_a_new_trace(market: Market)
     assert traced_step._cache_size() == traced_observe._cache_size() == 1
 
 
-def test_episodes_start_flat_in_hours_with_a_random_room(market: Market) -> None:
+def test_episodes_start_flat_in_hours_with_a_random_room(market: MarketArrays) -> None:
     state = PHASES[0].reset(market, params_for(), jax.random.key(1), 2000)
     view, room = small_view(), np.asarray(state.account.cash - state.account.floor)
 
@@ -268,7 +269,7 @@ def test_a_range_limits_where_episodes_start_and_an_empty_one_is_refused() -> No
         make_market(view, 0, 500)
 
 
-def test_the_batch_size_changes_no_result(market: Market) -> None:
+def test_the_batch_size_changes_no_result(market: MarketArrays) -> None:
     params, env = params_for(), Env(2)
     state = env.reset(market, params, jax.random.key(2), 8)
     action = jnp.array([0, 1, 2, 1, 2, 0, 1, 2], jnp.int32)

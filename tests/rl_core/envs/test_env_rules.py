@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.env import Env, EnvState, make_market, new_accounts
+from rl_core.envs.env import Env, EnvState, new_accounts
+from rl_core.envs.market_arrays import make_market
 from rl_core.market.types import DAILY_LOSS, EXIT_NAMES, Account
 from rl_core.rules.files import pack_paths
 from rl_core.rules.pack import RulePack, read_rule_pack

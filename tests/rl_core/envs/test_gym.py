@@ -10,8 +10,9 @@ gymnasium = pytest.importorskip("gymnasium", reason="the extra gym is not instal
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from rl_core.envs.env import Env, make_market  # noqa: E402
+from rl_core.envs.env import Env  # noqa: E402
 from rl_core.envs.gym import TradingEnv  # noqa: E402
+from rl_core.envs.market_arrays import make_market  # noqa: E402
 from tests.rl_core.envs.episodes import act, observe, params_for  # noqa: E402
 from tests.rl_core.markets import small_view  # noqa: E402
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.mirror import mirrored, mirrored_ladder
-from rl_core.bars.read import Bars
 from rl_core.bars.rungs import ladder_of
 from rl_core.envs.climb import Rungs
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, StepResult, make_market
+from rl_core.envs.env import Env, EnvParams, EnvState, StepResult
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.envs.markets import joined, joined_params
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import FEATURE_NAMES, WINDOW
@@ -53,7 +54,7 @@ def nq_params() -> EnvParams:
 
 
 @cache
-def markets() -> tuple[Market, Market, Market]:
+def markets() -> tuple[MarketArrays, MarketArrays, MarketArrays]:
     """NQ, ES, and NQ upside down."""
     view = small_view()
     return (
@@ -65,7 +66,7 @@ def markets() -> tuple[Market, Market, Market]:
 
 @partial(jax.jit, static_argnames=("lanes",))
 def play(
-    market: Market, params: EnvParams, state: EnvState, noise: jax.Array, swapped: jax.Array, *, lanes: int
+    market: MarketArrays, params: EnvParams, state: EnvState, noise: jax.Array, swapped: jax.Array, *, lanes: int
 ) -> tuple[StepResult, jax.Array]:
     """Results [K, B] of the legal actions that noise [K, lanes, A] likes best, one lane a group of accounts.
 

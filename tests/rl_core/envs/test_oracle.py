@@ -9,7 +9,8 @@ import pytest
 
 from rl_core.bars.rungs import ladder_of
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.envs.env import Env, Market, make_market
+from rl_core.envs.env import Env
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.exchange.calendar import NS_PER_MINUTE
 from rl_core.features.market_view import View
 from rl_core.market.fills import Venue
@@ -37,7 +38,7 @@ SETTINGS = ((SECONDS, INTRADAY), (SECONDS, STATIC), (PESSIMISTIC, EOD_BALANCE), 
 
 
 @cache
-def tape() -> tuple[View, Market, tuple[list[BarPrices], ...]]:
+def tape() -> tuple[View, MarketArrays, tuple[list[BarPrices], ...]]:
     """Three sessions with seconds, and the seconds of each minute."""
     minutes, seconds = random_seconds(41, session_minutes(3))
     view = seen(minutes)

@@ -1,7 +1,8 @@
 """Single steps of the environment, with their sums worked out by hand; 29 MNQ on quiet bars at 80,000."""
 
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.env import Env, EnvState, Market, make_market
+from rl_core.envs.env import Env, EnvState
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.market.types import INTRADAY, LIQUIDATION, STATIC, Account, Terms
 from tests.rl_core.envs.episodes import act, at_close, legal_at, params_for
 from tests.rl_core.markets import closing_at, mnq_venue, quiet_bars, seen, seen_again, with_bar
@@ -10,7 +11,7 @@ QUIET = seen(quiet_bars())
 T = closing_at(QUIET, "11:00")
 
 
-def quiet_but(opened: int, high: int, low: int, close: int) -> Market:
+def quiet_but(opened: int, high: int, low: int, close: int) -> MarketArrays:
     """The quiet market with this bar after ``T``, in ticks from 80,000."""
     return make_market(seen_again(QUIET, with_bar(QUIET.bars, T + 1, (opened, high, low, close))))
 

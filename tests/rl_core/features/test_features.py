@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import (
     FEATURE_NAMES,

@@ -13,7 +13,8 @@ import tomli_w
 
 from rl_core.bars.read import read_bars
 from rl_core.contract import BUY, HOLD, SELL
-from rl_core.envs.env import Env, EnvParams, EnvState, Market, TradeClosed, make_market, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, TradeClosed, new_accounts
+from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.market_view import View
 from rl_core.market.costs import stop_distance
 from rl_core.market.fills import Venue
@@ -282,11 +283,11 @@ def _orders(trades: list[tuple[Course, Entry]]) -> tuple[EnvState, jax.Array]:
     return EnvState(bars, position, new_accounts(RULES, count)), actions
 
 
-def _stepped(market: Market, first: EnvState, entering: jax.Array, steps: int) -> TradeClosed:
+def _stepped(market: MarketArrays, first: EnvState, entering: jax.Array, steps: int) -> TradeClosed:
     params = EnvParams(Venue(TERMS, RULES, PESSIMISTIC), Limits(UNLIMITED, 1), 1.0, 1.0)
 
     @jax.jit
-    def run(market: Market, state: EnvState) -> TradeClosed:
+    def run(market: MarketArrays, state: EnvState) -> TradeClosed:
         def one(state: EnvState, k: jax.Array) -> tuple[EnvState, TradeClosed]:
             step = Env(1).step(market, params, state, jnp.where(k == 0, entering, HOLD))
             return step.state, step.trade

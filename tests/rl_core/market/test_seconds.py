@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.envs.climb import Rungs, play_minute
 from rl_core.exchange.calendar import NS_PER_MINUTE

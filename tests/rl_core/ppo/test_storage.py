@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import make_market
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
 from rl_core.ppo.config import PPOConfig

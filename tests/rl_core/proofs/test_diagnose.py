@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.cli import app
-from rl_core.envs.env import Env, EnvParams, make_market
+from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.market_arrays import make_market
 from rl_core.errors import ConfigError, DataError
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import World

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from rl_core.bars.read import Bars, write_bars
+from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
+from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument

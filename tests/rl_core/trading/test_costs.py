@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from rl_core.contract import BUY
-from rl_core.envs.env import Env, make_market
+from rl_core.envs.env import Env
+from rl_core.envs.market_arrays import make_market
 from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.market.costs import capped, fillable, slippage_ticks

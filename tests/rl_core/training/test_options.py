@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.checkpoints.checkpoint import restore_state, save_checkpoint
 from rl_core.checkpoints.manifest import Expected, read_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, load_trader
@@ -22,7 +22,8 @@ from rl_core.ppo.metrics import Summary
 from rl_core.ppo.train import initial_state, update
 from rl_core.regimes.fitted import UNFITTED, frozen_regimes
 from rl_core.trading.setup import compile_trading
-from rl_core.training.plan import Plan, TrainConfig, plan_training
+from rl_core.training.config import TrainConfig
+from rl_core.training.plan import Plan, plan_training
 from rl_core.training.run import Trained, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, seen_again, small_view
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from rl_core.bars.read import write_bars
+from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import digest_of, load_learned
 from rl_core.checkpoints.manifest import Expected, Identity, read_manifest
 from rl_core.checkpoints.policy import load_policy
@@ -20,8 +20,9 @@ from rl_core.ppo.config import PPOConfig
 from rl_core.regimes.fitted import UNFITTED, fit_regimes, frozen_regimes
 from rl_core.regimes.labels import Thresholds
 from rl_core.trading.setup import TradingConfig
-from rl_core.training.plan import TrainConfig, plan_training, split_of
+from rl_core.training.config import TrainConfig
 from rl_core.training.plan import identity_of as plan_identity
+from rl_core.training.plan import plan_training, split_of
 from rl_core.training.run import Trained, train_run
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view

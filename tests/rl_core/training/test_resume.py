@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.checkpoints.checkpoint import named_arrays, restore_state
 from rl_core.checkpoints.manifest import Expected, find_checkpoint, read_manifest, unfinished
 from rl_core.errors import DamagedCheckpointError, FitError, ResourceError, TrigateError
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.train import initial_state
+from rl_core.training.config import TrainConfig
 from rl_core.training.folder import hold
 from rl_core.training.metric_log import METRICS
-from rl_core.training.plan import TrainConfig, plan_training
+from rl_core.training.plan import plan_training
 from rl_core.training.run import Trained, continue_run, train_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes, small_view
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rl_core.bars.read import write_bars
+from rl_core.bars.write import write_bars
 from rl_core.checkpoints.manifest import MANIFEST
 from rl_core.cli import app
 from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
-from rl_core.training.plan import TrainConfig
+from rl_core.training.config import TrainConfig
 from rl_core.training.sources import (
     BarsFile,
     Source,

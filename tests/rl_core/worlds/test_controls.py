@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from rl_core.envs.env import Env, make_market
+from rl_core.envs.env import Env
+from rl_core.envs.market_arrays import make_market
 from rl_core.errors import ConfigError
 from rl_core.market.costs import size, stop_distance
 from rl_core.market.types import EXIT_NAMES

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rl_core.bars.read import Bars
+from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import OUTSIDE, Calendar, Located
 from rl_core.exchange.instruments import instrument
 from rl_core.worlds.demo import DRIFT_ATR, World, demo_world, draw_bars, fading_drift

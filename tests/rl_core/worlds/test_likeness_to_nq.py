@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_core.bars.read import Bars, read_bars
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.exchange.instruments import instrument
 from rl_core.worlds.demo import demo_world
 from rl_core.worlds.likeness_to_nq import REFERENCE, calibration_table, render

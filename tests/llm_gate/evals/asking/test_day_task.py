@@ -7,7 +7,9 @@ import pytest
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.base import Turn
-from llm_gate.evals.asking.day_task import Ask, Day, letters_of, name_the_day, options_of, probe_chat, score
+from llm_gate.evals.asking.day_task import Ask, letters_of, name_the_day, probe_chat
+from llm_gate.evals.data.true_days import Day, options_of
+from llm_gate.evals.scoring.day_scores import score
 
 ProposalMaker = Callable[..., EntryProposal]
 

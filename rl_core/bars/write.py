@@ -1,0 +1,39 @@
+"""Bars as a file that `read_bars` reads back to the same digest."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+
+from rl_core.bars.bars import Bars
+from rl_core.bars.columns import (
+    COMPRESSIONS,
+    LEFT_OUT_KEY,
+    PRICE_COLUMNS,
+    ROLL_COLUMN,
+)
+
+
+def write_bars(bars: Bars, path: Path) -> None:
+    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
+
+    Only a parquet file also says which rows were left out.
+    """
+    numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
+    stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
+    columns = {name: getattr(bars, name) * np.int64(numerator) / denominator for name in PRICE_COLUMNS}
+    columns["volume"] = bars.volume
+    if bars.contract.any():
+        columns[ROLL_COLUMN] = bars.contract
+    if path.suffix == ".parquet":
+        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else None
+        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata), str(path))
+        return
+    text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+    table = pa.table({"datetime": text, **columns})
+    with pa.output_stream(str(path), compression=COMPRESSIONS.get(path.suffix)) as stream:
+        pa_csv.write_csv(table, stream, pa_csv.WriteOptions(quoting_style="none", quoting_header="none"))

@@ -1,0 +1,170 @@
+"""`rl-core data`: synthetic worlds, strict checks, vendor files, look-ahead, regimes."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
+from rl_core.commands.options import AsJson, Market, Seconds, Settings, Timezone, print_result
+from rl_core.commands.progress import say
+from rl_core.errors import ConfigError
+from rl_core.files.durable import disk_faults
+from rl_core.files.toml_config import read_config
+
+if TYPE_CHECKING:
+    from rl_core.worlds.demo import World
+
+data = typer.Typer(no_args_is_help=True)
+
+Interval = Annotated[int, typer.Option(min=1, max=86_400, help="Seconds a bar lasts.")]
+SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
+DEMO_FILE = "NQ_D1M.parquet"
+
+
+@data.command("demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    sessions: Annotated[int, typer.Option(min=2)] = 900,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
+) -> None:
+    """Write the demo world: NQ-like bars with a declared, planted edge."""
+    from rl_core.worlds.demo import demo_world
+
+    _write_world(out, demo_world(seed, sessions, seconds=seconds), sessions, seed)
+
+
+def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
+    """Write the bars of ``world`` and their declaration."""
+    from rl_core.checkpoints.provenance import write_world
+
+    with disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_bars(world.minutes, out / DEMO_FILE)
+        if world.seconds is not None:
+            write_bars(world.seconds, out / "NQ_D1S.parquet")
+        write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
+    say(world.edge.text)
+    print_result({"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed})
+
+
+@data.command("world")
+def world(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    kind: Annotated[str, typer.Option(help="demo, no_edge, planted or reverting.")] = "demo",
+    sessions: Annotated[int, typer.Option(min=2)] = 120,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    drift: Annotated[float | None, typer.Option(help="planted: the drift after a signal, in ATR.")] = None,
+    seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
+) -> None:
+    """Write a synthetic market: the demo, one without an edge, or one whose best expectancy is computed."""
+    from rl_core.worlds.controls import world_of
+
+    _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, seconds=seconds), sessions, seed)
+
+
+@data.command("check-leak")
+def check_leak(
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: eight sessions of the demo world.")] = None,
+    moments: Annotated[int, typer.Option(min=1, help="How many times the future is changed.")] = 4,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seconds: Seconds = None,
+    rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace and cut off the future; exit 100 if anything seen or done before it changes."""
+    from rl_core.bars.seconds import read_seconds
+    from rl_core.proofs.look_ahead import check_leaks, refuse_leaks
+    from rl_core.trading.setup import TradingConfig, compile_trading, resolved
+    from rl_core.worlds.demo import demo_world
+
+    if bars is None:
+        named = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
+        if lost := [option for option, value in named.items() if value is not None]:
+            raise ConfigError(f"{', '.join(lost)}: of which bars? give --bars FILE")
+        world = demo_world(7, 8, seconds=True)
+        read, within = world.minutes, world.seconds
+    else:
+        read = read_bars(bars, market=market, timezone=timezone, rolls=rolls)
+        within = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
+    config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
+    trading = compile_trading(config, read.instrument)
+    report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
+    found = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
+    print_result(
+        {**found, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
+    )
+    refuse_leaks(report)
+
+
+@data.command("regimes")
+def regimes(
+    file: Path,
+    train_share: Annotated[float, typer.Option(min=0.05, max=1.0, help="Share of the bars that is fitted on.")] = 0.7,
+    states: Annotated[int, typer.Option(min=2, max=3, help="Of the hidden Markov model.")] = 2,
+    model: Annotated[Path | None, typer.Option(help="A fitted model to use instead of fitting one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to keep the fitted model in.")] = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit regimes on the first bars, and say how stable they are: share, duration and moves of every half-year."""
+    from rl_core.features.market_view import view_of
+    from rl_core.regimes.fitted import fit_regimes, read_model, write_model
+    from rl_core.regimes.stability import as_lines, stability
+    from rl_core.trading.setup import TradingConfig, compile_trading
+
+    read = read_bars(file, market=market, timezone=timezone)
+    trading = compile_trading(TradingConfig(), read.instrument)
+    view = view_of(read, trading.pack, trading.hours)
+    fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
+    if out:
+        write_model(fitted, out)
+    rows = stability(view, fitted)
+    if as_json:
+        typer.echo(json.dumps({"model": fitted.model_dump(), "stability": [row.row() for row in rows]}))
+        return
+    say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns, 'ns')}Z")
+    typer.echo("\n".join(as_lines(rows)))
+
+
+@data.command("check")
+def check(
+    file: Path,
+    market: Market = None,
+    timezone: Timezone = None,
+    interval: Interval = 60,
+    rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="TOML that lists rows to leave out.")] = None,
+    seconds: SecondBars = None,
+    out: Annotated[Path | None, typer.Option(help="Write the accepted bars and data.html there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a bars file strictly and say what is in it."""
+    from rl_core.commands.data_files import Choices, Reading, check_file
+
+    found = check_file(file, Reading(market, interval, timezone), Choices(rolls, exclude, seconds), out)
+    print_result(found, as_json=as_json)
+
+
+@data.command("ingest")
+def ingest(
+    vendor: Path,
+    out: Annotated[Path, typer.Option(help="Folder for the bars, rolls.toml, data.json and data.html.")],
+    market: Market = None,
+    timezone: Timezone = None,
+    interval: Interval = 60,
+    seconds: SecondBars = None,
+    as_json: AsJson = False,
+) -> None:
+    """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
+    from rl_core.commands.data_files import Reading, ingest_file
+
+    print_result(ingest_file(vendor, Reading(market, interval, timezone), seconds, out), as_json=as_json)

@@ -1,0 +1,135 @@
+"""`rl-core train` and `rl-core evaluate`."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rl_core.commands.options import AsJson, ConfigFile, Market, Seconds, Settings, Timezone, print_result
+from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.files.toml_config import read_config
+from rl_core.rules.pack import read_rule_pack
+from rl_core.training.watchdog import guard
+
+Coordinator = Annotated[
+    str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
+]
+TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry_flat", "long_share", "entropy_choice")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    bars: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[MARKET=]FILE",
+            help="Minute bars, once for each of several markets; phase 2 takes phase 1's by default.",
+        ),
+    ] = None,
+    parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
+    seconds: Seconds = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    new_run: Annotated[bool, typer.Option("--new-run", help="Set another run in the folder aside.")] = False,
+    distributed: Annotated[bool, typer.Option("--distributed", help="As one of several processes.")] = False,
+    coordinator: Coordinator = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="--distributed: how many processes.")] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="--distributed: which this is, from 0.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
+    if distributed:
+        guard()
+    from rl_core.training.compile_cache import use_compile_cache
+    from rl_core.training.config import TrainConfig
+    from rl_core.training.plan import plan_training
+    from rl_core.training.processes import Members, leads, together
+    from rl_core.training.run import continue_run
+    from rl_core.training.sources import named_files, prepare_training, records_of, refuse_own_parent
+
+    use_compile_cache()
+    members = Members(coordinator, processes, process) if distributed else None
+    with stop_on_signals() as asked, together(members) as joined:
+        chosen = [f"phase={phase}", *(settings or ()), *joined]
+        given = read_config(TrainConfig, config or _default_config(phase), chosen)
+        files = named_files(bars or [])
+        refuse_own_parent(parent, out)
+        job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
+        plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
+        if not leads():
+            continue_run(plan, out, on_update=lambda row: asked())
+            return
+        today = datetime.now(UTC).date()
+        for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
+            say(f"warning: {warning}")
+        with training_progress(plan.total, phase, quiet=as_json) as shown:
+
+            def on_update(row: Mapping[str, Any]) -> bool:
+                shown.row(row)
+                return asked()
+
+            found = records_of(job)
+            trained = continue_run(plan, out, records=found, new_run=new_run, say=shown.say, on_update=on_update)
+        if trained.transfer is not None:
+            report = trained.transfer
+            fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
+            agreed = f"entry policies agree to KL {report.divergence:.1e} nats over {report.states} states"
+            say(f"transfer: {fates}; {agreed}")
+        last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
+        print_result(
+            {"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json
+        )
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
+    part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    seconds: Seconds = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play every held-out session with a fresh account and print what was earned, with an interval."""
+    from rl_core.evaluation.by_regime import as_lines, by_regime
+    from rl_core.evaluation.evaluate import by_resolution
+    from rl_core.evaluation.evaluate import evaluate as play
+    from rl_core.statistics.verdict import verdict_on
+    from rl_core.training.sources import prepare_evaluation
+
+    job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
+    if job.note:
+        say(f"warning: {job.note}")
+    found = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    readings = {}
+    if job.ladder is not None:
+        readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
+    groups = by_regime(found.trades, job.view, job.regimes)
+    said: dict[str, Any] = {
+        **found.summary(),
+        **readings,
+        "verdict": verdict.word,
+        "because": "; ".join(verdict.reasons),
+    }
+    if as_json:
+        said["regimes_digest"], said["by_regime"] = job.regimes.digest, [group.row() for group in groups]
+    print_result(said, as_json=as_json)
+    if groups and not as_json:
+        typer.echo("\n".join(["", *as_lines(groups, job.regimes)]))
+
+
+def _default_config(phase: int) -> Path | None:
+    path = Path(f"configs/phase{phase}_nq.toml")
+    return path if path.exists() else None
