@@ -28,7 +28,7 @@ from bench.train import Row, fields, line, world_of
 from rl_core.envs.env import Env
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import WHOLE, placed
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.train import SPLIT, TrainState, initial_state, update
 
 ENVS = (64, 256, 1024, 4096, 16384, 65536)
@@ -70,7 +70,7 @@ def unmeasured(name: str, needed: int, **settings: Any) -> Row:
     return Row(name, None, "does not fit", {}, settings, {"peak_mb": round(needed / 1e6, 1)})
 
 
-def compiled(config: PPOConfig, world: World) -> tuple[Any, TrainState, World, float]:
+def compiled(config: PPOConfig, world: EnvArrays) -> tuple[Any, TrainState, EnvArrays, float]:
     """The update as a program, with what it takes, and the seconds that took."""
     began = time.perf_counter()
     state = placed(initial_state(config, ENV, world), config.devices, SPLIT)
@@ -79,7 +79,7 @@ def compiled(config: PPOConfig, world: World) -> tuple[Any, TrainState, World, f
     return program, state, world, time.perf_counter() - began
 
 
-def measured(name: str, config: PPOConfig, world: World, repeats: int, **settings: Any) -> Row:
+def measured(name: str, config: PPOConfig, world: EnvArrays, repeats: int, **settings: Any) -> Row:
     """Memory of one size as planned by the compiler, and its speed if that fits."""
     program, state, world, seconds = compiled(config, world)
     plan = program.memory_analysis()

@@ -33,7 +33,7 @@ from bench.train_peers import HIDDEN, rejax_update, sb3_update
 from rl_core.envs.env import Env, EnvParams
 from rl_core.exchange.instruments import instrument
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.networks import forward, initial_parameters
 from rl_core.ppo.optimiser import make_optimiser
 from rl_core.ppo.train import initial_state, update
@@ -66,14 +66,14 @@ class Row(NamedTuple):
     facts: dict[str, Any] = {}  # noqa: RUF012  (never written to)
 
 
-def world_of(bars: int) -> World:
+def world_of(bars: int) -> EnvArrays:
     """The demo world, repeated to ``bars`` bars, under the default account."""
     trading = compile_trading(TradingConfig(), instrument("NQ"))
     market = tiled(market_of(demo_world(7, SESSIONS).minutes, trading.hours, trading), bars)
-    return World(market, EnvParams(trading.venue, trading.limits, 0.2, 1.0))
+    return EnvArrays(market, EnvParams(trading.venue, trading.limits, 0.2, 1.0))
 
 
-def ours(name: str, config: PPOConfig, env: Env, world: World) -> Subject:
+def ours(name: str, config: PPOConfig, env: Env, world: EnvArrays) -> Subject:
     """Our update, compiled."""
     state = initial_state(config, env, world)
     began = time.perf_counter()

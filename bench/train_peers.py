@@ -14,13 +14,13 @@ import numpy as np
 
 from rl_core.contract import HOLD
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 
 HIDDEN = (256, 256)
 NUMPY_EPISODE = 390  # bars
 
 
-def rejax_update(config: PPOConfig, env: Any, world: World) -> Callable[[], None] | None:
+def rejax_update(config: PPOConfig, env: Any, world: EnvArrays) -> Callable[[], None] | None:
     """One iteration of `rejax.PPO` on our environment, one account at a time under ``vmap``."""
     if find_spec("rejax") is None:
         return None

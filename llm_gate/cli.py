@@ -18,7 +18,7 @@ from llm_gate.commands.prompts import prompts_app, read_proposal
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import GateError, NotReadyError, RequestError
+from llm_gate.errors import GateError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 
@@ -77,7 +77,7 @@ def serve(
         with ServerWatch(server, notify=_progress) as watch:
             while not watch.failed:
                 time.sleep(0.5)
-        raise NotReadyError(f"the model server does not come back; see {log_file}")
+        raise ServerNotReadyError(f"the model server does not come back; see {log_file}")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def check(
     for finding in found if not as_json else ():
         print(f"{'FAIL' if finding.fault else 'ok'} {finding.name} {finding.seconds:.2f} s {finding.fault}".rstrip())
     if faults := [f"{finding.name}: {finding.fault}" for finding in found if finding.fault]:
-        raise NotReadyError(f"{url}: {'; '.join(faults)}")
+        raise ServerNotReadyError(f"{url}: {'; '.join(faults)}")
 
 
 @app.command()
@@ -146,7 +146,7 @@ def review(
     reviewed = asyncio.run(gate.review(question))
     print(reviewed.model_dump_json())
     if isinstance(reviewed.outcome, GateFailed):
-        raise NotReadyError(f"no verdict: {reviewed.outcome.cause}")
+        raise ServerNotReadyError(f"no verdict: {reviewed.outcome.cause}")
 
 
 def _modes(name: str | None) -> tuple[Mode, ...]:

@@ -19,13 +19,13 @@ class RequestError(GateError):
     exit_code = 2
 
 
-class NotReadyError(GateError):
+class ServerNotReadyError(GateError):
     """A model server that did not prove itself in time."""
 
     exit_code = 5
 
 
-class ResourceError(GateError):
+class GateResourceError(GateError):
     """A port, lock or disk that was not to be had."""
 
     exit_code = 7

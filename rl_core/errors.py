@@ -29,7 +29,7 @@ class DamagedCheckpointError(DataError):
     """A checkpoint whose bytes are not those that were written."""
 
 
-class NotReadyError(TrigateError):
+class ProcessNotReadyError(TrigateError):
     """A worker or server that did not become ready."""
 
     exit_code = 5

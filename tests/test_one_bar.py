@@ -17,7 +17,7 @@ from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
 from orchestrator.messaging.wire import Received
 from orchestrator.report.report import report_on
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import Inputs, RunFolder, new_manifest
+from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import Runner, SeenBar
 from orchestrator.trader.machine import PolicyAnswered, Setting
 from orchestrator.trader.seen_at_close import SightStream
@@ -31,11 +31,11 @@ from rl_core.contract import ACTION_NAMES, BUY, SELL
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.features.features import fingerprint
-from rl_core.features.market_view import View, view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.market.costs import size, stop_distance
 from rl_core.market.types import PlainIntegers
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.train import initial_state
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
 from tests.rl_core.markets import closing_at, random_bars, session_minutes
@@ -71,9 +71,9 @@ def received(seq: int) -> Received:
     return Received("runner", str(seq), NextBar(seq=seq))
 
 
-def untrained(folder: Path, view: View, trading: Trading) -> Path:
+def untrained(folder: Path, view: MarketView, trading: Trading) -> Path:
     """A checkpoint, saved as training saves it, that prefers entering to waiting."""
-    env, world = Env(1), World(make_market(view), EnvParams(trading.venue, trading.limits, 1.0, 1.0))
+    env, world = Env(1), EnvArrays(make_market(view), EnvParams(trading.venue, trading.limits, 1.0, 1.0))
     features = fingerprint()
     identity = Identity(
         phase=1,
@@ -97,7 +97,7 @@ def setting_of(run_id: str, trading: Trading) -> Setting:
 def folder_with_manifest(path: Path, checkpoint: Path, digest: str, trading: Trading) -> RunFolder:
     """The run's folder."""
     config = {"trading": TRADING.model_dump(mode="json"), "gate": {"engine": "rules"}, "checkpoint": str(checkpoint)}
-    inputs = Inputs(
+    inputs = RunInputs(
         config=RunConfig.model_validate(config).model_dump(mode="json", exclude={"runs"}),
         bars_digest=digest,
         seconds_digest="",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_gate.errors import RequestError, ResourceError
+from llm_gate.errors import GateResourceError, RequestError
 
 if TYPE_CHECKING:
     from llm_gate.evals.asking.suite import Suite
@@ -213,7 +213,7 @@ def _save(path: Path, text: str) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from None
+        raise GateResourceError(f"{path}: {error.strerror}") from None
 
 
 def _figure(found: "Figure") -> str:

@@ -58,7 +58,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-class Finding(NamedTuple):
+class Giveaway(NamedTuple):
     """One word that says too much, and where it stands."""
 
     line: int
@@ -70,20 +70,20 @@ class Finding(NamedTuple):
         return f"line {self.line}: {self.word!r} is {self.kind}"
 
 
-def findings(text: str) -> list[Finding]:
+def findings(text: str) -> list[Giveaway]:
     """Every word of ``text`` from which the day or the market could be read, in the order of the text."""
     return [found for number, line in enumerate(text.split("\n"), start=1) for found in _in_line(number, line)]
 
 
-def file_findings(path: Path) -> list[Finding]:
+def file_findings(path: Path) -> list[Giveaway]:
     """The same of a file, front matter included; bytes that are not UTF-8 are passed over."""
     return findings(path.read_text(encoding="utf-8", errors="replace"))
 
 
-def _in_line(number: int, line: str) -> Iterator[Finding]:
+def _in_line(number: int, line: str) -> Iterator[Giveaway]:
     plain = _plain(line)
     taken: list[tuple[int, int]] = []
-    found: list[tuple[int, Finding]] = []
+    found: list[tuple[int, Giveaway]] = []
     for kind, pattern in _KINDS:
         for match in pattern.finditer(plain):
             if kind == "a price" and not _like_a_price(match.group()):
@@ -91,7 +91,7 @@ def _in_line(number: int, line: str) -> Iterator[Finding]:
             if any(match.start() < end and start < match.end() for start, end in taken):
                 continue
             taken.append(match.span())
-            found.append((match.start(), Finding(number, match.group().strip(), kind)))
+            found.append((match.start(), Giveaway(number, match.group().strip(), kind)))
     yield from (finding for _, finding in sorted(found))
 
 

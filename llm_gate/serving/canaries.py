@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import Answer, Turn
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError, NotReadyError
+from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError, ServerNotReadyError
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
 PROBE = "Answer with one letter."
@@ -19,7 +19,7 @@ _POLL_S = 0.25
 _ResultT = TypeVar("_ResultT")
 
 
-class Finding(NamedTuple):
+class CanaryResult(NamedTuple):
     """How one question was answered."""
 
     name: str
@@ -43,16 +43,16 @@ async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
     try:
         answer = await ask((Turn("user", CANARY),), LETTERS, request_id())
     except MalformedVerdictError as error:
-        raise NotReadyError(f"canary: the server ignores structured_outputs in {mode} mode ({error})") from None
+        raise ServerNotReadyError(f"canary: the server ignores structured_outputs in {mode} mode ({error})") from None
     except ForeignVerdictError as error:
-        raise NotReadyError(f"canary: the server does not name the request that it answers ({error})") from None
+        raise ServerNotReadyError(f"canary: the server does not name the request that it answers ({error})") from None
     except EngineError as error:
-        raise NotReadyError(f"canary: {error}") from None
+        raise ServerNotReadyError(f"canary: {error}") from None
     if answer.letter not in LETTERS:
-        raise NotReadyError(f"canary: the server ignores structured_outputs and said {answer.letter[:40]!r}")
+        raise ServerNotReadyError(f"canary: the server ignores structured_outputs and said {answer.letter[:40]!r}")
 
 
-async def findings(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[Finding]:
+async def findings(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[CanaryResult]:
     """The probe and the canary of each mode, each within ``deadline_s``."""
     return [
         await _finding("probe", probe(engine), deadline_s),
@@ -86,7 +86,7 @@ async def _watched(work: Coroutine[Any, Any, _ResultT], check: Callable[[], None
         task.cancel()
 
 
-async def _finding(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> Finding:
+async def _finding(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> CanaryResult:
     started_s = time.monotonic()
     fault = ""
     try:
@@ -94,6 +94,6 @@ async def _finding(name: str, question: Coroutine[Any, Any, object], deadline_s:
             await question
     except TimeoutError:
         fault = f"no answer within {deadline_s:g} s"
-    except (EngineError, NotReadyError) as error:
+    except (EngineError, ServerNotReadyError) as error:
         fault = str(error).removeprefix("canary: ")
-    return Finding(name, fault, time.monotonic() - started_s)
+    return CanaryResult(name, fault, time.monotonic() - started_s)

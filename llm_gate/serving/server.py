@@ -18,11 +18,11 @@ import structlog
 from llm_gate.contract import Mode
 from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
 from llm_gate.errors import (
+    GateResourceError,
     HttpError,
     MalformedVerdictError,
-    NotReadyError,
     RequestError,
-    ResourceError,
+    ServerNotReadyError,
     UnavailableError,
 )
 from llm_gate.serving.canaries import probe, prove, run_watched
@@ -137,7 +137,7 @@ class VllmServer:
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
-            raise ResourceError(f"the model server cannot be started: {error}") from None
+            raise GateResourceError(f"the model server cannot be started: {error}") from None
         finally:
             os.close(hears)
         self._death_pipe = holds
@@ -165,7 +165,7 @@ class VllmServer:
         try:
             warm_up = run_watched(self._proven(modes), deadline_s, check)
         except TimeoutError:
-            raise NotReadyError(f"no answer within {deadline_s:g} s; {self._log_tail()}") from None
+            raise ServerNotReadyError(f"no answer within {deadline_s:g} s; {self._log_tail()}") from None
         self.warm_up = warm_up
         seconds = round(time.monotonic() - started_s, 1)
         spent = {"warm_up_calls": warm_up.calls, "warm_up_s": round(warm_up.seconds, 1)}
@@ -253,7 +253,7 @@ class VllmServer:
                 async with asyncio.timeout(limit_s):
                     warm_up = await self._warmed_up(engine, modes)
             except TimeoutError:
-                raise NotReadyError(f"warm-up took more than {limit_s:g} s; {self._log_tail()}") from None
+                raise ServerNotReadyError(f"warm-up took more than {limit_s:g} s; {self._log_tail()}") from None
             if warm_up is not None:
                 return warm_up
             self._check_running()
@@ -275,7 +275,7 @@ class VllmServer:
         except (UnavailableError, HttpError):
             return False
         except MalformedVerdictError as error:
-            raise NotReadyError(f"{self.url} does not keep to the letters: {error}") from None
+            raise ServerNotReadyError(f"{self.url} does not keep to the letters: {error}") from None
         return True
 
     def _check_running(self) -> None:
@@ -283,8 +283,8 @@ class VllmServer:
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
-            raise ResourceError(f"port {self._port} on {HOST} is in use")
-        raise NotReadyError(f"the model server ended while starting; {tail}")
+            raise GateResourceError(f"port {self._port} on {HOST} is in use")
+        raise ServerNotReadyError(f"the model server ended while starting; {tail}")
 
     def _log_tail(self) -> str:
         try:

@@ -24,7 +24,7 @@ from orchestrator.messaging.wire import (
     decode,
     encode,
 )
-from rl_core.errors import NotReadyError
+from rl_core.errors import ProcessNotReadyError
 
 HEARTBEAT_S = 0.5
 _MAX_REPORTS = 1024
@@ -33,7 +33,7 @@ _CHECK_S = 0.1
 Missed = Literal["timeout", "unreachable", "failed", "refused"]
 
 
-class NoReplyError(NotReadyError):
+class NoReplyError(ProcessNotReadyError):
     """A request that got no usable answer; ``cause`` says how it was missed."""
 
     def __init__(self, worker: str, cause: Missed, detail: str) -> None:
@@ -143,9 +143,9 @@ class Hub:
         while missing := [name for name in names if name not in self._ready]:
             for worker, _, message, _ in self._reports:
                 if worker in missing and isinstance(message, WorkerFailed):
-                    raise NotReadyError(f"{worker} failed at start: {message.cause}")
+                    raise ProcessNotReadyError(f"{worker} failed at start: {message.cause}")
             if deadline.expired:
-                raise NotReadyError(f"{', '.join(missing)} not ready within {deadline_s:g} s")
+                raise ProcessNotReadyError(f"{', '.join(missing)} not ready within {deadline_s:g} s")
             check()
             if self._socket.wait(min(_CHECK_S, deadline.remaining())):
                 self._receive()

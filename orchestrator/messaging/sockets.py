@@ -12,7 +12,7 @@ from pydantic import Field
 from zmq.auth.thread import ThreadAuthenticator
 
 from orchestrator.messaging.wire import MAX_FRAME, Message
-from rl_core.errors import NotReadyError, ResourceError
+from rl_core.errors import ProcessNotReadyError, ResourceError
 
 _DOMAIN = "trigate"
 _HANDSHAKE_MS = 2000
@@ -22,7 +22,7 @@ _MAX_PATH = 107
 """Bytes that the path of a Unix socket may have."""
 
 
-class UnreachableError(NotReadyError):
+class UnreachableError(ProcessNotReadyError):
     """The other side is not connected, or takes nothing any more."""
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from orchestrator.journal.journal import read_journal
 from orchestrator.journal.lines import NO_DIGEST, Record
-from orchestrator.trader.events import Trade, seconds_from
+from orchestrator.trader.events import TradeRecord, seconds_from
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
 TICKS = ("open", "high", "low", "close")
@@ -39,7 +39,7 @@ class BookedTrade(NamedTuple):
 
     number: int
     attempt: int
-    trade: Trade
+    trade: TradeRecord
 
     @property
     def r(self) -> float:
@@ -124,7 +124,7 @@ def trades_of(book: AccountBook) -> list[BookedTrade]:
         BookedTrade(
             event.payload["number"],
             event.payload["attempt"],
-            Trade(**{field: event.payload[field] for field in Trade._fields}),
+            TradeRecord(**{field: event.payload[field] for field in TradeRecord._fields}),
         )
         for event in book.of("trade")
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.report.account_book import AccountBook
 from orchestrator.report.figures import GroupFigures, group_figures
-from orchestrator.report.veto_ledger import LedgerRow, Tape
+from orchestrator.report.veto_ledger import LedgerRow, RunBars
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen
 from rl_core.regimes.labels import PARTS, Thresholds
 from rl_core.regimes.stability import shift_line
@@ -30,13 +30,13 @@ KINDS: dict[str, Word] = {
 }
 
 
-def by_regime(ledger: list[LedgerRow], tape: Tape) -> dict[str, list[GroupFigures]]:
+def by_regime(ledger: list[LedgerRow], tape: RunBars) -> dict[str, list[GroupFigures]]:
     """Every proposal alone, by each kind of word of the context that it went out with."""
     found = {kind: _groups(word, ledger, tape) for kind, word in KINDS.items()}
     return {kind: groups for kind, groups in found.items() if groups}
 
 
-def _groups(word: Word, ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
+def _groups(word: Word, ledger: list[LedgerRow], tape: RunBars) -> list[GroupFigures]:
     rows: dict[str, list[LedgerRow]] = {}
     for row in ledger:
         name = word(row.proposal.context)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
-from orchestrator.run.folder import CALIBRATION, REGIMES, Manifest
+from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
@@ -21,7 +21,7 @@ class RunFacts(NamedTuple):
     """One run's labels."""
 
     folder: Path
-    manifest: Manifest
+    manifest: RunManifest
     trading: Trading
     resolution: str
     doubts: tuple[str, ...]  # what could not be found again
@@ -56,7 +56,7 @@ class RunFacts(NamedTuple):
         return Path(self.manifest.inputs.model).name
 
 
-def facts_of(folder: Path, manifest: Manifest) -> RunFacts:
+def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
     """The facts of the run in ``folder``.
 
     Raises:
@@ -114,7 +114,7 @@ def _regimes(path: Path, digest: str) -> Frozen | None:
     return Frozen(read_model(path), digest, text.decode())
 
 
-def _trading_config(manifest: Manifest) -> tuple[TradingConfig, str]:
+def _trading_config(manifest: RunManifest) -> tuple[TradingConfig, str]:
     """The account of the run: its own, else its checkpoint's, else the defaults with a doubt."""
     config = manifest.inputs.config
     if config.get("trading") is not None:

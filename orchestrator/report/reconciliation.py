@@ -10,7 +10,7 @@ from orchestrator.report.formats import dollars
 MONEY = ("account_opened", "fill", "mark", "session_closed", "account_ended")
 
 
-class Check(NamedTuple):
+class BookStatement(NamedTuple):
     """One statement about the books."""
 
     statement: str
@@ -30,7 +30,7 @@ class _Cash(NamedTuple):
     entry: int = 0
 
 
-def reconcile(book: AccountBook, tick_value: int) -> tuple[Check, ...]:
+def reconcile(book: AccountBook, tick_value: int) -> tuple[BookStatement, ...]:
     """Every check; ``tick_value`` in cents per tick and contract."""
     trades = trades_of(book)
     return (
@@ -41,7 +41,7 @@ def reconcile(book: AccountBook, tick_value: int) -> tuple[Check, ...]:
     )
 
 
-def _check_prices(trades: list[BookedTrade], tick_value: int) -> Check:
+def _check_prices(trades: list[BookedTrade], tick_value: int) -> BookStatement:
     statement = (
         f"{len(trades)} trades: gross = (exit - entry) × quantity × {dollars(tick_value)} a tick, net = gross - costs"
     )
@@ -50,27 +50,27 @@ def _check_prices(trades: list[BookedTrade], tick_value: int) -> Check:
         gross = (trade.exit - trade.entry) * trade.quantity * tick_value
         if trade.gross != gross or trade.pnl != gross - trade.costs:
             fault = f"trade {booked.number}: gross {trade.gross}, costs {trade.costs}, result {trade.pnl} cents; "
-            return Check(statement, f"{fault}its prices give a gross of {gross}")
-    return Check(statement, "")
+            return BookStatement(statement, f"{fault}its prices give a gross of {gross}")
+    return BookStatement(statement, "")
 
 
-def _check_fills(book: AccountBook, trades: list[BookedTrade]) -> Check:
+def _check_fills(book: AccountBook, trades: list[BookedTrade]) -> BookStatement:
     fills = [event.payload for event in book.of("fill")]
     statement = f"{len(fills)} fills, numbered without gaps: each is the entry or the exit of exactly one trade"
     if [fill["execution"] for fill in fills] != list(range(1, len(fills) + 1)):
-        return Check(statement, "the execution numbers have a gap")
+        return BookStatement(statement, "the execution numbers have a gap")
     found = Counter(_fill_key(fill) for fill in fills)
     wanted = Counter(key for booked in trades for key in _trade_keys(booked))
     left, missing = found - wanted, wanted - found
     if missing:
-        return Check(statement, f"no fill for order {min(missing)[0]}")
+        return BookStatement(statement, f"no fill for order {min(missing)[0]}")
     if left and not (not book.ended and sum(left.values()) == 1 and fills[-1]["reason"] == "entry"):
-        return Check(statement, f"the fill of order {min(left)[0]} belongs to no trade")
+        return BookStatement(statement, f"the fill of order {min(left)[0]} belongs to no trade")
     paid = sum(fill["commission"] for fill in fills[: 2 * len(trades)])
     costs = sum(booked.trade.costs for booked in trades)
     if paid != costs:
-        return Check(statement, f"the fills paid {paid} cents of commission, the trades {costs}")
-    return Check(statement + (" (the last is the entry of the open position)" if left else ""), "")
+        return BookStatement(statement, f"the fills paid {paid} cents of commission, the trades {costs}")
+    return BookStatement(statement + (" (the last is the entry of the open position)" if left else ""), "")
 
 
 def _fill_key(fill: Mapping[str, Any]) -> tuple[str, int, int, int, str]:
@@ -85,7 +85,7 @@ def _trade_keys(booked: BookedTrade) -> tuple[tuple[str, int, int, int, str], ..
     )
 
 
-def _check_cash(book: AccountBook, tick_value: int) -> Check:
+def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
     account, compared = _Cash(), 0
     for event in book.of(*MONEY):
         if event.type == "account_opened":
@@ -100,8 +100,8 @@ def _check_cash(book: AccountBook, tick_value: int) -> Check:
         told = event.payload["equity" if event.type == "mark" else "cash"]
         if told != due:
             fault = f"{event.type} at bar {event.bar}: recorded {told} cents, the fills give {due}"
-            return Check("every recorded balance = cash + open profit - costs, as the fills make it", fault)
-    return Check(f"all {compared:,} recorded balances = cash + open profit - costs, as the fills make it", "")
+            return BookStatement("every recorded balance = cash + open profit - costs, as the fills make it", fault)
+    return BookStatement(f"all {compared:,} recorded balances = cash + open profit - costs, as the fills make it", "")
 
 
 def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Cash:
@@ -111,7 +111,7 @@ def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Ca
     return _Cash(cash + (fill["price"] - account.entry) * account.quantity * tick_value)
 
 
-def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> Check:
+def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> BookStatement:
     pnl = sum(booked.trade.pnl for booked in trades)
     opened = {event.payload["attempt"]: event.payload["cash"] for event in book.of("account_opened")}
     last, attempt, entry = dict(opened), 1, _Cash()
@@ -129,5 +129,5 @@ def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) 
     paid = sum(event.payload["commission"] for event in book.of("fill")[2 * len(trades) :])
     statement = f"sum of trade results = change of cash over all attempts ({len(opened)}) = {dollars(change)}"
     if change != pnl - paid:
-        return Check(statement, f"the trades add up to {pnl} cents, the cash changed by {change}")
-    return Check(statement + (f" ({dollars(paid)} paid to enter the open position)" if paid else ""), "")
+        return BookStatement(statement, f"the trades add up to {pnl} cents, the cash changed by {change}")
+    return BookStatement(statement + (f" ({dollars(paid)} paid to enter the open position)" if paid else ""), "")

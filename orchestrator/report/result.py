@@ -30,8 +30,8 @@ from orchestrator.report.figures import (
     judged,
     trade_figures,
 )
-from orchestrator.report.reconciliation import Check, reconcile
-from orchestrator.report.veto_ledger import LedgerRow, Tape, tape_of, veto_ledger
+from orchestrator.report.reconciliation import BookStatement, reconcile
+from orchestrator.report.veto_ledger import LedgerRow, RunBars, tape_of, veto_ledger
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
 from rl_core.statistics.verdict import Verdict
@@ -51,7 +51,7 @@ class RunResult(NamedTuple):
 
     facts: RunFacts
     book: AccountBook
-    tape: Tape
+    tape: RunBars
     trades: list[BookedTrade]
     proposals: list[BookedProposal]
     points: list[EquityPoint]
@@ -66,7 +66,7 @@ class RunResult(NamedTuple):
     attempts: AttemptFigures
     gate: GateFigures
     promotion: Promotion  # of the gate's verdicts in this run, by the default criteria
-    checks: tuple[Check, ...]
+    checks: tuple[BookStatement, ...]
     verdict: Verdict
     caveats: list[str]
 
@@ -116,12 +116,12 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     )
 
 
-def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: Tape) -> npt.NDArray[np.int64]:
+def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: RunBars) -> npt.NDArray[np.int64]:
     bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
     return tape.session[bar].astype(np.int64)
 
 
-def _promotion(ledger: list[LedgerRow], tape: Tape, *, trials: int) -> Promotion:
+def _promotion(ledger: list[LedgerRow], tape: RunBars, *, trials: int) -> Promotion:
     """Whether the verdicts of this run alone would let their gate act; a failure is no verdict."""
     rows = [
         Judged(int(tape.session[row.proposal.bar]), _share(row.proposal), row.alone.r)
@@ -140,12 +140,12 @@ def _share(proposal: BookedProposal) -> float:
     return float(int(factor * quantity) / quantity)
 
 
-def _groups(ledger: list[LedgerRow], tape: Tape) -> list[GroupFigures]:
+def _groups(ledger: list[LedgerRow], tape: RunBars) -> list[GroupFigures]:
     rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
     return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
 
 
-def _by_resolution(proposals: list[BookedProposal], tape: Tape, facts: RunFacts) -> list[GroupFigures]:
+def _by_resolution(proposals: list[BookedProposal], tape: RunBars, facts: RunFacts) -> list[GroupFigures]:
     """The brackets that were ordered, alone, under every resolution that the run's bars allow."""
     taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
     venue = facts.trading.venue
@@ -166,7 +166,7 @@ def _without_seconds(book: AccountBook) -> int:
     return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
-def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[Check, ...]) -> list[str]:
+def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[BookStatement, ...]) -> list[str]:
     """What makes the record itself doubtful, whatever the trades say."""
     doubts = []
     if not all(check.holds for check in checks):

@@ -36,7 +36,7 @@ NO_RULES = Rules(start=0, target=UNREACHABLE, max_loss=UNREACHABLE, ratchet=STAT
 NO_RULES_ACCOUNT = Account(cash=0, floor=-UNREACHABLE)
 
 
-class Tape(NamedTuple):
+class RunBars(NamedTuple):
     """The bars of a run as a bracket meets them."""
 
     prices: list[BarPrices]
@@ -72,24 +72,24 @@ class LedgerRow(NamedTuple):
     alone: AloneTrade | None
 
 
-def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool) -> Tape:
+def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool) -> RunBars:
     """The tape of ``bars`` under the flat time of ``pack``."""
     columns = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
     prices = [BarPrices(*row) for row in zip(*columns, strict=True)]
     if not prices:
-        return Tape([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
+        return RunBars([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
     located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
     last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat, bars.contract.astype(np.int32))
-    return Tape(prices, located.session, last, hours.flatten_due, complete)
+    return RunBars(prices, located.session, last, hours.flatten_due, complete)
 
 
-def veto_ledger(proposals: list[BookedProposal], tape: Tape, venue: Venue) -> list[LedgerRow]:
+def veto_ledger(proposals: list[BookedProposal], tape: RunBars, venue: Venue) -> list[LedgerRow]:
     """Every proposal at its proposed size, alone; rows overlap, so they are never summed into money."""
     return [LedgerRow(proposal, run_alone(tape, proposal.bar, proposal.order, venue)) for proposal in proposals]
 
 
-def run_alone(tape: Tape, bar: int, order: Order, venue: Venue) -> AloneTrade | None:
+def run_alone(tape: RunBars, bar: int, order: Order, venue: Venue) -> AloneTrade | None:
     """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early."""
     free = venue._replace(rules=NO_RULES)
     position, account, working = FLAT, NO_RULES_ACCOUNT, order

@@ -25,7 +25,7 @@ from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import PolicyAnswered
 from orchestrator.workers.crew import Crew
 from rl_core.contract import HOLD, PolicyQuery, PolicyReply
-from rl_core.errors import NotReadyError
+from rl_core.errors import ProcessNotReadyError
 
 GATE_MARGIN_S = 2.0
 FEED_ATTEMPTS = 3
@@ -114,7 +114,7 @@ class WorkerAnswers:
                 return self._crew.ask(FEED, question, deadline_s=FEED_DEADLINE_S)
             except NoReplyError as error:
                 self._telemetry.note("feed_missed", cause=error.cause)
-        raise NotReadyError(f"feed: no bars after {FEED_ATTEMPTS} attempts; the run can be continued")
+        raise ProcessNotReadyError(f"feed: no bars after {FEED_ATTEMPTS} attempts; the run can be continued")
 
 
 def _no_verdict(proposal: EntryProposal, cause: FailureCause) -> Reviewed:

@@ -26,7 +26,7 @@ PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 Status = Literal["running", "stopped", "failed", "ended"]
 
 
-class Inputs(BaseModel):
+class RunInputs(BaseModel):
     """What a run's bytes depend on; equal inputs are the same run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +48,7 @@ class Inputs(BaseModel):
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class Manifest(BaseModel):
+class RunManifest(BaseModel):
     """What a run was made of, and how it stands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +56,7 @@ class Manifest(BaseModel):
     status: Status
     started: str
     starts: int
-    inputs: Inputs
+    inputs: RunInputs
     market: str
     contract: str
     rule_pack: str
@@ -91,21 +91,21 @@ class RunFolder(NamedTuple):
         """The workers' output."""
         return self.path / "logs"
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> RunManifest:
         """What the run was made of.
 
         Raises:
             ResourceError: it cannot be read.
         """
         try:
-            return Manifest.model_validate_json((self.path / MANIFEST).read_bytes())
+            return RunManifest.model_validate_json((self.path / MANIFEST).read_bytes())
         except OSError as error:
             raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {error.strerror}") from error
         except ValidationError as error:
             fault = first_fault(error, "file")
             raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {fault}; restore it from a copy") from error
 
-    def write_manifest(self, manifest: Manifest) -> None:
+    def write_manifest(self, manifest: RunManifest) -> None:
         """Replace the manifest, whole or not at all."""
         write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
@@ -137,7 +137,7 @@ def write_whole(path: Path, text: str) -> None:
         raise ResourceError(f"{path}: {error.strerror}") from error
 
 
-def open_run(config: RunConfig, manifest: Manifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
+def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
     """The newest folder of the same run that has not ended, untouched, else a new one with its manifest.
 
     Args:
@@ -166,9 +166,9 @@ def open_run(config: RunConfig, manifest: Manifest, *, kept: Mapping[str, str] =
     return folder
 
 
-def new_manifest(inputs: Inputs, **facts: str | tuple[str, ...]) -> Manifest:
+def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManifest:
     """A manifest of a run that starts now; ``facts`` are the fields that name market, contract, rules and bars."""
-    return Manifest.model_validate(
+    return RunManifest.model_validate(
         {
             "run_id": inputs.run_id,
             "status": "running",

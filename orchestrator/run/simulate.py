@@ -16,7 +16,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import CALIBRATION, REGIMES, Inputs, Manifest, RunFolder, new_manifest, open_run
+from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.runner import Runner
 from orchestrator.run.telemetry import Telemetry
@@ -41,7 +41,7 @@ CODE_VERSION = "2"
 Say = Callable[[str], None]
 
 
-class Plan(NamedTuple):
+class RunPlan(NamedTuple):
     """A run with every input read and checked; nothing is started yet."""
 
     config: RunConfig
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     identity: Identity
     checkpoint: Path
     gate: GateInputs
-    inputs: Inputs
+    inputs: RunInputs
     world: WorldCard | None
     regimes: Frozen
 
@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
     bars: int
 
 
-def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
+def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     """Read and check every input: configuration, then bars, then checkpoint, then the model.
 
     Raises:
@@ -88,7 +88,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     first, stop, history = _span(config, bars, policy.identity)
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
-    inputs = Inputs(
+    inputs = RunInputs(
         config=config.model_dump(mode="json", exclude={"runs"}),
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
@@ -102,7 +102,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> Plan:
     )
     world = read_world(config.bars, bars.digest)
     identity = policy.identity
-    return Plan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
+    return RunPlan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
 
 
 def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
@@ -112,7 +112,7 @@ def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
 
 
 def simulate(
-    plan: Plan,
+    plan: RunPlan,
     *,
     say: Say = lambda text: None,
     stop_asked: Callable[[], bool] = lambda: False,
@@ -141,7 +141,7 @@ def simulate(
 
 
 def _played(
-    plan: Plan,
+    plan: RunPlan,
     folder: RunFolder,
     journal: Journal,
     telemetry: Telemetry,
@@ -176,7 +176,7 @@ def _played(
 
 
 def _started_server(
-    plan: Plan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
+    plan: RunPlan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
 ) -> VllmServer | None:
     """The model server, proven ready; None where the gate needs none."""
     say, stop_asked = hooks
@@ -195,7 +195,7 @@ def _started_server(
     return server
 
 
-def _jobs(plan: Plan, folder: RunFolder, server: VllmServer | None) -> dict[str, Job]:
+def _jobs(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
@@ -226,7 +226,7 @@ def _jobs(plan: Plan, folder: RunFolder, server: VllmServer | None) -> dict[str,
     return jobs
 
 
-def _setting(plan: Plan) -> Setting:
+def _setting(plan: RunPlan) -> Setting:
     return Setting(
         run_id=plan.inputs.run_id,
         phase=plan.identity.phase,
@@ -240,7 +240,7 @@ def _setting(plan: Plan) -> Setting:
     )
 
 
-def _manifest(plan: Plan) -> Manifest:
+def _manifest(plan: RunPlan) -> RunManifest:
     pack = plan.trading.pack
     return new_manifest(
         plan.inputs,
@@ -255,7 +255,7 @@ def _manifest(plan: Plan) -> Manifest:
 
 def _mark(folder: RunFolder, journal: Journal, status: str, cause: str = "") -> None:
     update = {"status": status, "cause": cause[:500], "journal_head": journal.head}
-    folder.write_manifest(Manifest.model_validate({**folder.manifest().model_dump(), **update}))
+    folder.write_manifest(RunManifest.model_validate({**folder.manifest().model_dump(), **update}))
 
 
 def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, int]:

@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     fill: Fill
 
 
-class Trade(NamedTuple):
+class TradeRecord(NamedTuple):
     """One round trip; money in cents, prices in ticks."""
 
     order_id: str
@@ -50,12 +50,12 @@ class Trade(NamedTuple):
     ambiguous: bool
 
 
-def trade_of(entry: Entry, leaving: Fill, played: Played, venue: Venue) -> Trade:
+def trade_of(entry: Entry, leaving: Fill, played: Played, venue: Venue) -> TradeRecord:
     """The trade between two fills."""
     start = entry.fill
     gross = (leaving.price - start.price) * start.quantity * venue.terms.tick_value
     costs = start.commission + leaving.commission
-    return Trade(
+    return TradeRecord(
         order_id=entry.order_id,
         quantity=start.quantity,
         entry_ns=start.ts_event_ns,
@@ -236,6 +236,6 @@ def filled(order_id: str, fill: Fill) -> Recorded:
     return Recorded("fill", {"order": order_id, **fill._asdict()})
 
 
-def trade_closed(number: int, attempt: int, trade: Trade) -> Recorded:
+def trade_closed(number: int, attempt: int, trade: TradeRecord) -> Recorded:
     """One round trip."""
     return Recorded("trade", {"number": number, "attempt": attempt, **trade._asdict()})

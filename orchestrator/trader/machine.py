@@ -19,11 +19,11 @@ from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.seen_at_close import Sight
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
-from rl_core.features.observation import Mark, Standing, management_features, position_features
+from rl_core.features.observation import AccountRoom, Mark, management_features, position_features
 from rl_core.market.account import after_session, limits_today, opened_day, opening_account
 from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.days import Days, attempt_passed, day_closed, day_opened, expired
-from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
 from rl_core.market.types import NO_ORDER, BarPrices, Frictions, Limits, Order
 from rl_core.trading.hours import opens_too_late
@@ -281,11 +281,11 @@ def _limits(state: TraderState, setting: Setting) -> Limits:
     return limits_today(XP, setting.limits, state.broker.account)
 
 
-def _legal(state: TraderState, setting: Setting) -> tuple[Decision, LegalActions]:
+def _legal(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
     assert state.last_bar is not None and state.sight is not None
     sight = state.sight
     entry_open = sight.entry_open and state.status == "active"
-    decision = Decision(state.last_bar.close, sight.true_range_sum, entry_open, sight.flatten_due)
+    decision = KnownAtClose(state.last_bar.close, sight.true_range_sum, entry_open, sight.flatten_due)
     held = state.broker
     terms, limits = _venue(state, setting).terms, _limits(state, setting)
     return decision, legal_actions(XP, held.position, held.account, decision, terms, limits)
@@ -303,7 +303,7 @@ def _observation(state: TraderState, legal: LegalActions, setting: Setting) -> n
     parts = [state.sight.window, position_features(np, position, mark)]
     if setting.phase == 2:
         now = broker.equity_at(state.broker, mark.close, setting.venue)
-        standing = Standing(now, account.floor, setting.venue.rules.max_loss)
+        standing = AccountRoom(now, account.floor, setting.venue.rules.max_loss)
         parts.append(management_features(np, position, standing, legal.enter))
     return np.concatenate(parts)
 
@@ -321,7 +321,7 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> A
     return Advance(state, (ledger.stop_managed(state.order_id, ACTION_NAMES[event.action], moved),))
 
 
-def _propose(state: TraderState, action: int, decision: Decision, setting: Setting) -> Advance:
+def _propose(state: TraderState, action: int, decision: KnownAtClose, setting: Setting) -> Advance:
     assert state.last_bar is not None and state.sight is not None
     terms, limits = _venue(state, setting).terms, _limits(state, setting)
     order = order_for(XP, action, state.broker.position, decision, terms, limits)

@@ -16,7 +16,7 @@ from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, Worker
 from orchestrator.workers import supervision
 from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
 from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
-from rl_core.errors import NotReadyError
+from rl_core.errors import ProcessNotReadyError
 
 START_DEADLINE_S = 120.0
 SILENCE_S = 10.0
@@ -155,7 +155,7 @@ class Crew:
                 count = len(step.state.workers[name].restarts_s)
                 self._notify(f"{name}: {cause}; starting it again (restart {count})")
 
-    def _apply(self, step: supervision.Advance) -> None:
+    def _apply(self, step: supervision.SupervisionStep) -> None:
         self._state = step.state
         for effect in step.effects:
             match effect:
@@ -164,7 +164,7 @@ class Crew:
                 case StopWorker(name):
                     self._end(name)
                 case StopRun(reason):
-                    raise NotReadyError(reason)
+                    raise ProcessNotReadyError(reason)
 
     def _start(self, name: str) -> None:
         job = self._jobs[name]
@@ -180,7 +180,7 @@ class Crew:
         for name, worker in self._workers.items():
             if not worker.alive():
                 log_path = self._logs / f"{name}.log"
-                raise NotReadyError(f"{name} worker: {_how_it_ended(worker)} while starting; see {log_path}")
+                raise ProcessNotReadyError(f"{name} worker: {_how_it_ended(worker)} while starting; see {log_path}")
 
 
 def _how_it_ended(worker: Worker) -> str:

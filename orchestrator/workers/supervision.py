@@ -101,7 +101,7 @@ class StopRun(NamedTuple):
 Effect = StartWorker | StopWorker | StopRun
 
 
-class Advance(NamedTuple):
+class SupervisionStep(NamedTuple):
     """What an event led to."""
 
     state: SupervisorState
@@ -114,15 +114,15 @@ def supervise(workers: Collection[str], at_s: float, policy: RestartPolicy | Non
     return SupervisorState(policy, {name: WorkerState("waiting", at_s, policy.first_delay_s) for name in workers})
 
 
-def advance(state: SupervisorState, event: Event) -> Advance:
+def advance(state: SupervisorState, event: Event) -> SupervisionStep:
     """Apply one event; after StopRun every event leads to nothing."""
     if state.stopped:
-        return Advance(state)
+        return SupervisionStep(state)
     match event:
         case Tick(at_s):
             return _on_tick(state, at_s)
         case WorkerStarted(name, at_s):
-            return Advance(_with(state, name, state.workers[name]._replace(phase="starting", since_s=at_s)))
+            return SupervisionStep(_with(state, name, state.workers[name]._replace(phase="starting", since_s=at_s)))
         case WorkerReady(name, at_s):
             return _on_ready(state, name, at_s)
         case WorkerExited(name, at_s, cause):
@@ -142,7 +142,7 @@ def _ends_s(policy: RestartPolicy, worker: WorkerState) -> float:
     return worker.since_s + (policy.ready_within_s if worker.phase == "starting" else 0.0)
 
 
-def _on_tick(state: SupervisorState, at_s: float) -> Advance:
+def _on_tick(state: SupervisorState, at_s: float) -> SupervisionStep:
     effects: tuple[Effect, ...] = ()
     for name, worker in state.workers.items():
         if worker.phase == "ready" or at_s < _ends_s(state.policy, worker) or state.stopped:
@@ -153,29 +153,29 @@ def _on_tick(state: SupervisorState, at_s: float) -> Advance:
         else:
             state, more = _on_failure(state, name, at_s, f"not ready within {state.policy.ready_within_s:g} s")
             effects += more
-    return Advance(state, effects)
+    return SupervisionStep(state, effects)
 
 
-def _on_ready(state: SupervisorState, name: str, at_s: float) -> Advance:
+def _on_ready(state: SupervisorState, name: str, at_s: float) -> SupervisionStep:
     worker = state.workers[name]
     if worker.phase != "starting":
-        return Advance(state)
-    return Advance(_with(state, name, worker._replace(phase="ready", since_s=at_s)))
+        return SupervisionStep(state)
+    return SupervisionStep(_with(state, name, worker._replace(phase="ready", since_s=at_s)))
 
 
-def _on_failure(state: SupervisorState, name: str, at_s: float, cause: str) -> Advance:
+def _on_failure(state: SupervisorState, name: str, at_s: float, cause: str) -> SupervisionStep:
     policy, worker = state.policy, state.workers[name]
     if worker.phase == "waiting":  # the end of a process that was already given up
-        return Advance(state)
+        return SupervisionStep(state)
     recent = tuple(restart for restart in worker.restarts_s if at_s - restart < policy.window_s)
     if len(recent) >= policy.budget:
         reason = f"{name}: {cause}; {len(recent)} restarts in {policy.window_s / 60:g} minutes did not help"
-        return Advance(state._replace(stopped=True), (StopWorker(name), StopRun(reason)))
+        return SupervisionStep(state._replace(stopped=True), (StopWorker(name), StopRun(reason)))
     stable = worker.phase == "ready" and at_s - worker.since_s >= policy.stable_s
     delay_s = policy.first_delay_s if stable else worker.delay_s
     longer_s = min(2 * delay_s, policy.longest_delay_s)
     waiting = WorkerState("waiting", at_s + delay_s, longer_s, (*recent, at_s))
-    return Advance(_with(state, name, waiting), (StopWorker(name),))
+    return SupervisionStep(_with(state, name, waiting), (StopWorker(name),))
 
 
 def _with(state: SupervisorState, name: str, worker: WorkerState) -> SupervisorState:

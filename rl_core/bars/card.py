@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
-from rl_core.bars.faults import Finding, refuse
+from rl_core.bars.faults import RowFault, refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
 from rl_core.exchange.calendar import EXCHANGE_ZONE, OUTSIDE, Calendar, Located
 
@@ -159,7 +159,7 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
 
 def closed_findings(
     ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]
-) -> list[Finding]:
+) -> list[RowFault]:
     """Bars [T] while the exchange was closed; ``lines`` may be empty for bars that stand in no file."""
     rows = np.flatnonzero(located.session == OUTSIDE)
     if not len(rows):
@@ -182,9 +182,9 @@ def _closed(
     lines: npt.NDArray[np.int64],
     ts_event_ns: npt.NDArray[np.int64],
     expected: str,
-) -> Finding:
+) -> RowFault:
     remedy = "Check the time zone of the file; remove the row"
-    return Finding(code, lines, "time", lambda k: _utc(ts_event_ns[rows[k]]), expected, remedy)
+    return RowFault(code, lines, "time", lambda k: _utc(ts_event_ns[rows[k]]), expected, remedy)
 
 
 def agreement(minutes: Bars, seconds: Bars) -> Agreement:

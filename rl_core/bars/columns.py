@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from rl_core.bars.faults import Finding, in_header, refuse, whole_file
+from rl_core.bars.faults import RowFault, in_header, refuse, whole_file
 
 TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 PRICE_COLUMNS = ("open", "high", "low", "close")
@@ -35,7 +35,7 @@ class RawColumns(NamedTuple):
     table: pa.Table
     lines: npt.NDArray[np.int64]
     """[T] where each row stands in the file."""
-    findings: list[Finding]
+    findings: list[RowFault]
     """Rows of another length than the header; they are not in ``table``."""
     notes: tuple[str, ...]
     time_column: str
@@ -132,7 +132,7 @@ def _refuse_endless(path: Path, chunk: bytes, total: int) -> None:
         refuse(path, [whole_file("too_large", f"{total:,} bytes", expected, "Split it, or convert it to parquet")])
 
 
-def _encoding_problem(text: bytearray) -> Finding | None:
+def _encoding_problem(text: bytearray) -> RowFault | None:
     remedy = "Save the file as UTF-8 with LF or CRLF line ends"
     if not len(text) or text.isspace():
         return whole_file(
@@ -142,7 +142,7 @@ def _encoding_problem(text: bytearray) -> Finding | None:
         return whole_file("utf16", text[:2].hex(), "UTF-8 text was expected", remedy)
     if (at := text.find(b"\0")) >= 0:
         line = np.array([text.count(b"\n", 0, at) + 1])
-        return Finding("nul_byte", line, "", lambda _k: "\\0", "UTF-8 text was expected", remedy)
+        return RowFault("nul_byte", line, "", lambda _k: "\\0", "UTF-8 text was expected", remedy)
     if b"\r" in text and b"\n" not in text:
         return whole_file("line_ends", "CR only", "lines that end in LF or CRLF were expected", remedy)
     return None
@@ -202,7 +202,7 @@ def _parse(text: bytearray, columns: int, chosen: list[int], strays: list[pa_csv
     )
 
 
-def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray, last_line: int) -> list[Finding]:
+def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray, last_line: int) -> list[RowFault]:
     expected = f"{columns} columns were expected, as in the header"
     found = []
     for row in strays:
@@ -211,7 +211,7 @@ def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytearr
         code = "cut_row" if cut else "short_row" if row.actual_columns < columns else "long_row"
         remedy = "The file was cut: copy it again" if cut else "Correct or remove the row"
         value = f"{row.actual_columns} columns: {row.text}"
-        found.append(Finding(code, lines, "", lambda _k, value=value: value, expected, remedy))  # type: ignore[misc]
+        found.append(RowFault(code, lines, "", lambda _k, value=value: value, expected, remedy))  # type: ignore[misc]
     return found
 
 

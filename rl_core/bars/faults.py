@@ -14,7 +14,7 @@ SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class Finding:
+class RowFault:
     """One kind of fault, with every place where it occurs."""
 
     code: str
@@ -27,17 +27,17 @@ class Finding:
     remedy: str
 
 
-def whole_file(code: str, value: object, expected: str, remedy: str) -> Finding:
+def whole_file(code: str, value: object, expected: str, remedy: str) -> RowFault:
     """A finding that is not about one row."""
-    return Finding(code, np.zeros(1, np.int64), "", lambda _k: value, expected, remedy)
+    return RowFault(code, np.zeros(1, np.int64), "", lambda _k: value, expected, remedy)
 
 
-def in_header(code: str, column: str, value: object, expected: str, remedy: str) -> Finding:
+def in_header(code: str, column: str, value: object, expected: str, remedy: str) -> RowFault:
     """A finding about a column's name."""
-    return Finding(code, np.ones(1, np.int64), column, lambda _k: value, expected, remedy)
+    return RowFault(code, np.ones(1, np.int64), column, lambda _k: value, expected, remedy)
 
 
-def refuse(path: Path, findings: Sequence[Finding]) -> None:
+def refuse(path: Path, findings: Sequence[RowFault]) -> None:
     """Do nothing without findings.
 
     Raises:
@@ -57,7 +57,7 @@ def refuse(path: Path, findings: Sequence[Finding]) -> None:
     raise DataError(f"{where}: {first.code}: {shown} - {first.expected}. {first.remedy}{more}")
 
 
-def without(findings: Sequence[Finding], excluded: npt.NDArray[np.int64]) -> list[Finding]:
+def without(findings: Sequence[RowFault], excluded: npt.NDArray[np.int64]) -> list[RowFault]:
     """The findings that are not about rows in ``excluded``."""
     if not len(excluded):
         return list(findings)

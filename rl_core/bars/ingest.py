@@ -14,7 +14,7 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.card import closed_findings
 from rl_core.bars.choices import Roll, RollSchedule
 from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
-from rl_core.bars.faults import Finding, in_header, refuse
+from rl_core.bars.faults import RowFault, in_header, refuse
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
 from rl_core.bars.read import market_of, parse_columns
@@ -94,7 +94,7 @@ def _instrument(market: str | None, names: list[str]) -> Instrument:
     return instrument(market)
 
 
-def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lines: Lines) -> list[Finding]:
+def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lines: Lines) -> list[RowFault]:
     """Symbols that are neither a spread nor an outright of the market."""
     findings = []
     for name in outrights:
@@ -105,10 +105,12 @@ def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lin
         code = "other_market" if matched else "unknown_symbol"
         expected = f"an outright such as {traded.symbol}H5, or a spread with '-', was expected"
         told = "Download one parent symbol, or name its market with --market"
-        findings.append(Finding(code, at, "symbol", lambda _k, name=name: name, expected, told))  # type: ignore[misc]
+        findings.append(RowFault(code, at, "symbol", lambda _k, name=name: name, expected, told))  # type: ignore[misc]
     if not outrights:
         expected = f"at least one outright of {traded.symbol} was expected"
-        findings.append(Finding("no_outright", lines[:1], "symbol", lambda _k: text[0], expected, "Download outrights"))
+        findings.append(
+            RowFault("no_outright", lines[:1], "symbol", lambda _k: text[0], expected, "Download outrights")
+        )
     return findings
 
 

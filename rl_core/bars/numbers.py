@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.columns import PRICE_COLUMNS, ROLL_COLUMN
-from rl_core.bars.faults import Finding, whole_file
+from rl_core.bars.faults import RowFault, whole_file
 
 NUMBER = r"^-?\d{1,15}(\.\d{1,12})?$"
 LARGEST_TICKS = np.iinfo(np.int32).max
@@ -24,19 +24,19 @@ REVERSED_SHARE = 0.5
 Lines = npt.NDArray[np.int64]
 
 
-class Checked(NamedTuple):
+class CheckedColumn(NamedTuple):
     """Numbers of a column, and which of them can be used."""
 
     values: npt.NDArray[np.int64]
     """[T] ticks or contracts; 0 where unusable."""
     usable: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[Finding]
+    findings: list[RowFault]
     numbers: npt.NDArray[np.float64]
     """[T] as written; 0 where unreadable."""
 
 
-def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> Checked:
+def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> CheckedColumn:
     """Prices [T] as integer ticks, exactly: a price counts only if no float lies nearer to its tick."""
     numbers, read, shown, findings = _numbers(column, lines, name)
     numerator, denominator = tick_size.as_integer_ratio()
@@ -51,19 +51,19 @@ def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name
     findings += _found("price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row"))
     findings += _found("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
-    return Checked(np.where(usable, ticks, 0).astype(np.int64), usable, findings, numbers)
+    return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, findings, numbers)
 
 
-def check_volume(column: pa.ChunkedArray, lines: Lines) -> Checked:
+def check_volume(column: pa.ChunkedArray, lines: Lines) -> CheckedColumn:
     """Volumes [T] as whole contracts, zero allowed."""
     numbers, read, shown, findings = _numbers(column, lines, "volume")
     usable = read & (numbers >= 0) & (numbers <= LARGEST_VOLUME) & (np.rint(numbers) == numbers)
     told = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
     findings += _found("bad_volume", read & ~usable, lines, "volume", told)
-    return Checked(np.where(usable, numbers, 0).astype(np.int64), usable, findings, numbers)
+    return CheckedColumn(np.where(usable, numbers, 0).astype(np.int64), usable, findings, numbers)
 
 
-def check_shape(prices: dict[str, Checked], lines: Lines) -> list[Finding]:
+def check_shape(prices: dict[str, CheckedColumn], lines: Lines) -> list[RowFault]:
     """Bars whose high is not their highest price, or whose low is not their lowest."""
     usable = np.logical_and.reduce([prices[name].usable for name in PRICE_COLUMNS])
     opened, high, low, close = (prices[name].values for name in PRICE_COLUMNS)
@@ -80,7 +80,7 @@ def check_shape(prices: dict[str, Checked], lines: Lines) -> list[Finding]:
 
 def check_order(
     ts_event_ns: Lines, lines: Lines, name: str, repeats: npt.NDArray[np.bool_] | None = None
-) -> list[Finding]:
+) -> list[RowFault]:
     """Stamps [T] that do not come after the one before; ``repeats`` [T] are rows with the values of the row above."""
     steps = np.diff(ts_event_ns, prepend=ts_event_ns[:1] - 1)
     backward, same = steps < 0, steps == 0
@@ -88,7 +88,7 @@ def check_order(
     if len(steps) > 1 and backward.sum() > REVERSED_SHARE * (len(steps) - 1):
         at = np.array([lines[1]])
         remedy = "Reverse the file: the newest bar stands first"
-        return [Finding("newest_first", at, name, lambda _k: shown[1], "times that increase were expected", remedy)]
+        return [RowFault("newest_first", at, name, lambda _k: shown[1], "times that increase were expected", remedy)]
     told = (shown, "a later time than in the row above was expected", "Sort the file, or remove what was spliced in")
     repeats = np.zeros(len(lines), bool) if repeats is None else repeats
     copied = (shown, "one bar for each time was expected, this repeats the row above", "Remove one of the two rows")
@@ -104,7 +104,7 @@ def check_order(
 
 def check_interval(
     ts_event_ns: Lines, interval_s: int, lines: Lines, name: str, *, sparse: bool = False
-) -> list[Finding]:
+) -> list[RowFault]:
     """Stamps [T] between the intervals, or a whole file of another interval; ``sparse`` bars may all lie far apart."""
     off = ts_event_ns % (interval_s * NS_PER_SECOND) != 0
     seconds = np.diff(ts_event_ns) // NS_PER_SECOND
@@ -122,7 +122,7 @@ def check_interval(
     return _found("off_interval", off, lines, name, told)
 
 
-def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Finding]:
+def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[RowFault]:
     """Rows of another contract than the first, or a file of another market."""
     text = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
     first = text[0].as_py()
@@ -135,7 +135,7 @@ def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Fin
     return _found("mixed_symbols", mixed, lines, "symbol", told)
 
 
-def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[Finding]]:
+def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[RowFault]]:
     """Rolls [T] before each row: a count that starts at 0 and never steps back or by more than one."""
     numbers, read, shown, findings = _numbers(column, lines, ROLL_COLUMN)
     steps = np.diff(numbers, prepend=0.0)
@@ -150,7 +150,7 @@ class _Numbers(NamedTuple):
     values: npt.NDArray[np.float64]
     read: npt.NDArray[np.bool_]
     shown: Any
-    findings: list[Finding]
+    findings: list[RowFault]
 
 
 class _Shown:
@@ -180,13 +180,13 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
 
 def _found(
     code: str, wrong: npt.NDArray[np.bool_], lines: Lines, name: str, told: tuple[Any, str, str]
-) -> list[Finding]:
+) -> list[RowFault]:
     """One finding for the rows in ``wrong`` [T], or none; ``told`` is what to quote, what was expected, the remedy."""
     rows = np.flatnonzero(wrong)
     if not len(rows):
         return []
     shown, expected, remedy = told
-    return [Finding(code, lines[rows], name, lambda k: shown[int(rows[k])], expected, remedy)]
+    return [RowFault(code, lines[rows], name, lambda k: shown[int(rows[k])], expected, remedy)]
 
 
 def _common_step(seconds: npt.NDArray[np.int64]) -> int:

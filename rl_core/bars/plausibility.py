@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.faults import Finding
-from rl_core.bars.numbers import Checked, Lines
+from rl_core.bars.faults import RowFault
+from rl_core.bars.numbers import CheckedColumn, Lines
 
 SPLICE_BARS = 3
 SPLICE_SPAN_NS = 4 * 3_600_000_000_000
@@ -35,10 +35,10 @@ class Scaled(NamedTuple):
 
     off: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[Finding]
+    findings: list[RowFault]
 
 
-def check_scale(close: Checked, lines: Lines) -> Scaled:
+def check_scale(close: CheckedColumn, lines: Lines) -> Scaled:
     """Rows [T] whose close lies a hundredth, a tenth, ten or a hundred times where most of the file lies.
 
     No market moves so far between two bars, so a step of exactly a power of ten is a fault of the file.
@@ -60,13 +60,13 @@ def check_scale(close: Checked, lines: Lines) -> Scaled:
     return Scaled(off, findings)
 
 
-def _scale_finding(decade: int, rows: npt.NDArray[np.int64], close: Checked, lines: Lines) -> Finding:
+def _scale_finding(decade: int, rows: npt.NDArray[np.int64], close: CheckedColumn, lines: Lines) -> RowFault:
     code, word = {-2: ("hundredth", "a hundredth"), 1: ("tenfold", "ten times")}.get(
         decade, ("scale", f"1e{decade:+d}")
     )
     remedy = "Remove the row: a spread in points, another contract, or a number cut short; never multiply it"
     expected = f"a price like its neighbours' was expected, this is {word} theirs"
-    return Finding(code, lines[rows], "close", lambda k: f"{close.numbers[rows[k]]:g}", expected, remedy)
+    return RowFault(code, lines[rows], "close", lambda k: f"{close.numbers[rows[k]]:g}", expected, remedy)
 
 
 def usual_range(high: Ticks, low: Ticks) -> npt.NDArray[np.float64]:
@@ -88,7 +88,7 @@ def lasting_jumps(prices: Prices) -> npt.NDArray[np.int64]:
     return np.asarray(np.flatnonzero(jump > jump_limit(prices)[1:]) + 1)
 
 
-def check_splices(prices: Prices, lines: Lines) -> list[Finding]:
+def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
     """Runs of at most three bars that lie wholly beyond the bars on both sides: rows of another contract.
 
     A real spike trades its way out and back, so its bars overlap their neighbours, however large it is.
@@ -104,7 +104,7 @@ def check_splices(prices: Prices, lines: Lines) -> list[Finding]:
     named = ", ".join(str(line) for line in lines[rows[:8]]) + (", ..." if len(rows) > 8 else "")
     remedy = f"Rows {named}: remove them, or list them in a file for --exclude"
     expected = f"a jump that lasts was expected, this one returns within {SPLICE_BARS} bars"
-    return [Finding("splice", lines[rows], "close", lambda k: _told(prices, rows[k]), expected, remedy)]
+    return [RowFault("splice", lines[rows], "close", lambda k: _told(prices, rows[k]), expected, remedy)]
 
 
 def _islands(prices: Prices, limit: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
@@ -129,7 +129,7 @@ def _told(prices: Prices, row: int) -> str:
     return f"{at}Z, {int(prices.close[row]) - int(prices.close[max(0, row - 1)]):+d} ticks"
 
 
-def check_frozen(prices: Prices, lines: Lines) -> list[Finding]:
+def check_frozen(prices: Prices, lines: Lines) -> list[RowFault]:
     """Sixty or more bars in a row that repeat every price and the volume: the feed stood still."""
     same = np.ones(len(lines) - 1, bool)
     for column in (prices.open, prices.high, prices.low, prices.close, prices.volume):
@@ -142,4 +142,4 @@ def check_frozen(prices: Prices, lines: Lines) -> list[Finding]:
     first, counts = starts[long], (stops - starts + 1)[long]
     expected = f"fewer than {FROZEN_BARS} equal bars in a row were expected"
     remedy = "Remove what the feed repeated, or export the file again"
-    return [Finding("frozen_feed", lines[first], "close", lambda k: f"{counts[k]} equal bars", expected, remedy)]
+    return [RowFault("frozen_feed", lines[first], "close", lambda k: f"{counts[k]} equal bars", expected, remedy)]

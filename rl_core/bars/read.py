@@ -24,9 +24,9 @@ from rl_core.bars.columns import (
     RawColumns,
     read_columns,
 )
-from rl_core.bars.faults import Finding, refuse, whole_file, without
+from rl_core.bars.faults import RowFault, refuse, whole_file, without
 from rl_core.bars.numbers import (
-    Checked,
+    CheckedColumn,
     check_interval,
     check_order,
     check_prices,
@@ -100,7 +100,7 @@ def read_bars(
     )
 
 
-class Columns(NamedTuple):
+class ParsedFile(NamedTuple):
     """A whole file, parsed and found to be in order."""
 
     prices: Prices
@@ -115,7 +115,7 @@ def parse_columns(
     timezone: str | None,
     *,
     sparse: bool = False,
-) -> Columns:
+) -> ParsedFile:
     """The rows of one contract's file, all of them checked.
 
     Args:
@@ -144,13 +144,13 @@ def parse_columns(
     ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, findings)
     refuse(path, findings)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
-    return Columns(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
+    return ParsedFile(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
 
 
-_NO_ROLLS: tuple[npt.NDArray[np.int32], list[Finding]] = (np.zeros(0, np.int32), [])
+_NO_ROLLS: tuple[npt.NDArray[np.int32], list[RowFault]] = (np.zeros(0, np.int32), [])
 
 
-def _repeats(columns: tuple[Checked, ...]) -> npt.NDArray[np.bool_]:
+def _repeats(columns: tuple[CheckedColumn, ...]) -> npt.NDArray[np.bool_]:
     """[T] rows with every value of the row above."""
     same = np.ones(len(columns[0].values), bool)
     same[:1] = False
@@ -183,7 +183,7 @@ def _times(
     timezone: str | None,
     repeats: npt.NDArray[np.bool_],
     sparse: bool,
-    findings: list[Finding],
+    findings: list[RowFault],
 ) -> npt.NDArray[np.int64]:
     """[T] start times; what is wrong with them is added to ``findings``, in order and interval of what is readable."""
     times = read_times(raw.table["time"], raw.lines, raw.time_column, timezone)

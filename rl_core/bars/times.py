@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rl_core.bars.faults import Finding
+from rl_core.bars.faults import RowFault
 from rl_core.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
@@ -30,7 +30,7 @@ class Times(NamedTuple):
     """[T] ns UTC; 0 where unreadable."""
     readable: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[Finding]
+    findings: list[RowFault]
 
 
 def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str, timezone: str | None) -> Times:
@@ -57,10 +57,10 @@ class _Place(NamedTuple):
     lines: npt.NDArray[np.int64]
     name: str
 
-    def finding(self, code: str, wrong: npt.NDArray[np.bool_], shown: object, expected: str, remedy: str) -> Finding:
+    def finding(self, code: str, wrong: npt.NDArray[np.bool_], shown: object, expected: str, remedy: str) -> RowFault:
         """The rows in ``wrong`` [T]; ``shown`` [T] holds what to quote."""
         rows = np.flatnonzero(wrong)
-        return Finding(code, self.lines[rows], self.name, lambda k: shown[int(rows[k])], expected, remedy)  # type: ignore[index]
+        return RowFault(code, self.lines[rows], self.name, lambda k: shown[int(rows[k])], expected, remedy)  # type: ignore[index]
 
 
 def _check_zone(timezone: str | None) -> None:

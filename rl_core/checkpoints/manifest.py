@@ -38,7 +38,7 @@ class Identity(BaseModel):
     data_digest: str = Field(description="SHA-256 of the bars")
 
 
-class Manifest(BaseModel):
+class CheckpointManifest(BaseModel):
     """The file `manifest.json`, less the digest of itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,11 +103,11 @@ def installed_versions() -> dict[str, str]:
 def write_manifest(folder: Path, identity: Identity) -> None:
     """Describe every file now in ``folder``."""
     files = {name: _sha256(folder / name) for name in _files_in(folder)}
-    manifest = Manifest(identity=identity, versions=installed_versions(), files=files)
+    manifest = CheckpointManifest(identity=identity, versions=installed_versions(), files=files)
     (folder / MANIFEST).write_bytes(_encoded(manifest.model_dump(mode="json")))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> CheckpointManifest:
     """The manifest of ``folder``, once every file has proved to hold the bytes that were written.
 
     Raises:
@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
         return _proved(folder)
 
 
-def _proved(folder: Path) -> Manifest:
+def _proved(folder: Path) -> CheckpointManifest:
     if not (folder / MANIFEST).is_file():
         what = "holds no manifest.json, so it is no whole checkpoint" if folder.exists() else "does not exist"
         raise ConfigError(f"checkpoint {folder} {what}; give the folder that training printed")
@@ -160,12 +160,12 @@ def refuse_pickle(path: Path) -> None:
         raise ConfigError(f"{path}: pickle files execute code; convert it in a sandbox, or train a checkpoint here")
 
 
-def _parsed(folder: Path) -> Manifest:
+def _parsed(folder: Path) -> CheckpointManifest:
     found = (folder / MANIFEST).read_bytes()
     try:
         body = json.loads(found)
         body.pop("sha256")
-        manifest = Manifest.model_validate(body)
+        manifest = CheckpointManifest.model_validate(body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise DamagedCheckpointError(f"checkpoint {folder}: {MANIFEST} cannot be read; restore a copy") from error
     # Comparing bytes, not values: a lenient parser would overlook a flipped space.

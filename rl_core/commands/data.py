@@ -148,9 +148,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Read a bars file strictly and say what is in it."""
-    from rl_core.commands.data_files import Choices, Reading, check_file
+    from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 
-    found = check_file(file, Reading(market, interval, timezone), Choices(rolls, exclude, seconds), out)
+    found = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
     print_result(found, as_json=as_json)
 
 
@@ -165,6 +165,6 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
-    from rl_core.commands.data_files import Reading, ingest_file
+    from rl_core.commands.data_files import FileOptions, ingest_file
 
-    print_result(ingest_file(vendor, Reading(market, interval, timezone), seconds, out), as_json=as_json)
+    print_result(ingest_file(vendor, FileOptions(market, interval, timezone), seconds, out), as_json=as_json)

@@ -20,7 +20,7 @@ CARD_FILE, PAGE_FILE = "data.json", "data.html"
 LETTERS = {60: "M", 1: "S"}
 
 
-class Reading(NamedTuple):
+class FileOptions(NamedTuple):
     """How a file is to be read."""
 
     market: str | None
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     timezone: str | None
 
 
-class Choices(NamedTuple):
+class FileChoices(NamedTuple):
     """What a person adds to it."""
 
     rolls: Path | None = None
@@ -36,7 +36,7 @@ class Choices(NamedTuple):
     seconds: Path | None = None
 
 
-def check_file(path: Path, reading: Reading, choices: Choices, out: Path | None) -> dict[str, Any]:
+def check_file(path: Path, reading: FileOptions, choices: FileChoices, out: Path | None) -> dict[str, Any]:
     """Read a file strictly and say what is in it; with ``out``, leave the accepted bars and their card there.
 
     Raises:
@@ -55,7 +55,7 @@ def check_file(path: Path, reading: Reading, choices: Choices, out: Path | None)
     return found
 
 
-def ingest_file(path: Path, reading: Reading, seconds: Path | None, out: Path) -> dict[str, Any]:
+def ingest_file(path: Path, reading: FileOptions, seconds: Path | None, out: Path) -> dict[str, Any]:
     """One series out of a vendor's file of many contracts, with its schedule and card in ``out``.
 
     Raises:

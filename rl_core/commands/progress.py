@@ -54,7 +54,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
         raise KeyboardInterrupt
 
 
-class Shown(NamedTuple):
+class ProgressSinks(NamedTuple):
     """Where to tell what a person should see."""
 
     row: Callable[[Row], None]
@@ -62,11 +62,11 @@ class Shown(NamedTuple):
 
 
 @contextmanager
-def training_progress(total: int, phase: int, *, quiet: bool) -> Iterator[Shown]:
+def training_progress(total: int, phase: int, *, quiet: bool) -> Iterator[ProgressSinks]:
     """A live bar with its figures on a terminal, plain lines elsewhere."""
     console = Console(stderr=True, quiet=quiet, highlight=False)
     if not console.is_terminal:
-        yield Shown(
+        yield ProgressSinks(
             lambda row: say(f"phase {phase}: {row['step']:>10,} of {total:,} bars  {as_line(row)}", quiet=quiet), say
         )
         return
@@ -80,7 +80,7 @@ def training_progress(total: int, phase: int, *, quiet: bool) -> Iterator[Shown]
             progress.update(task, completed=float(row["step"]), note="")
             live.update(Group(progress, _as_table(row)))
 
-        yield Shown(show, lambda text: console.print(text, markup=False))
+        yield ProgressSinks(show, lambda text: console.print(text, markup=False))
 
 
 def say(text: str, *, quiet: bool = False) -> None:

@@ -17,14 +17,14 @@ from rl_core.features.observation import (
     ACTION_COUNTS,
     OBSERVATION_SIZES,
     WINDOW_SIZE,
+    AccountRoom,
     Mark,
-    Standing,
     management_features,
     position_features,
 )
 from rl_core.market.account import equity, limits_today, opening_account, passed
 from rl_core.market.costs import capped
-from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
 from rl_core.market.types import (
     FLAT,
@@ -186,7 +186,7 @@ class Env:
         standing = position_features(jnp, state.position, mark)
         if self.phase == 2:
             now = equity(state.account, state.position, mark.close, params.venue.terms)
-            account = Standing(now, state.account.floor, params.venue.rules.max_loss)
+            account = AccountRoom(now, state.account.floor, params.venue.rules.max_loss)
             managing = management_features(jnp, state.position, account, legal.enter)
             standing = jnp.concatenate([standing, managing], axis=-1)
         return Glimpse(Memory(state.bar, standing), self._mask(legal))
@@ -284,8 +284,8 @@ def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:
     return window.reshape(bar.shape[0], WINDOW_SIZE)
 
 
-def _decision(market: MarketArrays, state: EnvState) -> Decision:
-    return Decision(
+def _decision(market: MarketArrays, state: EnvState) -> KnownAtClose:
+    return KnownAtClose(
         close=market.prices[state.bar, 3],
         true_range_sum=market.true_range_sum[state.bar],
         entry_open=market.entry_open[state.bar],

@@ -9,7 +9,7 @@ import numpy as np
 from rl_core.bars.rungs import Ladder
 from rl_core.envs.climb import Rungs
 from rl_core.features.features import WINDOW
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.costs import fillable, slippage_ticks
 from rl_core.market.types import (
     Frictions,
@@ -38,7 +38,7 @@ class MarketArrays(NamedTuple):
 
 
 def make_market(
-    view: View,
+    view: MarketView,
     first: int = 0,
     stop: int | None = None,
     *,
@@ -73,19 +73,19 @@ def make_market(
     )
 
 
-def _slippage(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _slippage(view: MarketView, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
     by_minute = frictions._replace(by_minute=np.array(frictions.by_minute))
     totals = view.features.true_range_sum.astype(np.int64)
     return np.asarray(slippage_ticks(cast(Namespace, np), by_minute, view.hours.decision_minute, totals))
 
 
-def _fillable(view: View, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _fillable(view: MarketView, frictions: Frictions) -> np.ndarray[Any, np.dtype[np.int64]]:
     if frictions.volume_milli == 0:
         return np.full(len(view.bars), ANY_QUANTITY)
     return np.asarray(np.minimum(ANY_QUANTITY, fillable(frictions, view.bars.volume)))
 
 
-def _entries_over(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _entries_over(view: MarketView) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """[T] whether neither this bar nor a later one of the session is in entry hours."""
     session, index = view.located.session, np.arange(len(view.bars))
     days, row = np.unique(session, return_inverse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.evaluation.evaluate import Trades
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
@@ -35,7 +35,7 @@ class RegimeTrades(NamedTuple):
         } | bounds
 
 
-def by_regime(trades: Trades, view: View, regimes: Frozen) -> list[RegimeTrades]:
+def by_regime(trades: Trades, view: MarketView, regimes: Frozen) -> list[RegimeTrades]:
     """``trades`` on ``view`` by label, by hidden state where one is known, and by part of the session."""
     found, at = compute_regimes(view, regimes.thresholds), trades.decided
     groups = _grouped("regime", LABELS, (found.direction * len(VOLATILITIES) + found.volatility)[at], trades)

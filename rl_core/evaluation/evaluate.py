@@ -13,7 +13,7 @@ from rl_core.checkpoints.policy import Policy
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.errors import DataError
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.account import passed
 from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
@@ -67,7 +67,7 @@ class Evaluation(NamedTuple):
 
 
 def by_resolution(
-    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder
+    policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder
 ) -> dict[str, float | int | None]:
     """Profit under every reading of a bar's inside, and the share of bars that have usable seconds."""
     found: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
@@ -79,7 +79,7 @@ def by_resolution(
 
 
 def evaluate(
-    policy: Policy, view: View, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
+    policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
 ) -> Evaluation:
     """Play every session that starts its entry hours within bars [first, stop), each with a fresh account.
 

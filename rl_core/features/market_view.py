@@ -13,7 +13,7 @@ from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
 
 
-class View(NamedTuple):
+class MarketView(NamedTuple):
     """One market, seen bar by bar."""
 
     bars: Bars
@@ -28,7 +28,7 @@ class View(NamedTuple):
         return last_of_session(bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat, bars.contract)
 
 
-def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:
+def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
     """See ``bars`` [T] under the flat time of ``pack``.
 
     Raises:
@@ -45,4 +45,4 @@ def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> View:
             f"remove it or correct its time (and {outside.size - 1} more)"
         )
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
-    return View(bars, located, hours, compute_features(bars, located.session, located.minute_et, hours))
+    return MarketView(bars, located, hours, compute_features(bars, located.session, located.minute_et, hours))

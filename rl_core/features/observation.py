@@ -41,7 +41,7 @@ def position_features(xp: Any, position: Position, mark: Mark) -> Any:
     return xp.clip(xp.stack(columns, axis=-1), -CLIP, CLIP) * xp.abs(side)[..., None]
 
 
-class Standing(NamedTuple):
+class AccountRoom(NamedTuple):
     """Where the account stands at a close."""
 
     equity: Int  # cents
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
     max_loss: Int  # cents
 
 
-def management_features(xp: Any, position: Position, standing: Standing, may_enter: Bool) -> Any:
+def management_features(xp: Any, position: Position, standing: AccountRoom, may_enter: Bool) -> Any:
     """May enter, trailing is on, room to the drawdown floor as a share of the limit: [..., 3] float32."""
     real = xp.float32
     room = xp.asarray(standing.equity - standing.floor).astype(real)

@@ -8,7 +8,7 @@ from rl_core.market.fills import trailed
 from rl_core.market.types import Account, Bool, Int, Limits, Namespace, Order, Position, Terms
 
 
-class Decision(NamedTuple):
+class KnownAtClose(NamedTuple):
     """What is known at the close of a bar, besides the observation."""
 
     close: Int  # ticks
@@ -31,7 +31,7 @@ def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Int:
 
 
 def legal_actions(
-    xp: Namespace, position: Position, account: Account, decision: Decision, terms: Terms, limits: Limits
+    xp: Namespace, position: Position, account: Account, decision: KnownAtClose, terms: Terms, limits: Limits
 ) -> LegalActions:
     """The mask at this close: entries when flat and affordable, management when a position is open.
 
@@ -57,7 +57,7 @@ def legal_actions(
 
 
 def order_for(
-    xp: Namespace, action: Int, position: Position, decision: Decision, terms: Terms, limits: Limits
+    xp: Namespace, action: Int, position: Position, decision: KnownAtClose, terms: Terms, limits: Limits
 ) -> Order:
     """The order that a legal action places for the next open; the flat time overrides every action."""
     stop_ticks = stop_distance(xp, decision.true_range_sum)
@@ -71,7 +71,7 @@ def order_for(
     )
 
 
-def managed(xp: Namespace, action: Int, position: Position, decision: Decision, terms: Terms) -> Position:
+def managed(xp: Namespace, action: Int, position: Position, decision: KnownAtClose, terms: Terms) -> Position:
     """The position after a legal management action, which binds from the next bar.
 
     ENABLE_TRAIL lets the stop follow this close already; DISABLE_TRAIL leaves it where it is.

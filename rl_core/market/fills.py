@@ -202,18 +202,18 @@ def _settled(xp: Namespace, position: Position, account: Account, price: Int, ve
     return account._replace(cash=cash, floor=floor_after_close(xp, account.floor, cash, venue.rules))
 
 
-class _Standing(NamedTuple):
+class _LimitedAccount(NamedTuple):
     """An account after a bar, with its limits applied."""
 
     account: Account
     failed: Bool
 
 
-def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rules: Rules) -> _Standing:
+def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rules: Rules) -> _LimitedAccount:
     """What the floor and the daily loss make of an account that exited for ``reason`` and stands at ``open_equity``."""
     daily = (reason == DAILY_LOSS) | touches_daily_loss(xp, account, open_equity, rules)
     failed = (reason == LIQUIDATION) | touches_floor(xp, account, open_equity, rules)
-    return _Standing(
+    return _LimitedAccount(
         account=account._replace(paused=xp.maximum(account.paused, xp.where(daily, 1, 0))),
         failed=failed | (daily & (rules.daily_fails != 0)),
     )

@@ -110,7 +110,7 @@ class Environment(Protocol):
         """Equal environments hash alike."""
 
 
-class World(NamedTuple):
+class EnvArrays(NamedTuple):
     """What an environment is played on: traced arrays, so that new contents never recompile."""
 
     market: Any

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import WHOLE, placed
-from rl_core.ppo.environment import Environment, World
+from rl_core.ppo.environment import EnvArrays, Environment
 from rl_core.ppo.metrics import Summary, UpdateMetrics, summarise
 from rl_core.ppo.train import SPLIT, TrainState, update
 
@@ -27,7 +27,7 @@ class TrainResult(NamedTuple):
 def train(
     config: PPOConfig,
     env: Environment,
-    world: World,
+    world: EnvArrays,
     initial: TrainState,
     on_update: Callable[[TrainState, Summary], bool],
 ) -> TrainResult:

@@ -10,7 +10,7 @@ from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import Trajectory
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import ALONE, Shards
-from rl_core.ppo.environment import Closed, Environment, World
+from rl_core.ppo.environment import Closed, EnvArrays, Environment
 from rl_core.ppo.networks import NetworkOutput, Parameters, forward, has_choice, log_probabilities, log_probability_of
 from rl_core.ppo.normaliser import Normaliser, Sums
 
@@ -91,7 +91,7 @@ class Actor(NamedTuple):
         return observation, forward(config, self.parameters, observation)
 
 
-def recall(config: PPOConfig, env: Environment, world: World, normaliser: Normaliser, memory: Any) -> jax.Array:
+def recall(config: PPOConfig, env: Environment, world: EnvArrays, normaliser: Normaliser, memory: Any) -> jax.Array:
     """The normalised observations [N, O] that the behaviour policy saw, of what its rollout kept [N, ...]."""
     if config.stored_observations:
         seen: jax.Array = memory
@@ -104,7 +104,7 @@ class Stage(NamedTuple):
 
     config: PPOConfig
     env: Environment
-    world: World
+    world: EnvArrays
     actor: Actor
     shards: Shards = ALONE
 

@@ -13,7 +13,7 @@ from rl_core.ppo.advantages import generalized_advantage
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import PARTS, WHOLE, Shards, on_devices
 from rl_core.ppo.entropy import adjusted, first_coefficient
-from rl_core.ppo.environment import Environment, World
+from rl_core.ppo.environment import EnvArrays, Environment
 from rl_core.ppo.losses import Batch, Losses, normalised_advantage, ppo_loss
 from rl_core.ppo.metrics import UpdateMetrics, deepest_fall
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
@@ -51,7 +51,7 @@ SPLIT = TrainState(*(PARTS if field == "playing" else WHOLE for field in TrainSt
 
 
 def initial_state(
-    config: PPOConfig, env: Environment, world: World, *, start: tuple[Parameters, Normaliser] | None = None
+    config: PPOConfig, env: Environment, world: EnvArrays, *, start: tuple[Parameters, Normaliser] | None = None
 ) -> TrainState:
     """The state before the first update, from ``config.seed`` alone.
 
@@ -72,7 +72,7 @@ def initial_state(
 
 
 @partial(jax.jit, static_argnames=("config", "env"))
-def _fresh_state(world: World, key: jax.Array, *, config: PPOConfig, env: Environment) -> TrainState:
+def _fresh_state(world: EnvArrays, key: jax.Array, *, config: PPOConfig, env: Environment) -> TrainState:
     key, parameter_key, reset_key = jax.random.split(key, 3)
     world = world._replace(params=env.scheduled(world.params, jnp.int32(0)))
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
@@ -87,14 +87,16 @@ def _fresh_state(world: World, key: jax.Array, *, config: PPOConfig, env: Enviro
 
 
 @partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("state",))
-def update(state: TrainState, world: World, *, config: PPOConfig, env: Environment) -> tuple[TrainState, UpdateMetrics]:
+def update(
+    state: TrainState, world: EnvArrays, *, config: PPOConfig, env: Environment
+) -> tuple[TrainState, UpdateMetrics]:
     """Play one rollout and learn from it. Only ``config`` and ``env`` shape the compiled code."""
     part = partial(_one_update, config=config, env=env, shards=Shards(config.devices))
     return part(state, world) if config.devices == 1 else on_devices(part, config.devices, SPLIT)(state, world)
 
 
 def _one_update(
-    state: TrainState, world: World, *, config: PPOConfig, env: Environment, shards: Shards
+    state: TrainState, world: EnvArrays, *, config: PPOConfig, env: Environment, shards: Shards
 ) -> tuple[TrainState, UpdateMetrics]:
     """`update` of one part of the environments; every part learns the same."""
     key, play_key, learn_key = jax.random.split(state.key, 3)

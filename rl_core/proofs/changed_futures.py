@@ -16,27 +16,27 @@ AT_SECONDS = np.array([0, 20, 40, 59])  # of the four trades that a made-up minu
 Columns = dict[str, npt.NDArray[np.int64]]
 
 
-class Tape(NamedTuple):
+class MarketSlice(NamedTuple):
     """Minute bars and the one-second bars of the same time, if there are any."""
 
     bars: Bars
     seconds: Bars | None = None
 
-    def part(self, start: int, stop: int) -> "Tape":
+    def part(self, start: int, stop: int) -> "MarketSlice":
         """The minutes ``start`` to ``stop`` (excluded) and their seconds."""
         bars = self.bars.slice(start, stop)
         if self.seconds is None:
-            return Tape(bars)
+            return MarketSlice(bars)
         ends = [bars.ts_event_ns[0], bars.ts_event_ns[-1] + NS_PER_MINUTE]
         first, last = np.searchsorted(self.seconds.ts_event_ns, ends)
-        return Tape(bars, self.seconds.slice(int(first), int(last)))
+        return MarketSlice(bars, self.seconds.slice(int(first), int(last)))
 
 
 class Future(NamedTuple):
     """One way in which it might have gone on."""
 
     kind: str
-    tape: Tape
+    tape: MarketSlice
 
     @property
     def ends_session(self) -> bool:
@@ -44,20 +44,20 @@ class Future(NamedTuple):
         return self.kind == "cut"
 
 
-def futures(tape: Tape, last: int, seed: int) -> list[Future]:
+def futures(tape: MarketSlice, last: int, seed: int) -> list[Future]:
     """The tape with another course after minute ``last``."""
     generator = np.random.default_rng(seed)
     past = tape.part(0, last + 1)
     noise = _replaced(tape.bars, last, _noise(tape.bars, last, generator))
     still = _replaced(tape.bars, last, _still(tape.bars, last))
     found = [
-        Future("noise", Tape(noise, _made_seconds(noise, past, last))),
-        Future("still", Tape(still, past.seconds)),
-        Future("rolls", Tape(_other_rolls(tape.bars, last, generator), tape.seconds)),
+        Future("noise", MarketSlice(noise, _made_seconds(noise, past, last))),
+        Future("still", MarketSlice(still, past.seconds)),
+        Future("rolls", MarketSlice(_other_rolls(tape.bars, last, generator), tape.seconds)),
         Future("cut", past),
     ]
     if tape.seconds is not None:
-        found.append(Future("seconds", Tape(tape.bars, _made_seconds(tape.bars, past, last))))
+        found.append(Future("seconds", MarketSlice(tape.bars, _made_seconds(tape.bars, past, last))))
     return found
 
 
@@ -100,7 +100,7 @@ def _other_rolls(bars: Bars, last: int, generator: np.random.Generator) -> Bars:
     return replace(bars, contract=contract, digest="")
 
 
-def _made_seconds(bars: Bars, past: Tape, last: int) -> Bars | None:
+def _made_seconds(bars: Bars, past: MarketSlice, last: int) -> Bars | None:
     """The seconds of the past, and four trades in each later minute, worst price first, that add up to it."""
     known = past.seconds
     if known is None:

@@ -23,7 +23,7 @@ MOST_KL, MOST_CLIPPED = 0.04, 0.4
 Row = Mapping[str, Any]
 
 
-class Finding(NamedTuple):
+class Ailment(NamedTuple):
     """One fault."""
 
     name: str
@@ -40,7 +40,7 @@ class Diagnosis(NamedTuple):
     """A run looked through."""
 
     rows: list[Row]
-    findings: list[Finding]
+    findings: list[Ailment]
 
 
 def diagnose(run: Path) -> Diagnosis:
@@ -81,16 +81,16 @@ def _rows(found: Iterable[Any]) -> list[Row]:
     return rows
 
 
-def findings_in(rows: Sequence[Row]) -> list[Finding]:
+def findings_in(rows: Sequence[Row]) -> list[Ailment]:
     """Every fault that the rows show, the worst kind first."""
     return [found for look in LOOKS if (found := look(rows)) is not None]
 
 
-def _skipped(rows: Sequence[Row]) -> Finding | None:
+def _skipped(rows: Sequence[Row]) -> Ailment | None:
     total = sum(row.get("skipped_steps") or 0 for row in rows)
     return _if(
         total > 0,
-        Finding(
+        Ailment(
             "skipped_steps",
             f"{total} optimiser steps were skipped: a loss or gradient was not finite",
             total,
@@ -103,14 +103,14 @@ def _skipped(rows: Sequence[Row]) -> Finding | None:
     )
 
 
-def _exploding(rows: Sequence[Row]) -> Finding | None:
+def _exploding(rows: Sequence[Row]) -> Ailment | None:
     kl, clipped = _late(rows, "kl"), _late(rows, "clip_fraction")
     if kl is not None and kl > MOST_KL:
         says = f"an update moves the policy by {kl:.3g} nats on average"
-        return Finding("exploding_updates", says, kl, "above", MOST_KL, "lower it", "ppo.learning_rate", "kl")
+        return Ailment("exploding_updates", says, kl, "above", MOST_KL, "lower it", "ppo.learning_rate", "kl")
     return _if(
         clipped is not None and clipped > MOST_CLIPPED,
-        Finding(
+        Ailment(
             "exploding_updates",
             f"{100 * (clipped or 0):.0f} % of the ratios are clipped",
             clipped or 0.0,
@@ -123,13 +123,13 @@ def _exploding(rows: Sequence[Row]) -> Finding | None:
     )
 
 
-def _frozen_schedule(rows: Sequence[Row]) -> Finding | None:
+def _frozen_schedule(rows: Sequence[Row]) -> Ailment | None:
     rates = [float(row["learning_rate"]) for row in rows if row.get("learning_rate") is not None]
     top = max(rates, default=0.0)
     share = sum(rate <= LOW_RATE * top for rate in rates) / max(1, len(rates))
     return _if(
         share > MOST_LOW_ROWS,
-        Finding(
+        Ailment(
             "frozen_schedule",
             f"the learning rate stands at 1 % of its highest value or less in {100 * share:.0f} % of the rows: "
             "the schedule ended long before the run",
@@ -143,7 +143,7 @@ def _frozen_schedule(rows: Sequence[Row]) -> Finding | None:
     )
 
 
-def _one_sided(rows: Sequence[Row]) -> Finding | None:
+def _one_sided(rows: Sequence[Row]) -> Ailment | None:
     late = [row for row in rows[len(rows) // 2 :] if None not in (row.get("long_share"), row.get("entries"))]
     entries = sum(row["entries"] for row in late)
     if entries < LEAST_ENTRIES:
@@ -152,7 +152,7 @@ def _one_sided(rows: Sequence[Row]) -> Finding | None:
     share, side = max(longs, 1 - longs), "long" if longs > 0.5 else "short"
     return _if(
         share > MOST_ONE_SIDE,
-        Finding(
+        Ailment(
             "one_sided",
             f"{100 * share:.0f} % of {entries:,} late entries are {side}: it has learned the market's direction",
             share,
@@ -175,13 +175,13 @@ class _Low(NamedTuple):
     change: str
     key: str
 
-    def look(self, rows: Sequence[Row]) -> Finding | None:
+    def look(self, rows: Sequence[Row]) -> Ailment | None:
         """The fault, if the mean was measured and is too low."""
         mean = _late(rows, self.column)
         if mean is None or mean >= self.least:
             return None
         says = self.says.format(mean)
-        return Finding(self.name, says, mean, "below", self.least, self.change, self.key, self.column)
+        return Ailment(self.name, says, mean, "below", self.least, self.change, self.key, self.column)
 
 
 FROZEN_POLICY = _Low(
@@ -209,7 +209,7 @@ DEAD_CRITIC = _Low(
     "raise it; a discount nearer to 0.9 is easier to predict",
     "ppo.value_coefficient",
 )
-LOOKS: tuple[Callable[[Sequence[Row]], Finding | None], ...] = (
+LOOKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _skipped,
     _exploding,
     _frozen_schedule,
@@ -226,5 +226,5 @@ def _late(rows: Sequence[Row], column: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _if(holds: bool, finding: Finding) -> Finding | None:
+def _if(holds: bool, finding: Ailment) -> Ailment | None:
     return finding if holds else None

@@ -15,9 +15,9 @@ from rl_core.checkpoints.policy import Policy
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.evaluation.evaluate import Evaluation, evaluate
-from rl_core.features.market_view import View, view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.metrics import UpdateMetrics
 from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import Normaliser
@@ -35,15 +35,15 @@ Learned = tuple[Parameters, Normaliser]
 class Ground(NamedTuple):
     """A synthetic market as an account sees it."""
 
-    view: View
+    view: MarketView
     trading: Trading
     signals: npt.NDArray[np.int8]  # [T]
 
     @property
-    def world(self) -> World:
+    def world(self) -> EnvArrays:
         """What learners play on."""
         params = EnvParams(self.trading.venue, self.trading.limits, LEAST_ROOM, MOST_ROOM)
-        return World(make_market(self.view), params)
+        return EnvArrays(make_market(self.view), params)
 
     def judge(self, policy: Policy) -> Evaluation:
         """Every session with a fresh account, the reference decision, pessimistic fills and all costs."""
@@ -105,7 +105,9 @@ def learn(
 
 
 @partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("states",))
-def update_all(states: TrainState, world: World, *, config: PPOConfig, env: Env) -> tuple[TrainState, UpdateMetrics]:
+def update_all(
+    states: TrainState, world: EnvArrays, *, config: PPOConfig, env: Env
+) -> tuple[TrainState, UpdateMetrics]:
     """One update of every learner: leaves of ``states`` are [S, ...]."""
     together: tuple[TrainState, UpdateMetrics] = jax.vmap(lambda state: update(state, world, config=config, env=env))(
         states
@@ -119,7 +121,7 @@ def session_r(found: Evaluation) -> npt.NDArray[np.float64]:
     return np.asarray(np.bincount(row, weights=found.trades.r, minlength=found.sessions), np.float64)
 
 
-def _widened(config: PPOConfig, env: Env, world: World, learned: Sequence[Learned]) -> list[Learned]:
+def _widened(config: PPOConfig, env: Env, world: EnvArrays, learned: Sequence[Learned]) -> list[Learned]:
     """Phase 2's first parameters from phase 1's last, learner by learner; FitError if one enters otherwise."""
     key_states, key_new = jax.random.split(jax.random.key(0))
     shown = env.observe(*world, env.reset(*world, key_states, TRANSFER_STATES))

@@ -20,8 +20,8 @@ from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.envs.env import Env, EnvParams, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.errors import DataError, TrigateError
-from rl_core.features.market_view import View, view_of
-from rl_core.proofs.changed_futures import Tape, futures
+from rl_core.features.market_view import MarketView, view_of
+from rl_core.proofs.changed_futures import MarketSlice, futures
 from rl_core.regimes.fitted import RegimeModel
 from rl_core.regimes.labels import compute_regimes
 from rl_core.trading.setup import Trading
@@ -34,7 +34,7 @@ SALTS = (1, 2)  # two courses of actions an experiment
 RUNG_WEIGHTS = 1009 ** np.arange(5)
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Seer = Callable[[Bars], View]
+Seer = Callable[[Bars], MarketView]
 Reducer = Callable[[Bars, Bars], Ladder]
 
 
@@ -102,7 +102,7 @@ def check_leaks(
         DataError: the file is too short to have a past and a future.
     """
     senses = senses or Senses(lambda part: view_of(part, trading.pack, trading.hours))
-    tape = Tape(bars, seconds)
+    tape = MarketSlice(bars, seconds)
     past, future = _lengths(len(bars))
     leaks: list[Leak] = []
     names: list[str] = []
@@ -148,11 +148,11 @@ def _moments(bars: Bars, trading: Trading, lengths: tuple[int, int], moments: in
 class _Sensed(NamedTuple):
     """What is known of one tape."""
 
-    view: View
+    view: MarketView
     ladder: Ladder | None
 
 
-def _market_of(tape: Tape, senses: Senses) -> _Sensed:
+def _market_of(tape: MarketSlice, senses: Senses) -> _Sensed:
     """The tape seen. Rungs are padded to a power of two, so that other futures compile nothing."""
     view = senses.view(tape.bars)
     if tape.seconds is None:
@@ -230,7 +230,7 @@ def _unequal(a: Any, b: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(differs.reshape(len(a), -1).any(axis=1))
 
 
-def _seen(view: View) -> dict[str, npt.NDArray[Any]]:
+def _seen(view: MarketView) -> dict[str, npt.NDArray[Any]]:
     """Everything that is known at each close, by name, [T, ...]."""
     regimes = compute_regimes(view)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -251,7 +251,7 @@ _FIXED_MODEL = RegimeModel(
 )  # fmt: skip
 
 
-def _starts(view: View, last: int) -> npt.NDArray[np.int32]:
+def _starts(view: MarketView, last: int) -> npt.NDArray[np.int32]:
     """[B] a bar of each of the latest sessions up to ``last`` at which an account opens."""
     open_to_us = np.flatnonzero((view.hours.entry_open & view.features.warm)[: last + 1])
     _, first = np.unique(view.located.session[open_to_us], return_index=True)

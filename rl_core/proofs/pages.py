@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from jinja2 import DictLoader, Environment, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from rl_core.proofs.diagnose import Diagnosis, Finding
-from rl_core.proofs.selftest import Found, Taught, first_reaching
+from rl_core.proofs.diagnose import Ailment, Diagnosis
+from rl_core.proofs.selftest import SelftestResult, Taught, first_reaching
 
 INK, BLUE, GREEN, RED = "#1f2933", "#2563a8", "#1a7f4b", "#b42318"
 BAND = "rgba(37,99,168,0.18)"
@@ -31,7 +31,7 @@ PLOTS = {
 }
 
 
-def selftest_page(found: Found, least_share: float, seconds: float) -> str:
+def selftest_page(found: SelftestResult, least_share: float, seconds: float) -> str:
     """The report of a selftest."""
     rows = [(world, first_reaching(world.curve, least_share), _curve(world, least_share)) for world in found.taught]
     return _filled("selftest.html.j2", found=found, rows=rows, least_share=least_share, seconds=seconds)
@@ -73,7 +73,7 @@ def _curve(world: Taught, least_share: float) -> str:
     return _html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name))
 
 
-def _column(diagnosis: Diagnosis, column: str, finding: Finding | None) -> str:
+def _column(diagnosis: Diagnosis, column: str, finding: Ailment | None) -> str:
     figure = go.Figure()
     steps: Sequence[Any] = [row["step"] for row in diagnosis.rows]
     values = [row.get(column) for row in diagnosis.rows]

@@ -32,7 +32,7 @@ RULE_ERRORS = 4.0  # standard errors that the rule's own R may be from the compu
 Report = Callable[[str], None]
 
 
-class Check(NamedTuple):
+class Assertion(NamedTuple):
     """One assertion."""
 
     name: str
@@ -88,15 +88,15 @@ class Control(NamedTuple):
     costs: float  # R that a trade costs, computed
 
 
-class Found(NamedTuple):
+class SelftestResult(NamedTuple):
     """The whole selftest."""
 
     taught: list[Taught]
     control: Control
-    checks: list[Check]
+    checks: list[Assertion]
 
 
-def run_selftest(config: SelftestConfig, report: Report) -> Found:
+def run_selftest(config: SelftestConfig, report: Report) -> SelftestResult:
     """Train and judge on every world; ``report`` is told each step in a line."""
     taught = []
     for number, strength in enumerate(config.strengths):
@@ -110,7 +110,7 @@ def run_selftest(config: SelftestConfig, report: Report) -> Found:
         taught.append(_teach(config, "reverting", market, worth, report))
     control = _control(config, report)
     checks = [check for world in taught for check in _checks(config, world)]
-    return Found(taught, control, [*checks, *_control_checks(control)])
+    return SelftestResult(taught, control, [*checks, *_control_checks(control)])
 
 
 def _pair(config: SelftestConfig, number: int, make: Callable[[int, int], World]) -> tuple[Ground, Ground]:
@@ -200,33 +200,37 @@ def _mean_r(found: Evaluation) -> float:
     return float(session_r(found).mean())
 
 
-def _checks(config: SelftestConfig, world: Taught) -> list[Check]:
+def _checks(config: SelftestConfig, world: Taught) -> list[Assertion]:
     errors = abs(world.rule - world.optimum) / world.rule_error
     share = aggregate([world.share(world.phase1)]).iqm
     gained = [b - a for a, b in zip(world.phase1, world.phase2, strict=True)]
     better = aggregate([gained])
     checks = [
-        Check(
+        Assertion(
             f"{world.name}: standard errors from the rule's R to the computed optimum", errors, "at most", RULE_ERRORS
         ),
-        Check(f"{world.name}: phase 1, share of the computed optimum (IQM)", share, "at least", config.least_share),
+        Assertion(f"{world.name}: phase 1, share of the computed optimum (IQM)", share, "at least", config.least_share),
     ]
     if world.managed_optimum is None:
         name = f"{world.name}: phase 2 less phase 1, share of the optimum (IQM)"
-        return [*checks, Check(name, better.iqm / world.optimum, "at least", -config.most_lost)]
+        return [*checks, Assertion(name, better.iqm / world.optimum, "at least", -config.most_lost)]
     low = better.iqm if better.low is None else better.low
     name = f"{world.name}: phase 2 less phase 1, R a session (lower end of the interval)"
-    return [*checks, Check(name, low, "at least", 0.0)]
+    return [*checks, Assertion(name, low, "at least", 0.0)]
 
 
-def _control_checks(control: Control) -> list[Check]:
+def _control_checks(control: Control) -> list[Assertion]:
     random = control.random
     return [
-        Check("no_edge: learners' R a session (lower end of the interval)", control.learned.low, "at most", 0.0),
-        Check("no_edge: trades of random entries", float(random.trades), "at least", 1.0),
-        Check("no_edge: random entries' R a trade", random.mean, "at most", 0.0),
-        Check("no_edge: lower end of random entries' R less minus costs", random.low + control.costs, "at most", 0.0),
-        Check("no_edge: upper end of random entries' R less minus costs", random.high + control.costs, "at least", 0.0),
+        Assertion("no_edge: learners' R a session (lower end of the interval)", control.learned.low, "at most", 0.0),
+        Assertion("no_edge: trades of random entries", float(random.trades), "at least", 1.0),
+        Assertion("no_edge: random entries' R a trade", random.mean, "at most", 0.0),
+        Assertion(
+            "no_edge: lower end of random entries' R less minus costs", random.low + control.costs, "at most", 0.0
+        ),
+        Assertion(
+            "no_edge: upper end of random entries' R less minus costs", random.high + control.costs, "at least", 0.0
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rl_core.checkpoints.manifest import read_manifest
 from rl_core.errors import DataError
 from rl_core.features.features import StreamedBar
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.files.durable import disk_faults
 from rl_core.regimes.hidden_markov import HiddenMarkov, Reals, filtered, filtered_step, fit
 from rl_core.regimes.labels import (
@@ -59,7 +59,7 @@ class RegimeModel(BaseModel):
         """The hidden Markov model: states from the quietest to the wildest."""
         return HiddenMarkov(*(np.array(x) for x in (self.start, self.transition, self.mean, self.spread)))
 
-    def states(self, view: View) -> Reals:
+    def states(self, view: MarketView) -> Reals:
         """Probability [T, K] of each state at the close of every bar, from its session's bars up to it."""
         usual = np.array(self.usual_log_range)[view.located.minute_et // 30]
         return filtered(self.markov, log_range(view.bars.high, view.bars.low) - usual, view.located.session)
@@ -75,7 +75,7 @@ def log_range(high: npt.NDArray[np.int32], low: npt.NDArray[np.int32]) -> Reals:
     return np.asarray(np.log(1.0 + (high.astype(np.int64) - low)))
 
 
-def fit_regimes(view: View, stop: int, *, states: int = 2) -> RegimeModel:
+def fit_regimes(view: MarketView, stop: int, *, states: int = 2) -> RegimeModel:
     """Fit on the bars of ``view`` before ``stop``, and on nothing else.
 
     Sessions are independent sequences to the hidden Markov model, so where there are more than 250, 250 that are spread
@@ -113,7 +113,7 @@ def fit_regimes(view: View, stop: int, *, states: int = 2) -> RegimeModel:
     )
 
 
-def _labels(view: View, rows: npt.NDArray[np.int64]) -> tuple[Thresholds, tuple[float, ...]]:
+def _labels(view: MarketView, rows: npt.NDArray[np.int64]) -> tuple[Thresholds, tuple[float, ...]]:
     """What splits the bars ``rows`` in halves by trend and in thirds by volatility, and each label's share of them.
 
     Row t of what this reads reads no bar after t.

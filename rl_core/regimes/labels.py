@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.features.features import ATR_BARS, StreamedBar, roll_gap, roll_shift
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.features.session_place import PlaceStream, session_places
 
 TREND_MINUTES = (15, 60, 240)
@@ -71,7 +71,7 @@ class Regimes(NamedTuple):
         )
 
 
-def compute_regimes(view: View, thresholds: Thresholds = USUAL_THRESHOLDS) -> Regimes:
+def compute_regimes(view: MarketView, thresholds: Thresholds = USUAL_THRESHOLDS) -> Regimes:
     """The regime of every bar of ``view``; row t reads no bar after t."""
     located, trends, percentile = view.located, trends_of(view), volatility_percentiles(view)
     place = session_places(view.bars, located.session, view.features.true_range_sum.astype(np.int64))
@@ -97,7 +97,7 @@ def labelled(trends: Integers, percentile: Integers, thresholds: Thresholds) -> 
     return direction, np.searchsorted(thresholds[1:], percentile, side="right")
 
 
-def trends_of(view: View) -> Integers:
+def trends_of(view: MarketView) -> Integers:
     """Trends [T, 3] over 15, 60 and 240 bars, in thousandths of ATR14."""
     close = view.bars.close - roll_shift(view.bars)  # one contract's prices, as the stream sees them
     index, scale = np.arange(len(close)), np.maximum(ATR_BARS, view.features.true_range_sum.astype(np.int64))
@@ -105,7 +105,7 @@ def trends_of(view: View) -> Integers:
     return np.stack(trends, axis=-1)
 
 
-def volatility_percentiles(view: View) -> Integers:
+def volatility_percentiles(view: MarketView) -> Integers:
     """[T] ATR14 among the same half-hour of at most 20 past sessions."""
     total = view.features.true_range_sum.astype(np.int64)
     return _percentiles(total, view.located.session, view.located.minute_et // 30)

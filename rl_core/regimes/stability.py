@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, RegimeModel
 from rl_core.regimes.labels import DIRECTIONS, VOLATILITIES, compute_regimes
 
@@ -39,7 +39,7 @@ class Stability(NamedTuple):
         }
 
 
-def stability(view: View, model: RegimeModel) -> list[Stability]:
+def stability(view: MarketView, model: RegimeModel) -> list[Stability]:
     """Every way of labelling in every half-year of ``view``, warm bars only."""
     regimes = compute_regimes(view, model.thresholds)
     state = model.states(view).argmax(axis=1)
@@ -60,7 +60,7 @@ def stability(view: View, model: RegimeModel) -> list[Stability]:
     return rows
 
 
-def periods(view: View) -> npt.NDArray[np.str_]:
+def periods(view: MarketView) -> npt.NDArray[np.str_]:
     """[T] year and half of each bar's trading day."""
     months = view.located.session.astype("datetime64[D]").astype("datetime64[M]")
     halves = months.astype(int) // 6

@@ -71,7 +71,7 @@ class Contracts(Section):
         return self
 
 
-class Days(Section):
+class DaysSection(Section):
     """How long an attempt takes, at least and at most."""
 
     min: int = Field(0, ge=0, description="trading days with a trade before the target passes")
@@ -113,7 +113,7 @@ class OpenLoss(Section):
         return self
 
 
-class Trade(Section):
+class TradeSection(Section):
     """What every trade must obey."""
 
     stop_required: bool = False

@@ -28,7 +28,7 @@ from rl_core.rules.fields import (
     Consistency,
     Contracts,
     DailyLoss,
-    Days,
+    DaysSection,
     Dollars,
     Example,
     Fees,
@@ -37,7 +37,7 @@ from rl_core.rules.fields import (
     Section,
     Session,
     SizeTier,
-    Trade,
+    TradeSection,
 )
 from rl_core.rules.files import pack_content
 
@@ -64,10 +64,10 @@ class RulePack(Section):
     max_loss: MaxLoss
     daily_loss: DailyLoss | None = None
     contracts: Contracts
-    days: Days = Days()
+    days: DaysSection = DaysSection()
     session: Session
     consistency: Consistency | None = None
-    trade: Trade = Trade()
+    trade: TradeSection = TradeSection()
     payout: Payout | None = None
     fees: Fees | None = None
     automation: Literal["banned", "restricted", "allowed", "unknown"]

@@ -33,7 +33,7 @@ OTHER = "give another --out, or --new-run to set it aside"
 Say = Callable[[str], None]
 
 
-class Inputs(BaseModel):
+class TrainingInputs(BaseModel):
     """What the numbers of a run depend on; equal inputs are the same run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +50,7 @@ class RunCard(BaseModel):
     """The file `run.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    inputs: Inputs
+    inputs: TrainingInputs
     versions: dict[str, str]
     transfer: dict[str, Any] | None = None
 
@@ -79,7 +79,7 @@ def hold(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def known_run(out: Path, inputs: Inputs, *, new_run: bool, say: Say) -> RunCard | None:
+def known_run(out: Path, inputs: TrainingInputs, *, new_run: bool, say: Say) -> RunCard | None:
     """The card of the run in ``out`` if it is that of ``inputs``; None if there is none.
 
     Args:
@@ -103,7 +103,7 @@ def known_run(out: Path, inputs: Inputs, *, new_run: bool, say: Say) -> RunCard 
     return None
 
 
-def write_card(out: Path, inputs: Inputs, transfer: dict[str, Any] | None) -> RunCard:
+def write_card(out: Path, inputs: TrainingInputs, transfer: dict[str, Any] | None) -> RunCard:
     """Say in ``out`` what runs there."""
     card = RunCard(inputs=inputs, versions=installed_versions(), transfer=transfer)
     write_whole(out / RUN, (card.model_dump_json(indent=1) + "\n").encode())
@@ -180,7 +180,7 @@ def _set_aside(out: Path) -> Path:
     return aside
 
 
-def _differences(was: Inputs, now: Inputs) -> list[str]:
+def _differences(was: TrainingInputs, now: TrainingInputs) -> list[str]:
     known, here = (_flat(inputs.model_dump(mode="json")) for inputs in (was, now))
     names = sorted(name for name in known.keys() | here.keys() if known.get(name) != here.get(name))
     return [f"{name} is {_shown(known.get(name))} there, {_shown(here.get(name))} here" for name in names]

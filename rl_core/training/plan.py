@@ -18,15 +18,15 @@ from rl_core.envs.market_arrays import make_market
 from rl_core.envs.markets import joined, joined_params
 from rl_core.errors import ConfigError, DataError
 from rl_core.features.features import compute_features, fingerprint
-from rl_core.features.market_view import View, view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.ppo.devices import mesh_of
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.regimes.fitted import FILE as REGIMES
 from rl_core.regimes.fitted import as_text, fit_regimes
 from rl_core.rules.pack import relaxed
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
-from rl_core.training.folder import Inputs
+from rl_core.training.folder import TrainingInputs
 
 CODE_VERSION = "1"
 """Raised whenever the same settings would train to other numbers."""
@@ -39,14 +39,14 @@ class Split(NamedTuple):
     stop_ns: int  # from here on nothing was trained on: start of the bar after the last, or the end of the file
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A run that has proved possible; nothing is written yet."""
 
     config: TrainConfig
     bars: Bars
     split: Split
     env: Env
-    world: World
+    world: EnvArrays
     seconds_digest: str
     parent: Learned | None
     extra: dict[str, bytes]  # small files of every checkpoint
@@ -77,7 +77,7 @@ def check_parent(config: TrainConfig, parent: Path | None) -> None:
         raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
 
 
-def split_of(view: View, share: float) -> Split:
+def split_of(view: MarketView, share: float) -> Split:
     """The first ``share`` of the sessions, whole.
 
     Raises:
@@ -100,7 +100,7 @@ def plan_training(
     others: Sequence[Bars] = (),
     parent: Path | None = None,
     ladder: Ladder | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """What a run needs, once everything that can be refused has been looked at.
 
     Args:
@@ -130,28 +130,28 @@ def plan_training(
     if not others:
         regimes = _regimes(parts[0].view, split)
     world, env = _world(config, parts), Env(config.phase)
-    return Plan(config, bars, split, env, world, digest_of(ladder), learned, *regimes, tuple(others))
+    return TrainingPlan(config, bars, split, env, world, digest_of(ladder), learned, *regimes, tuple(others))
 
 
-class _Part(NamedTuple):
+class _MarketPart(NamedTuple):
     """One market of a run."""
 
-    view: View
+    view: MarketView
     split: Split
     trading: Trading
     ladder: Ladder | None
 
 
-def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _Part:
+def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours)
     split = split_of(view, config.train_share)
     if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
-    return _Part(view, split, trading, ladder)
+    return _MarketPart(view, split, trading, ladder)
 
 
-def _upside_down(part: _Part) -> _Part:
+def _upside_down(part: _MarketPart) -> _MarketPart:
     """The market of ``part`` mirrored, seen by the same feature code at the same times."""
     view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
     bars = mirrored(view.bars)
@@ -159,7 +159,7 @@ def _upside_down(part: _Part) -> _Part:
     return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
 
 
-def _world(config: TrainConfig, parts: Sequence[_Part]) -> World:
+def _world(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     """What is played: one market, or several of which environment b plays number b mod M."""
     parts = [*parts, *(map(_upside_down, parts) if config.mirror else ())]
     if len(parts) > config.ppo.num_envs:
@@ -169,13 +169,13 @@ def _world(config: TrainConfig, parts: Sequence[_Part]) -> World:
         for part in parts
     ]
     params = [_params(config, part.trading) for part in parts]
-    return World(markets[0], params[0]) if len(parts) == 1 else World(joined(markets), joined_params(params))
+    return EnvArrays(markets[0], params[0]) if len(parts) == 1 else EnvArrays(joined(markets), joined_params(params))
 
 
-def inputs_of(plan: Plan) -> Inputs:
+def inputs_of(plan: TrainingPlan) -> TrainingInputs:
     """What the numbers of the run depend on."""
     parent = plan.parent
-    return Inputs(
+    return TrainingInputs(
         config=_shaping(plan.config),
         market=plan.market,
         bars_digest=plan.data_digest,
@@ -186,7 +186,7 @@ def inputs_of(plan: Plan) -> Inputs:
     )
 
 
-def identity_of(plan: Plan, step: int) -> Identity:
+def identity_of(plan: TrainingPlan, step: int) -> Identity:
     """What a checkpoint of the run says of itself at ``step``."""
     features = fingerprint()
     return Identity(
@@ -208,7 +208,7 @@ def _shaping(config: TrainConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude=rest)
 
 
-def _regimes(view: View, split: Split) -> tuple[dict[str, bytes], str]:
+def _regimes(view: MarketView, split: Split) -> tuple[dict[str, bytes], str]:
     """The file of the regimes as fitted on the training split, and how they were; no file where bars are too few."""
     try:
         model = fit_regimes(view, split.stop)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
-from rl_core.errors import ConfigError, NotReadyError, TrigateError
+from rl_core.errors import ConfigError, ProcessNotReadyError, TrigateError
 from rl_core.ppo.devices import join
 from rl_core.training.watchdog import GONE
 
@@ -54,7 +54,7 @@ def together(members: Members | None) -> Iterator[list[str]]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if not FAILED.search(str(error)):
             raise
-        _end(GONE, NotReadyError.exit_code)
+        _end(GONE, ProcessNotReadyError.exit_code)
 
 
 def leads() -> bool:

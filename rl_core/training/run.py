@@ -43,7 +43,7 @@ from rl_core.training.folder import (
     write_card,
 )
 from rl_core.training.metric_log import append_row, rows_until
-from rl_core.training.plan import Plan, identity_of, inputs_of, plan_training
+from rl_core.training.plan import TrainingPlan, identity_of, inputs_of, plan_training
 from rl_core.training.processes import any_of, check_same, from_first, leads
 from rl_core.training.tensorboard_log import tensorboard_log
 
@@ -77,7 +77,7 @@ def train_run(
 
 
 def continue_run(
-    plan: Plan,
+    plan: TrainingPlan,
     out: Path,
     *,
     records: Mapping[str, str] = NO_RECORDS,
@@ -125,7 +125,7 @@ class _Began(NamedTuple):
     finished: Path | None = None  # the final checkpoint, if there is nothing left to do
 
 
-def _followed(plan: Plan, out: Path, on_update: Callable[[Summary], bool]) -> Trained:
+def _followed(plan: TrainingPlan, out: Path, on_update: Callable[[Summary], bool]) -> Trained:
     """The part of a process that neither reads nor writes ``out``: it is told where to go on."""
     state, finished = _shared(initial_state(plan.config.ppo, plan.env, plan.world), finished=False)
     if finished:
@@ -140,7 +140,7 @@ def _shared(state: TrainState, *, finished: bool) -> tuple[TrainState, bool]:
     return from_named_arrays(Path(CHECKPOINTS), told, state), finished
 
 
-def _start(plan: Plan, out: Path, records: Mapping[str, str]) -> _Began:
+def _start(plan: TrainingPlan, out: Path, records: Mapping[str, str]) -> _Began:
     state, report = _first_state(plan)
     moved = None
     if report is not None:
@@ -151,7 +151,7 @@ def _start(plan: Plan, out: Path, records: Mapping[str, str]) -> _Began:
     return _Began(state, rows_until(out, 0), write_card(out, inputs_of(plan), moved), report)
 
 
-def _resume(plan: Plan, out: Path, card: RunCard, say: Say) -> _Began:
+def _resume(plan: TrainingPlan, out: Path, card: RunCard, say: Say) -> _Began:
     checkpoint = newest_whole(out, say)
     if checkpoint is None:
         say(f"{out} has no checkpoint yet: starting again")
@@ -170,12 +170,12 @@ def _resume(plan: Plan, out: Path, card: RunCard, say: Say) -> _Began:
     return _Began(state, rows_until(out, identity.step), card, finished=finished)
 
 
-def _first_state(plan: Plan) -> tuple[TrainState, TransferReport | None]:
+def _first_state(plan: TrainingPlan) -> tuple[TrainState, TransferReport | None]:
     start, report = (None, None) if plan.parent is None else _transferred(plan, plan.parent)
     return initial_state(plan.config.ppo, plan.env, plan.world, start=start), report
 
 
-def _transferred(plan: Plan, learned: Learned) -> tuple[tuple[Parameters, Normaliser], TransferReport]:
+def _transferred(plan: TrainingPlan, learned: Learned) -> tuple[tuple[Parameters, Normaliser], TransferReport]:
     """Phase 2's first parameters, from phase 1's last."""
     env, world, ppo = plan.env, plan.world, plan.config.ppo
     key_states, key_new = jax.random.split(jax.random.key(ppo.seed + 1))
@@ -193,7 +193,7 @@ def _other_versions(card: RunCard) -> list[str]:
     ]
 
 
-def _trained(plan: Plan, out: Path, began: _Began, on_update: Callable[[Summary], bool]) -> Trained:
+def _trained(plan: TrainingPlan, out: Path, began: _Began, on_update: Callable[[Summary], bool]) -> Trained:
     """Train, save on the way and at the end, and leave the records."""
     rows, ppo = began.rows, plan.config.ppo
     first, every = int(began.state.updates), plan.config.checkpoint_every_updates
@@ -233,7 +233,7 @@ def _kept(out: Path, rows: list[Summary]) -> Iterator[Callable[[Summary], None]]
         yield keep
 
 
-def _save(plan: Plan, out: Path, state: TrainState, *, final: bool) -> Path:
+def _save(plan: TrainingPlan, out: Path, state: TrainState, *, final: bool) -> Path:
     identity = identity_of(plan, int(state.updates) * plan.config.ppo.batch_size)
     state = gathered(state, plan.config.ppo.devices)
     if not leads():
@@ -243,7 +243,7 @@ def _save(plan: Plan, out: Path, state: TrainState, *, final: bool) -> Path:
     return checkpoint
 
 
-def _recorded(plan: Plan, out: Path, began: _Began, checkpoint: Path, stop: str) -> Trained:
+def _recorded(plan: TrainingPlan, out: Path, began: _Began, checkpoint: Path, stop: str) -> Trained:
     if began.card is None:
         return Trained(checkpoint, began.rows, None, stop)
     identity = read_manifest(checkpoint).identity

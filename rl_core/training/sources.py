@@ -16,7 +16,7 @@ from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
 from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
-from rl_core.features.market_view import View, view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
@@ -75,7 +75,7 @@ class EvaluationJob(NamedTuple):
     """A checkpoint and the bars to hold it against."""
 
     policy: Policy
-    view: View
+    view: MarketView
     trading: Trading
     first: int
     stop: int

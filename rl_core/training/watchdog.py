@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from rl_core.errors import NotReadyError
+from rl_core.errors import ProcessNotReadyError
 
 
 def guard() -> None:
@@ -31,7 +31,7 @@ def guard() -> None:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == -signal.SIGABRT:
         sys.stderr.write(f"rl-core: {GONE}\n")
-        code = NotReadyError.exit_code
+        code = ProcessNotReadyError.exit_code
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -17,8 +17,8 @@ from rl_core.worlds.nq_noise import draw_gap, draw_sigma, draw_volume, usual_vol
 from rl_core.worlds.nq_profile import index_in_session
 from rl_core.worlds.planted_edge import ATR_BARS, Expectancy, PlantedEdge, rule_expectancy
 from rl_core.worlds.price_path import (
-    Columns,
     MinutePlan,
+    PathColumns,
     draw_path,
     minutes_of,
     seconds_of,
@@ -174,6 +174,6 @@ def _plan(
     return MinutePlan(sigma, planned, fixed)
 
 
-def _bars(parts: list[Columns], interval_s: int) -> Bars:
-    columns = Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def _bars(parts: list[PathColumns], interval_s: int) -> Bars:
+    columns = PathColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return Bars(instrument(MARKET), interval_s, *columns)

@@ -66,7 +66,7 @@ REFERENCE: dict[str, Reference] = {
 }
 
 
-class _Minutes(NamedTuple):
+class _MinuteMoves(NamedTuple):
     """Minute returns with where they lie; NaN where the minute before is missing or of another session."""
 
     returns: npt.NDArray[np.float64]
@@ -100,12 +100,12 @@ def render(table: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _minutes(bars: Bars, located: Located) -> _Minutes:
+def _minutes(bars: Bars, located: Located) -> _MinuteMoves:
     joined = np.diff(bars.ts_event_ns) == 60 * NS_PER_SECOND
     joined &= np.diff(located.session) == 0
     returns = np.full(len(bars), np.nan)
     returns[1:][joined] = np.diff(np.log(bars.close))[joined] * BP
-    return _Minutes(
+    return _MinuteMoves(
         returns=returns,
         ranges=(bars.high - bars.low).astype(np.int64),
         rth=(located.minute_et >= RTH_OPEN) & (located.minute_et < RTH_CLOSE),
@@ -114,7 +114,7 @@ def _minutes(bars: Bars, located: Located) -> _Minutes:
     )
 
 
-def _return_statistics(minutes: _Minutes) -> dict[str, float]:
+def _return_statistics(minutes: _MinuteMoves) -> dict[str, float]:
     known = np.isfinite(minutes.returns)
     parts = {"": known, "_rth": known & minutes.rth, "_eth": known & ~minutes.rth}
     returns = minutes.returns[known]
@@ -129,14 +129,14 @@ def _return_statistics(minutes: _Minutes) -> dict[str, float]:
     return statistics
 
 
-def _half_hour_profile(minutes: _Minutes) -> npt.NDArray[np.float64]:
+def _half_hour_profile(minutes: _MinuteMoves) -> npt.NDArray[np.float64]:
     """[46] mean absolute return in bp of each half hour from 18:00 ET."""
     known = np.isfinite(minutes.returns)
     total = np.bincount(minutes.half_hour[known], np.abs(minutes.returns[known]), SESSION_MINUTES // HALF_HOUR)
     return total / np.bincount(minutes.half_hour[known], minlength=SESSION_MINUTES // HALF_HOUR)
 
 
-def _shape_statistics(bars: Bars, minutes: _Minutes) -> dict[str, float]:
+def _shape_statistics(bars: Bars, minutes: _MinuteMoves) -> dict[str, float]:
     ranged = minutes.ranges > 0
     body = np.abs(bars.close - bars.open)
     moved = np.abs(bars.open[1:] - bars.close[:-1])[np.isfinite(minutes.returns[1:])]
@@ -151,14 +151,14 @@ def _shape_statistics(bars: Bars, minutes: _Minutes) -> dict[str, float]:
     }
 
 
-def _memory_statistics(minutes: _Minutes) -> dict[str, float]:
+def _memory_statistics(minutes: _MinuteMoves) -> dict[str, float]:
     statistics = {"acf_r_1": _autocorrelation(minutes.returns, minutes.session, 1)}
     for lag in ACF_LAGS:
         statistics[f"acf_abs_r_{lag}"] = _autocorrelation(np.abs(minutes.returns), minutes.session, lag)
     return statistics
 
 
-def _volume_statistics(bars: Bars, minutes: _Minutes) -> dict[str, float]:
+def _volume_statistics(bars: Bars, minutes: _MinuteMoves) -> dict[str, float]:
     rows = (minutes.ranges > 0) & (bars.volume > 0)
     log_volume, log_range = np.log(bars.volume[rows]), np.log(minutes.ranges[rows])
     _sessions, at = np.unique(minutes.session, return_inverse=True)
@@ -169,7 +169,7 @@ def _volume_statistics(bars: Bars, minutes: _Minutes) -> dict[str, float]:
     }
 
 
-def _session_statistics(minutes: _Minutes) -> dict[str, float]:
+def _session_statistics(minutes: _MinuteMoves) -> dict[str, float]:
     known = np.isfinite(minutes.returns)
     _sessions, at, count = np.unique(minutes.session[known], return_inverse=True, return_counts=True)
     realised = np.sqrt(np.bincount(at, minutes.returns[known] ** 2)) / BP * 100

@@ -39,7 +39,7 @@ class Path(NamedTuple):
     """Logarithm of the price at the end, unrounded."""
 
 
-class Columns(NamedTuple):
+class PathColumns(NamedTuple):
     """Bars of one session before they become ``Bars``: ns UTC, ticks, contracts; [N] each."""
 
     ts_event_ns: npt.NDArray[np.int64]
@@ -88,19 +88,19 @@ def spread_volume(
     return np.asarray(traded + generator.poisson(weights / weights.sum(axis=1, keepdims=True) * rest[:, None]))
 
 
-def seconds_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> Columns:
+def seconds_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> PathColumns:
     """The one-second bars of the seconds with ``volume`` [M, 60], from the session's open in ns UTC."""
     at = np.flatnonzero(volume)
     opened, high, low, close = (column.ravel()[at] for column in (path.open, path.high, path.low, path.close))
-    return Columns(open_ns + at * NS_PER_SECOND, opened, high, low, close, volume.ravel()[at])
+    return PathColumns(open_ns + at * NS_PER_SECOND, opened, high, low, close, volume.ravel()[at])
 
 
-def minutes_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> Columns:
+def minutes_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> PathColumns:
     """The one-minute bars that the traded seconds of ``seconds_of`` add up to; every minute has one."""
     traded = volume > 0
     minute = np.arange(len(volume))
     first, last = traded.argmax(axis=1), SECONDS - 1 - traded[:, ::-1].argmax(axis=1)
-    return Columns(
+    return PathColumns(
         ts_event_ns=open_ns + minute * (SECONDS * NS_PER_SECOND),
         open=path.open[minute, first],
         high=np.where(traded, path.high, np.iinfo(np.int32).min).max(axis=1),

@@ -11,7 +11,7 @@ from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import Inputs, RunFolder, new_manifest
+from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import Runner, SeenBar
 from orchestrator.trader.machine import PolicyAnswered, Setting
 from orchestrator.trader.seen_at_close import Sight
@@ -146,7 +146,7 @@ def play(
     account = TradingConfig.model_validate({**account.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
     settings = {"trading": account.model_dump(mode="json"), "gate": {"engine": engine}, **config}
-    inputs = Inputs(
+    inputs = RunInputs(
         config=RunConfig.model_validate(settings).model_dump(mode="json", exclude={"runs"}),
         bars_digest="b" * 64,
         seconds_digest="",

@@ -61,7 +61,7 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: boo
     from rl_core.envs.market_arrays import make_market
     from rl_core.features.features import fingerprint
     from rl_core.features.market_view import view_of
-    from rl_core.ppo.environment import World
+    from rl_core.ppo.environment import EnvArrays
     from rl_core.ppo.train import initial_state
     from rl_core.regimes.fitted import FILE, as_text, fit_regimes
     from rl_core.trading.setup import compile_trading
@@ -73,7 +73,7 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: boo
     env = Env(phase)
     params = EnvParams(trading.venue, trading.limits, config.episodes.least_room, config.episodes.most_room)
     view = view_of(bars, trading.pack, trading.hours)
-    state = initial_state(config.ppo, env, World(make_market(view), params))
+    state = initial_state(config.ppo, env, EnvArrays(make_market(view), params))
     features = fingerprint()
     identity = Identity.model_validate(
         {

@@ -11,7 +11,7 @@ from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import NS_PER_MINUTE, Calendar
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import compute_features
-from rl_core.features.market_view import View, view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.market.fills import Venue
 from rl_core.market.types import PESSIMISTIC, Limits, Rules
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
@@ -79,13 +79,13 @@ def with_noise_after(bars: Bars, last: int, seed: int = 99) -> Bars:
     return replace(bars, **columns, digest="")
 
 
-def seen(bars: Bars) -> View:
+def seen(bars: Bars) -> MarketView:
     """The bars under the legacy pack's flat time and the usual entry hours."""
     return view_of(bars, legacy_pack(), EntryHours())
 
 
 @cache
-def small_view(seed: int = 0, sessions: int = 3, missing: float = 0.0) -> View:
+def small_view(seed: int = 0, sessions: int = 3, missing: float = 0.0) -> MarketView:
     """A few full sessions from Monday 18 November 2024 on."""
     return seen(random_bars(seed, session_minutes(sessions), missing=missing))
 
@@ -106,14 +106,14 @@ def with_bar(bars: Bars, t: int, prices: tuple[int, int, int, int]) -> Bars:
     return replace(bars, **columns, digest="")
 
 
-def seen_again(view: View, bars: Bars) -> View:
+def seen_again(view: MarketView, bars: Bars) -> MarketView:
     """Other prices in the minutes of ``view``; quicker than asking the calendar again."""
     assert np.array_equal(bars.ts_event_ns, view.bars.ts_event_ns)
     features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
     return view._replace(bars=bars, features=features)
 
 
-def closing_at(view: View, clock: str) -> int:
+def closing_at(view: MarketView, clock: str) -> int:
     """Index of the bar of the last session that closes at ``clock`` (HH:MM, exchange time)."""
     minute = int(clock[:2]) * 60 + int(clock[3:])
     return int(np.flatnonzero(view.hours.decision_minute == minute)[-1])

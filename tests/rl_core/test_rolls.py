@@ -11,7 +11,7 @@ from rl_core.contract import HOLD
 from rl_core.envs.env import Env, EnvState
 from rl_core.envs.market_arrays import make_market
 from rl_core.features.features import LONG_BARS, FeatureStream, StreamedBar, true_ranges
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.types import EXIT_NAMES, SESSION_END, Account, Position
 from rl_core.regimes.labels import RegimeStream, compute_regimes
 from rl_core.trading.hours import opens_too_late
@@ -44,13 +44,13 @@ def smooth() -> Bars:
     return joined(random_bars(3, session_minutes(3)), ONE, TWO)
 
 
-def streamed(view: View, start: int = 0) -> list[tuple[np.ndarray, int, bool]]:
+def streamed(view: MarketView, start: int = 0) -> list[tuple[np.ndarray, int, bool]]:
     """What a stream that starts at bar ``start`` says of every bar from there on."""
     stream = FeatureStream()
     return [stream.push(bar) for bar in streamed_bars(view, start)]
 
 
-def streamed_bars(view: View, start: int) -> list[StreamedBar]:
+def streamed_bars(view: MarketView, start: int) -> list[StreamedBar]:
     bars, hours = view.bars, view.hours
     columns = (bars.high, bars.low, bars.close, bars.volume, view.located.session, view.located.minute_et)
     columns += (hours.decision_minute, hours.minutes_to_flat, bars.open, bars.contract)

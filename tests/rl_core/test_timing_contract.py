@@ -14,7 +14,7 @@ from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_T
 from rl_core.envs.env import Env, EnvState, StepResult
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.features import StreamedBar
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.types import (
     ADAPTIVE,
     EXIT_NAMES,
@@ -83,7 +83,7 @@ def test_line_1_a_bar_is_stamped_with_its_start_and_known_a_minute_later() -> No
     assert not np.array_equal(observed(moved, known_at_0931), observed(QUIET, known_at_0931))
 
 
-def regimes(view: View) -> list[Regime]:
+def regimes(view: MarketView) -> list[Regime]:
     stream = RegimeStream()
     columns = (view.bars.high, view.bars.low, view.bars.close, view.bars.volume, view.located.session)
     columns += (view.located.minute_et, view.hours.decision_minute, view.hours.minutes_to_flat)

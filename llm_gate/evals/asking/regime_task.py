@@ -45,14 +45,14 @@ _EXAMPLES: tuple[tuple[str, dict[Aspect, str]], ...] = (
 )
 
 
-class Reading(NamedTuple):
+class RegimeQuestion(NamedTuple):
     """One chat, and the letter that is right."""
 
     chat: tuple[Turn, ...]
     truth: str
 
 
-def reading(aspect: Aspect, context: RegimeContext) -> Reading | None:
+def reading(aspect: Aspect, context: RegimeContext) -> RegimeQuestion | None:
     """The question about one half of the label; None where the label has no such half."""
     truth = _halves(context.regime).get(aspect)
     if truth is None or truth not in MEANINGS[aspect].values():
@@ -60,7 +60,7 @@ def reading(aspect: Aspect, context: RegimeContext) -> Reading | None:
     turns = [Turn("system", _SYSTEM[aspect])]
     for numbers, answers in _EXAMPLES:
         turns += [Turn("user", numbers), Turn("assistant", answers[aspect])]
-    return Reading((*turns, Turn("user", _numbers(context))), truth)
+    return RegimeQuestion((*turns, Turn("user", _numbers(context))), truth)
 
 
 def digest_of_reading(aspect: Aspect) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from llm_gate.contract import Approve, GateFailed, Label, Resize, Reviewed, Veto
 from llm_gate.engines.base import Engine
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, GateError, NotReadyError, RequestError, ResourceError
+from llm_gate.errors import EngineError, GateError, GateResourceError, RequestError, ServerNotReadyError
 from llm_gate.evals.asking.answerers import Serving, digest_of_model, voice
 from llm_gate.evals.asking.letter_orders import reordered
 from llm_gate.evals.asking.plan import Ask, Work, cases_of, key_of, prompts_of, refuse_modes, work_for
@@ -153,7 +153,7 @@ def _ask_model(part: Planned, suite: Suite, log: RowLog, serving: Serving, step:
     with ExitStack() as stack:
         try:
             engine = stack.enter_context(voice(part.spec, serving))
-        except (NotReadyError, ResourceError) as error:
+        except (ServerNotReadyError, GateResourceError) as error:
             serving.say(f"{part.spec.label}: {error}")
             _give_up(asking, f"the model server is not ready: {str(error).splitlines()[0]}")
             return

@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import Count, EntryProposal, Figure, Label, first_fault, parse_json
-from llm_gate.errors import MalformedVerdictError, RequestError, ResourceError
+from llm_gate.errors import GateResourceError, MalformedVerdictError, RequestError
 
 _LARGEST_BYTES = 256 * 1024 * 1024
 
@@ -84,7 +84,7 @@ def write_cases(cases: Iterable[Case], path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise ResourceError(f"{path} cannot be written: {error.strerror}") from None
+        raise GateResourceError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def digest_of(cases: Iterable[Case]) -> str:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_gate.contract import Count, Figure, Label, Mode, Probability, Sha256, first_fault
-from llm_gate.errors import RequestError, ResourceError
+from llm_gate.errors import GateResourceError, RequestError
 
 LOG = "rows.jsonl"
 TaskName = Literal["entry", "injection", "direction", "volatility", "year", "month", "third", "weekday", "market"]
@@ -105,12 +105,14 @@ class RowLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: io.FileIO = path.open("ab+", buffering=0)
         except OSError as error:
-            raise ResourceError(f"{path}: {error.strerror}") from None
+            raise GateResourceError(f"{path}: {error.strerror}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            raise ResourceError(f"{path}: another evaluation writes it; wait for it, or give another --out") from None
+            raise GateResourceError(
+                f"{path}: another evaluation writes it; wait for it, or give another --out"
+            ) from None
         self.rows: list[Row] = list(self._whole_rows())
 
     def append(self, row: Row) -> None:
@@ -119,9 +121,9 @@ class RowLog:
         try:
             written = self._file.write(line)
         except OSError as error:
-            raise ResourceError(f"{self._path}: {error.strerror}") from None
+            raise GateResourceError(f"{self._path}: {error.strerror}") from None
         if written != len(line):
-            raise ResourceError(f"{self._path}: the disk took only a part of a line; free some space")
+            raise GateResourceError(f"{self._path}: the disk took only a part of a line; free some space")
         self.rows.append(row)
 
     def _whole_rows(self) -> Iterable[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from llm_gate.errors import ResourceError
+from llm_gate.errors import GateResourceError
 
 
 class Trial(NamedTuple):
@@ -39,7 +39,7 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
             file.writelines(json.dumps(trial._asdict(), sort_keys=True).encode() + b"\n" for trial in new)
             return len(known) + len(new)
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from None
+        raise GateResourceError(f"{path}: {error.strerror}") from None
 
 
 def _parsed(line: bytes, path: Path) -> Trial:
@@ -48,4 +48,4 @@ def _parsed(line: bytes, path: Path) -> Trial:
         hash(trial)  # TypeError for a list or an object in it
         return trial
     except (ValueError, TypeError):
-        raise ResourceError(f"{path}: is no record of trials; move it away, or name another in the suite") from None
+        raise GateResourceError(f"{path}: is no record of trials; move it away, or name another in the suite") from None

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import parse_json
-from llm_gate.errors import MalformedVerdictError, RequestError, ResourceError
+from llm_gate.errors import GateResourceError, MalformedVerdictError, RequestError
 
 Attribute = Literal["year", "month", "third", "weekday", "market"]
 
@@ -114,7 +114,7 @@ def write_truths(truths: Iterable[Truth], path: Path) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise ResourceError(f"{path} cannot be written: {error.strerror}") from None
+        raise GateResourceError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read_truths(path: Path) -> dict[str, Day]:

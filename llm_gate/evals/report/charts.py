@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from llm_gate.evals.report.findings import Shown, Status
+from llm_gate.evals.report.findings import JudgementShown, Status
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import Score
 
@@ -22,7 +22,7 @@ EARNED = {
 }
 
 
-def accuracy_chart(shown: Sequence[Shown]) -> str:
+def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     """HTML of the accuracy of every answerer with its interval, against the commonest label alone."""
     figure = go.Figure()
     rows = list(reversed(shown))
@@ -114,7 +114,7 @@ def promotion_chart(statuses: Sequence[Status]) -> str:
     return _html(figure, "promotion", height=380)
 
 
-def _name(one: Shown) -> str:
+def _name(one: JudgementShown) -> str:
     return f"{one.who.name}, {one.group}"
 
 

@@ -18,7 +18,7 @@ from llm_gate.evals.scoring.scores import ALL, Score, Who, first_answers, scores
 CONTROLS = ("rules", "random", "scripted", "always-approve")
 
 
-class Shown(NamedTuple):
+class JudgementShown(NamedTuple):
     """Whether one answerer shows judgement on one group of held-out cases."""
 
     who: Who
@@ -33,7 +33,7 @@ class Status(NamedTuple):
     promotion: Promotion
 
 
-class Checked(NamedTuple):
+class CheckedAssertion(NamedTuple):
     """One assertion on one score."""
 
     text: str
@@ -57,10 +57,10 @@ class Findings(NamedTuple):
 
     ran: Ran
     scores: list[Score]
-    shown: list[Shown]
+    shown: list[JudgementShown]
     """On everything labelled (bank, or both halves of a regime) and on its groups."""
     statuses: list[Status]
-    checks: list[Checked]
+    checks: list[CheckedAssertion]
     flips: list[Flipped]
     named: list[Probed]
     """Whether a model can name the day or the market; empty: not asked."""
@@ -133,17 +133,17 @@ def _by_case(marks: Sequence[tuple[str, bool]]) -> Figure:
     return figure(mean_of([mark for _, mark in marks]), block_weights([case_id for case_id, _ in marks]))
 
 
-def checked(spec: AssertSpec, scores: Sequence[Score]) -> list[Checked]:
+def checked(spec: AssertSpec, scores: Sequence[Score]) -> list[CheckedAssertion]:
     """The assertion on every score that it is about; one that is about none has failed."""
     where = {"split": "held_out", "regime": "all", "task": "entry"} | spec.where
     about = [score for score in scores if all(_facts(score)[key] == value for key, value in where.items())]
     about = [score for score in about if spec.metric in score.figures]
     if not about:
-        return [Checked(f"{spec.metric} where {where}: no score has it", False)]
+        return [CheckedAssertion(f"{spec.metric} where {where}: no score has it", False)]
     return [_checked(spec, score) for score in about]
 
 
-def _checked(spec: AssertSpec, score: Score) -> Checked:
+def _checked(spec: AssertSpec, score: Score) -> CheckedAssertion:
     value = score.figures[spec.metric].value
     bounds = [f"at least {spec.at_least:g}"] if spec.at_least is not None else []
     bounds += [f"at most {spec.at_most:g}"] if spec.at_most is not None else []
@@ -153,14 +153,14 @@ def _checked(spec: AssertSpec, score: Score) -> Checked:
     text = (
         f"{spec.metric} of {score.who.name} on {score.split} {score.group} is {shown}, must be {' and '.join(bounds)}"
     )
-    return Checked(text, low and high)
+    return CheckedAssertion(text, low and high)
 
 
 def _facts(score: Score) -> dict[str, str]:
     return {**score.who._asdict(), "split": score.split, "group": score.group, "regime": score.regime}
 
 
-def _shown(rows: Sequence[Row]) -> list[Shown]:
+def _shown(rows: Sequence[Row]) -> list[JudgementShown]:
     groups: dict[tuple[Who, str], list[Row]] = {}
     for row in first_answers(rows):
         if row.truth is None or row.split != "held_out":
@@ -170,7 +170,7 @@ def _shown(rows: Sequence[Row]) -> list[Shown]:
         for name in names:
             groups.setdefault((who, name), []).append(row)
     able = Counter((who.task, group) for (who, group), own in groups.items() if len(own) >= MIN_CASES)
-    return [Shown(who, group, _judged(own, able[who.task, group])) for (who, group), own in groups.items()]
+    return [JudgementShown(who, group, _judged(own, able[who.task, group])) for (who, group), own in groups.items()]
 
 
 def _judged(rows: Sequence[Row], comparisons: int) -> Judgement:
@@ -186,7 +186,7 @@ def _statuses(ran: Ran) -> list[Status]:
     return [Status(who, statuses_of(rows, criteria, ran.trials)) for who, rows in found.items()]
 
 
-def _headline(own: Sequence[Shown]) -> tuple[str, str]:
+def _headline(own: Sequence[JudgementShown]) -> tuple[str, str]:
     """JUDGEMENT if any prompt and mode shows it: the verdicts are already widened for their number.
 
     A sub-sample too small to show anything speaks for a model only where there is nothing else.

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import ResourceError
+from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.report.findings import Findings
 from llm_gate.evals.scoring.scores import ALL, Score, Who
@@ -38,7 +38,7 @@ def write_inspect_logs(found: Findings, folder: Path) -> list[Path]:
             path.write_text(json.dumps(inspect_log(who, own, scores, created=created)), encoding="utf-8")
             paths.append(path)
     except OSError as error:
-        raise ResourceError(f"{folder}: {error.strerror}") from None
+        raise GateResourceError(f"{folder}: {error.strerror}") from None
     return paths
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from llm_gate.errors import ResourceError
+from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.cases import digest_of
 from llm_gate.evals.report.charts import EARNED, accuracy_chart, money_chart, promotion_chart, reliability_chart
 from llm_gate.evals.report.findings import CONTROLS, Findings, summary_of
@@ -122,4 +122,4 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from None
+        raise GateResourceError(f"{path}: {error.strerror}") from None

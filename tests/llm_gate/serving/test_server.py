@@ -19,7 +19,7 @@ from aiohttp import web
 from llm_gate.contract import EntryProposal, GateFailed, Mode
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import NotReadyError, RequestError, ResourceError
+from llm_gate.errors import GateResourceError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from llm_gate.serving.canaries import LETTERS, prove
@@ -128,7 +128,7 @@ def test_its_cache_is_for_its_owner_only(server: VllmServer) -> None:
 def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny_folder: Path, tmp_path: Path) -> None:
     port = int(server.url.rpartition(":")[2])
 
-    with pytest.raises(ResourceError, match=f"port {port}"):
+    with pytest.raises(GateResourceError, match=f"port {port}"):
         VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
 
@@ -237,7 +237,7 @@ def test_a_server_that_ends_while_starting_is_not_ready_and_quotes_its_log(tmp_p
 
     with VllmServer(model, log_path=tmp_path / "vllm.log") as server:
         session = server.session
-        with pytest.raises(NotReadyError, match="ended while starting") as caught:
+        with pytest.raises(ServerNotReadyError, match="ended while starting") as caught:
             server.wait_ready(120.0)
 
     assert "no such model" in str(caught.value)
@@ -307,14 +307,14 @@ def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> No
         other.listen()
         port = other.getsockname()[1]
 
-        with pytest.raises(ResourceError, match=f"port {port}") as caught:
+        with pytest.raises(GateResourceError, match=f"port {port}") as caught:
             VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
     assert caught.value.exit_code == 7
 
 
 def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="cannot be started"):
+    with pytest.raises(GateResourceError, match="cannot be started"):
         VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
 
 
@@ -335,7 +335,7 @@ def test_a_warm_up_without_an_end_is_given_up(
         silent.listen()
         server._port = silent.getsockname()[1]
 
-        with pytest.raises(NotReadyError, match=r"warm-up took more than 0\.3 s"):
+        with pytest.raises(ServerNotReadyError, match=r"warm-up took more than 0\.3 s"):
             server.wait_ready(20.0)
 
 
@@ -355,7 +355,7 @@ def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: i
         }
         return web.json_response(reply, status=status)
 
-    with pytest.raises(NotReadyError, match="canary") as caught:
+    with pytest.raises(ServerNotReadyError, match="canary") as caught:
         asyncio.run(proven_against(free, mode))
 
     assert caught.value.exit_code == 5

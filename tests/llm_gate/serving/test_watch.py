@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiohttp import web
 
-from llm_gate.errors import NotReadyError
+from llm_gate.errors import ServerNotReadyError
 from llm_gate.serving.watch import Patience, ServerWatch
 
 QUICK = Patience(idle_s=0.1, deadline_s=0.2, poll_s=0.02)
@@ -42,7 +42,7 @@ class StubServer:
         check()
         self.replaced += 1
         if not self.comes_back:
-            raise NotReadyError("no")
+            raise ServerNotReadyError("no")
         self.completes = self.up = True
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from orchestrator.messaging.wire import (
     encode,
 )
 from orchestrator.messaging.worker_end import WorkerLink
-from rl_core.errors import NotReadyError, ResourceError
+from rl_core.errors import ProcessNotReadyError, ResourceError
 
 BEAT_S = 0.05
 
@@ -341,7 +341,7 @@ def test_silence_is_excused_until_the_deadline_of_a_request_and_no_longer(hub: H
 
 def test_who_is_not_ready_in_time_is_named(hub: Hub) -> None:
     hub.add_worker("gate")
-    with serving(hub), pytest.raises(NotReadyError, match=r"^gate not ready within 0\.2 s"):
+    with serving(hub), pytest.raises(ProcessNotReadyError, match=r"^gate not ready within 0\.2 s"):
         hub.wait_ready(["echo", "gate"], deadline_s=0.2)
 
 
@@ -349,7 +349,7 @@ def test_a_failure_at_start_is_told_at_once(hub: Hub) -> None:
     link = WorkerLink(hub.add_worker("gate"), CATALOGUE)
     link.fail("no model \ud800 there")
 
-    with pytest.raises(NotReadyError, match="gate failed at start: no model"):
+    with pytest.raises(ProcessNotReadyError, match="gate failed at start: no model"):
         hub.wait_ready(["gate"], deadline_s=5)
 
 
@@ -357,9 +357,9 @@ def test_waiting_for_ready_ends_when_the_check_says_so(hub: Hub) -> None:
     hub.add_worker("gate")
 
     def check() -> None:
-        raise NotReadyError("gate ended with status 3")
+        raise ProcessNotReadyError("gate ended with status 3")
 
-    with pytest.raises(NotReadyError, match="status 3"):
+    with pytest.raises(ProcessNotReadyError, match="status 3"):
         hub.wait_ready(["gate"], deadline_s=5, check=check)
 
 

@@ -7,7 +7,7 @@ import pytest
 from played_runs import TRADING, every_tenth_minute, play, walk
 
 from orchestrator.report.account_book import proposals_of, read_account_book, trades_of
-from orchestrator.report.veto_ledger import Tape, run_alone, tape_of
+from orchestrator.report.veto_ledger import RunBars, run_alone, tape_of
 from rl_core.exchange.instruments import instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, INTRADAY, PESSIMISTIC, BarPrices, Order, Rules, Terms
@@ -19,14 +19,14 @@ VENUE = Venue(TERMS, TIGHT, PESSIMISTIC)
 LONG = Order(2, 10, 30, False)
 
 
-def tape(*bars: tuple[int, int, int, int], due: int | None = None, next_session_from: int | None = None) -> Tape:
+def tape(*bars: tuple[int, int, int, int], due: int | None = None, next_session_from: int | None = None) -> RunBars:
     """A whole tape of (open, high, low, close); ``due`` is the bar at whose close everything must go."""
     session = np.zeros(len(bars), np.int32)
     session[next_session_from if next_session_from is not None else len(bars) :] = 1
     flatten = np.zeros(len(bars), np.bool_)
     flatten[due if due is not None else len(bars) :] = True
     last = np.append(session[1:] != session[:-1], True)
-    return Tape([BarPrices(*bar) for bar in bars], session, last, flatten, complete=True)
+    return RunBars([BarPrices(*bar) for bar in bars], session, last, flatten, complete=True)
 
 
 def test_a_bracket_enters_at_the_next_open_and_ends_at_its_stop() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import Inputs, Manifest, RunFolder, new_manifest, open_run, write_whole
+from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run, write_whole
 from rl_core.errors import ResourceError
 
 FACTS = {"market": "NQ", "contract": "MNQ", "rule_pack": "p", "rule_pack_as_of": "2026-08-31", "declaration": ""}
 
 
-def inputs(**changed: Any) -> Inputs:
+def inputs(**changed: Any) -> RunInputs:
     """What a run is made of."""
     made: dict[str, Any] = {
         "config": RunConfig().model_dump(mode="json", exclude={"runs"}),
@@ -24,15 +24,15 @@ def inputs(**changed: Any) -> Inputs:
         "rule_pack_digest": "f",
         "code_version": "1",
     }
-    return Inputs.model_validate(made | changed)
+    return RunInputs.model_validate(made | changed)
 
 
-def manifest(**changed: Any) -> Manifest:
+def manifest(**changed: Any) -> RunManifest:
     """Of a run that starts now."""
     return new_manifest(inputs(**changed), **FACTS)
 
 
-@pytest.mark.parametrize("field", sorted(Inputs.model_fields))
+@pytest.mark.parametrize("field", sorted(RunInputs.model_fields))
 def test_every_input_changes_the_run_id(field: str) -> None:
     other = {"name": "other"} if field == "config" else "changed"
 

@@ -26,7 +26,7 @@ from orchestrator.trader.machine import (
 from orchestrator.trader.seen_at_close import Sight, SightStream
 from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -61,7 +61,7 @@ CASES = [
 
 
 @cache
-def view() -> View:
+def view() -> MarketView:
     """Four sessions in which one minute in twenty has no bar; the first only warms up.
 
     On the second day nothing trades from 16:53 to 16:59 New York time: no open comes before the flat time.

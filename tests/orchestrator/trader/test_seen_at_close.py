@@ -10,7 +10,7 @@ from orchestrator.trader.seen_at_close import Sight, SightStream
 from rl_core.bars.bars import Bars
 from rl_core.errors import DataError
 from rl_core.features.features import VOLUME_SESSIONS
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import Frozen, fit_regimes, wild_percents
 from rl_core.regimes.labels import Thresholds, compute_regimes
 from rl_core.trading.hours import EntryHours
@@ -21,7 +21,7 @@ NAMES = ("ts_event_ns", "open", "high", "low", "close", "volume")
 
 
 @cache
-def view() -> View:
+def view() -> MarketView:
     """Twenty-five thin sessions with a half day, so that every memory is full and forgets."""
     return seen(random_bars(4, session_minutes(SESSIONS), missing=0.75))
 

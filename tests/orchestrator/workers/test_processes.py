@@ -19,7 +19,7 @@ from orchestrator.messaging.runner_end import Hub, NoReplyError
 from orchestrator.messaging.sockets import LinkBoot
 from orchestrator.messaging.wire import Ready, Shutdown, WorkerFailed
 from orchestrator.workers.processes import Bootstrap, Worker
-from rl_core.errors import ConfigError, NotReadyError
+from rl_core.errors import ConfigError, ProcessNotReadyError
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("importable_workers")]
 Start = Callable[..., Worker]
@@ -176,7 +176,7 @@ def test_an_exception_is_told_once_logged_and_ends_it_with_1(hub: Hub, start: St
 def test_a_failure_before_ready_is_told(hub: Hub, start: Start) -> None:
     worker = start(fail="no checkpoint")
 
-    with pytest.raises(NotReadyError, match="echo failed at start: RuntimeError: no checkpoint"):
+    with pytest.raises(ProcessNotReadyError, match="echo failed at start: RuntimeError: no checkpoint"):
         hub.wait_ready(["echo"], deadline_s=20)
 
     assert worker.wait(5) == 1

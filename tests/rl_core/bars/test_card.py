@@ -12,7 +12,7 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.card import agreement, examine, in_roll_week
 from rl_core.bars.card_page import page
 from rl_core.bars.write import write_bars
-from rl_core.commands.data_files import Choices, Reading, check_file
+from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
 from tests.rl_core.markets import quiet_bars, random_bars, session_minutes
@@ -140,4 +140,4 @@ def test_the_bars_that_were_read_are_never_written_over(tmp_path: Path) -> None:
     write_bars(random_bars(0, session_minutes(1)), path)
 
     with pytest.raises(ConfigError, match="another --out"):
-        check_file(path, Reading(None, 60, None), Choices(), tmp_path)
+        check_file(path, FileOptions(None, 60, None), FileChoices(), tmp_path)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from rl_core.bars.read import read_bars
-from rl_core.commands.data_files import Choices, Reading, check_file
+from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 from rl_core.errors import ConfigError, DataError, TrigateError
 
 HEADER = "datetime,open,high,low,close,volume"
-READING = Reading(None, 60, None)
+READING = FileOptions(None, 60, None)
 
 
 def stamp(k: int) -> str:
@@ -54,7 +54,7 @@ def test_a_listed_row_is_left_out_and_recorded(tmp_path: Path) -> None:
     path = bars_file(tmp_path, spliced=20)
     assert ":22:close: splice" in said(DataError, path)
 
-    found = check_file(path, READING, Choices(exclude=listed(tmp_path, 22, stamp(20))), tmp_path / "out")
+    found = check_file(path, READING, FileChoices(exclude=listed(tmp_path, 22, stamp(20))), tmp_path / "out")
 
     assert found["bars"] == 39 and found["notes"] == "left out 1 listed rows: old contract"
     assert "left out 1 listed rows: old contract" in (tmp_path / "out" / "data.json").read_text()
@@ -80,9 +80,9 @@ def test_a_short_row_can_be_left_out_and_its_fault_goes_with_it(tmp_path: Path) 
 
 def test_a_named_roll_explains_its_jump_and_is_carried_by_the_bars(tmp_path: Path) -> None:
     path, rolls = bars_file(tmp_path, rolls_at=25), rolls_file(tmp_path, stamp(25))
-    assert "in roll week that no file explains" in check_file(path, READING, Choices(), None)["warnings"]
+    assert "in roll week that no file explains" in check_file(path, READING, FileChoices(), None)["warnings"]
 
-    found = check_file(path, READING, Choices(rolls=rolls), tmp_path / "out")
+    found = check_file(path, READING, FileChoices(rolls=rolls), tmp_path / "out")
 
     again = read_bars(tmp_path / "out" / "NQ_D1M.parquet")
     assert found["warnings"] == "" and found["rolls"] == 1 and found["lasting_jumps"] == 1
@@ -150,7 +150,7 @@ def test_flat_bars_without_volume_are_a_filling_and_are_counted(tmp_path: Path) 
     """The same 80 bars with one contract each are a frozen feed."""
     filled = [f"{stamp(k)},21000,21000,21000,21000,0" for k in range(80)]
 
-    found = check_file(written(tmp_path, filled), READING, Choices(), None)
+    found = check_file(written(tmp_path, filled), READING, FileChoices(), None)
 
     assert found["bars"] == found["bars_without_volume"] == 80
     assert "80 equal bars" in said(DataError, written(tmp_path, [row[:-1] + "1" for row in filled]))

@@ -20,7 +20,7 @@ import pytest
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
-from rl_core.commands.data_files import Choices, Reading, check_file
+from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
 
@@ -192,9 +192,9 @@ def nobody() -> Iterator[None]:
 
 def said(path: Path, options: dict[str, Any] | None = None) -> str:
     """What `data check` prints, or the error it ends with."""
-    reading = Reading(None, 60, (options or {}).get("timezone"))
+    reading = FileOptions(None, 60, (options or {}).get("timezone"))
     try:
-        found = check_file(path, reading, Choices(), None)
+        found = check_file(path, reading, FileChoices(), None)
     except DataError as error:
         assert error.exit_code == 3
         return str(error).replace(str(path), "*")

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult
 from rl_core.envs.market_arrays import MarketArrays
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.account import limits_today, opening_account
-from rl_core.market.decisions import Decision, managed, order_for
+from rl_core.market.decisions import KnownAtClose, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
 from rl_core.market.types import FLAT, PESSIMISTIC, Account, BarPrices, PlainIntegers, Position
 from rl_core.rules.pack import RulePack, limits_of, terms_of
@@ -91,7 +91,7 @@ def scalar(values: NamedTuple) -> tuple[int, ...]:
     return tuple(int(field[0]) for field in values)
 
 
-def replayed(view: View, params: EnvParams, steps: Steps, b: int) -> Iterator[tuple[int, Position, Account]]:
+def replayed(view: MarketView, params: EnvParams, steps: Steps, b: int) -> Iterator[tuple[int, Position, Account]]:
     """Account ``b`` again, in plain integers as the broker plays it: step, position and account after it."""
     venue = params.venue
     start, floor = int(steps.state.bar[0, b]), int(steps.state.account.floor[0, b])
@@ -99,7 +99,7 @@ def replayed(view: View, params: EnvParams, steps: Steps, b: int) -> Iterator[tu
     for k in range(int(steps.live[:, b].sum())):
         t = start + k
         total = int(view.features.true_range_sum[t])
-        decision = Decision(int(view.bars.close[t]), total, True, bool(view.hours.flatten_due[t]))
+        decision = KnownAtClose(int(view.bars.close[t]), total, True, bool(view.hours.flatten_due[t]))
         action = int(steps.action[k, b])
         limits = limits_today(XP, params.limits, account)
         order = order_for(XP, action, position, decision, venue.terms, limits)

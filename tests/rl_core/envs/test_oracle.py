@@ -12,7 +12,7 @@ from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREA
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.exchange.calendar import NS_PER_MINUTE
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -38,7 +38,7 @@ SETTINGS = ((SECONDS, INTRADAY), (SECONDS, STATIC), (PESSIMISTIC, EOD_BALANCE), 
 
 
 @cache
-def tape() -> tuple[View, MarketArrays, tuple[list[BarPrices], ...]]:
+def tape() -> tuple[MarketView, MarketArrays, tuple[list[BarPrices], ...]]:
     """Three sessions with seconds, and the seconds of each minute."""
     minutes, seconds = random_seconds(41, session_minutes(3))
     view = seen(minutes)
@@ -52,7 +52,7 @@ def tape() -> tuple[View, MarketArrays, tuple[list[BarPrices], ...]]:
 class Told:
     """The rest of the contract in plain Python: what a decision makes of a position before the bar, and after it."""
 
-    def __init__(self, view: View, venue: Venue) -> None:
+    def __init__(self, view: MarketView, venue: Venue) -> None:
         self.bars, self.terms = view.bars, venue.terms
         self.total = view.features.true_range_sum.tolist()
         self.due = view.hours.flatten_due.tolist()

@@ -9,7 +9,7 @@ from rl_core.checkpoints.policy import Policy
 from rl_core.errors import DataError
 from rl_core.evaluation.by_regime import as_lines, by_regime
 from rl_core.evaluation.evaluate import Evaluation, evaluate
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.types import EXIT_NAMES, INTRADAY, LIQUIDATION, NEVER_LOCKS, STATIC, Rules
 from rl_core.regimes.fitted import UNFITTED, Frozen, fit_regimes, wild_percents
 from rl_core.regimes.labels import compute_regimes
@@ -87,7 +87,7 @@ def test_a_range_without_an_entry_minute_is_refused() -> None:
         evaluate(always(1), small_view(), trading(), 0, 500)
 
 
-def spiked() -> View:
+def spiked() -> MarketView:
     """The first trade's bar goes far up and comes back, so that an intraday floor overtakes the price."""
     bars = quiet_bars(2)
     return seen(with_bar(bars, closing_at(seen(bars), "09:30") + 1, (0, 200, -5, 0)))

@@ -19,12 +19,12 @@ from rl_core.features.features import (
     fingerprint,
     true_ranges,
 )
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from tests.rl_core.markets import random_bars, seen, session_minutes, small_view, with_noise_after
 
 
 @pytest.fixture(scope="module")
-def long_sparse() -> View:
+def long_sparse() -> MarketView:
     """24 sessions with seven minutes of ten missing, so that medians and gaps matter."""
     return seen(random_bars(4, session_minutes(24), missing=0.7))
 
@@ -50,7 +50,7 @@ def slow_rsi(closes: list[int]) -> float:
     return 50.0 if gain + loss == 0 else 100.0 * gain / (gain + loss)
 
 
-def slow_relative_volume(view: View, t: int) -> float:
+def slow_relative_volume(view: MarketView, t: int) -> float:
     session, minute = view.located.session, view.located.minute_et
     days = sorted({int(day) for day in session[: t + 1]} - {int(session[t])})[-20:]
     same = [int(view.bars.volume[i]) for i in range(t) if session[i] in days and minute[i] == minute[t]]
@@ -58,7 +58,7 @@ def slow_relative_volume(view: View, t: int) -> float:
     return log((1 + volume) / (1 + (median(same) if same else volume)))
 
 
-def slow_row(view: View, t: int) -> list[float]:
+def slow_row(view: MarketView, t: int) -> list[float]:
     """Row ``t`` by the words of the design, in plain Python."""
     bars, session = view.bars, view.located.session
     close = [int(c) for c in bars.close[: t + 1]]
@@ -81,7 +81,7 @@ def slow_row(view: View, t: int) -> list[float]:
     return [min(10.0, max(-10.0, x)) for x in row]
 
 
-def streamed(view: View, start: int) -> list[tuple[np.ndarray, int, bool]]:
+def streamed(view: MarketView, start: int) -> list[tuple[np.ndarray, int, bool]]:
     """What a stream that starts at bar ``start`` says of every bar from there on."""
     stream, bars = FeatureStream(), view.bars
     columns = (bars.high, bars.low, bars.close, bars.volume, view.located.session, view.located.minute_et)
@@ -90,14 +90,14 @@ def streamed(view: View, start: int) -> list[tuple[np.ndarray, int, bool]]:
     return [stream.push(StreamedBar(*row)) for row in rows]
 
 
-def test_rows_equal_the_formulas_in_plain_python(long_sparse: View) -> None:
+def test_rows_equal_the_formulas_in_plain_python(long_sparse: MarketView) -> None:
     for view in (small_view(), long_sparse):
         generator = np.random.default_rng(1)
         for t in [LONG_BARS, len(view.bars) - 1, *generator.integers(LONG_BARS, len(view.bars), 12).tolist()]:
             np.testing.assert_allclose(view.features.values[t], slow_row(view, t), rtol=2e-6, atol=2e-6)
 
 
-def test_the_usual_volume_is_the_median_of_twenty_sessions_not_more(long_sparse: View) -> None:
+def test_the_usual_volume_is_the_median_of_twenty_sessions_not_more(long_sparse: MarketView) -> None:
     """Session 24 has 23 before it: the oldest three must not count."""
     last = np.flatnonzero(long_sparse.located.session == long_sparse.located.session[-1])
 
@@ -140,7 +140,7 @@ def test_a_stream_gives_the_batch_bit_for_bit(missing: float) -> None:
 
 
 def test_a_stream_started_in_mid_file_gives_the_batch_bit_for_bit_once_it_knows_twenty_sessions(
-    long_sparse: View,
+    long_sparse: MarketView,
 ) -> None:
     session = long_sparse.located.session
     days = np.unique(session)

@@ -8,8 +8,8 @@ import pytest
 from rl_core.features.observation import (
     ACTION_COUNTS,
     OBSERVATION_SIZES,
+    AccountRoom,
     Mark,
-    Standing,
     management_features,
     position_features,
 )
@@ -49,7 +49,7 @@ def test_an_atr_below_one_tick_counts_as_one_and_far_prices_are_clipped() -> Non
 
 def test_management_tells_entry_trail_and_room() -> None:
     """Equity 50,100 over a floor of 48,100 is 2,000 of 2,500."""
-    standing = Standing(equity=5_010_000, floor=4_810_000, max_loss=250_000)
+    standing = AccountRoom(equity=5_010_000, floor=4_810_000, max_loss=250_000)
 
     told = management_features(np, SHORT, standing, False)
 
@@ -75,11 +75,11 @@ def test_numpy_integers_and_device_arrays_tell_the_same_to_the_last_bit_but_one(
     marks = [generator.integers(900, 1100, count), generator.integers(0, 2000, count)]
     equity, floor = generator.integers(0, 5_300_000, (2, count))
 
-    def tell(position: Position, mark: Mark, standing: Standing, enter: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def tell(position: Position, mark: Mark, standing: AccountRoom, enter: jax.Array) -> tuple[jax.Array, jax.Array]:
         return position_features(jnp, position, mark), management_features(jnp, position, standing, enter)
 
     position = Position(*(jnp.asarray(c, jnp.int32) for c in columns))
-    standing = Standing(jnp.asarray(equity, jnp.int32), jnp.asarray(floor, jnp.int32), jnp.int32(250_000))
+    standing = AccountRoom(jnp.asarray(equity, jnp.int32), jnp.asarray(floor, jnp.int32), jnp.int32(250_000))
     batch = (jax.jit(tell) if jitted else tell)(
         position, Mark(*(jnp.asarray(m, jnp.int32) for m in marks)), standing, jnp.asarray(side == 0)
     )
@@ -87,7 +87,7 @@ def test_numpy_integers_and_device_arrays_tell_the_same_to_the_last_bit_but_one(
     for i in range(count):
         one = Position(*(int(c[i]) for c in columns))
         features = position_features(np, one, Mark(*(int(m[i]) for m in marks)))
-        managing = management_features(np, one, Standing(int(equity[i]), int(floor[i]), 250_000), bool(side[i] == 0))
+        managing = management_features(np, one, AccountRoom(int(equity[i]), int(floor[i]), 250_000), bool(side[i] == 0))
         assert features.dtype == managing.dtype == np.float32
         np.testing.assert_array_max_ulp(np.asarray(batch[0][i]), features, 2)
         np.testing.assert_array_max_ulp(np.asarray(batch[1][i]), managing, 2)

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.market.decisions import Decision, LegalActions, legal_actions, managed, order_for
+from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
 from rl_core.market.types import FLAT, NO_ORDER, Account, Limits, Namespace, Order, PlainIntegers, Position, Terms
 
 XP = PlainIntegers()
 MNQ = Terms(tick_value=50, commission=60, slippage_ticks=1)
 LIMITS = Limits(risk_budget=50_000, max_quantity=10)
 RICH = Account(5_000_000, 4_750_000)
-OPEN = Decision(close=1000, true_range_sum=280, entry_open=True, flatten_due=False)
+OPEN = KnownAtClose(close=1000, true_range_sum=280, entry_open=True, flatten_due=False)
 LONG = Position(2, 1000, 970, 1090, 30, 0, 4)
 SHORT = Position(-2, 1000, 1030, 910, 30, 0, 4)
 
 
 def legal(
-    position: Position = FLAT, account: Account = RICH, decision: Decision = OPEN, limits: Limits = LIMITS
+    position: Position = FLAT, account: Account = RICH, decision: KnownAtClose = OPEN, limits: Limits = LIMITS
 ) -> LegalActions:
     return legal_actions(XP, position, account, decision, MNQ, limits)
 
@@ -34,7 +34,7 @@ def test_when_flat_in_hours_and_affordable_only_entries_are_legal() -> None:
 @pytest.mark.parametrize(
     "decision", [OPEN._replace(entry_open=False), OPEN._replace(flatten_due=True), OPEN._replace(true_range_sum=99_999)]
 )
-def test_no_entry_out_of_hours_near_the_flat_time_or_when_one_contract_is_too_much(decision: Decision) -> None:
+def test_no_entry_out_of_hours_near_the_flat_time_or_when_one_contract_is_too_much(decision: KnownAtClose) -> None:
     assert not any(legal(decision=decision))
 
 
@@ -100,12 +100,12 @@ def test_hold_changes_nothing() -> None:
         assert managed(XP, HOLD, position, OPEN._replace(close=1050), MNQ) == position
 
 
-def draw(random_: random.Random) -> tuple[Position, Account, Decision, Limits, int]:
+def draw(random_: random.Random) -> tuple[Position, Account, KnownAtClose, Limits, int]:
     side = random_.choice((-1, 0, 1))
     held = Position(
         side * 3, 1000, 1000 - side * random_.randint(-20, 30), 1000 + side * 90, 30, random_.randint(0, 1), 2
     )
-    decision = Decision(
+    decision = KnownAtClose(
         1000 + random_.randint(-60, 60), random_.randint(0, 900), random_.random() < 0.8, random_.random() < 0.2
     )
     account = Account(5_000_000, 5_000_000 - random_.randint(0, 60_000))
@@ -117,11 +117,13 @@ def test_arrays_and_plain_integers_decide_the_same() -> None:
     cases = [draw(random_) for _ in range(2000)]
     columns = [
         kind(*(jnp.asarray(np.array(column)) for column in zip(*parts, strict=True)))
-        for kind, parts in zip((Position, Account, Decision, Limits), list(zip(*cases, strict=True))[:4], strict=True)
+        for kind, parts in zip(
+            (Position, Account, KnownAtClose, Limits), list(zip(*cases, strict=True))[:4], strict=True
+        )
     ]
     actions = jnp.array([case[4] for case in cases])
 
-    def decide(xp: Namespace, p: Position, a: Account, d: Decision, lim: Limits, action: object) -> tuple:
+    def decide(xp: Namespace, p: Position, a: Account, d: KnownAtClose, lim: Limits, action: object) -> tuple:
         return (
             legal_actions(xp, p, a, d, MNQ, lim),
             order_for(xp, action, p, d, MNQ, lim),

@@ -15,7 +15,7 @@ from rl_core.bars.read import read_bars
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.envs.env import Env, EnvParams, EnvState, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.costs import stop_distance
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, EXIT_NAMES, FLAT, PESSIMISTIC, UNLIMITED, Limits, Position
@@ -135,7 +135,7 @@ def test_a_difference_without_a_name_fails(monkeypatch: pytest.MonkeyPatch) -> N
 # The local sample of real bars, where it is.
 
 
-def market(folder: Path) -> View:
+def market(folder: Path) -> MarketView:
     """NQ, November 2023 to May 2025, with its six rolls."""
     rolls = folder / "rolls.toml"
     rolls.write_text(tomli_w.dumps({"roll": [{"ts_event": datetime.fromisoformat(at)} for at in ROLLS]}))
@@ -149,7 +149,7 @@ class Courses(NamedTuple):
     held: Course
 
 
-def courses_of(view: View) -> Courses:
+def courses_of(view: MarketView) -> Courses:
     bars = view.bars
     prices = np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1).astype(np.int64)
     rolls = np.append(bars.contract[1:] != bars.contract[:-1], False)
@@ -162,7 +162,7 @@ def courses_of(view: View) -> Courses:
 Trades = dict[str, list[tuple[Course, Entry]]]
 
 
-def chosen(view: View) -> Trades:
+def chosen(view: MarketView) -> Trades:
     """Several hundred entries, always the same: in hours, late, across the widest gaps, before rolls."""
     generator, courses = np.random.default_rng(20250530), courses_of(view)
     bars, count = view.bars, len(view.bars)
@@ -192,12 +192,12 @@ def chosen(view: View) -> Trades:
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory: pytest.TempPathFactory) -> View:
+def view(tmp_path_factory: pytest.TempPathFactory) -> MarketView:
     return market(tmp_path_factory.mktemp("rolls"))
 
 
 @pytest.fixture(scope="module")
-def trades(view: View) -> Trades:
+def trades(view: MarketView) -> Trades:
     return chosen(view)
 
 
@@ -256,7 +256,7 @@ def test_with_settings_aligned_the_fills_are_the_same(trades: Trades) -> None:
 
 
 @REAL
-def test_the_environment_fills_as_compared(view: View, trades: Trades) -> None:
+def test_the_environment_fills_as_compared(view: MarketView, trades: Trades) -> None:
     """The batch that trains closes each trade for the same reason, after as many bars, at the same profit."""
     whole = make_market(view)
     held = courses_of(view).held

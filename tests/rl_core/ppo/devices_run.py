@@ -8,7 +8,7 @@ import numpy as np
 
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import WHOLE, gathered, join, placed
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.train import SPLIT, initial_state, update
 from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
 
@@ -16,7 +16,7 @@ from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
 def after_two_updates(devices: int) -> dict[str, np.ndarray]:
     """Every array of the learner, normaliser and environments, and what was counted, by name."""
     config = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), devices=devices)
-    env, world = ToyEnv(), World(*toy_world())
+    env, world = ToyEnv(), EnvArrays(*toy_world())
     state = placed(initial_state(config, env, world), devices, SPLIT)
     world = placed(world, devices, WHOLE)
     for _ in range(2):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rl_core.ppo.config import EntropyControl, PPOConfig
 from rl_core.ppo.entropy import adjusted, first_coefficient
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.metrics import Summary, adjustments
 from rl_core.ppo.train import TrainState, initial_state
@@ -20,7 +20,7 @@ CONTROL = EntropyControl(share=0.5, least=0.001, most=0.02, most_change=1.5)
 CONFIG = PPOConfig(
     num_envs=8, rollout_length=8, total_steps=8 * 8 * 6, hidden=(8,), minibatches=2, epochs=1, updates_per_sync=2
 )
-ENV, WORLD = ToyEnv(), World(*toy_world())
+ENV, WORLD = ToyEnv(), EnvArrays(*toy_world())
 ONE_CHOICE = jnp.array([[True, True, True], [True, False, False]])
 HALF = 0.5 * math.log(3)
 

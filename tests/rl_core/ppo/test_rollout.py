@@ -9,7 +9,7 @@ import pytest
 
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.networks import initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.rollout import Actor, Playing, Rollout, Stage, roll_out, trajectory_of
@@ -18,13 +18,13 @@ from tests.rl_core.ppo.toy_env import EPISODE_BARS, HOLD_BARS, ToyEnv, toy_world
 CONFIG = PPOConfig(
     num_envs=16, rollout_length=3 * EPISODE_BARS, total_steps=16 * 60, hidden=(8,), stored_observations=True
 )
-ENV, WORLD = ToyEnv(), World(*toy_world(cost_cents=10))
+ENV, WORLD = ToyEnv(), EnvArrays(*toy_world(cost_cents=10))
 
 
 def play(config: PPOConfig, actor: Actor, playing: Playing, env: ToyEnv = ENV) -> Rollout:
     """One rollout of the toy environment."""
 
-    def run(world: World, actor: Actor, playing: Playing, key: jax.Array) -> Rollout:
+    def run(world: EnvArrays, actor: Actor, playing: Playing, key: jax.Array) -> Rollout:
         return roll_out(Stage(config, env, world, actor), playing, key)[1]
 
     return jax.jit(run)(WORLD, actor, playing, jax.random.key(3))

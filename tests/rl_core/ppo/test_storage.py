@@ -10,7 +10,7 @@ from rl_core.envs.market_arrays import make_market
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.losses import Batch
 from rl_core.ppo.rollout import Actor, Stage, roll_out
 from rl_core.ppo.train import TrainState, initial_state, minibatch, shuffled, update
@@ -22,18 +22,18 @@ PHASE2 = Env(2)
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> EnvArrays:
     """Thirty sessions of the demo market."""
     trading = compile_trading(TradingConfig(), instrument("NQ"))
     view = view_of(demo_world(3, 30).minutes, trading.pack, trading.hours)
-    return World(make_market(view), EnvParams(trading.venue, trading.limits, 0.2, 1.0))
+    return EnvArrays(make_market(view), EnvParams(trading.venue, trading.limits, 0.2, 1.0))
 
 
 def with_storage(stored: bool) -> PPOConfig:
     return PPOConfig.model_validate(CONFIG.model_dump() | {"stored_observations": stored})
 
 
-def after_two_updates(config: PPOConfig, world: World) -> TrainState:
+def after_two_updates(config: PPOConfig, world: EnvArrays) -> TrainState:
     """The second update sees a normaliser that is not the identity."""
     state = initial_state(config, PHASE2, world)
     for _ in range(2):
@@ -41,7 +41,7 @@ def after_two_updates(config: PPOConfig, world: World) -> TrainState:
     return state
 
 
-def test_rebuilt_observations_teach_the_same_bits_as_stored_ones(world: World) -> None:
+def test_rebuilt_observations_teach_the_same_bits_as_stored_ones(world: EnvArrays) -> None:
     """Windows are looked up again and normalised with the behaviour policy's normaliser, not a later one."""
     stored, rebuilt = (after_two_updates(with_storage(kept), world) for kept in (True, False))
 
@@ -51,7 +51,7 @@ def test_rebuilt_observations_teach_the_same_bits_as_stored_ones(world: World) -
 
 
 @pytest.mark.parametrize("phase", [1, 2])
-def test_a_rollout_keeps_less_than_8_kb_an_environment(world: World, phase: int) -> None:
+def test_a_rollout_keeps_less_than_8_kb_an_environment(world: EnvArrays, phase: int) -> None:
     """128 bars of time index, position and account inputs, mask and scalars; observations would be 117 kB."""
     config, env = PPOConfig(), Env(phase)
     state = jax.eval_shape(lambda: initial_state(config, env, world))

@@ -9,7 +9,7 @@ import pytest
 
 from rl_core.checkpoints.checkpoint import named_arrays
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import TrainResult, train
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.optimiser import steps_taken
@@ -24,7 +24,7 @@ SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8
 
 
 def run(
-    config: PPOConfig, world: World, env: ToyEnv = ENV, *, initial: TrainState | None = None
+    config: PPOConfig, world: EnvArrays, env: ToyEnv = ENV, *, initial: TrainState | None = None
 ) -> tuple[TrainResult, list[Summary]]:
     """A whole training run and its metrics."""
     rows: list[Summary] = []
@@ -46,7 +46,7 @@ def test_the_learner_finds_which_entry_pays(shared: bool) -> None:
     """Guessing earns -0.1 R a trade, always following the signal +0.9 R; only a normaliser makes the signal plain."""
     config = PPOConfig.model_validate(LEARNING.model_dump() | {"shared_torso": shared})
 
-    _, rows = run(config, World(*toy_world()))
+    _, rows = run(config, EnvArrays(*toy_world()))
 
     first, last = rows[0], rows[-1]
     assert first["mean_r"] is not None and first["mean_r"] < 0.6
@@ -56,7 +56,7 @@ def test_the_learner_finds_which_entry_pays(shared: bool) -> None:
 
 def test_never_entering_is_learned_where_every_entry_loses() -> None:
     """With a cost of twice the stake no side pays; no ruin, or an early end would be a relief."""
-    _, rows = run(LEARNING, World(*toy_world(cost_cents=200, ruin=1_000)))
+    _, rows = run(LEARNING, EnvArrays(*toy_world(cost_cents=200, ruin=1_000)))
 
     last = rows[-1]["p_entry_flat"]
     assert last is not None and last < 0.1
@@ -64,7 +64,7 @@ def test_never_entering_is_learned_where_every_entry_loses() -> None:
 
 def test_same_seed_same_parameters_bit_for_bit() -> None:
     """And another seed gives others."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     other = PPOConfig.model_validate(SHORT.model_dump() | {"seed": 1})
 
     starts = [initial_state(config, ENV, world) for config in (SHORT, SHORT, other)]
@@ -76,17 +76,17 @@ def test_same_seed_same_parameters_bit_for_bit() -> None:
 
 def test_new_market_and_parameters_compile_nothing() -> None:
     """One compile whatever the arrays hold."""
-    run(SHORT, World(*toy_world()))
+    run(SHORT, EnvArrays(*toy_world()))
     before = update._cache_size()
 
-    run(SHORT, World(*toy_world(7, cost_cents=55)))
+    run(SHORT, EnvArrays(*toy_world(7, cost_cents=55)))
 
     assert update._cache_size() == before
 
 
 def test_the_schedule_ends_with_the_run() -> None:
     """4 updates x 16 optimiser steps = 64 counted; the rate is half-way after two updates and 0 at the end."""
-    result, rows = run(SHORT, World(*toy_world()))
+    result, rows = run(SHORT, EnvArrays(*toy_world()))
 
     assert steps_taken(result.state.learner.optimiser) == SHORT.optimiser_steps == 64
     assert [row["learning_rate"] for row in rows] == pytest.approx([SHORT.learning_rate / 2, 0.0], abs=1e-9)
@@ -94,7 +94,7 @@ def test_the_schedule_ends_with_the_run() -> None:
 
 def test_the_normaliser_counts_every_raw_observation_once() -> None:
     """4 updates of 64 transitions; the signal input is 47 or 53, so its mean and deviation stay near 50 and 3."""
-    result, _ = run(SHORT, World(*toy_world()))
+    result, _ = run(SHORT, EnvArrays(*toy_world()))
     known = result.state.normaliser
 
     assert known.seen.tolist() == [256.0] * 4
@@ -106,7 +106,7 @@ def test_without_normalisation_the_normaliser_stays_the_identity() -> None:
     """A switch, so that its worth can be measured."""
     config = PPOConfig.model_validate(SHORT.model_dump() | {"normalise_observations": False})
 
-    result, _ = run(config, World(*toy_world()))
+    result, _ = run(config, EnvArrays(*toy_world()))
 
     assert result.state.normaliser.seen.tolist() == [0.0] * 4
     assert result.state.normaliser.variance.tolist() == [1.0] * 4
@@ -114,7 +114,7 @@ def test_without_normalisation_the_normaliser_stays_the_identity() -> None:
 
 def test_training_goes_on_from_where_it_stopped_as_if_it_had_not() -> None:
     """Two updates, a copy through the host, two more: the same bits as four at once."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     whole = run(SHORT, world)[0]
 
     half = train(SHORT, ENV, world, initial_state(SHORT, ENV, world), lambda state, row: True)
@@ -136,7 +136,7 @@ class _Poisoned(ToyEnv):
 
 def test_non_finite_losses_stop_training_with_the_last_finite_state() -> None:
     """Every optimiser step is skipped, and the returns of the episodes are no numbers: all is what it was."""
-    world, env = World(*toy_world()), _Poisoned()
+    world, env = EnvArrays(*toy_world()), _Poisoned()
     before = named_arrays(initial_state(SHORT, env, world))
 
     result, rows = run(SHORT, world, env)
@@ -152,7 +152,7 @@ def test_non_finite_losses_stop_training_with_the_last_finite_state() -> None:
 def test_the_state_handed_out_last_is_where_training_ends() -> None:
     """It is the last one handed out that training ends with."""
     seen: list[dict[str, Any]] = []
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
 
     def keep(state: TrainState, row: Summary) -> bool:
         seen.append(named_arrays(state))
@@ -168,7 +168,7 @@ def test_the_state_handed_out_last_is_where_training_ends() -> None:
 @pytest.mark.parametrize(("skipped", "learns"), [(SHORT.max_skipped, True), (SHORT.max_skipped + 1, False)])
 def test_once_too_many_steps_were_skipped_nothing_is_learnt(skipped: int, learns: bool) -> None:
     """Though the numbers are finite again: where training stops does not depend on when the loop looks."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     state = initial_state(SHORT, ENV, world)
     before = leaves(state)
     state = state._replace(learner=state.learner._replace(skipped=jnp.int32(skipped)))
@@ -182,7 +182,7 @@ def test_once_too_many_steps_were_skipped_nothing_is_learnt(skipped: int, learns
 
 def test_a_run_that_goes_on_looks_where_the_unbroken_one_does() -> None:
     """Of 4 updates with a look after 2 and 4, one done: the next look is after 2."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     state, _ = update(initial_state(SHORT, ENV, world), world, config=SHORT, env=ENV)
 
     _, rows = run(SHORT, world, initial=state)
@@ -192,7 +192,7 @@ def test_a_run_that_goes_on_looks_where_the_unbroken_one_does() -> None:
 
 def test_the_callers_parameters_survive_a_start_from_them() -> None:
     """Phase 2 starts from arrays that the report still needs; the first update takes over copies."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     first = initial_state(SHORT, ENV, world)
     start = jax.tree.map(jnp.copy, (first.parameters, first.normaliser))
 
@@ -203,7 +203,7 @@ def test_the_callers_parameters_survive_a_start_from_them() -> None:
 
 def test_seeds_learn_side_by_side_as_they_do_alone() -> None:
     """The update under ``vmap`` over states; a batched product may round otherwise."""
-    world = World(*toy_world())
+    world = EnvArrays(*toy_world())
     starts = [initial_state(SHORT.model_copy(update={"seed": seed}), ENV, world) for seed in (0, 1)]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
 

@@ -8,7 +8,7 @@ import pytest
 from rl_core.errors import FitError
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.networks import Parameters, forward, log_probabilities
 from rl_core.ppo.normaliser import Normaliser
@@ -18,7 +18,7 @@ from tests.rl_core.ppo.toy_env import ToyEnv, ToyObservation, toy_world
 
 CONFIG = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 6, hidden=(16, 8), learning_rate=3e-3)
 SEPARATE = PPOConfig.model_validate(CONFIG.model_dump() | {"shared_torso": False})
-WORLD, WIDE = World(*toy_world()), ToyEnv(phase=2)
+WORLD, WIDE = EnvArrays(*toy_world()), ToyEnv(phase=2)
 
 
 def learned(config: PPOConfig) -> tuple[Parameters, Normaliser]:

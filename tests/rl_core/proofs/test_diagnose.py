@@ -17,7 +17,7 @@ from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.errors import ConfigError, DataError
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import World
+from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.train import TrainState, initial_state
@@ -56,7 +56,7 @@ def rising() -> Bars:
 def run_of(config: PPOConfig, market: Bars | None = None, start: TrainState | None = None) -> list[Summary]:
     """The rows of a run of phase 1."""
     rows: list[Summary] = []
-    world = World(make_market(seen(market or bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
+    world = EnvArrays(make_market(seen(market or bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
     state = initial_state(config, Env(1), world) if start is None else start
 
     def note(state: TrainState, row: Summary) -> bool:
@@ -125,7 +125,7 @@ def test_a_rate_that_changes_nothing_freezes_the_policy() -> None:
 
 def test_a_schedule_that_ended_early_is_frozen() -> None:
     """The optimiser's count starts halfway, as if the schedule were stepped too fast."""
-    world = World(make_market(seen(bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
+    world = EnvArrays(make_market(seen(bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
     state = initial_state(USUAL, Env(1), world)
     ahead = jax.tree.map(
         lambda leaf: jnp.full_like(leaf, USUAL.optimiser_steps // 2) if leaf.dtype == jnp.int32 else leaf,

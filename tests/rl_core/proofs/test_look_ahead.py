@@ -21,7 +21,7 @@ from rl_core.cli import app
 from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import compute_features
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.market.types import SECONDS
 from rl_core.proofs.look_ahead import LeakError, LeakReport, Senses, check_leaks, refuse_leaks
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
@@ -48,32 +48,32 @@ def test_nothing_in_the_project_depends_on_the_future() -> None:
     assert report.values > 1_000_000 and len(report.moments) == 3
 
 
-def tomorrow_in_a_feature(view: View) -> View:
+def tomorrow_in_a_feature(view: MarketView) -> MarketView:
     """A feature row holds the next bar's return."""
     values = view.features.values.copy()
     values[:-1, 0] = values[1:, 0]
     return view._replace(features=view.features._replace(values=values))
 
 
-def whole_file_statistics(view: View) -> View:
+def whole_file_statistics(view: MarketView) -> MarketView:
     """Features standardised by the mean of the whole file."""
     values = view.features.values - view.features.values.mean(axis=0, keepdims=True)
     return view._replace(features=view.features._replace(values=values.astype(np.float32)))
 
 
-def atr_of_the_next_bar(view: View) -> View:
+def atr_of_the_next_bar(view: MarketView) -> MarketView:
     """The bracket is measured with a range that has not happened."""
     total = np.append(view.features.true_range_sum[1:], view.features.true_range_sum[-1])
     return view._replace(features=view.features._replace(true_range_sum=total))
 
 
-def mask_that_knows(view: View) -> View:
+def mask_that_knows(view: MarketView) -> MarketView:
     """Entries are open only before bars that rise."""
     rises = np.append(np.diff(view.bars.close) > 0, True)
     return view._replace(hours=view.hours._replace(entry_open=view.hours.entry_open & rises))
 
 
-def smoothed_prices(view: View) -> View:
+def smoothed_prices(view: MarketView) -> MarketView:
     """Features of a centred mean of the closes: the usual accident with a smoother."""
     close = view.bars.close.copy()
     close[1:-1] = (view.bars.close[:-2] + view.bars.close[1:-1] + view.bars.close[2:]) // 3
@@ -91,7 +91,9 @@ PLANTED = {
 
 
 @pytest.mark.parametrize(("plant", "named"), PLANTED.items(), ids=lambda x: getattr(x, "__name__", ""))
-def test_a_leak_planted_on_purpose_is_caught_and_named(plant: Callable[[View], View], named: set[str]) -> None:
+def test_a_leak_planted_on_purpose_is_caught_and_named(
+    plant: Callable[[MarketView], MarketView], named: set[str]
+) -> None:
     report = check_leaks(BARS, trading(), moments=3, senses=Senses(lambda bars: plant(seen(bars))))
 
     assert named <= {leak.what for leak in report.leaks}
@@ -159,7 +161,7 @@ def test_neither_later_rolls_nor_later_seconds_change_what_was_before() -> None:
     assert len(report.moments) == 3 and ROLL - 4 in report.moments
 
 
-def adjusted_by_every_roll(view: View) -> View:
+def adjusted_by_every_roll(view: MarketView) -> MarketView:
     """Fills at back-adjusted prices: each roll in the file moves all bars before it."""
     bars = view.bars
     rolls = np.flatnonzero(np.diff(bars.contract)) + 1

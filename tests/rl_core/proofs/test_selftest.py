@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from rl_core.cli import app
 from rl_core.files.toml_config import read_config
-from rl_core.proofs.selftest import Check, Look, first_reaching
+from rl_core.proofs.selftest import Assertion, Look, first_reaching
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.statistics.interquartile import Aggregate
 
@@ -62,8 +62,11 @@ def test_a_learner_that_learns_nothing_fails_with_100(monkeypatch: pytest.Monkey
 
 
 def test_a_figure_that_is_no_number_fails() -> None:
-    assert not Check("x", float("nan"), "at least", 0.0).passed and not Check("x", float("nan"), "at most", 0.0).passed
-    assert Check("x", 0.8, "at least", 0.8).passed and not Check("x", 0.81, "at most", 0.8).passed
+    assert (
+        not Assertion("x", float("nan"), "at least", 0.0).passed
+        and not Assertion("x", float("nan"), "at most", 0.0).passed
+    )
+    assert Assertion("x", 0.8, "at least", 0.8).passed and not Assertion("x", 0.81, "at most", 0.8).passed
 
 
 def test_the_time_to_a_share_is_of_the_first_look_that_has_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rl_core.errors import DataError, ResourceError
 from rl_core.features.features import StreamedBar
-from rl_core.features.market_view import View
+from rl_core.features.market_view import MarketView
 from rl_core.regimes import fitted as regime_model
 from rl_core.regimes.fitted import LABELS, RegimeModel, StateStream, fit_regimes, read_model, wild_percents, write_model
 from rl_core.regimes.hidden_markov import fit
@@ -21,7 +21,7 @@ FIT = 9_000
 
 
 @cache
-def view() -> View:
+def view() -> MarketView:
     """24 sessions with gaps, so that the oldest sessions are forgotten."""
     return seen(random_bars(6, session_minutes(24), missing=0.6))
 
@@ -31,13 +31,13 @@ def model() -> RegimeModel:
     return fit_regimes(view(), FIT)
 
 
-def streamed(of: View) -> list[StreamedBar]:
+def streamed(of: MarketView) -> list[StreamedBar]:
     columns = (of.bars.high, of.bars.low, of.bars.close, of.bars.volume, of.located.session)
     columns += (of.located.minute_et, of.hours.decision_minute, of.hours.minutes_to_flat)
     return [StreamedBar(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def regimes_of_stream(of: View, thresholds: Thresholds) -> list[Regime]:
+def regimes_of_stream(of: MarketView, thresholds: Thresholds) -> list[Regime]:
     stream, totals = RegimeStream(thresholds), of.features.true_range_sum.tolist()
     return [stream.push(bar, total) for bar, total in zip(streamed(of), totals, strict=True)]
 

@@ -23,7 +23,7 @@ from rl_core.ppo.train import initial_state, update
 from rl_core.regimes.fitted import UNFITTED, frozen_regimes
 from rl_core.trading.setup import compile_trading
 from rl_core.training.config import TrainConfig
-from rl_core.training.plan import Plan, plan_training
+from rl_core.training.plan import TrainingPlan, plan_training
 from rl_core.training.run import Trained, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, seen_again, small_view
 
@@ -53,7 +53,7 @@ def es_bars() -> Bars:
     return replace(bars, instrument=instrument("ES"), digest="")
 
 
-def plan_of(phase: int, parent: Path | None = None) -> Plan:
+def plan_of(phase: int, parent: Path | None = None) -> TrainingPlan:
     return plan_training(settings(phase), small_view().bars, others=[es_bars()], parent=parent)
 
 

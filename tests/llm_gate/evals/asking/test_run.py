@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llm_gate.contract import EntryProposal
-from llm_gate.errors import PromptError, RequestError, ResourceError
+from llm_gate.errors import GateResourceError, PromptError, RequestError
 from llm_gate.evals.asking.letter_orders import ORDERS, reordered
 from llm_gate.evals.asking.regime_task import MEANINGS, reading
 from llm_gate.evals.asking.run import Ran, run_suite
@@ -109,7 +109,7 @@ def test_an_evaluation_killed_half_way_goes_on(suite_file: Path, tmp_path: Path)
 
 
 def test_two_evaluations_do_not_write_one_log(tmp_path: Path) -> None:
-    with RowLog(tmp_path / LOG), pytest.raises(ResourceError, match="another evaluation"):
+    with RowLog(tmp_path / LOG), pytest.raises(GateResourceError, match="another evaluation"):
         RowLog(tmp_path / LOG)
 
 
