@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.errors import ConfigError
 from rl_core.worlds.demo import DRIFT_MINUTES, World, demo_world, draw_bars, fading_drift
 from rl_core.worlds.planted_edge import PlantedEdge
 from rl_core.worlds.planted_value import ATR14_AT_SIGNAL, STOP_ATR, bracket_value, managed_value
+from trigate.errors import ConfigError
 
 Reals = npt.NDArray[np.float64]
 
