@@ -77,7 +77,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 
 
 def write_cases(cases: Iterable[Case], path: Path) -> None:
-    """Write ``cases`` to ``path``, whole or not at all; ResourceError if the disk refuses."""
+    """Write ``cases`` to ``path``, whole or not at all; GateResourceError if the disk refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(b"".join(_line(case) for case in cases))
