@@ -81,7 +81,7 @@ def nanoseconds(at: datetime) -> int:
 
 
 def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """[T] the rows that are not left out.
+    """Say which rows [T] the list keeps; ``lines`` [T] are their places in the file.
 
     Raises:
         DataError: the list names a row that the file has not.
@@ -94,7 +94,7 @@ def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> 
 
 
 def check_times(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64], ts: npt.NDArray[np.int64]) -> None:
-    """The rows left out stand where the list says.
+    """Refuse a list whose rows stand at other times in this file.
 
     Args:
         path: of the bars.
@@ -106,10 +106,10 @@ def check_times(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64], t
         DataError: a row has another time: the list was written for another file.
     """
     for row in chosen.row:
-        found = ts[lines == row.line]
-        if found.size and int(found[0]) != nanoseconds(row.ts_event):
+        actual_ns = ts[lines == row.line]
+        if actual_ns.size and int(actual_ns[0]) != nanoseconds(row.ts_event):
             raise DataError(
-                f"{path}:{row.line}: excluded_row: {np.datetime64(int(found[0]), 'ns')}Z - "
+                f"{path}:{row.line}: excluded_row: {np.datetime64(int(actual_ns[0]), 'ns')}Z - "
                 f"{row.ts_event.isoformat()} was expected, as in the list. Write the list for this file"
             )
 

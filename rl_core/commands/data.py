@@ -86,8 +86,8 @@ def check_leak(
     from rl_core.worlds.demo import demo_world
 
     if bars is None:
-        named = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
-        if lost := [option for option, value in named.items() if value is not None]:
+        options = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
+        if lost := [option for option, value in options.items() if value is not None]:
             raise ConfigError(f"{', '.join(lost)}: of which bars? give --bars FILE")
         world = demo_world(7, 8, seconds=True)
         read, within = world.minutes, world.seconds
@@ -97,9 +97,9 @@ def check_leak(
     config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
     trading = compile_trading(config, read.instrument)
     report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
-    found = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
+    counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
     print_result(
-        {**found, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
+        {**counts, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
     )
     refuse_leaks(report)
 
@@ -150,8 +150,8 @@ def check(
     """Read a bars file strictly and say what is in it."""
     from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 
-    found = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
-    print_result(found, as_json=as_json)
+    summary = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
+    print_result(summary, as_json=as_json)
 
 
 @data.command("ingest")

@@ -49,10 +49,10 @@ def check_file(path: Path, reading: FileOptions, choices: FileChoices, out: Path
     )
     schedule = None if choices.rolls is None else read_roll_schedule(choices.rolls)
     card = examine(bars, path, schedule=schedule, seconds=_seconds(choices.seconds, bars, timezone))
-    found = _summary(card)
+    summary = _summary(card)
     if out is not None:
-        found |= _write(out, bars, card, schedule, source=path)
-    return found
+        summary |= _write(out, bars, card, schedule, source=path)
+    return summary
 
 
 def ingest_file(path: Path, reading: FileOptions, seconds: Path | None, out: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _seconds(path: Path | None, bars: Bars, timezone: str | None) -> Bars | None
 
 def _summary(card: DataCard) -> dict[str, Any]:
     longest = card.gaps[0].silent if card.gaps else 0
-    found = {
+    summary = {
         "file": card.file,
         "market": card.market,
         "bars": card.bars,
@@ -95,8 +95,8 @@ def _summary(card: DataCard) -> dict[str, Any]:
         "warnings": "; ".join(card.warnings),
     }
     if card.seconds is not None:
-        found["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())
-    return found
+        summary["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())
+    return summary
 
 
 def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None, *, source: Path) -> dict[str, str]:

@@ -37,11 +37,24 @@ class Instrument:
 
 
 def _mini(symbol: str, tick_size: str, tick_value: int, slippage_ticks: int, micro: str) -> Instrument:
-    return Instrument(symbol, Decimal(tick_size), tick_value, MINI_COMMISSION, slippage_ticks, micro)
+    return Instrument(
+        symbol=symbol,
+        tick_size=Decimal(tick_size),
+        tick_value=tick_value,
+        commission=MINI_COMMISSION,
+        slippage_ticks=slippage_ticks,
+        micro=micro,
+    )
 
 
 def _micro(symbol: str, tick_size: str, tick_value: int, slippage_ticks: int) -> Instrument:
-    return Instrument(symbol, Decimal(tick_size), tick_value, MICRO_COMMISSION, slippage_ticks)
+    return Instrument(
+        symbol=symbol,
+        tick_size=Decimal(tick_size),
+        tick_value=tick_value,
+        commission=MICRO_COMMISSION,
+        slippage_ticks=slippage_ticks,
+    )
 
 
 INSTRUMENTS = {

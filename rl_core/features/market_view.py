@@ -14,7 +14,7 @@ from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_o
 
 
 class MarketView(NamedTuple):
-    """One market, seen bar by bar."""
+    """One market with everything that is known at each of its closes."""
 
     bars: Bars
     located: Located
@@ -29,7 +29,7 @@ class MarketView(NamedTuple):
 
 
 def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
-    """See ``bars`` [T] under the flat time of ``pack``.
+    """The view of minute bars [T] under the flat time of ``pack``.
 
     Raises:
         DataError: not minute bars, or a bar outside every exchange session.

@@ -101,8 +101,8 @@ def world_of(kind: str, seed: int, sessions: int, *, drift_atr: float | None = N
 def optimum(drift_atr: float) -> Optimum:
     """What the rule that knows the world earns, from its parameters (`rl_core.worlds.planted_value`)."""
     minutes = fading_drift(abs(drift_atr))
-    found = bracket_value(minutes)
-    return Optimum(found.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), found.win_share)
+    bracket = bracket_value(minutes)
+    return Optimum(bracket.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), bracket.win_share)
 
 
 def reverting_drift() -> Reals:
