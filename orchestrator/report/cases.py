@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_gate.contract import EntryProposal
 from llm_gate.evals.data.cases import Case
-from llm_gate.evals.data.true_days import Truth
+from llm_gate.evals.data.true_days import TrueDay
 from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.veto_ledger import tape_of, veto_ledger
@@ -26,7 +26,7 @@ class RecordedCases(NamedTuple):
     without_end: int
     """Proposals left out: their bracket met no open, or the run stopped before its end."""
     sessions: int
-    truths: tuple[Truth, ...]
+    truths: tuple[TrueDay, ...]
     """Which day and market each case is of, for a file of its own."""
 
 
@@ -65,7 +65,7 @@ def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE) -> Recor
         )
         cases.append(case)
         day = date(1970, 1, 1) + timedelta(days=int(days[session]))
-        truths.append(Truth.of(case.case_id, day, facts.manifest.market))
+        truths.append(TrueDay.of(case.case_id, day, facts.manifest.market))
     if not cases:
         raise ConfigError(f"{run_folder}: no proposal of this run came to an end; there are no cases to write")
     return RecordedCases(tuple(cases), without_end, len(days), tuple(truths))

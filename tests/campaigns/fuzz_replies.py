@@ -36,7 +36,7 @@ from llm_gate.contract import (
 from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.replies import JSON_EXAMPLES, parse_completion, parse_json_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-from llm_gate.review.verdicts import check
+from llm_gate.review.verdicts import verdict_of
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.machine import (
     AskGate,
@@ -116,7 +116,7 @@ def judged(mode: Mode, data: bytes, question: Question) -> Outcome:
     parse: Callable[..., Answer] = parse_json_completion if mode == "json" else parse_completion
     try:
         answer = parse(data, request_id=question.proposal.proposal_id, letters=LETTERS)
-        return check(answer, question, shrink_factor=SHRINK)
+        return verdict_of(answer, question, shrink_factor=SHRINK)
     except MalformedVerdictError:
         return GateFailed(cause="malformed")
     except ForeignVerdictError:

@@ -8,7 +8,7 @@ from played_runs import DAYS, every_tenth_minute, play, walk
 
 from llm_gate.contract import Outcome, Veto
 from llm_gate.evals.data.cases import read_cases, write_cases
-from llm_gate.evals.data.true_days import Day, read_truths
+from llm_gate.evals.data.true_days import Day, read_true_days
 from orchestrator.cli import app
 from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.cases import recorded_cases
@@ -77,7 +77,7 @@ def test_the_truth_lies_in_a_file_of_its_own(run: RunFolder, tmp_path: Path) -> 
 
     CliRunner().invoke(app, ["cases", str(run.path), "--out", str(tmp_path / "cases.jsonl")])
 
-    truths, cases = read_truths(tmp_path / "cases.truth.jsonl"), read_cases(tmp_path / "cases.jsonl")
+    truths, cases = read_true_days(tmp_path / "cases.truth.jsonl"), read_cases(tmp_path / "cases.jsonl")
     days = [Day(2024, 6, 3, 0, "NQ"), Day(2024, 6, 4, 1, "NQ"), Day(2024, 6, 5, 2, "NQ")]
     assert {case.case_id: days[case.session or 0] for case in cases} == truths
 
