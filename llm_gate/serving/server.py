@@ -17,14 +17,7 @@ import structlog
 
 from llm_gate.contract import Mode
 from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
-from llm_gate.errors import (
-    GateResourceError,
-    HttpError,
-    MalformedVerdictError,
-    RequestError,
-    ServerNotReadyError,
-    UnavailableError,
-)
+from llm_gate.errors import HttpError, MalformedVerdictError, RequestError, ServerNotReadyError, UnavailableError
 from llm_gate.serving.canaries import probe, prove, run_watched
 from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
 from llm_gate.serving.processes import (
@@ -37,6 +30,7 @@ from llm_gate.serving.processes import (
     ended_within,
     start_session,
 )
+from trigate.errors import ResourceError
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +131,7 @@ class VllmServer:
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
-            raise GateResourceError(f"the model server cannot be started: {error}") from None
+            raise ResourceError(f"the model server cannot be started: {error}") from None
         finally:
             os.close(hears)
         self._death_pipe = holds
@@ -283,7 +277,7 @@ class VllmServer:
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
-            raise GateResourceError(f"port {self._port} on {HOST} is in use")
+            raise ResourceError(f"port {self._port} on {HOST} is in use")
         raise ServerNotReadyError(f"the model server ended while starting; {tail}")
 
     def _log_tail(self) -> str:

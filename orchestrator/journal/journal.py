@@ -1,6 +1,5 @@
 """The record of a run: one append-only file that a restart replays before it writes on (a line: lines.py)."""
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from orchestrator.journal.lines import MAX_LINE, Chain, Record, difference, record_of, whole_body
-from rl_core.errors import DataError, ResourceError, TrigateError
+from trigate.errors import DataError, ResourceError, TrigateError
+from trigate.locks import lock_in_our_name
 
 
 class DamagedJournalError(DataError):
@@ -250,10 +250,4 @@ def _ours_alone(status: os.stat_result) -> bool:
 def _lock(folder: int, path: Path, undo: ExitStack) -> None:
     """Hold the journal's lock file, which tells who has it, until ``undo`` closes it."""
     handle = _private_file(folder, path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, undo)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise ResourceError(f"{path}: locked by pid {holder}") from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+    lock_in_our_name(handle, path)

@@ -24,7 +24,7 @@ from orchestrator.messaging.wire import (
     decode,
     encode,
 )
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 HEARTBEAT_S = 0.5
 _MAX_REPORTS = 1024

@@ -12,7 +12,7 @@ from pydantic import Field
 from zmq.auth.thread import ThreadAuthenticator
 
 from orchestrator.messaging.wire import MAX_FRAME, Message
-from rl_core.errors import ProcessNotReadyError, ResourceError
+from trigate.errors import ProcessNotReadyError, ResourceError
 
 _DOMAIN = "trigate"
 _HANDSHAKE_MS = 2000

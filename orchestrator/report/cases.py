@@ -14,7 +14,7 @@ from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.veto_ledger import run_bars_of, veto_ledger
 from orchestrator.run.folder import MANIFEST, RunFolder
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 TUNE_SHARE = 0.5
 

@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import accumulate, groupby
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from orchestrator.report import formats
 from orchestrator.report.account_book import BookedProposal
@@ -16,8 +12,8 @@ from orchestrator.report.figures import action_shares
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
 from rl_core.trading.hours import MINUTE_NS
+from trigate.pages.render import rendered
 
-TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
 OUTCOME_WORDS = {
     "approve": "approved",
@@ -30,29 +26,22 @@ OUTCOME_WORDS = {
 
 def page(result: RunResult) -> str:
     """The whole file."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: getattr(formats, name) for name in FILTERS})
-    environment.globals["share_of"] = formats.share_of
     actions, forced = action_shares(result.book)
-    return environment.get_template("report.html.j2").render(
-        result=result,
-        facts=result.facts,
-        manifest=result.facts.manifest,
-        tick=result.facts.trading.contract.tick_size,
-        actions=actions,
-        forced=forced,
-        decisions=[_decision(result, proposal) for proposal in result.proposals],
-        equity_chart=_equity(result),
-        attempt_days=attempt_days(result.book, result.facts.trading.venue.rules),
-        ledger_chart=ledger_chart(result.groups),
-        plotly_js=get_plotlyjs(),
-    )
+    shown = {
+        "result": result,
+        "facts": result.facts,
+        "manifest": result.facts.manifest,
+        "tick": result.facts.trading.contract.tick_size,
+        "actions": actions,
+        "forced": forced,
+        "decisions": [_decision(result, proposal) for proposal in result.proposals],
+        "equity_chart": _equity(result),
+        "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
+        "ledger_chart": ledger_chart(result.groups),
+        "share_of": formats.share_of,
+    }
+    filters = {name: getattr(formats, name) for name in FILTERS}
+    return rendered("orchestrator.report", "report.html.j2", shown, filters=filters)
 
 
 def _equity(result: RunResult) -> str:

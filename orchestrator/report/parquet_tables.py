@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from orchestrator.report.account_book import BarColumns, BookedTrade, EquityPoint
 from orchestrator.report.veto_ledger import LedgerRow
-from rl_core.errors import ResourceError
 from rl_core.trading.hours import MINUTE_NS
+from trigate.whole_files import whole_file
 
 INT, TEXT, REAL, YES = pa.int64(), pa.string(), pa.float64(), pa.bool_()
 TRADES = {
@@ -106,10 +106,6 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: Mapping[str, Any]) ->
     Raises:
         ResourceError: the disk failed.
     """
-    scratch = path.with_name(f".{path.name}.tmp")
     columns = {name: [row.get(name) for row in rows] for name in schema}
-    try:
+    with whole_file(path) as scratch:
         pq.write_table(pa.table(columns, schema=pa.schema(list(schema.items()))), scratch)
-        scratch.replace(path)
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror or error}") from error

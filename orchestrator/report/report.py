@@ -11,8 +11,9 @@ from orchestrator.report.formats import dollars, interval
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
-from orchestrator.run.folder import MANIFEST, RunFolder, write_whole
-from rl_core.errors import ConfigError, TrigateError
+from orchestrator.run.folder import MANIFEST, RunFolder
+from trigate.errors import ConfigError, TrigateError
+from trigate.whole_files import write_whole
 
 UNSUMMED = "rows overlap (a signal vetoed for ten bars is ten rows), so they are not summed into money"
 

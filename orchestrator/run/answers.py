@@ -25,7 +25,7 @@ from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
 from rl_core.contract import HOLD, PolicyQuery, PolicyReply
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 GATE_MARGIN_S = 2.0
 FEED_ATTEMPTS = 3

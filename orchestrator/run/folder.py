@@ -1,7 +1,6 @@
 """A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ from llm_gate.contract import first_fault
 from orchestrator.clock import wall_time_ns
 from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
-from rl_core.errors import ResourceError
+from trigate.errors import ResourceError
+from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
@@ -114,28 +114,6 @@ class RunFolder(NamedTuple):
         """Count one more start in the manifest; only for the one who holds the journal."""
         before = self.manifest()
         self.write_manifest(before.model_copy(update={"status": "running", "starts": before.starts + 1, "cause": ""}))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``: after a crash the file is the old one or the new one.
-
-    Raises:
-        ResourceError: the disk failed.
-    """
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        with scratch.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from error
 
 
 def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:

@@ -29,12 +29,12 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.calendar import Calendar
 from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
+from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "2"
 

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.messaging.catalogue import Bar
-from rl_core.errors import DataError
 from rl_core.exchange.calendar import Calendar
 from rl_core.features.features import WINDOW, FeatureStream, StreamedBar
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
 from rl_core.regimes.labels import Regime, RegimeStream
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import EntryHours, hours_of
+from trigate.errors import DataError
 
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 

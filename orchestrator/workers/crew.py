@@ -16,7 +16,7 @@ from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, Worker
 from orchestrator.workers import supervision
 from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
 from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 START_DEADLINE_S = 120.0
 SILENCE_S = 10.0

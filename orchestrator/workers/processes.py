@@ -4,7 +4,6 @@ The pipe on a worker's standard input carries one line, the bootstrap with its k
 parent dies, however it dies, the worker reads the end of it and goes too.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -24,13 +23,13 @@ from orchestrator.clock import Deadline
 from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Catalogue
 from orchestrator.messaging.worker_end import RunnerConnection
-from rl_core.errors import ConfigError, ResourceError
+from trigate.errors import ConfigError, ResourceError
+from trigate.process_control import adopt_orphans
 
 STOP_S = 5.0
 MAX_BOOTSTRAP = 32 * 1024
 """Bytes; a pipe takes that much without a reader."""
 _POLL_S = 0.01
-_PR_SET_CHILD_SUBREAPER = 36
 _NAME = pattern(r"\A[a-z0-9][a-z0-9_-]{0,63}\Z")
 
 WorkerConfig = dict[str, Any]
@@ -66,7 +65,7 @@ class Worker:
                 f"{bootstrap.name}: its configuration has {len(line)} bytes, the limit is {MAX_BOOTSTRAP}"
             )
         try:
-            _adopt_orphans()
+            adopt_orphans()
             process = _spawned(module, logs / f"{bootstrap.name}.log")
         except OSError as error:
             raise ResourceError(f"{bootstrap.name}: cannot start: {error}") from error
@@ -158,12 +157,6 @@ def worker_main(run: Callable[[RunnerConnection, WorkerConfig], None], catalogue
             sys.exit(1)
     log.info("worker_ended")
     sys.exit(0)
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of what a dead worker leaves behind, so that it can be reaped."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _spawned(module: str, log: Path) -> "subprocess.Popen[bytes]":

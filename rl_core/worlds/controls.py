@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.errors import ConfigError
 from rl_core.worlds.demo import DRIFT_MINUTES, World, demo_world, draw_bars, fading_drift
 from rl_core.worlds.planted_edge import PlantedEdge
 from rl_core.worlds.planted_value import ATR14_AT_SIGNAL, STOP_ATR, bracket_value, managed_value
+from trigate.errors import ConfigError
 
 Reals = npt.NDArray[np.float64]
 
@@ -101,8 +101,8 @@ def world_of(kind: str, seed: int, sessions: int, *, drift_atr: float | None = N
 def optimum(drift_atr: float) -> Optimum:
     """What the rule that knows the world earns, from its parameters (`rl_core.worlds.planted_value`)."""
     minutes = fading_drift(abs(drift_atr))
-    found = bracket_value(minutes)
-    return Optimum(found.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), found.win_share)
+    bracket = bracket_value(minutes)
+    return Optimum(bracket.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), bracket.win_share)
 
 
 def reverting_drift() -> Reals:

@@ -176,4 +176,4 @@ def _plan(
 
 def _bars(parts: list[PathColumns], interval_s: int) -> Bars:
     columns = PathColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    return Bars(instrument(MARKET), interval_s, *columns)
+    return Bars(instrument=instrument(MARKET), interval_s=interval_s, **columns._asdict())

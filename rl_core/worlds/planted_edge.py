@@ -74,7 +74,7 @@ def rule_expectancy(bars: Bars, signals: npt.NDArray[np.int8], *, seed: int = 0)
 
 
 def true_range_sum(bars: Bars, session: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """[T] ticks, sum of the last 14 true ranges; a session's first bar counts high - low."""
+    """[T] ticks, the sum of the last 14 true ranges; a session's first bar counts its high minus its low."""
     first = np.r_[True, session[1:] != session[:-1]]
     before = np.where(first, bars.open, np.r_[bars.open[:1], bars.close[:-1]])
     ranges = np.maximum(bars.high, before) - np.minimum(bars.low, before)

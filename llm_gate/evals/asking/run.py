@@ -16,7 +16,7 @@ from typing import NamedTuple
 from llm_gate.contract import Approve, GateFailed, Label, Resize, Reviewed, Veto
 from llm_gate.engines.base import Engine
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, GateError, GateResourceError, RequestError, ServerNotReadyError
+from llm_gate.errors import EngineError, GateError, RequestError, ServerNotReadyError
 from llm_gate.evals.asking.answerers import Serving, digest_of_model, voice
 from llm_gate.evals.asking.letter_orders import reordered
 from llm_gate.evals.asking.plan import Ask, Work, cases_of, key_of, prompts_of, refuse_modes, work_for
@@ -28,6 +28,7 @@ from llm_gate.evals.data.log import LOG, Key, Row, RowLog, newest
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.money import rule_share
 from llm_gate.review.gate import Gate, GateConfig
+from trigate.errors import ResourceError
 
 NEVER = 1_000_000_000
 
@@ -153,7 +154,7 @@ def _ask_model(part: Planned, suite: Suite, log: RowLog, serving: Serving, step:
     with ExitStack() as stack:
         try:
             engine = stack.enter_context(voice(part.spec, serving))
-        except (ServerNotReadyError, GateResourceError) as error:
+        except (ServerNotReadyError, ResourceError) as error:
             serving.say(f"{part.spec.label}: {error}")
             _give_up(asking, f"the model server is not ready: {str(error).splitlines()[0]}")
             return

@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.report.findings import Findings
 from llm_gate.evals.scoring.scores import ALL, Score, Who
+from trigate.whole_files import disk_faults, write_whole
 
 VERSION = 2
 SCORER = "label"
@@ -30,15 +30,13 @@ def write_inspect_logs(found: Findings, folder: Path) -> list[Path]:
         rows.setdefault(Who(row.task, row.model, row.prompt, row.mode), []).append(row)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     paths = []
-    try:
+    with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for who, own in rows.items():
             scores = [score for score in found.scores if score.who == who and score.regime == ALL]
             path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', who.name)}.json"
-            path.write_text(json.dumps(inspect_log(who, own, scores, created=created)), encoding="utf-8")
+            write_whole(path, json.dumps(inspect_log(who, own, scores, created=created)))
             paths.append(path)
-    except OSError as error:
-        raise GateResourceError(f"{folder}: {error.strerror}") from None
     return paths
 
 

@@ -28,7 +28,7 @@ from orchestrator.messaging.wire import (
     encode,
 )
 from orchestrator.messaging.worker_end import RunnerConnection
-from rl_core.errors import ProcessNotReadyError, ResourceError
+from trigate.errors import ProcessNotReadyError, ResourceError
 
 BEAT_S = 0.05
 

@@ -16,7 +16,7 @@ from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
 from orchestrator.report.veto_ledger import play_bracket, run_bars_of
 from orchestrator.run.folder import RunFolder
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 
 def veto_all(number: int) -> Outcome:

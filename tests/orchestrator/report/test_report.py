@@ -20,10 +20,10 @@ from orchestrator.report.page import in_short
 from orchestrator.report.report import UnreconciledError, report_on
 from orchestrator.report.result import run_result
 from orchestrator.run.folder import RunFolder
-from rl_core.errors import ConfigError
 from rl_core.regimes.fitted import RegimeModel, as_text
 from rl_core.regimes.labels import Thresholds
 from rl_core.statistics.bootstrap import session_block_bootstrap
+from trigate.errors import ConfigError
 
 DAY = ("2024-06-03",)
 

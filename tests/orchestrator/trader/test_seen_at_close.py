@@ -8,13 +8,13 @@ import pytest
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
 from rl_core.bars.bars import Bars
-from rl_core.errors import DataError
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import Frozen, fit_regimes, wild_percents
 from rl_core.regimes.labels import Thresholds, compute_regimes
 from rl_core.trading.hours import EntryHours
 from tests.rl_core.markets import legacy_pack, random_bars, seen, session_minutes, with_noise_after
+from trigate.errors import DataError
 
 SESSIONS = 25
 NAMES = ("ts_event_ns", "open", "high", "low", "close", "volume")

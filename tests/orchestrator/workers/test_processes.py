@@ -19,7 +19,7 @@ from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
 from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Ready, Shutdown, WorkerFailed
 from orchestrator.workers.processes import Bootstrap, Worker
-from rl_core.errors import ConfigError, ProcessNotReadyError
+from trigate.errors import ConfigError, ProcessNotReadyError
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("importable_workers")]
 Start = Callable[..., Worker]
