@@ -1,4 +1,4 @@
-"""`orchestrator`: run a simulation, report on a finished run, verify a journal."""
+"""`orchestrator`: run a simulation, report on a run, write its cases, and look at rule packs."""
 
 import json
 import logging
