@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import Runner, SeenBar
 from orchestrator.trader.machine import PolicyAnswered, Setting
-from orchestrator.trader.seen_at_close import Sight
+from orchestrator.trader.seen_at_close import Sight, SightStream
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.instruments import instrument
@@ -178,7 +179,8 @@ def play(
     seen: list[int] = []
     with Journal.open(folder.journal) as journal:
         answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
-        runner = Runner(journal, answers, ScriptedSight(bars, account, fitted=bool(regimes)), setting)
+        sight = cast(SightStream, ScriptedSight(bars, account, fitted=bool(regimes)))
+        runner = Runner(journal, answers, sight, setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"
