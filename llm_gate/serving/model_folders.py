@@ -77,7 +77,7 @@ def package_model(cache: Path | None = None, *, progress: Progress | None = None
 
     Raises:
         RequestError: the package, or what converts it, is not installed.
-        GateResourceError: the cache cannot be written.
+        ResourceError: the cache cannot be written.
     """
     source = _packaged_gguf()
     target = (cache or default_cache()) / f"{source.stem}-{_file_digest(source)[:_DIGEST_LETTERS]}"

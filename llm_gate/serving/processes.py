@@ -53,7 +53,7 @@ def children_of(parent: int) -> list[int]:
 
 
 def end_session(session: int) -> None:
-    """Kill every process of a session and wait until none is left; GateResourceError if one outlives it."""
+    """Kill every process of a session and wait until none is left; ResourceError if one outlives it."""
     deadline_s = time.monotonic() + END_DEADLINE_S
     while members := session_members(session):
         if time.monotonic() > deadline_s:
@@ -65,7 +65,7 @@ def end_session(session: int) -> None:
 
 
 def checked_port(port: int | None) -> int:
-    """``port`` on the loopback address, or a free one; GateResourceError if it is in use."""
+    """``port`` on the loopback address, or a free one; ResourceError if it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -76,7 +76,7 @@ def checked_port(port: int | None) -> int:
 
 
 def await_port(port: int) -> None:
-    """Return once ``port`` can be had again; GateResourceError if it is still in use after some seconds."""
+    """Return once ``port`` can be had again; ResourceError if it is still in use after some seconds."""
     deadline_s = time.monotonic() + END_DEADLINE_S
     while True:
         try:

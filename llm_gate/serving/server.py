@@ -122,7 +122,7 @@ class VllmServer:
         """Start the server in a session of its own and return at once.
 
         Raises:
-            GateResourceError: the port is in use, or the log cannot be written.
+            ResourceError: the port is in use, or the log cannot be written.
         """
         assert self._process is None, "started twice"
         self._port = checked_port(self._port)
@@ -152,7 +152,7 @@ class VllmServer:
         Raises:
             ServerNotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
                 ignores the constraint.
-            GateResourceError: another process took the port first.
+            ResourceError: another process took the port first.
         """
         self._ready = (deadline_s, modes)
         started_s = time.monotonic()
@@ -173,7 +173,7 @@ class VllmServer:
         """End every process of the server and wait until none is left; safe to call twice.
 
         Raises:
-            GateResourceError: some process outlived even a kill.
+            ResourceError: some process outlived even a kill.
         """
         if self._process is not None:
             self._process.terminate()
@@ -197,7 +197,7 @@ class VllmServer:
         """Kill the server, start it on the same port with the same key, and wait until it is ready as it was before.
 
         Raises:
-            ServerNotReadyError, GateResourceError: as for ``start`` and ``wait_ready``.
+            ServerNotReadyError, ResourceError: as for ``start`` and ``wait_ready``.
         """
         self.kill()
         if self._port is not None:

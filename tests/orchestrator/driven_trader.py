@@ -1,7 +1,7 @@
 """Minutes, actions and verdicts through the trader, every state and record held against the rules."""
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ class Minute(NamedTuple):
     outcome: Outcome
 
 
-def settings_for(**changed: object) -> Setting:
+def settings_for(**changed: Any) -> Setting:
     """A gated account of phase 2 that a few losses end."""
     rules = Rules(START, 60_000, 120_000, INTRADAY, NEVER_LOCKS)
     plain = Setting(
@@ -78,7 +78,7 @@ outcomes = st.one_of(
     st.just(Approve()),
     st.just(Veto(reason="no")),
     st.sampled_from(["0.5", "0.25", "0.001", "0.999"]).map(lambda f: Resize(size_factor=Decimal(f), reason="small")),
-    st.sampled_from(["timeout", "malformed", "foreign"]).map(lambda cause: GateFailed(cause=cause)),
+    st.sampled_from([GateFailed(cause="timeout"), GateFailed(cause="malformed"), GateFailed(cause="foreign")]),
 )
 minutes = st.builds(
     Minute,

@@ -13,7 +13,7 @@ from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import FeedBar, Runner
-from orchestrator.trader.seen_at_close import CloseView
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
 from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.calendar import Calendar
@@ -178,7 +178,8 @@ def play(
     played: list[int] = []
     with Journal.open(folder.journal) as journal:
         answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
-        runner = Runner(journal, answers, ScriptedViews(bars, account, fitted=bool(regimes)), setting)
+        views = cast(CloseViewStream, ScriptedViews(bars, account, fitted=bool(regimes)))
+        runner = Runner(journal, answers, views, setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"

@@ -75,7 +75,7 @@ def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: S
 
     Raises:
         RequestError, PromptError: the suite, its prompts, cases or models cannot be used.
-        GateResourceError: the log is locked, or the disk refuses.
+        ResourceError: the log is locked, or the disk refuses.
     """
     cases, model_plans = plan_suite(suite, say)
     with RowLog(folder / LOG) as log:

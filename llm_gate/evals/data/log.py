@@ -99,7 +99,7 @@ class RowLog:
 
         Raises:
             RequestError: a line that is whole but is no row.
-            GateResourceError: another process writes it, or the disk refuses.
+            ResourceError: another process writes it, or the disk refuses.
         """
         self._path = path
         try:

@@ -24,7 +24,7 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
     """How many trials the record holds, once ``tried`` are in it; it only grows, but for a last line torn by a kill.
 
     Raises:
-        GateResourceError: the record cannot be read or written.
+        ResourceError: the record cannot be read or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ CORRECT, INCORRECT = "C", "I"
 
 
 def write_inspect_logs(findings: Findings, folder: Path) -> list[Path]:
-    """Write one log for each answerer into ``folder``; GateResourceError if the disk refuses."""
+    """Write one log for each answerer into ``folder``; ResourceError if the disk refuses."""
     rows: dict[Answerer, list[Row]] = {}
     for row in findings.suite_run.rows:
         rows.setdefault(answerer_of(row), []).append(row)
