@@ -23,9 +23,9 @@ from rl_core.market.types import (
     NO_ORDER,
     STATIC,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
-    Played,
     Rules,
 )
 from rl_core.rules.pack import RulePack
@@ -107,7 +107,7 @@ def run_alone(tape: RunBars, bar: int, order: Order, venue: Venue) -> AloneTrade
     return _ended(closed_at_last_price(XP, position, account, tape.prices[last].close, free), bar + 1, last)
 
 
-def _ended(played: Played, entry_bar: int, exit_bar: int) -> AloneTrade:
+def _ended(played: BarOutcome, entry_bar: int, exit_bar: int) -> AloneTrade:
     return AloneTrade(
         entry_bar=entry_bar,
         entry=played.entry_price,
