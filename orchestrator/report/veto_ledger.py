@@ -23,9 +23,9 @@ from rl_core.market.types import (
     NO_ORDER,
     STATIC,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
-    Played,
     Rules,
 )
 from rl_core.rules.pack import RulePack
@@ -107,7 +107,7 @@ def play_bracket(run_bars: RunBars, bar: int, order: Order, venue: Venue) -> Bra
     return _ended(closed_at_last_price(XP, position, account, run_bars.prices[last].close, free), bar + 1, last)
 
 
-def _ended(played: Played, entry_bar: int, exit_bar: int) -> BracketResult:
+def _ended(played: BarOutcome, entry_bar: int, exit_bar: int) -> BracketResult:
     return BracketResult(
         entry_bar=entry_bar,
         entry=played.entry_price,

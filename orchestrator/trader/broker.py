@@ -12,10 +12,10 @@ from rl_core.market.types import (
     NO_EXIT,
     NO_ORDER,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
     PlainIntegers,
-    Played,
     Position,
 )
 
@@ -47,7 +47,7 @@ class BrokerStep(NamedTuple):
 
     state: BrokerState
     fills: tuple[Fill, ...]
-    played: Played
+    played: BarOutcome
 
 
 def meet(
@@ -96,7 +96,7 @@ def _in_force(state: BrokerState, venue: Venue) -> Venue:
     return venue._replace(rules=rules_in_force(XP, venue.rules, state.account))
 
 
-def _exit_fills(played: Played, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:
+def _exit_fills(played: BarOutcome, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:
     if played.exit_reason == NO_EXIT:
         return ()
     fill = Fill(
