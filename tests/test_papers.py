@@ -26,9 +26,8 @@ COMMANDS = {
     "llm-gate": get_command(llm_gate.cli.app),
     "orchestrator": get_command(orchestrator.cli.app),
 }
-PATH = re.compile(
-    rf"(?:{'|'.join([*PACKAGES, 'tests', 'docs', 'configs', 'prompts', 'bench', 'requirements'])})/[\w./-]*"
-)
+ROOTS = (*PACKAGES, "tests", "docs", "configs", "prompts", "bench", "requirements")
+PATH = re.compile(rf"(?<![\w/.-])(?:(?:{'|'.join(ROOTS)})/[\w./-]*|\w+(?:/\w+)+\.py\b)")
 DOTTED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 CODE = re.compile(r"```[^\n]*\n(.*?)```|``?([^`]+)``?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -196,6 +195,7 @@ def test_the_drawn_floors_are_those_of_the_layering() -> None:
     ("found", "fault"),
     [
         (missing_paths("see `rl_core/bars/gone.py`"), ["rl_core/bars/gone.py"]),
+        (missing_paths("see `bars/read.py`"), ["bars/read.py"]),
         (missing_paths("```\nrl_core.bars.read.no_such_name\n```"), ["rl_core.bars.read.no_such_name"]),
         (broken_links("docs/data.md", "[x](gone.md) [y](timing.md#gone) [z](timing.md#entries)"), 2),
         (unknown_targets("`make sims` and `make sim`"), ["sims"]),
