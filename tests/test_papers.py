@@ -14,6 +14,7 @@ import orchestrator.cli
 import rl_core.cli
 from tests.import_graph import PACKAGES, ROOT
 from tests.test_layering import FLOORS
+from trigate.errors import ExitCode
 
 PAGES = (
     "README.md",
@@ -178,6 +179,16 @@ def test_every_line_of_the_timing_contract_has_a_test() -> None:
 
     assert lines == [str(number) for number in range(1, 10)]
     assert [line for line in lines if f"def test_line_{line}_" not in tests] == []
+
+
+def test_the_page_of_commands_knows_every_exit_code() -> None:
+    page = (ROOT / "docs/commands.md").read_text("utf-8").partition("## Exit codes")[2].partition("\n## ")[0]
+
+    told = {
+        int(code) for code in re.findall(r"^\| (\d+) \||Code\s+(\d+)\s+is", page, re.MULTILINE) for code in code if code
+    }
+
+    assert told == {0, *ExitCode}
 
 
 def test_the_drawn_floors_are_those_of_the_layering() -> None:
