@@ -32,6 +32,7 @@ PATH = re.compile(rf"(?<![\w/.-])(?:(?:{'|'.join(ROOTS)})/[\w./-]*|\w+(?:/\w+)+\
 DOTTED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 CODE = re.compile(r"```[^\n]*\n(.*?)```|``?([^`]+)``?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGE = re.compile(r"\b(?:docs/\w+\.md|[A-Z]{4,}\.md)")
 CITATION = re.compile(r"DECISIONS(?:\.md)?,? #?(\d+)")
 
 
@@ -120,6 +121,14 @@ def unknown_targets(text: str) -> list[str]:
     return [name for line in code_of(text) for name in re.findall(r"\bmake ([a-z]+)", line) if name not in targets]
 
 
+def sources_and_pages() -> list[Path]:
+    """Everything of ours that cites a page: code, tests, settings and the pages themselves."""
+    files = [ROOT / page for page in PAGES]
+    for folder in (*PACKAGES, "tests", "bench", "configs"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".toml"}]
+    return [path for path in files if path.name != Path(__file__).name]
+
+
 def decisions() -> set[str]:
     """The numbers of DECISIONS.md."""
     return set(re.findall(r"^## (\d+)\.", (ROOT / "DECISIONS.md").read_text("utf-8"), re.MULTILINE))
@@ -160,14 +169,15 @@ def _holds(folder: Path) -> bool:
     return (folder / "__init__.py").exists()
 
 
-def test_every_decision_that_is_cited_is_written() -> None:
-    """In code, tests, settings and pages; and the decisions are numbered without a gap."""
-    files = [ROOT / page for page in PAGES]
-    for folder in (*PACKAGES, "tests", "bench", "configs"):
-        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".toml"}]
-    cited = {(path.name, number) for path in files for number in CITATION.findall(path.read_text("utf-8"))}
+def test_what_code_cites_is_written() -> None:
+    """Pages by their path, and decisions by their number, which have no gap."""
+    texts = {path: path.read_text("utf-8") for path in sources_and_pages()}
 
-    assert {(name, number) for name, number in cited if number not in decisions()} == set()
+    cited = {(path.name, page) for path, text in texts.items() for page in PAGE.findall(text)}
+    numbers = {(path.name, number) for path, text in texts.items() for number in CITATION.findall(text)}
+
+    assert {(name, page) for name, page in cited if not (ROOT / page).exists()} == set()
+    assert {(name, number) for name, number in numbers if number not in decisions()} == set()
     assert sorted(map(int, decisions())) == list(range(1, len(decisions()) + 1))
 
 
