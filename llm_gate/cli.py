@@ -18,13 +18,13 @@ from llm_gate.commands.prompts import prompts_app, read_proposal
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import GateError, RequestError, ServerNotReadyError
+from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from trigate.command_line import run_command
+from trigate.errors import ExitCode
 
 KEY_VARIABLE = "VLLM_API_KEY"
-
-_INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(prompts_app, name="prompts")
@@ -41,11 +41,7 @@ def main() -> None:
     """Run the command; an error this package names is one line on stderr and an exit code."""
     # Standard output belongs to results.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    try:
-        app()
-    except GateError as error:
-        print(f"llm-gate: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_command(app, "llm-gate")
 
 
 @app.command()
@@ -181,7 +177,7 @@ def _end_on_signals() -> None:
     """Make SIGTERM and SIGINT unwind the stack, so that what is open closes in order."""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        sys.exit(0 if number == signal.SIGTERM else _INTERRUPTED)
+        sys.exit(0 if number == signal.SIGTERM else ExitCode.INTERRUPTED)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

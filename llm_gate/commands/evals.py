@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
+from trigate.errors import ExitCode
+from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
     from llm_gate.evals.asking.suite import Suite
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from llm_gate.evals.scoring.scores import Score
     from llm_gate.review.calibrated_verdict import FoldResult
 
-ASSERTIONS_FAILED = 100
 DEFAULT_SUITE = Path("configs/gate_eval.toml")
 SplitOf = Annotated[str | None, typer.Option(help="Only rows of tune or of held_out; none: both.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -60,7 +61,7 @@ def evaluate(
     for check in failed:
         typer.echo(f"llm-gate: assertion failed: {check.text}", err=True)
     if failed:
-        sys.exit(ASSERTIONS_FAILED)
+        sys.exit(ExitCode.ASSERTIONS_FAILED)
 
 
 def _suite(path: Path | None, settings: list[str], engine: str | None) -> "Suite":
@@ -199,7 +200,7 @@ def calibrate(
         for value in fitted.thresholds_tried
     ]
     count = count_trials(trials, tried)
-    _save(out, fitted.model_copy(update={"trials": count}).model_dump_json(indent=1))
+    write_whole(out, fitted.model_copy(update={"trials": count}).model_dump_json(indent=1) + "\n")
     for fold in fitted.folds:
         typer.echo(_fold(fold))
     typer.echo(f"{len(fitted.thresholds_tried)} thresholds tried here, {count} trials on record")
@@ -214,13 +215,6 @@ def _fold(fold: "FoldResult") -> str:
         return text
     earned = f"{fold.r_gate:+.3f} R a proposal, {fold.r_always:+.3f} without, veto rate {fold.veto_rate:.2f}"
     return f"{text}; approving from {fold.threshold:.3f}: {earned}"
-
-
-def _save(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise GateResourceError(f"{path}: {error.strerror}") from None
 
 
 def _figure(figure: "Figure") -> str:

@@ -9,7 +9,6 @@ its own, the parent ends that group when the pipe closes, when it is told to sto
 """
 
 import contextlib
-import ctypes
 import importlib.metadata as metadata
 import os
 import select
@@ -19,6 +18,7 @@ import time
 from types import FrameType
 
 from llm_gate.serving.processes import children_of
+from trigate.process_control import adopt_orphans
 
 DEATH_PIPE = "TRIGATE_DEATH_PIPE"
 """Names the file descriptor whose end of file means that whoever started us is gone."""
@@ -26,7 +26,6 @@ DEATH_PIPE = "TRIGATE_DEATH_PIPE"
 GRACE_S = 10.0
 """How long the server may take to end by itself after a request to stop."""
 
-_PR_SET_CHILD_SUBREAPER = 36
 _REAP_S = 0.02
 
 
@@ -64,7 +63,7 @@ def main() -> None:
 def _supervise(child: int, death_pipe: int) -> int:
     """The exit code of ``child``, once it and everything it started have ended."""
     # Orphaned grandchildren become ours, so that waiting for all children waits for every one of them.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     with contextlib.suppress(OSError):
         os.setpgid(child, child)  # both sides do it: whoever comes second changes nothing
     stop_request = _stop_request_pipe()

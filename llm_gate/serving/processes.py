@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llm_gate.errors import GateResourceError
+from trigate.errors import ResourceError
 
 HOST = "127.0.0.1"
 END_DEADLINE_S = 20.0
@@ -53,11 +53,11 @@ def children_of(parent: int) -> list[int]:
 
 
 def end_session(session: int) -> None:
-    """Kill every process of a session and wait until none is left; GateResourceError if one outlives it."""
+    """Kill every process of a session and wait until none is left; ResourceError if one outlives it."""
     deadline_s = time.monotonic() + END_DEADLINE_S
     while members := session_members(session):
         if time.monotonic() > deadline_s:
-            raise GateResourceError(f"processes {members} of the model server do not end")
+            raise ResourceError(f"processes {members} of the model server do not end")
         for process in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -65,24 +65,24 @@ def end_session(session: int) -> None:
 
 
 def checked_port(port: int | None) -> int:
-    """``port`` on the loopback address, or a free one; GateResourceError if it is in use."""
+    """``port`` on the loopback address, or a free one; ResourceError if it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port or 0))
         except OSError as error:
-            raise GateResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
+            raise ResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
         return int(probe.getsockname()[1])
 
 
 def await_port(port: int) -> None:
-    """Return once ``port`` can be had again; GateResourceError if it is still in use after some seconds."""
+    """Return once ``port`` can be had again; ResourceError if it is still in use after some seconds."""
     deadline_s = time.monotonic() + END_DEADLINE_S
     while True:
         try:
             checked_port(port)
             return
-        except GateResourceError:
+        except ResourceError:
             if time.monotonic() > deadline_s:
                 raise
         time.sleep(0.1)

@@ -17,14 +17,7 @@ import structlog
 
 from llm_gate.contract import Mode
 from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
-from llm_gate.errors import (
-    GateResourceError,
-    HttpError,
-    MalformedVerdictError,
-    RequestError,
-    ServerNotReadyError,
-    UnavailableError,
-)
+from llm_gate.errors import HttpError, MalformedVerdictError, RequestError, ServerNotReadyError, UnavailableError
 from llm_gate.serving.canaries import probe, prove, run_watched
 from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
 from llm_gate.serving.processes import (
@@ -37,6 +30,7 @@ from llm_gate.serving.processes import (
     ended_within,
     start_session,
 )
+from trigate.errors import ResourceError
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +122,7 @@ class VllmServer:
         """Start the server in a session of its own and return at once.
 
         Raises:
-            GateResourceError: the port is in use, or the log cannot be written.
+            ResourceError: the port is in use, or the log cannot be written.
         """
         assert self._process is None, "started twice"
         self._port = checked_port(self._port)
@@ -137,7 +131,7 @@ class VllmServer:
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
-            raise GateResourceError(f"the model server cannot be started: {error}") from None
+            raise ResourceError(f"the model server cannot be started: {error}") from None
         finally:
             os.close(hears)
         self._death_pipe = holds
@@ -158,7 +152,7 @@ class VllmServer:
         Raises:
             ServerNotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
                 ignores the constraint.
-            GateResourceError: another process took the port first.
+            ResourceError: another process took the port first.
         """
         self._ready = (deadline_s, modes)
         started_s = time.monotonic()
@@ -179,7 +173,7 @@ class VllmServer:
         """End every process of the server and wait until none is left; safe to call twice.
 
         Raises:
-            GateResourceError: some process outlived even a kill.
+            ResourceError: some process outlived even a kill.
         """
         if self._process is not None:
             self._process.terminate()
@@ -203,7 +197,7 @@ class VllmServer:
         """Kill the server, start it on the same port with the same key, and wait until it is ready as it was before.
 
         Raises:
-            ServerNotReadyError, GateResourceError: as for ``start`` and ``wait_ready``.
+            ServerNotReadyError, ResourceError: as for ``start`` and ``wait_ready``.
         """
         self.kill()
         if self._port is not None:
@@ -283,7 +277,7 @@ class VllmServer:
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
-            raise GateResourceError(f"port {self._port} on {HOST} is in use")
+            raise ResourceError(f"port {self._port} on {HOST} is in use")
         raise ServerNotReadyError(f"the model server ended while starting; {tail}")
 
     def _log_tail(self) -> str:

@@ -12,9 +12,9 @@ from llm_gate.evals.data.cases import Case
 from llm_gate.evals.data.true_days import TrueDay
 from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.facts import facts_of
-from orchestrator.report.veto_ledger import tape_of, veto_ledger
+from orchestrator.report.veto_ledger import run_bars_of, veto_ledger
 from orchestrator.run.folder import MANIFEST, RunFolder
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 TUNE_SHARE = 0.5
 
@@ -44,23 +44,23 @@ def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE) -> Recor
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
     facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder.journal)
-    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
-    tape = tape._replace(seconds=book.seconds)
+    run_bars = run_bars_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    run_bars = run_bars._replace(seconds=book.seconds)
     asked = {event.payload["proposal"]["proposal_id"]: event.payload["proposal"] for event in book.of("proposed")}
-    days = np.unique(tape.session)
+    days = np.unique(run_bars.session)
     first_held_out = round(tune_share * len(days))
     cases, truths, without_end = [], [], 0
-    for row in veto_ledger(proposals_of(book), tape, facts.trading.venue):
-        if row.alone is None:
+    for row in veto_ledger(proposals_of(book), run_bars, facts.trading.venue):
+        if row.result is None:
             without_end += 1
             continue
-        session = int(np.searchsorted(days, tape.session[row.proposal.bar]))
+        session = int(np.searchsorted(days, run_bars.session[row.proposal.bar]))
         case = Case(
             case_id=row.proposal.proposal_id,
             source="recorded",
             split="tune" if session < first_held_out else "held_out",
             proposal=EntryProposal.model_validate_json(json.dumps(asked[row.proposal.proposal_id])),
-            outcome_r_milli=round(1000 * row.alone.r),
+            outcome_r_milli=round(1000 * row.result.r),
             session=session,
         )
         cases.append(case)

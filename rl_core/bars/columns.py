@@ -20,7 +20,9 @@ PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 SYMBOL_COLUMN = "symbol"
 ROLL_COLUMN = "roll_index"
-LEFT_OUT_KEY = b"trigate.left_out"  # of a parquet file's metadata
+# Of a parquet file's metadata, so that they travel with a copy of the file.
+LEFT_OUT_KEY = b"trigate.left_out"
+WORLD_KEY = b"trigate.world"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
 ENDINGS = ".csv, .csv.gz, .csv.zst or .parquet"
@@ -41,6 +43,8 @@ class RawColumns(NamedTuple):
     time_column: str
     left_out: tuple[str, ...] = ()
     """Rows that a person left out when the file was made."""
+    world: str = ""
+    """JSON declaration of the synthetic market that wrote the file; empty for a market's."""
 
 
 def read_columns(path: Path) -> RawColumns:
@@ -267,11 +271,14 @@ def _parquet_columns(path: Path) -> RawColumns:
     table = table.select([header[index] for index in chosen.values()]).rename_columns(list(chosen))
     if not table.num_rows:
         refuse(path, [whole_file("no_rows", "no rows", "bars were expected", "Export the file again")])
-    left_out = _left_out(path, file.schema_arrow.metadata or {})
+    metadata = file.schema_arrow.metadata or {}
+    left_out, world = _left_out(path, metadata), _world(path, metadata)
     notes = _ignored(header, chosen)
     if left_out:
         notes += (f"rows left out when the file was made: {len(left_out)}",)
-    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out)
+    if world:
+        notes += ("a synthetic market, as the file itself declares",)
+    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out, world)
 
 
 def _left_out(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, ...]:
@@ -283,3 +290,15 @@ def _left_out(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, ...]:
         remedy = "Write the file again with rl-core data check --out"
         refuse(path, [whole_file("left_out", LEFT_OUT_KEY.decode(), "a list of rows was expected", remedy)])
     return tuple(rows)
+
+
+def _world(path: Path, metadata: Mapping[bytes, bytes]) -> str:
+    text = metadata.get(WORLD_KEY, b"")
+    try:
+        declared = json.loads(text) if text else {}
+    except ValueError:
+        declared = None
+    if not isinstance(declared, dict):
+        remedy = "Write the world again with rl-core data world"
+        refuse(path, [whole_file("world", WORLD_KEY.decode(), "the declaration of a world was expected", remedy)])
+    return text.decode()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.errors import DataError
+from trigate.errors import DataError
 
 SHOWN_CHARACTERS = 60
 

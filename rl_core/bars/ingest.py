@@ -22,9 +22,9 @@ from rl_core.bars.faults import RowFault, always, in_header, refuse
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
 from rl_core.bars.read import market_of, parse_columns
-from rl_core.errors import ConfigError
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
+from trigate.errors import ConfigError
 
 MONTH_CODES = "FGHJKMNQUVXZ"
 OUTRIGHT = re.compile(rf"^([A-Z0-9]{{1,3}})([{MONTH_CODES}])(\d{{1,2}})$")

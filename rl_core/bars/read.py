@@ -97,6 +97,7 @@ def read_bars(
         left_out=left_out,
         contract=index,
         lines=raw.lines,
+        world=raw.world,
     )
 
 

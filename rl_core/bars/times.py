@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.faults import RowFault
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
 ZONED = rf"^{_STAMP}(Z|[+-]\d\d:?\d\d)$"

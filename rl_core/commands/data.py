@@ -9,11 +9,12 @@ import typer
 
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
-from rl_core.commands.options import AsJson, Market, Seconds, Settings, Timezone, print_result
+from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say
-from rl_core.errors import ConfigError
-from rl_core.files.durable import disk_faults
-from rl_core.files.toml_config import read_config
+from trigate.command_line import AsJson, Settings, print_result
+from trigate.errors import ConfigError
+from trigate.toml_config import read_config
+from trigate.whole_files import disk_faults
 
 if TYPE_CHECKING:
     from rl_core.worlds.demo import World

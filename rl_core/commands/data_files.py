@@ -13,7 +13,8 @@ from rl_core.bars.ingest import ingest
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import carry_world
-from rl_core.errors import ConfigError, ResourceError
+from trigate.errors import ConfigError, ResourceError
+from trigate.whole_files import write_whole
 
 ROLLS_FILE = "rolls.toml"
 CARD_FILE, PAGE_FILE = "data.json", "data.html"
@@ -108,9 +109,9 @@ def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None,
         write_bars(bars, out / name)
         carry_world(source, bars, out / name)
         if schedule is not None:
-            (out / ROLLS_FILE).write_text(tomli_w.dumps(schedule.model_dump(mode="python")))
-        (out / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
-        (out / PAGE_FILE).write_text(page(card))
+            write_whole(out / ROLLS_FILE, tomli_w.dumps(schedule.model_dump(mode="python")))
+        write_whole(out / CARD_FILE, card.model_dump_json(indent=1) + "\n")
+        write_whole(out / PAGE_FILE, page(card))
     except OSError as error:
         raise ResourceError(f"{out}: {error.strerror}") from error
     return {"written": str(out / name), "page": str(out / PAGE_FILE)}

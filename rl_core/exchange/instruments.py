@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 MINI_COMMISSION = 250
 MICRO_COMMISSION = 60

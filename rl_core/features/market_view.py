@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
-from rl_core.errors import DataError
 from rl_core.exchange.calendar import Calendar, Located
 from rl_core.features.features import Features, compute_features
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
+from trigate.errors import DataError
 
 
 class MarketView(NamedTuple):

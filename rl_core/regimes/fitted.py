@@ -12,10 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rl_core.checkpoints.manifest import read_manifest
-from rl_core.errors import DataError
 from rl_core.features.features import StreamedBar
 from rl_core.features.market_view import MarketView
-from rl_core.files.durable import disk_faults
 from rl_core.regimes.hidden_markov import HiddenMarkov, Reals, filtered, filtered_step, fit
 from rl_core.regimes.labels import (
     DIRECTIONS,
@@ -29,6 +27,8 @@ from rl_core.regimes.labels import (
     volatility_percentiles,
 )
 from rl_core.trading.hours import MINUTE_NS
+from trigate.errors import DataError
+from trigate.whole_files import write_whole
 
 LEAST_BARS = 1000
 MOST_SESSIONS = 250  # that the hidden states are fitted on, spread evenly over all
@@ -181,8 +181,7 @@ def write_model(model: RegimeModel, path: Path) -> None:
     Raises:
         ResourceError: the disk failed.
     """
-    with disk_faults(path):
-        path.write_text(as_text(model))
+    write_whole(path, as_text(model))
 
 
 def read_model(path: Path) -> RegimeModel:

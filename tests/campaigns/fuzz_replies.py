@@ -38,16 +38,9 @@ from llm_gate.engines.replies import JSON_EXAMPLES, Expected, parse_completion, 
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 from llm_gate.review.verdicts import verdict_of
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader.machine import (
-    AskGate,
-    BarSeen,
-    GateAnswered,
-    PolicyAnswered,
-    TraderState,
-    advance,
-    opening_state,
-)
-from orchestrator.trader.seen_at_close import Sight
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView
+from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, TraderState
 from rl_core.contract import BUY, SELL
 from rl_core.market.types import NO_ORDER, Order
 from tests.llm_gate.completions import json_completion, letter_completion
@@ -104,8 +97,8 @@ def asks() -> list[Ask]:
     for true_range_sum in (140, 900):
         for action in (BUY, SELL):
             bar = Bar(seq=0, ts_event_ns=60_000_000_000, open=80_000, high=80_010, low=79_990, close=80_000, volume=1)
-            sight = Sight(np.zeros(220, np.float32), true_range_sum, True, False, 0, 25, REGIME, 1)
-            state = advance(opening_state(SETTING), BarSeen(bar, sight), SETTING).state
+            view = CloseView(np.zeros(220, np.float32), true_range_sum, True, False, 0, 25, REGIME, 1)
+            state = advance(opening_state(SETTING), BarClosed(bar, view), SETTING).state
             step = advance(state, PolicyAnswered(action, "policy"), SETTING)
             assert isinstance(step.question, AskGate)
             found.append(Ask(step.state, step.question.proposal))

@@ -50,7 +50,7 @@ def answering_engine(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
     """The engine of ``spec``; a server that had to be started has ended when this returns.
 
     Raises:
-        RequestError, ServerNotReadyError, GateResourceError: the server cannot be started or does not prove itself.
+        RequestError, ServerNotReadyError, ResourceError: the server cannot be started or does not prove itself.
     """
     if spec.engine != "vllm":
         yield _engine_without_server(spec)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from llm_gate.contract import Approve, GateFailed, Label, Resize, Reviewed, Veto
 from llm_gate.engines.base import Engine
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, GateError, GateResourceError, RequestError, ServerNotReadyError
+from llm_gate.errors import EngineError, GateError, RequestError, ServerNotReadyError
 from llm_gate.evals.asking.answerers import Serving, answering_engine, digest_of_model
 from llm_gate.evals.asking.letter_orders import reordered
 from llm_gate.evals.asking.plan import CaseQuestion, CellWork, cases_of, key_of, prompts_of, refuse_modes, work_of_model
@@ -28,6 +28,7 @@ from llm_gate.evals.data.log import LOG, Key, Row, RowLog, newest
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.money import rule_share
 from llm_gate.review.gate import Gate, GateConfig
+from trigate.errors import ResourceError
 
 NO_LIMIT = 1_000_000_000
 """Of failures and equal verdicts: an evaluation goes on, whatever a model answers."""
@@ -74,7 +75,7 @@ def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: S
 
     Raises:
         RequestError, PromptError: the suite, its prompts, cases or models cannot be used.
-        GateResourceError: the log is locked, or the disk refuses.
+        ResourceError: the log is locked, or the disk refuses.
     """
     cases, model_plans = plan_suite(suite, say)
     with RowLog(folder / LOG) as log:
@@ -165,7 +166,7 @@ def _ask_model(model_plan: ModelPlan, suite: Suite, log: RowLog, serving: Servin
     with ExitStack() as stack:
         try:
             engine = stack.enter_context(answering_engine(model_plan.spec, serving))
-        except (ServerNotReadyError, GateResourceError) as error:
+        except (ServerNotReadyError, ResourceError) as error:
             serving.say(f"{model_plan.spec.label}: {error}")
             _log_unanswered(model_turn, f"the model server is not ready: {str(error).splitlines()[0]}")
             return

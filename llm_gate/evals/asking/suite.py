@@ -1,12 +1,10 @@
 """What an evaluation asks: prompts x models x modes over cases, and what must hold; read from one TOML file."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.contract import Label, Mode
 from llm_gate.errors import RequestError
@@ -15,6 +13,7 @@ from llm_gate.evals.data.cases import Split
 from llm_gate.evals.data.true_days import Attribute
 from llm_gate.evals.scoring.promotion import PromotionCriteria
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
+from trigate.toml_config import read_config
 
 BANK = "bank"
 EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
@@ -145,54 +144,6 @@ def read_suite(path: Path | None, settings: Sequence[str] = ()) -> Suite:
     """The suite in ``path`` (none: the defaults) with ``settings``, ``key=value`` in TOML each, applied last.
 
     Raises:
-        RequestError: an unreadable file, an unknown key (with the nearest known one), or a value that does not fit.
+        ConfigError: an unreadable file, an unknown key (with the nearest known one), or a value that does not fit.
     """
-    content = _read(path) if path is not None else {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise RequestError(f"--set {setting!r}: expected key=value")
-        content[key] = _value(text)
-    where = str(path) if path is not None else "suite"
-    try:
-        return Suite.model_validate(content)
-    except ValidationError as error:
-        faults = (_fault(fault, where) for fault in error.errors(include_url=False))
-        raise RequestError("; ".join(faults)) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; name a suite in TOML") from None
-    except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
-        raise RequestError(f"{path}: not valid TOML: {error}") from None
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
-
-
-def _fault(fault: Mapping[str, Any], where: str) -> str:
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {key or 'suite'}: {fault['msg']}"
-    known = _keys(Suite, path[:-1])
-    near = get_close_matches(path[-1], known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key {key!r}: {hint}"
-
-
-def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None:  # a place in a list
-            continue
-        candidates = (field.annotation, *get_args(field.annotation))
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
-    return list(model.model_fields)
+    return read_config(Suite, path, settings)

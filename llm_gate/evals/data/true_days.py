@@ -3,7 +3,6 @@
 JSON Lines, one case a line. No case holds any of it, so nothing that a model is shown can.
 """
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import parse_json
-from llm_gate.errors import GateResourceError, MalformedVerdictError, RequestError
+from llm_gate.errors import MalformedVerdictError, RequestError
+from trigate.whole_files import write_whole
 
 Attribute = Literal["year", "month", "third", "weekday", "market"]
 
@@ -107,14 +107,8 @@ def true_days_path(cases: Path) -> Path:
 
 
 def write_true_days(truths: Iterable[TrueDay], path: Path) -> None:
-    """Write ``truths``, whole or not at all; GateResourceError if the disk refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{truth.model_dump_json()}\n" for truth in truths), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GateResourceError(f"{path} cannot be written: {error.strerror}") from None
+    """Write ``truths``, whole or not at all; ResourceError if the disk refuses."""
+    write_whole(path, "".join(f"{truth.model_dump_json()}\n" for truth in truths))
 
 
 def read_true_days(path: Path) -> dict[str, Day]:

@@ -7,10 +7,9 @@ import plotly.graph_objects as go
 from llm_gate.evals.report.findings import JudgementShown, PromotionStatus
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import Score
+from trigate.pages.plots import AMBER, BLUE, GREEN, GREY, INK, RED, plot_html
 
-INK, BLUE, GREEN, RED, GREY, AMBER = "#1f2933", "#2563a8", "#1a7f4b", "#b42318", "#9aa5b1", "#b7791f"
 COLOURS = (BLUE, RED, GREEN, AMBER, "#6d28d9", "#0e7490", "#9d174d", GREY)
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
 EARNED = {
     "r_approved": "approved",
     "r_shrunk": "shrunk, at full size",
@@ -47,7 +46,7 @@ def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     )
     figure.update_xaxes(title="right answers, %", range=[0, 102])
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(one) for one in rows])
-    return _html(figure, "accuracy", height=120 + 26 * len(rows))
+    return plot_html(figure, "accuracy", height=120 + 26 * len(rows))
 
 
 def reliability_chart(scores: Sequence[Score]) -> str:
@@ -68,7 +67,7 @@ def reliability_chart(scores: Sequence[Score]) -> str:
         )
     figure.update_xaxes(title="probability of approve that the model said", range=[-0.03, 1.03])
     figure.update_yaxes(title="share where approve was right", range=[-0.05, 1.05])
-    return _html(figure, "reliability", height=430)
+    return plot_html(figure, "reliability", height=430)
 
 
 def money_chart(scores: Sequence[Score]) -> str:
@@ -89,7 +88,7 @@ def money_chart(scores: Sequence[Score]) -> str:
     figure.update_yaxes(title="R a proposal, after costs")
     figure.update_xaxes(categoryorder="array", categoryarray=list(EARNED.values()))
     figure.update_layout(scattermode="group", scattergap=0.6)
-    return _html(figure, "money", height=430)
+    return plot_html(figure, "money", height=430)
 
 
 def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
@@ -111,7 +110,7 @@ def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dash"})
     figure.update_yaxes(title="uplift over random vetoes, R a proposal")
     figure.update_xaxes(title="sessions seen")
-    return _html(figure, "promotion", height=380)
+    return plot_html(figure, "promotion", height=380)
 
 
 def _name(one: JudgementShown) -> str:
@@ -122,15 +121,3 @@ def _bars(figures: Sequence[Figure], scale: float) -> dict[str, object]:
     above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in figures]
     below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in figures]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.4}
-
-
-def _html(figure: go.Figure, name: str, *, height: int) -> str:
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        margin={"l": 70, "r": 20, "t": 10, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        hovermode="closest",
-    )
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))

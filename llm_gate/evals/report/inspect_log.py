@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.report.findings import Findings
 from llm_gate.evals.scoring.scores import ALL, Answerer, Score, answerer_of
+from trigate.whole_files import disk_faults, write_whole
 
 VERSION = 2
 SCORER = "label"
@@ -24,21 +24,19 @@ CORRECT, INCORRECT = "C", "I"
 
 
 def write_inspect_logs(findings: Findings, folder: Path) -> list[Path]:
-    """Write one log for each answerer into ``folder``; GateResourceError if the disk refuses."""
+    """Write one log for each answerer into ``folder``; ResourceError if the disk refuses."""
     rows: dict[Answerer, list[Row]] = {}
     for row in findings.suite_run.rows:
         rows.setdefault(answerer_of(row), []).append(row)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     paths = []
-    try:
+    with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for answerer, answers in rows.items():
             scores = [score for score in findings.scores if score.answerer == answerer and score.regime == ALL]
             path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', answerer.name)}.json"
-            path.write_text(json.dumps(inspect_log(answerer, answers, scores, created=created)), encoding="utf-8")
+            write_whole(path, json.dumps(inspect_log(answerer, answers, scores, created=created)))
             paths.append(path)
-    except OSError as error:
-        raise GateResourceError(f"{folder}: {error.strerror}") from None
     return paths
 
 

@@ -11,8 +11,8 @@ from orchestrator.messaging.wire import Received
 from orchestrator.workers.feed import Feed, Span, run
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
-from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import DataError
 
 
 def rolled(count: int = 20, roll: int = 12) -> Bars:

@@ -13,9 +13,9 @@ from rl_core.bars.card import agreement, examine, in_roll_week
 from rl_core.bars.card_page import page
 from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
 from tests.rl_core.markets import quiet_bars, random_bars, session_minutes
+from trigate.errors import ConfigError, DataError
 
 PATH = Path("NQ_D1M.csv")
 

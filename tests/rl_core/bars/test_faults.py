@@ -21,8 +21,8 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
-from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import DataError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "bars_catalogue.toml"
 HEADER = "datetime,open,high,low,close,volume"

@@ -12,8 +12,8 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import market_of, read_bars
 from rl_core.bars.write import write_bars
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import ConfigError, DataError
 
 HEADER = "datetime,open,high,low,close,volume\n"
 ROW_1 = "2025-01-02T14:30:00Z,21000.25,21001,21000,21000.5,10\n"

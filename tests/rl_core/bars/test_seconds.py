@@ -15,7 +15,6 @@ from rl_core.bars.write import write_bars
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.errors import DataError
 from rl_core.evaluation.evaluate import by_resolution, evaluate
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import PESSIMISTIC
@@ -33,6 +32,7 @@ from tests.rl_core.markets import (
     session_minutes,
     with_bar,
 )
+from trigate.errors import DataError
 
 LEVEL = 80_000
 

@@ -40,10 +40,10 @@ class _Walk:
 
     @property
     def long(self) -> bool:
-        return self.position.quantity > 0
+        return bool(self.position.quantity > 0)
 
     def equity(self, price: int) -> int:
-        return self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value
+        return int(self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value)
 
     def see(self, price: int) -> None:
         """Open equity at this price moves an intraday floor."""

@@ -27,11 +27,11 @@ from rl_core.market.types import (
     STOP,
     TARGET,
     Account,
+    BarOutcome,
     BarPrices,
     Namespace,
     Order,
     PlainIntegers,
-    Played,
     Position,
     Rules,
     Terms,
@@ -55,11 +55,11 @@ def play(
     account: Account = ACCOUNT,
     rules: Rules = ROOMY,
     resolution: int = PESSIMISTIC,
-) -> Played:
+) -> BarOutcome:
     return play_bar(XP, position, account, order, bar, Venue(MNQ, rules, resolution))
 
 
-def play_case(case: Case) -> Played:
+def play_case(case: Case) -> BarOutcome:
     return play_bar(XP, *case)
 
 

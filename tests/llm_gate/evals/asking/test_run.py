@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llm_gate.contract import EntryProposal
-from llm_gate.errors import GateResourceError, PromptError, RequestError
+from llm_gate.errors import PromptError, RequestError
 from llm_gate.evals.asking.letter_orders import ORDERS, reordered
 from llm_gate.evals.asking.regime_task import MEANINGS, regime_question
 from llm_gate.evals.asking.run import SuiteRun, run_suite
@@ -25,6 +25,7 @@ from llm_gate.prompts import prompt_files as prompts
 from llm_gate.prompts.facts import Facts
 from llm_gate.prompts.prompt_files import find_prompt, prompt_paths, prompts_folder
 from llm_gate.serving.processes import session_members
+from trigate.errors import ConfigError, ResourceError
 
 ROOT = Path(__file__).parents[4]
 CaseMaker = Callable[[int], list[Case]]
@@ -109,7 +110,7 @@ def test_an_evaluation_killed_half_way_goes_on(suite_file: Path, tmp_path: Path)
 
 
 def test_two_evaluations_do_not_write_one_log(tmp_path: Path) -> None:
-    with RowLog(tmp_path / LOG), pytest.raises(GateResourceError, match="another evaluation"):
+    with RowLog(tmp_path / LOG), pytest.raises(ResourceError, match="another evaluation"):
         RowLog(tmp_path / LOG)
 
 
@@ -235,7 +236,7 @@ def test_a_wrong_suite_is_refused_with_what_to_do(tmp_path: Path, text: str, fau
     path = tmp_path / "suite.toml"
     path.write_text(text)
 
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(ConfigError) as raised:
         read_suite(path)
     assert fault in str(raised.value)
 

@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from llm_gate.cli import app
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import LOG, Row, read_rows
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.compare import answerers_of, compare_logs, split_of
 from llm_gate.evals.scoring.fit_calibration import best_threshold, calibrate_rows, isotonic_map, temperature_map
 from llm_gate.review.calibrated_verdict import read_calibration
 from tests.llm_gate.evals.rows import DIGEST, recorded, row
+from trigate.errors import ResourceError
 
 
 def write(folder: Path, rows: list[Row]) -> str:
@@ -217,7 +218,7 @@ def test_a_file_that_is_no_record_of_trials_is_refused(tmp_path: Path, line: byt
     path = tmp_path / "trials.jsonl"
     path.write_bytes(line + b"\n")
 
-    with pytest.raises(GateResourceError, match="is no record of trials"):
+    with pytest.raises(ResourceError, match="is no record of trials"):
         count_trials(path, [])
 
     assert path.read_bytes() == line + b"\n"
