@@ -32,7 +32,7 @@ class Answer(NamedTuple):
     proposal_id: str
     letter: str
     probabilities: dict[str, float] | None
-    """Of each letter, or None where the engine has none."""
+    """By letter, or None where the engine has none."""
     reason: str
     reason_source: ReasonSource
     size_factor: Decimal | None = None

@@ -139,12 +139,12 @@ def parse_json_completion(body: bytes, *, request_id: str, letters: dict[str, La
     content = completion.choices[0].message.content
     parse_json(content)
     try:
-        said = _OBJECTS.validate_json(content)
+        verdict = _OBJECTS.validate_json(content)
     except ValidationError as error:
         raise MalformedVerdictError(f"not a verdict: {error.errors()[0]['msg']}") from None
-    factor = Decimal(said.size_percent) / 100 if isinstance(said, _ShrinkObject) else None
-    letter = letter_of(said.decision, letters)
-    return Answer(request_id, letter, None, said.reason, "model", factor, **completion.usage.model_dump())
+    factor = Decimal(verdict.size_percent) / 100 if isinstance(verdict, _ShrinkObject) else None
+    letter = letter_of(verdict.decision, letters)
+    return Answer(request_id, letter, None, verdict.reason, "model", factor, **completion.usage.model_dump())
 
 
 _HeadT = TypeVar("_HeadT", bound=_Head)

@@ -1,4 +1,4 @@
-"""From an answer to a verdict: check, refuse whole what is out of bounds. Nothing is repaired."""
+"""Turns an engine's answer into a verdict; an answer that is out of bounds is refused whole, and never repaired."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ SUM_TOLERANCE = 1e-3
 """How far the probabilities of the letters may miss 1: the server rounds each to float32."""
 
 
-def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:
+def verdict_of(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:
     """The verdict that ``answer`` gives on ``question``.
 
     Raises:
@@ -36,7 +36,7 @@ def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Appr
             return Veto(reason=answer.reason)
 
 
-def labelled(probabilities: dict[str, float], letters: dict[str, Label]) -> dict[Label, float]:
+def probabilities_by_label(probabilities: dict[str, float], letters: dict[str, Label]) -> dict[Label, float]:
     """The same probabilities by label, divided by their sum so that they add up to 1 as floats can."""
     total = sum(probabilities.values())
     return {label: probabilities[letter] / total for letter, label in letters.items()}

@@ -16,9 +16,9 @@ from rl_core.rules.examples import pack_faults
 from rl_core.rules.files import RULES_FOLDER, pack_paths, resolved
 from rl_core.rules.pack import RulePack, read_rule_pack
 from rl_core.rules.text import differences, kept_by_construction, left_out, rows_of
+from trigate.errors import ExitCode
 
 app = typer.Typer(no_args_is_help=True, help="The rule packs of funded accounts.")
-ASSERTIONS_FAILED = 100
 NO_TARGET = "-"
 
 Folder = Annotated[Path, typer.Option(help="Where the packs lie.")]
@@ -75,7 +75,7 @@ def verify(
         rows.append((path.name, "BROKEN" if faults else "holds", str(len(pack.examples)), "; ".join(said)))
     _print(("pack", "arithmetic", "examples", "said"), rows, as_json=as_json)
     if any(row[1] == "BROKEN" for row in rows):
-        sys.exit(ASSERTIONS_FAILED)
+        sys.exit(ExitCode.ASSERTIONS_FAILED)
 
 
 def _line(path: Path, pack: RulePack) -> tuple[str, ...]:

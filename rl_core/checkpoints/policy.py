@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rl_core.checkpoints.manifest import Expected, Identity, check_fit, read_manifest
 from rl_core.contract import ACTION_NAMES
-from rl_core.errors import DamagedCheckpointError, DataError
+from rl_core.errors import DamagedCheckpointError
 from rl_core.features.features import fingerprint as own_fingerprint
 from rl_core.features.fingerprint import Fingerprint
 from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
 DECIDING_MARGIN = 1e-3

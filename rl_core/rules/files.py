@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rl_core.errors import ConfigError
-from rl_core.files.toml_config import read_toml
+from trigate.errors import ConfigError
+from trigate.toml_config import read_toml
 
 FAMILY_KEYS = ("family", "parts", "packs")
 APPENDED = ("sources", "not_simulated")

@@ -7,9 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from rl_core.errors import ConfigError, RefusedError
 from rl_core.exchange.instruments import Instrument
-from rl_core.files.toml_config import describe
 from rl_core.market.types import (
     ANY_PERCENT,
     CLOSED_BALANCE,
@@ -40,6 +38,8 @@ from rl_core.rules.fields import (
     TradeSection,
 )
 from rl_core.rules.files import pack_content
+from trigate.errors import ConfigError, RefusedError
+from trigate.toml_config import describe
 
 RATCHETS = {
     "static": STATIC,

@@ -1,15 +1,15 @@
 """What trading costs, as configured: fees by symbol, slippage by volatility and time of day, a cap by volume."""
 
-import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import Instrument
 from rl_core.market.types import Frictions
+from trigate.errors import ConfigError
+from trigate.toml_config import read_toml
 
 MINUTES = 1440
 Clock = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -58,11 +58,10 @@ def fee_of(path: Path, symbol: str) -> int:
     Raises:
         ConfigError: the file is missing or no such table, or does not name the symbol.
     """
+    content = read_toml(path)
     try:
-        table = TypeAdapter(dict[str, Dollars]).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        table = TypeAdapter(dict[str, Dollars]).validate_python(content)
+    except ValidationError as error:
         raise ConfigError(f"{path}: lines of SYMBOL = dollars per side are wanted: {error}") from error
     if symbol not in table:
         raise ConfigError(f"{path}: holds no fee for {symbol}; it names {', '.join(table)}")

@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import Instrument, instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
 from rl_core.trading.costs import CostsConfig, fee_of
 from rl_core.trading.hours import EntryHours
+from trigate.errors import ConfigError
 
 Resolution = Literal["pessimistic", "adaptive", "seconds"]
 RESOLUTIONS: dict[Resolution, int] = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE, "seconds": SECONDS}

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 
 def guard() -> None:

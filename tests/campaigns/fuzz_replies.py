@@ -36,18 +36,11 @@ from llm_gate.contract import (
 from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.replies import JSON_EXAMPLES, parse_completion, parse_json_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-from llm_gate.review.verdicts import check
+from llm_gate.review.verdicts import verdict_of
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader.machine import (
-    AskGate,
-    BarSeen,
-    GateAnswered,
-    PolicyAnswered,
-    TraderState,
-    advance,
-    opening_state,
-)
-from orchestrator.trader.seen_at_close import Sight
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView
+from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, TraderState
 from rl_core.contract import BUY, SELL
 from rl_core.market.types import NO_ORDER, Order
 from tests.orchestrator.driven_trader import REGIME, settings_for
@@ -103,8 +96,8 @@ def asks() -> list[Ask]:
     for true_range_sum in (140, 900):
         for action in (BUY, SELL):
             bar = Bar(seq=0, ts_event_ns=60_000_000_000, open=80_000, high=80_010, low=79_990, close=80_000, volume=1)
-            sight = Sight(np.zeros(220, np.float32), true_range_sum, True, False, 0, 25, REGIME, 1)
-            state = advance(opening_state(SETTING), BarSeen(bar, sight), SETTING).state
+            view = CloseView(np.zeros(220, np.float32), true_range_sum, True, False, 0, 25, REGIME, 1)
+            state = advance(opening_state(SETTING), BarClosed(bar, view), SETTING).state
             step = advance(state, PolicyAnswered(action, "policy"), SETTING)
             assert isinstance(step.question, AskGate)
             found.append(Ask(step.state, step.question.proposal))
@@ -116,7 +109,7 @@ def judged(mode: Mode, data: bytes, question: Question) -> Outcome:
     parse: Callable[..., Answer] = parse_json_completion if mode == "json" else parse_completion
     try:
         answer = parse(data, request_id=question.proposal.proposal_id, letters=LETTERS)
-        return check(answer, question, shrink_factor=SHRINK)
+        return verdict_of(answer, question, shrink_factor=SHRINK)
     except MalformedVerdictError:
         return GateFailed(cause="malformed")
     except ForeignVerdictError:

@@ -11,7 +11,7 @@ from llm_gate.contract import EntryProposal, Label
 from llm_gate.engines.base import Question
 from llm_gate.engines.replies import parse_completion, parse_json_completion
 from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError
-from llm_gate.review.verdicts import check
+from llm_gate.review.verdicts import verdict_of
 
 ID = "0" * 31 + "1"
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
@@ -37,7 +37,7 @@ def sized(percent: str) -> bytes:
 def judged(mode: str, data: bytes, proposal: EntryProposal) -> object:
     """The verdict in ``data``; an EngineError if there is none."""
     parse = parse_json_completion if mode == "json" else parse_completion
-    return check(
+    return verdict_of(
         parse(data, request_id=ID, letters=LETTERS), Question(proposal, (), LETTERS), shrink_factor=Decimal("0.5")
     )
 

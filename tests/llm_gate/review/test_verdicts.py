@@ -11,7 +11,7 @@ from llm_gate.contract import Approve, EntryProposal, Label, Resize, Veto
 from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.replies import parse_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-from llm_gate.review.verdicts import check, labelled
+from llm_gate.review.verdicts import probabilities_by_label, verdict_of
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
 ID = "0" * 31 + "1"
@@ -73,7 +73,7 @@ def test_each_letter_has_its_verdict(
     question = Question(make_proposal(proposal_id=ID), (), LETTERS)
     answer = Answer(ID, letter, THIRDS, "why", "code")
 
-    assert check(answer, question, shrink_factor=Decimal("0.25")) == verdict
+    assert verdict_of(answer, question, shrink_factor=Decimal("0.25")) == verdict
 
 
 @pytest.mark.parametrize(
@@ -94,19 +94,19 @@ def test_each_letter_has_its_verdict(
 )
 def test_an_answer_out_of_bounds_is_refused_whole(make_proposal: Callable[..., EntryProposal], answer: Answer) -> None:
     with pytest.raises(MalformedVerdictError):
-        check(answer, Question(make_proposal(proposal_id=ID), (), LETTERS), shrink_factor=Decimal("0.5"))
+        verdict_of(answer, Question(make_proposal(proposal_id=ID), (), LETTERS), shrink_factor=Decimal("0.5"))
 
 
 def test_an_answer_to_another_proposal_is_foreign(make_proposal: Callable[..., EntryProposal]) -> None:
     question = Question(make_proposal(proposal_id=ID), (), LETTERS)
 
     with pytest.raises(ForeignVerdictError):
-        check(Answer("f" * 32, "A", None, "", "code"), question, shrink_factor=Decimal("0.5"))
+        verdict_of(Answer("f" * 32, "A", None, "", "code"), question, shrink_factor=Decimal("0.5"))
 
 
 def test_probabilities_by_label_add_up_to_one() -> None:
     """Logs rounded to float32 add up to a little less or more."""
-    by_label = labelled({"A": 0.2499, "B": 0.25, "C": 0.5}, LETTERS)
+    by_label = probabilities_by_label({"A": 0.2499, "B": 0.25, "C": 0.5}, LETTERS)
 
     assert sum(by_label.values()) == pytest.approx(1.0, abs=1e-12)
     assert by_label["veto"] == pytest.approx(0.5 / 0.9999)

@@ -19,13 +19,14 @@ from aiohttp import web
 from llm_gate.contract import EntryProposal, GateFailed, Mode
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import GateResourceError, RequestError, ServerNotReadyError
+from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from llm_gate.serving.canaries import LETTERS, prove
 from llm_gate.serving.processes import children_of, end_session, session_members
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
+from trigate.errors import ResourceError
 
 pytest.importorskip("torch")
 
@@ -128,7 +129,7 @@ def test_its_cache_is_for_its_owner_only(server: VllmServer) -> None:
 def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny_folder: Path, tmp_path: Path) -> None:
     port = int(server.url.rpartition(":")[2])
 
-    with pytest.raises(GateResourceError, match=f"port {port}"):
+    with pytest.raises(ResourceError, match=f"port {port}"):
         VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
 
@@ -307,14 +308,14 @@ def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> No
         other.listen()
         port = other.getsockname()[1]
 
-        with pytest.raises(GateResourceError, match=f"port {port}") as caught:
+        with pytest.raises(ResourceError, match=f"port {port}") as caught:
             VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
     assert caught.value.exit_code == 7
 
 
 def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(GateResourceError, match="cannot be started"):
+    with pytest.raises(ResourceError, match="cannot be started"):
         VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
 
 

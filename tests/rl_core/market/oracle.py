@@ -43,11 +43,11 @@ class Walk:
     @property
     def long(self) -> bool:
         """Whether it gains as the price rises."""
-        return self.position.quantity > 0
+        return bool(self.position.quantity > 0)
 
     def equity(self, price: int) -> int:
         """Cash and open profit at ``price``."""
-        return self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value
+        return int(self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value)
 
     def see(self, price: int) -> None:
         """Open equity at this price moves an intraday floor."""

@@ -151,7 +151,7 @@ def outside(trades: Sequence[tuple[Course, Entry]], *, slip: int = 1, target_bey
 
 
 def _commission(size: float, price: float) -> float:
-    return abs(size) * TERMS.commission
+    return float(abs(size) * TERMS.commission)
 
 
 def _strategy(plans: Sequence[_Plan]) -> type[Strategy]:

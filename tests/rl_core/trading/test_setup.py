@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import ADAPTIVE, INTRADAY, PESSIMISTIC
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from trigate.errors import ConfigError
 
 RULES = Path(__file__).parents[3] / "configs/rules/apex_legacy_50k_eval.toml"
 
