@@ -36,7 +36,7 @@ from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from trigate.errors import ConfigError, DataError
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 
 Say = Callable[[str], None]
 
