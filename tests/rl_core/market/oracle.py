@@ -93,7 +93,7 @@ class Walk:
 
     def peak(self, best: int) -> int:
         """The best price before anything ends the trade: a target that is only touched is not filled."""
-        return min(best, self.position.target) if self.long else max(best, self.position.target)
+        return int(min(best, self.position.target) if self.long else max(best, self.position.target))
 
     def through(self, *prices: int) -> "Walk":
         """A copy that has traded from each price to the next, until the position was closed."""
