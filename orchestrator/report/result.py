@@ -83,7 +83,13 @@ class RunResult(NamedTuple):
 
 def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     """Every figure of one run."""
-    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    tape = tape_of(
+        book.bars,
+        facts.trading.pack,
+        facts.trading.hours,
+        complete=book.ended,
+        family=facts.trading.contract.calendar,
+    )
     tape = tape._replace(seconds=book.seconds)
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, tape.session)
