@@ -86,15 +86,15 @@ def check(
 ) -> None:
     """Ask a running server for one letter, and for prose: it must keep to its constraint all the same."""
     from llm_gate.engines.vllm import VllmEngine
-    from llm_gate.serving.canaries import findings
+    from llm_gate.serving.canaries import canary_results
 
     engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""), served=served)
-    found = asyncio.run(findings(engine, _modes(mode), deadline))
+    results = asyncio.run(canary_results(engine, _modes(mode), deadline))
     if as_json:
-        print(json.dumps({"url": url, "findings": [finding._asdict() for finding in found]}))
-    for finding in found if not as_json else ():
-        print(f"{'FAIL' if finding.fault else 'ok'} {finding.name} {finding.seconds:.2f} s {finding.fault}".rstrip())
-    if faults := [f"{finding.name}: {finding.fault}" for finding in found if finding.fault]:
+        print(json.dumps({"url": url, "findings": [result._asdict() for result in results]}))
+    for result in results if not as_json else ():
+        print(f"{'FAIL' if result.fault else 'ok'} {result.name} {result.seconds:.2f} s {result.fault}".rstrip())
+    if faults := [f"{result.name}: {result.fault}" for result in results if result.fault]:
         raise ServerNotReadyError(f"{url}: {'; '.join(faults)}")
 
 
@@ -111,12 +111,12 @@ def doctor(
     from llm_gate.serving.processes import nvidia_smi
 
     folder = model_folder(model, progress=_progress)
-    devices = [*planner.gpus(nvidia_smi()), planner.memory(Path("/proc/meminfo").read_text())]
+    devices = [*planner.gpus(nvidia_smi()), planner.machine_memory(Path("/proc/meminfo").read_text())]
     need = {on_gpu: planner.need_of(folder, max_model_len=max_model_len, on_gpu=on_gpu) for on_gpu in (True, False)}
-    plan = planner.plan(devices, need, jax_share=jax_share)
+    plan = planner.plan_memory(devices, need, jax_share=jax_share)
     shown = {"device": plan.device._asdict(), "need": plan.need._asdict(), "jax": plan.jax, "left": plan.left}
-    print(json.dumps(shown) if as_json else "\n".join(planner.told(plan)))
-    planner.check(plan)
+    print(json.dumps(shown) if as_json else "\n".join(planner.lines_of(plan)))
+    planner.refuse_if_too_large(plan)
 
 
 @app.command()

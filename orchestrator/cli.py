@@ -1,4 +1,4 @@
-"""`orchestrator`: run a simulation, report on a finished run, verify a journal."""
+"""`orchestrator`: run a simulation, report on a run, write its cases, and look at rule packs."""
 
 import json
 import logging
@@ -104,19 +104,19 @@ def cases(
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
     from llm_gate.evals.data.cases import write_cases
-    from llm_gate.evals.data.true_days import truth_path, write_truths
+    from llm_gate.evals.data.true_days import true_days_path, write_true_days
     from orchestrator.report.cases import recorded_cases
 
     found = recorded_cases(run, tune_share=tune_share)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
-    write_truths(found.truths, truth_path(path))
+    write_true_days(found.truths, true_days_path(path))
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
         f"{found.without_end} proposals without an end are left out"
     )
-    print(f"where they come from, for the probe of llm-gate eval alone: {truth_path(path)}")
+    print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
 
 

@@ -66,26 +66,26 @@ def _supervise(child: int, death_pipe: int) -> int:
     adopt_orphans()
     with contextlib.suppress(OSError):
         os.setpgid(child, child)  # both sides do it: whoever comes second changes nothing
-    told = _told_to_stop()
-    ended = os.pidfd_open(child)
-    ready, _, _ = select.select([death_pipe, told, ended], [], [])
-    if told in ready:
+    stop_request = _stop_request_pipe()
+    server_ended = os.pidfd_open(child)
+    ready, _, _ = select.select([death_pipe, stop_request, server_ended], [], [])
+    if stop_request in ready:
         _signal_group(child, signal.SIGTERM)
-        select.select([death_pipe, ended], [], [], GRACE_S)
+        select.select([death_pipe, server_ended], [], [], GRACE_S)
     _signal_group(child, signal.SIGKILL)
     return _reaped(child)
 
 
-def _told_to_stop() -> int:
+def _stop_request_pipe() -> int:
     """A file descriptor that becomes readable at SIGTERM or SIGINT."""
-    told, tell = os.pipe()
+    stop_request, stop_writer = os.pipe()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        os.write(tell, b".")
+        os.write(stop_writer, b".")
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    return told
+    return stop_request
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

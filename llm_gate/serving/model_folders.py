@@ -122,10 +122,10 @@ def _packaged_gguf() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise RequestError(f"the package {PACKAGE} is not installed; name a model folder instead")
-    found = sorted(Path(spec.origin).parent.glob("*.gguf"))
-    if not found:
+    gguf_files = sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if not gguf_files:
         raise RequestError(f"the package {PACKAGE} holds no .gguf file")
-    return found[0]
+    return gguf_files[0]
 
 
 def _convert_gguf(source: Path, folder: Path) -> None:

@@ -95,10 +95,10 @@ def nvidia_smi() -> str | None:
         return None
     query = [program, "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=_QUERY_DEADLINE_S)
+        finished = subprocess.run(query, capture_output=True, text=True, timeout=_QUERY_DEADLINE_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return asked.stdout if asked.returncode == 0 else None
+    return finished.stdout if finished.returncode == 0 else None
 
 
 def _living() -> Iterator[tuple[int, int, int]]:

@@ -31,7 +31,7 @@ class Watched(Protocol):
 
     @property
     def key(self) -> str:
-        """What it asks for."""
+        """The API key that the server asks for."""
         ...
 
     def alive(self) -> bool:
@@ -77,14 +77,14 @@ class ServerWatch:
         return len(self._restarts_s)
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Begin to watch the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, whatever is under way."""
+        """Stop watching, whatever is under way."""
         self._stop.set()
         self._thread.join()
 
@@ -163,4 +163,4 @@ class ServerWatch:
 
 
 class _Stopped(Exception):
-    """The watch is to end."""
+    """Raised inside the watching thread when the watch is to end."""

@@ -29,14 +29,14 @@ def equity_chart(
     """HTML of every attempt's equity and floor; ``ts_ns`` [T] starts each bar, ``target`` in cents, if there is one."""
     figure = go.Figure()
     for attempt in sorted({point.attempt for point in points}):
-        own = [point for point in points if point.attempt == attempt]
-        times = _exchange_times([ts_ns[point.bar] + 60_000_000_000 for point in own])
+        of_attempt = [point for point in points if point.attempt == attempt]
+        times = _exchange_times([ts_ns[point.bar] + 60_000_000_000 for point in of_attempt])
         first = attempt == points[0].attempt
         for name, values, style in (
-            ("equity", [point.equity for point in own], {"color": BLUE, "width": 1.6, "shape": "hv"}),
+            ("equity", [point.equity for point in of_attempt], {"color": BLUE, "width": 1.6, "shape": "hv"}),
             (
                 "drawdown floor",
-                [point.floor for point in own],
+                [point.floor for point in of_attempt],
                 {"color": RED, "width": 1.2, "dash": "dot", "shape": "hv"},
             ),
         ):

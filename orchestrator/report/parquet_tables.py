@@ -77,23 +77,23 @@ def write_veto_ledger(path: Path, ledger: Iterable[LedgerRow], bars: BarColumns)
 
 
 def _ledger_row(row: LedgerRow, bars: BarColumns) -> dict[str, Any]:
-    proposal, alone = row
-    told = {} if proposal.decided is None else proposal.decided["outcome"]
+    proposal, result = row
+    recorded = {} if proposal.decided is None else proposal.decided["outcome"]
     known = {
         "proposal_id": proposal.proposal_id,
         "bar": proposal.bar,
         "closed_ns": _closed_ns(bars, proposal.bar),
         "outcome": proposal.outcome,
-        "reason": told.get("reason", told.get("cause", "")),
+        "reason": recorded.get("reason", recorded.get("cause", "")),
         "quantity": proposal.order.quantity,
         "taken_quantity": proposal.taken.quantity,
         "stop_ticks": proposal.order.stop_ticks,
         "target_ticks": proposal.order.target_ticks,
     }
-    if alone is None:
+    if result is None:
         return known
-    end = alone._asdict()
-    return {**known, **end, "exit_reason": end["reason"], "reason": known["reason"], "r": alone.r}
+    end = result._asdict()
+    return {**known, **end, "exit_reason": end["reason"], "reason": known["reason"], "r": result.r}
 
 
 def _closed_ns(bars: BarColumns, bar: int) -> int:

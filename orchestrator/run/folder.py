@@ -1,4 +1,7 @@
-"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not."""
+"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not.
+
+The same command continues it: DECISIONS 9.
+"""
 
 import json
 import platform
@@ -15,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_gate.contract import first_fault
 from orchestrator.clock import wall_time_ns
+from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
 from trigate.errors import ResourceError
 from trigate.whole_files import write_whole
@@ -155,7 +159,7 @@ def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManife
             "inputs": inputs,
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "commit": _commit(),
+            "commit": code_commit(),
             **facts,
         }
     )
@@ -169,16 +173,3 @@ def _unended(runs: Path, run_id: str) -> RunFolder | None:
             if manifest.run_id == run_id and manifest.status != "ended":
                 return folder
     return None
-
-
-def _commit() -> str:
-    """The commit of the code, where it lies in a git checkout; read from git's own files."""
-    git = Path(__file__).resolve().parents[2] / ".git"
-    head = git / "HEAD"
-    if not head.is_file():
-        return ""
-    text = head.read_text().strip()
-    reference = git / text.removeprefix("ref: ")
-    if text.startswith("ref: "):
-        return reference.read_text().strip() if reference.is_file() else ""
-    return text

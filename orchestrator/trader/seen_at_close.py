@@ -19,7 +19,7 @@ from trigate.errors import DataError
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 
 
-class Sight(NamedTuple):
+class CloseView(NamedTuple):
     """Everything known at one close."""
 
     window: npt.NDArray[np.float32]  # [220] the last 20 feature rows, oldest first
@@ -33,8 +33,8 @@ class Sight(NamedTuple):
     wild_percent: int | None = None  # filtered probability of the wildest hidden state; None without a fitted model
 
 
-class SightStream:
-    """Sights one bar at a time; the same bars give the same sights, whatever was killed in between."""
+class CloseViewStream:
+    """Views one bar at a time; the same bars give the same views, whatever was killed in between."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class SightStream:
         self._states = None if regimes.model is None else StateStream(regimes.model)
         self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=WINDOW)
 
-    def see(self, bar: Bar) -> Sight:
+    def push(self, bar: Bar) -> CloseView:
         """Take one closed bar.
 
         Raises:
@@ -89,7 +89,7 @@ class SightStream:
         )
         row, true_range_sum, warm = self._features.push(streamed)
         self._rows.append(row)
-        return Sight(
+        return CloseView(
             window=np.concatenate(self._rows),
             true_range_sum=true_range_sum,
             entry_open=bool(hours.entry_open[0]) and warm and len(self._rows) == WINDOW,

@@ -20,9 +20,9 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.clock import Deadline
-from orchestrator.messaging.sockets import LinkBoot
+from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Catalogue
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from trigate.errors import ConfigError, ResourceError
 from trigate.process_control import adopt_orphans
 
@@ -41,7 +41,7 @@ class Bootstrap(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    link: LinkBoot
+    credentials: Credentials
     config: WorkerConfig
     """What this worker needs to know, as JSON values."""
 
@@ -128,8 +128,8 @@ class Worker:
         self._process.stdin.close()
 
 
-def worker_main(run: Callable[[WorkerLink, WorkerConfig], None], catalogue: Catalogue) -> NoReturn:
-    """Be a worker: connect as the bootstrap says, call ``run(link, config)``, and end with the process.
+def worker_main(run: Callable[[RunnerConnection, WorkerConfig], None], catalogue: Catalogue) -> NoReturn:
+    """Be a worker: connect as the bootstrap says, call ``run(runner, config)``, and end with the process.
 
     Exit status: 0 when ``run`` returns or SIGTERM comes, 1 after an exception, which is logged and sent to the
     runner as WorkerFailed, 2 without a bootstrap. When the parent dies the whole group is killed.
@@ -148,12 +148,12 @@ def worker_main(run: Callable[[WorkerLink, WorkerConfig], None], catalogue: Cata
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     log = structlog.get_logger(worker=bootstrap.name)
-    with WorkerLink(bootstrap.link, catalogue) as link:
+    with RunnerConnection(bootstrap.credentials, catalogue) as runner:
         try:
-            run(link, bootstrap.config)
+            run(runner, bootstrap.config)
         except Exception as error:
             log.exception("worker_failed")
-            link.fail(f"{type(error).__name__}: {error}")
+            runner.fail(f"{type(error).__name__}: {error}")
             sys.exit(1)
     log.info("worker_ended")
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""The reference decision: the trained policy in plain NumPy float32, without JAX."""
+"""The reference decision: the trained policy in plain NumPy float32, without JAX (DECISIONS 5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -33,13 +33,15 @@ class CostsConfig(BaseModel):
         atr_milli, volume_milli = int(1000 * self.slippage_atr_share), int(1000 * self.volume_share)
         if not (atr_milli or volume_milli or self.slippage_by_time):
             return None
-        return Frictions(self._by_minute(self.fixed_ticks(contract)), atr_milli, volume_milli)
+        by_minute = self._by_minute(self.fixed_ticks(contract))
+        return Frictions(by_minute=by_minute, atr_milli=atr_milli, volume_milli=volume_milli)
 
     def fixed_ticks(self, contract: Instrument) -> int:
         """Slippage where nothing else is said."""
         return contract.slippage_ticks if self.slippage_ticks is None else self.slippage_ticks
 
     def _by_minute(self, fixed: int) -> tuple[int, ...]:
+        """Ticks [1440] by minute of the day; the last named clock holds over midnight until the first one."""
         if not self.slippage_by_time:
             return (fixed,) * MINUTES
         starts = {int(clock[:2]) * 60 + int(clock[3:]): ticks for clock, ticks in self.slippage_by_time.items()}

@@ -1,4 +1,4 @@
-"""A training run's folder: held by one process, continued by the same run, closed to any other."""
+"""A training run's folder: held by one process, continued by the same run, closed to any other (DECISIONS 9)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A process that watches its child, which a library may end from below, and ends as it does."""
+"""A process that watches its child, which a library may end from below, and ends as it does (DECISIONS 10)."""
 
 import os
 import signal

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-ORPHANED = """
+ORPHANED = r"""
 import os, subprocess, sys, time
 from trigate.process_control import adopt_orphans
 adopt_orphans()

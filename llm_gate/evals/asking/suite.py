@@ -26,7 +26,7 @@ class _Section(BaseModel):
 
 
 class ModelSpec(_Section):
-    """Who answers."""
+    """One who answers: a model with its server, or a control without one."""
 
     name: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="in the report; none: its source or engine")
     engine: EngineName = "vllm"
@@ -45,7 +45,7 @@ class ModelSpec(_Section):
 
     @property
     def label(self) -> str:
-        """Its name in logs and reports."""
+        """The name that logs and reports give it."""
         if self.name:
             return self.name
         return Path(self.source).name if self.engine == "vllm" else self.engine
@@ -92,7 +92,7 @@ class AssertSpec(_Section):
 
 
 class Suite(_Section):
-    """One evaluation."""
+    """One evaluation: who is asked what about which cases, and what must hold of the answers."""
 
     name: str = Field("gate", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     prompts: tuple[str, ...] = Field((DEFAULT_PROMPT,), min_length=1)
@@ -113,8 +113,8 @@ class Suite(_Section):
         names = [model.label for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError(f"two models have the same name: {', '.join(names)}; give one a name")
-        for asked in self.passes:
-            if unknown := sorted({*asked.models} - {*names}) + sorted({*asked.prompts} - {*self.prompts}):
+        for pass_spec in self.passes:
+            if unknown := sorted({*pass_spec.models} - {*names}) + sorted({*pass_spec.prompts} - {*self.prompts}):
                 raise ValueError(f"a pass names {', '.join(unknown)}, which the suite does not have")
         return self
 
@@ -126,16 +126,16 @@ class Suite(_Section):
         """
         if engine not in get_args(EngineName):
             raise RequestError(f"no engine {engine!r}; there are: {', '.join(get_args(EngineName))}")
-        own = [model for model in self.models if model.engine == engine] or [
+        models = [model for model in self.models if model.engine == engine] or [
             ModelSpec.model_validate({"engine": engine})
         ]
-        names = {model.label for model in own}
+        names = {model.label for model in models}
         passes = [
-            asked.model_copy(update={"models": ()})
-            for asked in self.passes
-            if not asked.models or names & {*asked.models}
+            pass_spec.model_copy(update={"models": ()})
+            for pass_spec in self.passes
+            if not pass_spec.models or names & {*pass_spec.models}
         ]
-        kept = {"models": tuple(own), "passes": tuple(passes) or (PassSpec(),)}
+        kept = {"models": tuple(models), "passes": tuple(passes) or (PassSpec(),)}
         about = tuple(spec for spec in self.assertions if spec.where.get("model", next(iter(names))) in names)
         return self.model_copy(update={**kept, "assertions": about})
 

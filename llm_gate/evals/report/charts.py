@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from llm_gate.evals.report.findings import JudgementShown, Status
+from llm_gate.evals.report.findings import JudgementShown, PromotionStatus
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import Score
 from trigate.pages.plots import AMBER, BLUE, GREEN, GREY, INK, RED, plot_html
@@ -26,13 +26,13 @@ def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     figure = go.Figure()
     rows = list(reversed(shown))
     for word, colour in (("JUDGEMENT", GREEN), ("NO JUDGEMENT SHOWN", RED)):
-        own = [one for one in rows if one.verdict.word == word]
-        if own:
-            found = [one.verdict.accuracy for one in own]
+        judgements = [one for one in rows if one.verdict.word == word]
+        if judgements:
+            accuracies = [one.verdict.accuracy for one in judgements]
             figure.add_scatter(
-                x=[100 * (one.value or 0) for one in found],
-                y=[_name(one) for one in own],
-                error_x=_bars(found, 100),
+                x=[100 * (one.value or 0) for one in accuracies],
+                y=[_name(one) for one in judgements],
+                error_x=_bars(accuracies, 100),
                 mode="markers",
                 marker={"size": 9, "color": colour},
                 name=word,
@@ -62,7 +62,7 @@ def reliability_chart(scores: Sequence[Score]) -> str:
             mode="lines+markers",
             line={"color": colour, "width": 1},
             marker={"color": colour, "size": [6 + 16 * (one.rows / most) ** 0.5 for one in score.bins]},
-            name=f"{score.who.name}, {score.group}",
+            name=f"{score.answerer.name}, {score.group}",
             text=[f"{one.rows} cases" for one in score.bins],
         )
     figure.update_xaxes(title="probability of approve that the model said", range=[-0.03, 1.03])
@@ -75,14 +75,14 @@ def money_chart(scores: Sequence[Score]) -> str:
     figure = go.Figure()
     for score, colour in zip(scores, COLOURS * 9, strict=False):
         names = [name for name in EARNED if score.figures[name].value is not None]
-        found = [score.figures[name] for name in names]
+        figures = [score.figures[name] for name in names]
         figure.add_scatter(
             x=[EARNED[name] for name in names],
-            y=[one.value for one in found],
-            error_y=_bars(found, 1),
+            y=[one.value for one in figures],
+            error_y=_bars(figures, 1),
             mode="markers",
             marker={"size": 9, "color": colour},
-            name=f"{score.who.name}, {score.split.replace('_', '-')}",
+            name=f"{score.answerer.name}, {score.split.replace('_', '-')}",
         )
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     figure.update_yaxes(title="R a proposal, after costs")
@@ -91,7 +91,7 @@ def money_chart(scores: Sequence[Score]) -> str:
     return plot_html(figure, "money", height=430)
 
 
-def promotion_chart(statuses: Sequence[Status]) -> str:
+def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
     """HTML of each interval of the uplift, session by session."""
     figure = go.Figure()
     for status, colour in zip(statuses, COLOURS * 9, strict=False):
@@ -103,8 +103,8 @@ def promotion_chart(statuses: Sequence[Status]) -> str:
                 y=[ends[side] for ends in history],
                 mode="lines",
                 line={"color": colour, "width": 1.4},
-                name=status.who.name,
-                legendgroup=status.who.name,
+                name=status.answerer.name,
+                legendgroup=status.answerer.name,
                 showlegend=side == 0,
             )
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dash"})
@@ -114,10 +114,10 @@ def promotion_chart(statuses: Sequence[Status]) -> str:
 
 
 def _name(one: JudgementShown) -> str:
-    return f"{one.who.name}, {one.group}"
+    return f"{one.answerer.name}, {one.group}"
 
 
-def _bars(found: Sequence[Figure], scale: float) -> dict[str, object]:
-    above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in found]
-    below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in found]
+def _bars(figures: Sequence[Figure], scale: float) -> dict[str, object]:
+    above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in figures]
+    below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in figures]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.4}
