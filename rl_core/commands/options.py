@@ -1,4 +1,4 @@
-"""What several commands share: their options, and how a result is printed."""
+"""The options that several commands share, and how they print a result."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same 
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
 
 
-def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
+def print_result(result: dict[str, Any], *, as_json: bool = False) -> None:
     """Print the result: a table for a person, one JSON object for a program."""
     if as_json:
-        typer.echo(json.dumps(found, default=str))
+        typer.echo(json.dumps(result, default=str))
         return
-    width = max(len(key) for key in found)
-    for key, value in found.items():
+    width = max(len(key) for key in result)
+    for key, value in result.items():
         text = f"{value:,.4g}" if isinstance(value, float) else value
         typer.echo(f"{key:<{width}}  {'-' if text is None else text}")
