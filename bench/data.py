@@ -37,9 +37,17 @@ def walk(rows: int, interval_s: int) -> Bars:
     opened = np.concatenate([close[:1], close[:-1]])
     high = np.maximum(opened, close) + drawn.integers(0, 6, rows)
     low = np.minimum(opened, close) - drawn.integers(0, 6, rows)
-    prices = (column.astype(np.int32) for column in (opened, high, low, close))
     times = start + np.arange(rows) * interval_s * 1_000_000_000
-    return Bars(instrument("NQ"), interval_s, times, *prices, volume=drawn.integers(1, 900, rows))
+    return Bars(
+        instrument=instrument("NQ"),
+        interval_s=interval_s,
+        ts_event_ns=times,
+        open=opened.astype(np.int32),
+        high=high.astype(np.int32),
+        low=low.astype(np.int32),
+        close=close.astype(np.int32),
+        volume=drawn.integers(1, 900, rows),
+    )
 
 
 def measure(path: Path, interval_s: int) -> None:

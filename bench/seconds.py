@@ -17,11 +17,12 @@ import jax.numpy as jnp
 
 from bench.facts import versions
 from rl_core.bars.rungs import ladder_of
-from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.env import Env, EnvParams, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
-from rl_core.trading.setup import RESOLUTIONS, TradingConfig, compile_trading
+from rl_core.market.types import PESSIMISTIC, SECONDS
+from rl_core.trading.setup import TradingConfig, compile_trading
 from rl_core.worlds.demo import demo_world
 
 RULES = Path(__file__).parents[1] / "configs/rules/apex_legacy_50k_eval.toml"
@@ -34,13 +35,13 @@ REPEATS = 4
 def roll(market: MarketArrays, params: EnvParams, key: jax.Array, envs: int, steps: int, observe: bool) -> jax.Array:
     """Play random legal actions with resets; the sum of everything keeps it from being optimised away."""
 
-    def one(state: tuple, key: jax.Array) -> tuple[tuple, jax.Array]:
+    def one(state: EnvState, key: jax.Array) -> tuple[EnvState, jax.Array]:
         key_action, key_reset = jax.random.split(key)
         if observe:
             seen = ENV.observe(market, params, state)
             mask, shown = seen.legal_actions, seen.values.sum()
         else:
-            mask, shown = ENV._mask(ENV._legal(market, params, state)), 0.0
+            mask, shown = ENV.glimpse(market, params, state).legal_actions, jnp.float32(0)
         drawn = jax.random.uniform(key_action, mask.shape)
         action = jnp.argmax(jnp.where(mask, drawn, -1.0), axis=-1).astype(jnp.int32)
         result = ENV.step(market, params, state, action)
@@ -95,11 +96,11 @@ def main() -> None:
         for observe in (True, False):
             base = None
             for name, market, resolution in (
-                ("plain", plain, "pessimistic"),
-                ("with_ladder_pessimistic", climbed, "pessimistic"),
-                ("with_ladder_seconds", climbed, "seconds"),
+                ("plain", plain, PESSIMISTIC),
+                ("with_ladder_pessimistic", climbed, PESSIMISTIC),
+                ("with_ladder_seconds", climbed, SECONDS),
             ):
-                venue = trading.venue._replace(resolution=RESOLUTIONS[resolution])
+                venue = trading.venue._replace(resolution=resolution)
                 rate = steps_per_second(market, EnvParams(venue, trading.limits, 0.2, 1.0), envs, observe)
                 base = base or rate
                 say(f"steps_{name}", rate, "steps/s", rate / base, envs=envs, observe=observe)

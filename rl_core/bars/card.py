@@ -132,7 +132,7 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     """
     calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]))
     placed = _Placed(calendar, calendar.locate(bars.ts_event_ns))
-    refuse(path, closed_findings(bars.ts_event_ns, placed.located, bars.lines))
+    refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines))
     silent, gaps = _gaps(bars, placed.located)
     jumps, missing = _jumps(bars), _missing_sessions(placed)
     return DataCard(
@@ -157,23 +157,22 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     )
 
 
-def closed_findings(
-    ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]
-) -> list[RowFault]:
+def closed_faults(ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]) -> list[RowFault]:
     """Bars [T] while the exchange was closed; ``lines`` may be empty for bars that stand in no file."""
     rows = np.flatnonzero(located.session == OUTSIDE)
     if not len(rows):
         return []
     at = lines[rows] if len(lines) else rows + 1
     day = pd.DatetimeIndex(ts_event_ns[rows].astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
+    # The week ends on Friday at 17:00 ET; Saturday, and Sunday before 18:00, belong to no session.
     weekend = np.asarray((day.day_of_week >= 5) | ((day.day_of_week == 4) & (day.hour >= 17)))
-    found = []
+    faults = []
     for code, word, wrong in (("weekend", "a weekend", weekend), ("closed_market", "a holiday or a break", ~weekend)):
         chosen = rows[wrong]
         if len(chosen):
             expected = f"a time in an exchange session was expected, this is {word}"
-            found.append(_closed(code, chosen, at[wrong], ts_event_ns, expected))
-    return found
+            faults.append(_closed(code, chosen, at[wrong], ts_event_ns, expected))
+    return faults
 
 
 def _closed(
@@ -184,7 +183,14 @@ def _closed(
     expected: str,
 ) -> RowFault:
     remedy = "Check the time zone of the file; remove the row"
-    return RowFault(code, lines, "time", lambda k: _utc(ts_event_ns[rows[k]]), expected, remedy)
+    return RowFault(
+        code=code,
+        lines=lines,
+        column="time",
+        value=lambda k: _utc(ts_event_ns[rows[k]]),
+        expected=expected,
+        remedy=remedy,
+    )
 
 
 def agreement(minutes: Bars, seconds: Bars) -> Agreement:
@@ -211,7 +217,7 @@ def agreement(minutes: Bars, seconds: Bars) -> Agreement:
 
 
 def in_roll_week(at: pd.Timestamp) -> bool:
-    """Whether index futures usually roll then: the nine days up to the third Friday of a quarter's last month."""
+    """Whether index futures usually roll at ``at``: the nine days up to the third Friday of a quarter's last month."""
     if at.month not in QUARTER_MONTHS:
         return False
     first = at.normalize().replace(day=1)
@@ -252,26 +258,26 @@ def _half_hours(bars: Bars, located: Located) -> tuple[HalfHour, ...]:
     usable = (located.session[1:] == located.session[:-1]) & (bars.contract[1:] == bars.contract[:-1])
     usable &= np.diff(bars.ts_event_ns) == bars.interval_s * NS_PER_SECOND
     ranges = (bars.high - bars.low).astype(np.float64)
-    found = []
+    half_hours = []
     for k in [*range(36, HALF_HOURS), *range(36)]:  # the exchange day begins at 18:00
-        own, moves = half == k, returns[usable & (half[1:] == k)]
-        count = int(own.sum())
-        found.append(
+        inside, moves = half == k, returns[usable & (half[1:] == k)]
+        count = int(inside.sum())
+        half_hours.append(
             HalfHour(
                 start=f"{k // 2:02d}:{30 * (k % 2):02d}",
                 bars=count,
                 return_std_bp=float(moves.std()) if len(moves) > 1 else None,
-                range_ticks=float(ranges[own].mean()) if count else None,
-                volume=float(bars.volume[own].mean()) if count else None,
+                range_ticks=float(ranges[inside].mean()) if count else None,
+                volume=float(bars.volume[inside].mean()) if count else None,
             )
         )
-    return tuple(found)
+    return tuple(half_hours)
 
 
 def _rolls(bars: Bars, schedule: RollSchedule) -> tuple[RollRow, ...]:
     at = np.flatnonzero(np.diff(bars.contract)) + 1
     inside = [roll for roll in schedule.roll if _is_inside(roll.ts_event.timestamp(), bars)]
-    named = inside if len(inside) == len(at) else [None] * len(at)
+    of_each = inside if len(inside) == len(at) else [None] * len(at)
     return tuple(
         RollRow(
             at=_utc(bars.ts_event_ns[k]),
@@ -279,7 +285,7 @@ def _rolls(bars: Bars, schedule: RollSchedule) -> tuple[RollRow, ...]:
             gap_ticks=int(bars.open[k]) - int(bars.close[k - 1]),
             source="" if roll is None else roll.source,
         )
-        for k, roll in zip(at, named, strict=True)
+        for k, roll in zip(at, of_each, strict=True)
     )
 
 
@@ -308,15 +314,15 @@ def _jump(bars: Bars, row: int, ticks: int) -> Jump:
 
 
 def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
-    found = [
+    warnings = [
         f"row {jump.line} at {jump.at}: a lasting jump of {jump.ticks:+,} ticks ({jump.percent:+.2f} %) in roll week "
         "that no file explains; name it with --rolls if the contract changes there"
         for jump in sorted(jumps, key=lambda jump: jump.line)
         if jump.roll_week and not jump.explained
     ]
     if missing:
-        found.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
-    return tuple(found)
+        warnings.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
+    return tuple(warnings)
 
 
 def _utc(ns: int | np.int64) -> str:

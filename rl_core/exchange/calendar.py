@@ -87,8 +87,8 @@ class Calendar:
     def locate(self, ts_ns: npt.NDArray[np.int64]) -> Located:
         """Place bars [T] by their start, ns UTC.
 
-        No session holds a change of the clock (02:00 on a Sunday), so inside one the local minute is
-        counted from its open.
+        Clocks change at 02:00 on a Sunday, when the exchange is closed: no session holds a change, so inside
+        one the local minute can be counted from its open.
         """
         assert ts_ns.ndim == 1 and ts_ns.dtype == np.int64
         assert len(ts_ns) == 0 or self.open_ns[0] <= ts_ns.min() <= ts_ns.max() < self.close_ns[-1], "not covered"
@@ -132,7 +132,7 @@ def overrides() -> Overrides:
 
 
 def _with_overrides(schedule: pd.DataFrame) -> pd.DataFrame:
-    """The library's schedule [S rows by trade date], corrected."""
+    """The library's schedule [S rows by trade date] with the packaged corrections."""
     corrected, closes = overrides(), schedule["market_close"].copy()
     for era in corrected.hours:
         ordinary = closes.dt.tz_convert(EXCHANGE_ZONE).dt.strftime("%H:%M") == REGULAR_CLOSE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 MINI_COMMISSION = 250
 MICRO_COMMISSION = 60
@@ -37,11 +37,24 @@ class Instrument:
 
 
 def _mini(symbol: str, tick_size: str, tick_value: int, slippage_ticks: int, micro: str) -> Instrument:
-    return Instrument(symbol, Decimal(tick_size), tick_value, MINI_COMMISSION, slippage_ticks, micro)
+    return Instrument(
+        symbol=symbol,
+        tick_size=Decimal(tick_size),
+        tick_value=tick_value,
+        commission=MINI_COMMISSION,
+        slippage_ticks=slippage_ticks,
+        micro=micro,
+    )
 
 
 def _micro(symbol: str, tick_size: str, tick_value: int, slippage_ticks: int) -> Instrument:
-    return Instrument(symbol, Decimal(tick_size), tick_value, MICRO_COMMISSION, slippage_ticks)
+    return Instrument(
+        symbol=symbol,
+        tick_size=Decimal(tick_size),
+        tick_value=tick_value,
+        commission=MICRO_COMMISSION,
+        slippage_ticks=slippage_ticks,
+    )
 
 
 INSTRUMENTS = {

@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
-from rl_core.errors import DataError
 from rl_core.exchange.calendar import Calendar, Located
 from rl_core.features.features import Features, compute_features
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
+from trigate.errors import DataError
 
 
 class MarketView(NamedTuple):
-    """One market, seen bar by bar."""
+    """One market with everything that is known at each of its closes."""
 
     bars: Bars
     located: Located
@@ -29,7 +29,7 @@ class MarketView(NamedTuple):
 
 
 def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
-    """See ``bars`` [T] under the flat time of ``pack``.
+    """The view of minute bars [T] under the flat time of ``pack``.
 
     Raises:
         DataError: not minute bars, or a bar outside every exchange session.

@@ -235,7 +235,7 @@ def shuffled(config: PPOConfig, key: jax.Array) -> jax.Array:
     Group g holds the environments g, g + M, g + 2M, ... At every bar of every epoch the groups are rotated by a new
     random number. A full permutation would sort 32,768 random numbers an epoch, a fifth of an update on a CPU; the
     rotation costs nothing, spreads each episode over all minibatches, and takes equal parts of every device's
-    environments.
+    environments (DECISIONS 8).
     """
     offsets = jax.random.randint(key, (config.epochs, 1, config.rollout_length), 0, config.minibatches)
     groups = (offsets + jnp.arange(config.minibatches)[:, None]) % config.minibatches

@@ -114,4 +114,10 @@ def _made_seconds(bars: Bars, past: MarketSlice, last: int) -> Bars | None:
     prices = {name: np.concatenate([getattr(past_seconds, name), path]) for name in PRICES}
     stamps = np.concatenate([past_seconds.ts_event_ns, at])
     volume = np.concatenate([past_seconds.volume, np.ones(len(at), np.int64)])
-    return Bars(past_seconds.instrument, past_seconds.interval_s, stamps, **prices, volume=volume)
+    return Bars(
+        instrument=past_seconds.instrument,
+        interval_s=past_seconds.interval_s,
+        ts_event_ns=stamps,
+        **prices,
+        volume=volume,
+    )

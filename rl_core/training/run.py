@@ -18,8 +18,7 @@ from rl_core.checkpoints.checkpoint import (
     write_records,
 )
 from rl_core.checkpoints.manifest import Expected, installed_versions, is_final, read_manifest
-from rl_core.errors import FitError, TrigateError
-from rl_core.files.durable import write_whole
+from rl_core.errors import FitError
 from rl_core.ppo.devices import gather
 from rl_core.ppo.loop import gave_up, train
 from rl_core.ppo.metrics import MetricRow, entropy_adjustments
@@ -43,6 +42,8 @@ from rl_core.training.metric_log import append_row, rows_until
 from rl_core.training.plan import TrainingPlan, identity_of, inputs_of
 from rl_core.training.processes import any_process, broadcast_from_writer, check_same_in_all, is_writer
 from rl_core.training.tensorboard_log import tensorboard_log
+from trigate.errors import TrigateError
+from trigate.whole_files import write_whole
 
 TRANSFER_STATES = 4096
 TENSORBOARD = "tb"
@@ -130,7 +131,7 @@ def _start(plan: TrainingPlan, out: Path, records: Mapping[str, str]) -> _StartP
     if report is not None:
         transfer_record = {"divergence": report.divergence, "states": report.states, "fates": report.origins}
     for name, text in records.items():
-        write_whole(out / name, text.encode())
+        write_whole(out / name, text)
     # The card comes last: a folder without one holds no run yet, so that a kill before this line costs nothing.
     return _StartPoint(state, rows_until(out, 0), write_card(out, inputs_of(plan), transfer_record), report)
 

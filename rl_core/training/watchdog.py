@@ -1,4 +1,4 @@
-"""Runs the command in a child process and turns the child's abort into an exit code.
+"""Runs the command in a child process and turns the child's abort into an exit code (DECISIONS 10).
 
 JAX aborts a process as soon as it learns that another process of a distributed run is gone. An abort cannot be caught
 within the process, so a parent watches it.
@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 
 def run_in_watched_child() -> None:

@@ -26,8 +26,8 @@ from llm_gate.contract import EntryProposal, GateFailed, Mode, Reviewed
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
-from tests.llm_gate.conftest import CONTEXT
 from tests.llm_gate.fault_proxy import fault_of
+from tests.proposals import CONTEXT
 
 ROOT = Path(__file__).parents[2]
 P99_OVER_S, MAX_OVER_S, GROWTH_MIB = 0.010, 0.050, 16.0

@@ -65,8 +65,8 @@ def random_bars(seed: int, ts_event_ns: np.ndarray, *, spread: float = 8.0, miss
     opened = close - body
     wicks = np.rint(generator.exponential(spread / 2, (2, count)) * pace).astype(np.int64)
     high, low = np.maximum(opened, close) + wicks[0], np.minimum(opened, close) - wicks[1]
-    prices = (x.astype(np.int32) for x in (opened, high, low, close))
-    return Bars(instrument("NQ"), 60, ts_event_ns.astype(np.int64), *prices, generator.integers(0, 900, count))
+    volume = generator.integers(0, 900, count)
+    return _bars(60, ts_event_ns, (opened, high, low, close), volume)
 
 
 def with_noise_after(bars: Bars, last: int, seed: int = 99) -> Bars:
@@ -134,11 +134,12 @@ def random_seconds(seed: int, ts_event_ns: np.ndarray, *, spread: float = 2.0) -
     ends = np.cumsum(traded.sum(axis=1))
     starts = np.concatenate([[0], ends[:-1]])
     minute = (opened[starts], np.maximum.reduceat(high, starts), np.minimum.reduceat(low, starts), close[ends - 1])
-    seconds = [column.astype(np.int32) for column in (opened, high, low, close)]
-    minutes = [column.astype(np.int32) for column in minute]
-    market = instrument("NQ")
     volume = generator.integers(1, 900, count)
-    return (
-        Bars(market, 60, ts_event_ns.astype(np.int64), *minutes, volume),
-        Bars(market, 1, at.astype(np.int64), *seconds, np.ones(len(at), np.int64)),
-    )
+    seconds = _bars(1, at, (opened, high, low, close), np.ones(len(at), np.int64))
+    return _bars(60, ts_event_ns, minute, volume), seconds
+
+
+def _bars(interval_s: int, ts_event_ns: np.ndarray, prices: tuple[np.ndarray, ...], volume: np.ndarray) -> Bars:
+    """NQ from open, high, low and close [T] in ticks of any integer type."""
+    opened, high, low, close = (column.astype(np.int32) for column in prices)
+    return Bars(instrument("NQ"), interval_s, ts_event_ns.astype(np.int64), opened, high, low, close, volume)

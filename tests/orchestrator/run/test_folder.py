@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run, write_whole
-from rl_core.errors import ResourceError
+from trigate.errors import ResourceError
 
 FACTS = {"market": "NQ", "contract": "MNQ", "rule_pack": "p", "rule_pack_as_of": "2026-08-31", "declaration": ""}
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.rl_core.markets import NS_PER_MINUTE, random_bars, session_minutes
+from rl_core.exchange.calendar import NS_PER_MINUTE
+from tests.rl_core.markets import random_bars, session_minutes
 
 HEADER = "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol"
 CONTRACTS = {"NQZ4": 0, "NQH5": 850, "NQM5": 1700}  # ticks above the first
@@ -53,7 +54,8 @@ def write_vendor(path: Path, rows: list[str]) -> Path:
 def _hours(sessions: int) -> np.ndarray:
     minutes = session_minutes(sessions)
     starts = minutes[np.append(0, np.flatnonzero(np.diff(minutes) > NS_PER_MINUTE) + 1)]
-    return starts[:, None] + (900 + np.arange(HOUR)) * NS_PER_MINUTE
+    minute_ns: np.ndarray = starts[:, None] + (900 + np.arange(HOUR)) * NS_PER_MINUTE
+    return minute_ns
 
 
 def _row(stamp: str, number: int, prices: np.ndarray, volume: int, symbol: str) -> str:

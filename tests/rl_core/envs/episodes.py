@@ -77,7 +77,8 @@ def at_close(t: int, position: Position = FLAT, account: Account | None = None) 
 
 def act(env: Env, market: MarketArrays, state: EnvState, action: int, params: EnvParams | None = None) -> StepResult:
     """One account, one bar."""
-    return step(env, market, params or params_for(), state, jnp.array([action], jnp.int32))
+    result: StepResult = step(env, market, params or params_for(), state, jnp.array([action], jnp.int32))
+    return result
 
 
 def legal_at(env: Env, market: MarketArrays, state: EnvState, params: EnvParams | None = None) -> list[bool]:

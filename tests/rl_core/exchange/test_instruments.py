@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
+from trigate.errors import ConfigError
 
 # symbol: points a tick, dollars a point, slippage ticks
 TABLE = {

@@ -30,4 +30,4 @@ if __name__ == "__main__":
     out, devices, *cluster = sys.argv[1:]
     if cluster:
         join_processes(cluster[0], 2, int(cluster[1]))
-    np.savez(Path(out), **after_two_updates(int(devices)))
+    np.savez(Path(out), allow_pickle=False, **after_two_updates(int(devices)))
