@@ -18,13 +18,13 @@ from llm_gate.commands.prompts import prompts_app, read_proposal
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import GateError, RequestError, ServerNotReadyError
+from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from trigate.command_line import run_command
+from trigate.errors import ExitCode
 
 KEY_VARIABLE = "VLLM_API_KEY"
-
-_INTERRUPTED = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(prompts_app, name="prompts")
@@ -41,11 +41,7 @@ def main() -> None:
     """Run the command; an error this package names is one line on stderr and an exit code."""
     # Standard output belongs to results.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    try:
-        app()
-    except GateError as error:
-        print(f"llm-gate: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_command(app, "llm-gate")
 
 
 @app.command()
@@ -90,15 +86,15 @@ def check(
 ) -> None:
     """Ask a running server for one letter, and for prose: it must keep to its constraint all the same."""
     from llm_gate.engines.vllm import VllmEngine
-    from llm_gate.serving.canaries import findings
+    from llm_gate.serving.canaries import canary_results
 
     engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""), served=served)
-    found = asyncio.run(findings(engine, _modes(mode), deadline))
+    results = asyncio.run(canary_results(engine, _modes(mode), deadline))
     if as_json:
-        print(json.dumps({"url": url, "findings": [finding._asdict() for finding in found]}))
-    for finding in found if not as_json else ():
-        print(f"{'FAIL' if finding.fault else 'ok'} {finding.name} {finding.seconds:.2f} s {finding.fault}".rstrip())
-    if faults := [f"{finding.name}: {finding.fault}" for finding in found if finding.fault]:
+        print(json.dumps({"url": url, "findings": [result._asdict() for result in results]}))
+    for result in results if not as_json else ():
+        print(f"{'FAIL' if result.fault else 'ok'} {result.name} {result.seconds:.2f} s {result.fault}".rstrip())
+    if faults := [f"{result.name}: {result.fault}" for result in results if result.fault]:
         raise ServerNotReadyError(f"{url}: {'; '.join(faults)}")
 
 
@@ -115,12 +111,12 @@ def doctor(
     from llm_gate.serving.processes import nvidia_smi
 
     folder = model_folder(model, progress=_progress)
-    devices = [*planner.gpus(nvidia_smi()), planner.memory(Path("/proc/meminfo").read_text())]
+    devices = [*planner.gpus(nvidia_smi()), planner.machine_memory(Path("/proc/meminfo").read_text())]
     need = {on_gpu: planner.need_of(folder, max_model_len=max_model_len, on_gpu=on_gpu) for on_gpu in (True, False)}
-    plan = planner.plan(devices, need, jax_share=jax_share)
+    plan = planner.plan_memory(devices, need, jax_share=jax_share)
     shown = {"device": plan.device._asdict(), "need": plan.need._asdict(), "jax": plan.jax, "left": plan.left}
-    print(json.dumps(shown) if as_json else "\n".join(planner.told(plan)))
-    planner.check(plan)
+    print(json.dumps(shown) if as_json else "\n".join(planner.lines_of(plan)))
+    planner.refuse_if_too_large(plan)
 
 
 @app.command()
@@ -181,7 +177,7 @@ def _end_on_signals() -> None:
     """Make SIGTERM and SIGINT unwind the stack, so that what is open closes in order."""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        sys.exit(0 if number == signal.SIGTERM else _INTERRUPTED)
+        sys.exit(0 if number == signal.SIGTERM else ExitCode.INTERRUPTED)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)

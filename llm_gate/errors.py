@@ -1,40 +1,34 @@
-"""What can go wrong in the gate, each with the exit code its command ends with."""
+"""The faults that only the gate knows; those that every package has are in `trigate.errors`."""
+
+from trigate.errors import ExitCode, TrigateError
 
 
-class GateError(Exception):
-    """Any fault this package names."""
-
-    exit_code = 1
+class GateError(TrigateError):
+    """Any fault of prompts, requests, servers and answers."""
 
 
 class PromptError(GateError):
     """A prompt file that cannot be used as it stands."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class RequestError(GateError):
     """A proposal, model folder or option that the user has to change."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class ServerNotReadyError(GateError):
     """A model server that did not prove itself in time."""
 
-    exit_code = 5
-
-
-class GateResourceError(GateError):
-    """A port, lock or disk that was not to be had."""
-
-    exit_code = 7
+    exit_code = ExitCode.NOT_READY
 
 
 class EngineError(GateError):
     """No usable answer from an engine."""
 
-    exit_code = 5
+    exit_code = ExitCode.NOT_READY
 
 
 class UnavailableError(EngineError):

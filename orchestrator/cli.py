@@ -1,4 +1,4 @@
-"""`orchestrator`: run a simulation, report on a finished run, verify a journal."""
+"""`orchestrator`: run a simulation, report on a run, write its cases, and look at rule packs."""
 
 import json
 import logging
@@ -15,17 +15,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from llm_gate.errors import GateError
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.run.config import RunConfig
-from rl_core.errors import ConfigError, RefusedError, TrigateError
-from rl_core.files.toml_config import read_config
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
+from trigate.command_line import run_command
+from trigate.errors import ConfigError, ExitCode, RefusedError
+from trigate.toml_config import read_config
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rules_app, name="rules")
-INTERRUPTED = 130
 
 
 @app.callback()
@@ -40,13 +39,7 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        app()
-    except (TrigateError, GateError) as error:
-        print(f"orchestrator: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    run_command(app, "orchestrator")
 
 
 @app.command()
@@ -88,7 +81,7 @@ def run(
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
-        sys.exit(INTERRUPTED if signal.SIGINT in asked else 0)
+        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else 0)
     _finish(summary, outcome.folder.path, as_json=as_json)
 
 
@@ -111,19 +104,19 @@ def cases(
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
     from llm_gate.evals.data.cases import write_cases
-    from llm_gate.evals.data.true_days import truth_path, write_truths
+    from llm_gate.evals.data.true_days import true_days_path, write_true_days
     from orchestrator.report.cases import recorded_cases
 
     found = recorded_cases(run, tune_share=tune_share)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
-    write_truths(found.truths, truth_path(path))
+    write_true_days(found.truths, true_days_path(path))
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
         f"{found.without_end} proposals without an end are left out"
     )
-    print(f"where they come from, for the probe of llm-gate eval alone: {truth_path(path)}")
+    print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
 
 

@@ -32,27 +32,6 @@ class Deadline:
         return self._clock() >= self._end_s
 
 
-class SimClock:
-    """A clock that only moves when it is told to: call it for the time in seconds."""
-
-    def __init__(self, start_s: float = 0.0) -> None:
-        self._now_s = start_s
-
-    def __call__(self) -> float:
-        """The simulated time in seconds."""
-        return self._now_s
-
-    def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass.
-
-        Raises:
-            ValueError: time would run backwards.
-        """
-        if not seconds >= 0:
-            raise ValueError(f"time cannot advance by {seconds} s")
-        self._now_s += seconds
-
-
 def wall_time_ns() -> int:
     """Nanoseconds UTC since 1970, for telemetry: nothing is ever decided by it."""
     return time.time_ns()

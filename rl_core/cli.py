@@ -1,12 +1,10 @@
 """`rl-core`: train a phase, evaluate a checkpoint, prove the learner, and make or check bars files."""
 
-import sys
-
 import typer
 
 from rl_core.commands import proofs, train
 from rl_core.commands.data import data
-from rl_core.errors import TrigateError
+from trigate.command_line import run_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 train.register(app)
@@ -16,10 +14,4 @@ app.add_typer(data, name="data", help="Bars files: synthetic worlds, strict chec
 
 def main() -> None:
     """Run a command; a fault of the world is one line and its exit code."""
-    try:
-        app()
-    except TrigateError as error:
-        print(f"rl-core: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_command(app, "rl-core")

@@ -1,11 +1,11 @@
-"""Who imports whom in the three packages: modules, and the folders that hold them."""
+"""Who imports whom in the packages: modules, and the folders that hold them."""
 
 import ast
 from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("rl_core", "llm_gate", "orchestrator")
+PACKAGES = ("trigate", "rl_core", "llm_gate", "orchestrator")
 
 Sources = Mapping[str, str]
 """Path from the root -> source text."""
@@ -14,7 +14,7 @@ Edges = Mapping[str, frozenset[str]]
 
 
 def sources() -> dict[str, str]:
-    """Every module of the three packages."""
+    """Every module of the packages."""
     paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
     return {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 

@@ -11,6 +11,7 @@ from tests.import_graph import PACKAGES, ROOT, Sources, cycle_in, folder_edges, 
 from tests.shape import MOST_ENTRIES, entries
 
 FORBIDDEN = {
+    "trigate": {"zmq", "subprocess", "multiprocessing", "jax", "vllm", "rl_core", "llm_gate", "orchestrator"},
     "rl_core": {"zmq", "subprocess", "multiprocessing", "vllm", "aiohttp", "llm_gate", "orchestrator"},
     "llm_gate": {"zmq", "multiprocessing", "jax", "flax", "optax", "orbax", "rl_core", "orchestrator"},
     "orchestrator": {"multiprocessing", "jax", "flax", "optax", "orbax", "vllm", "torch", "transformers"},
@@ -19,6 +20,9 @@ ONLY_IN = {
     "zmq": {"orchestrator/messaging/sockets.py"},
     "subprocess": {"orchestrator/workers/processes.py", "llm_gate/serving/processes.py"},
     "vllm": {"llm_gate/serving/launch_vllm.py"},
+    "ctypes": {"trigate/process_control.py"},
+    "fcntl": {"trigate/locks.py"},
+    "jinja2": {"trigate/pages/render.py", "llm_gate/prompts/prompt_files.py"},
 }
 KNOWS_THE_SERVER = (
     "llm_gate/cli.py",
@@ -30,7 +34,8 @@ KNOWS_THE_SERVER = (
 SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}
 SERVER_WORDS = ("/v1/chat", "chat.completion", "vllm:", '"structured_outputs"')
 FLOORS = (
-    "rl_core/files rl_core/statistics rl_core/market rl_core/exchange",
+    "trigate/pages",
+    "rl_core/statistics rl_core/market rl_core/exchange",
     "rl_core/bars rl_core/rules",
     "rl_core/trading rl_core/worlds",
     "rl_core/features",
@@ -54,7 +59,7 @@ FLOORS = (
     "orchestrator/report",
     "orchestrator/commands",
 )
-"""Folders from the ground up: a folder imports from lower floors only, so no two folders know each other."""
+"""Folders from the ground up: a folder imports from lower floors only, and no two know each other (DECISIONS 15)."""
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 WITHOUT_JAX = (
@@ -204,6 +209,7 @@ def test_only_commands_print() -> None:
     [
         (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.broker"),
         (wrong_way, "orchestrator/trader/machine.py", "from jax import numpy"),
+        (wrong_way, "trigate/locks.py", "import rl_core.errors"),
         (out_of_place, "orchestrator/messaging/runner_end.py", "from zmq.auth import thread"),
         (out_of_place, "llm_gate/review/gate.py", "import subprocess as s"),
         (knows_the_server, "llm_gate/review/gate.py", "from llm_gate.engines.vllm import VllmEngine"),

@@ -18,9 +18,9 @@ from orchestrator.messaging.wire import Received
 from orchestrator.report.report import report_on
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
-from orchestrator.run.runner import Runner, SeenBar
-from orchestrator.trader.machine import PolicyAnswered, Setting
-from orchestrator.trader.seen_at_close import SightStream
+from orchestrator.run.runner import FeedBar, Runner
+from orchestrator.trader.seen_at_close import CloseViewStream
+from orchestrator.trader.state import PolicyAnswered, Setting
 from orchestrator.workers.feed import Feed, Span
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
@@ -52,10 +52,10 @@ class Parts:
     def __init__(self, feed: Feed, policy: Policy, gate: Gate) -> None:
         self._feed, self._policy, self._gate = feed, policy, gate
 
-    def next_bar(self, seq: int) -> SeenBar | None:
+    def next_bar(self, seq: int) -> FeedBar | None:
         """Step 5: the market moves."""
         reply = self._feed.next_bar(received(seq)).message
-        return SeenBar(reply, "") if isinstance(reply, Bar) else None
+        return FeedBar(reply, "") if isinstance(reply, Bar) else None
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """Step 7: the policy decides."""
@@ -91,7 +91,16 @@ def untrained(folder: Path, view: MarketView, trading: Trading) -> Path:
 
 def setting_of(run_id: str, trading: Trading) -> Setting:
     """A gate that acts and fails closed."""
-    return Setting(run_id, 1, trading.venue, trading.limits, True, False, Decimal(0), 50)
+    return Setting(
+        run_id=run_id,
+        phase=1,
+        venue=trading.venue,
+        limits=trading.limits,
+        gated=True,
+        shadow=False,
+        fail_factor=Decimal(0),
+        max_entries_per_session=50,
+    )
 
 
 def folder_with_manifest(path: Path, checkpoint: Path, digest: str, trading: Trading) -> RunFolder:
@@ -128,21 +137,21 @@ def test_one_bar_from_file_to_report(tmp_path: Path) -> None:
     # 5 the market moves ... 12 remember: one turn of the runner for each bar from t on.
     feed = Feed(bars, None, Span(0, t, len(bars)))
     gate = Gate(ScriptedEngine(["shrink", "veto"]), PROMPT, GateConfig())
-    sight = SightStream(int(bars.ts_event_ns[0]), trading.pack, trading.hours)
+    views = CloseViewStream(int(bars.ts_event_ns[0]), trading.pack, trading.hours)
     for bar in history_of(feed):
-        sight.see(bar)
+        views.push(bar)
     folder = folder_with_manifest(tmp_path / "run", tmp_path / "checkpoints", bars.digest, trading)
     setting = setting_of(folder.manifest().run_id, trading)
     with Journal.open(folder.journal) as journal:
-        finished = Runner(journal, Parts(feed, policy, gate), sight, setting).run()
+        finished = Runner(journal, Parts(feed, policy, gate), views, setting).run()
         folder.write_manifest(folder.manifest().model_copy(update={"status": "ended", "journal_head": journal.head}))
     records = list(read_journal(folder.journal))
 
     # 5 to 10: the bar as it was in the file, the action as the policy gives it on the batch features, half the size.
     first = ["bar", "account_opened", "acted", "proposed", "decided", "intent", "bar", "fill"]
     assert finished.complete and [record.type for record in records[:8]] == first
-    seen, _, acted, proposed, decided, intent, _, fill = (record.payload for record in records[:8])
-    assert (seen["ts_event_ns"], seen["close"]) == (bars.ts_event_ns[t], bars.close[t])
+    recorded_bar, _, acted, proposed, decided, intent, _, fill = (record.payload for record in records[:8])
+    assert (recorded_bar["ts_event_ns"], recorded_bar["close"]) == (bars.ts_event_ns[t], bars.close[t])
     observation = np.concatenate([view.features.values[t - 19 : t + 1].ravel(), np.zeros(5, np.float32)])
     action = policy.act(observation, np.ones(3, np.bool_)).action
     assert acted["action"] == action and action in (BUY, SELL)

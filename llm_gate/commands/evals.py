@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
+from trigate.errors import ExitCode
+from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
     from llm_gate.evals.asking.suite import Suite
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from llm_gate.evals.scoring.scores import Score
     from llm_gate.review.calibrated_verdict import FoldResult
 
-ASSERTIONS_FAILED = 100
 DEFAULT_SUITE = Path("configs/gate_eval.toml")
 SplitOf = Annotated[str | None, typer.Option(help="Only rows of tune or of held_out; none: both.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -45,22 +46,22 @@ def evaluate(
 
     if export not in (None, "inspect"):
         raise RequestError(f"--export {export}: there is only inspect")
-    asked = _suite(suite, settings or [], engine)
-    folder = out or Path("runs") / f"eval-{asked.name}"
+    chosen = _suite(suite, settings or [], engine)
+    folder = out or Path("runs") / f"eval-{chosen.name}"
     with _steps() as step:
-        found = findings_of(run_suite(asked, folder, say=_say, step=step, retry=retry))
-    write_report(found, folder)
+        findings = findings_of(run_suite(chosen, folder, say=_say, step=step, retry=retry))
+    write_report(findings, folder)
     if export is not None:
-        write_inspect_logs(found, folder / "inspect")
+        write_inspect_logs(findings, folder / "inspect")
     if as_json:
-        typer.echo(json.dumps({**summary_of(found), "run": str(folder), "report": str(folder / "report.html")}))
+        typer.echo(json.dumps({**summary_of(findings), "run": str(folder), "report": str(folder / "report.html")}))
     else:
-        _print(found, folder)
-    failed = [check for check in found.checks if not check.holds]
+        _print(findings, folder)
+    failed = [check for check in findings.checks if not check.holds]
     for check in failed:
         typer.echo(f"llm-gate: assertion failed: {check.text}", err=True)
     if failed:
-        sys.exit(ASSERTIONS_FAILED)
+        sys.exit(ExitCode.ASSERTIONS_FAILED)
 
 
 def _suite(path: Path | None, settings: list[str], engine: str | None) -> "Suite":
@@ -68,28 +69,29 @@ def _suite(path: Path | None, settings: list[str], engine: str | None) -> "Suite
 
     if path is None and not DEFAULT_SUITE.is_file():
         raise RequestError(f"{DEFAULT_SUITE} is not here; name a suite in TOML")
-    read = read_suite(path or DEFAULT_SUITE, settings)
-    return read if engine is None else read.with_engine(engine)
+    whole = read_suite(path or DEFAULT_SUITE, settings)
+    return whole if engine is None else whole.with_engine(engine)
 
 
-def _print(found: "Findings", folder: Path) -> None:
-    ran = found.ran
-    missing = sum(row.answer is None for row in ran.rows)
+def _print(findings: "Findings", folder: Path) -> None:
+    suite_run = findings.suite_run
+    missing = sum(row.answer is None for row in suite_run.rows)
     typer.echo(
-        f"{len(ran.cases)} cases, {len(ran.rows):,} answers ({ran.asked:,} asked now, {missing} without a verdict)"
+        f"{len(suite_run.cases)} cases, {len(suite_run.rows):,} answers "
+        f"({suite_run.newly_asked:,} asked now, {missing} without a verdict)"
     )
-    for model, (word, reason) in found.headlines.items():
+    for model, (word, reason) in findings.headlines.items():
         typer.echo(f"{word}: {model}: {reason}")
-    for score in found.earned:
+    for score in findings.money_scores:
         typer.echo(_earned(score))
-    for status in found.statuses:
-        typer.echo(f"{status.who.name}: {status.promotion.line}")
-    for one in found.named:
+    for status in findings.promotions:
+        typer.echo(f"{status.answerer.name}: {status.promotion.line}")
+    for naming in findings.day_namings:
         typer.echo(
-            f"{one.word}: {one.model}: {one.named.attribute} of {one.named.asked} sessions: right "
-            f"{_figure(one.right)}, chance {one.chance:.3f}, p = {one.named.p_value:.2g}"
+            f"{naming.word}: {naming.model}: {naming.score.attribute} of {naming.score.asked} sessions: right "
+            f"{_figure(naming.right)}, chance {naming.chance:.3f}, p = {naming.score.p_value:.2g}"
         )
-    for check in found.checks:
+    for check in findings.checks:
         typer.echo(f"{'holds' if check.holds else 'FAILED'}: {check.text}")
     typer.echo(f"report {folder / 'report.html'}")
     typer.echo(str(folder))
@@ -99,7 +101,8 @@ def _earned(score: "Score") -> str:
     figures = score.figures
     others = ", ".join(f"{name} {_figure(figures[f'r_{name}'])}" for name in ("always", "random", "rule"))
     uplift = _figure(figures["uplift_random"])
-    return f"{score.who.name}, {score.split}: {_figure(figures['r_gate'])} R a proposal; {others}; over random {uplift}"
+    gate = _figure(figures["r_gate"])
+    return f"{score.answerer.name}, {score.split}: {gate} R a proposal; {others}; over random {uplift}"
 
 
 def _say(text: str) -> None:
@@ -140,28 +143,31 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Two answerers on the questions that both were asked: paired intervals, A minus B."""
-    from llm_gate.evals.scoring.compare import as_json_of, compared, split_of
+    from llm_gate.evals.scoring.compare import as_json_of, compare_logs, split_of
 
-    found = compared(a, b, split=split_of(split))
+    comparisons = compare_logs(a, b, split=split_of(split))
     if as_json:
-        typer.echo(json.dumps([as_json_of(one) for one in found]))
+        typer.echo(json.dumps([as_json_of(comparison) for comparison in comparisons]))
         return
-    for one in found:
-        typer.echo(f"A {one.a}\nB {one.b}")
-        typer.echo(f"questions   {one.common} in common, {one.only_a} only in A, {one.only_b} only in B")
-        typer.echo(f"same answer {_figure(one.agreement)}")
-        _print_accuracies(one)
-        if one.r_difference.rows:
-            typer.echo(f"R a proposal, A - B  {_figure(one.r_difference)}")
+    for comparison in comparisons:
+        typer.echo(f"A {comparison.a}\nB {comparison.b}")
+        typer.echo(
+            f"questions   {comparison.common} in common, {comparison.only_a} only in A, {comparison.only_b} only in B"
+        )
+        typer.echo(f"same answer {_figure(comparison.agreement)}")
+        _print_accuracies(comparison)
+        if comparison.r_difference.rows:
+            typer.echo(f"R a proposal, A - B  {_figure(comparison.r_difference)}")
 
 
-def _print_accuracies(one: "Comparison") -> None:
+def _print_accuracies(comparison: "Comparison") -> None:
     """Nothing where no case has a label."""
-    if not one.accuracy_a.rows:
+    if not comparison.accuracy_a.rows:
         return
-    p = "-" if one.p_value is None else f"{one.p_value:.2g}"
-    typer.echo(f"accuracy    A {_figure(one.accuracy_a)}, B {_figure(one.accuracy_b)}")
-    typer.echo(f"  A - B     {_figure(one.accuracy_difference)}; right only A {one.right_only_a}, B {one.right_only_b}")
+    p = "-" if comparison.p_value is None else f"{comparison.p_value:.2g}"
+    typer.echo(f"accuracy    A {_figure(comparison.accuracy_a)}, B {_figure(comparison.accuracy_b)}")
+    right_only = f"right only A {comparison.right_only_a}, B {comparison.right_only_b}"
+    typer.echo(f"  A - B     {_figure(comparison.accuracy_difference)}; {right_only}")
     typer.echo(f"  McNemar   p = {p}")
 
 
@@ -176,14 +182,16 @@ def calibrate(
 ) -> None:
     """Fit what P(approve) means and where to draw the line, on the past; every threshold tried is counted."""
     from llm_gate.evals.data.trials import Trial, count_trials
-    from llm_gate.evals.scoring.compare import sides, split_of
+    from llm_gate.evals.scoring.compare import answerers_of, split_of
     from llm_gate.evals.scoring.fit_calibration import calibrate_rows, method_of
 
-    found = [side for named in logs for side in sides(named, split=split_of(split)) if side.who.task == "entry"]
-    answerers = sorted({side.who.name for side in found})
+    answerer_rows = [
+        side for log in logs for side in answerers_of(log, split=split_of(split)) if side.answerer.task == "entry"
+    ]
+    answerers = sorted({side.answerer.name for side in answerer_rows})
     if len(answerers) != 1:
         raise RequestError(f"a calibration is of one answerer; choose one with LOG#NAME from {', '.join(answerers)}")
-    rows = [row for side in found for row in side.rows]
+    rows = [row for side in answerer_rows for row in side.rows]
     if {row.split for row in rows if row.source == "recorded"} == {"tune", "held_out"}:
         _say("fitted on held-out sessions too, so these can no longer judge it; --split tune leaves them out")
     fitted = calibrate_rows(rows, method=method_of(method), max_veto_rate=max_veto_rate, folds=folds)
@@ -192,7 +200,7 @@ def calibrate(
         for value in fitted.thresholds_tried
     ]
     count = count_trials(trials, tried)
-    _save(out, fitted.model_copy(update={"trials": count}).model_dump_json(indent=1))
+    write_whole(out, fitted.model_copy(update={"trials": count}).model_dump_json(indent=1) + "\n")
     for fold in fitted.folds:
         typer.echo(_fold(fold))
     typer.echo(f"{len(fitted.thresholds_tried)} thresholds tried here, {count} trials on record")
@@ -209,14 +217,7 @@ def _fold(fold: "FoldResult") -> str:
     return f"{text}; approving from {fold.threshold:.3f}: {earned}"
 
 
-def _save(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise GateResourceError(f"{path}: {error.strerror}") from None
-
-
-def _figure(found: "Figure") -> str:
-    if found.value is None:
+def _figure(figure: "Figure") -> str:
+    if figure.value is None:
         return "-"
-    return f"{found.value:.3f}" + ("" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})")
+    return f"{figure.value:.3f}" + ("" if figure.low is None else f" ({figure.low:.3f} to {figure.high:.3f})")

@@ -10,7 +10,7 @@ import typer
 
 from llm_gate.contract import EntryProposal, parse_message
 from llm_gate.errors import MalformedVerdictError, PromptError, RequestError
-from llm_gate.prompts.blindness import file_findings
+from llm_gate.prompts.blindness import giveaways_in_file
 from llm_gate.prompts.prompt_files import Prompt, find_prompt, load_prompt, prompt_paths, prompts_folder
 
 prompts_app = typer.Typer(no_args_is_help=True, help="List, show, compare and check prompt files.")
@@ -70,8 +70,8 @@ def lint_prompts(
     chosen = paths or prompt_paths(prompts_folder())
     for path in chosen:
         prompt = load_prompt(path)
-        if found := file_findings(path):
-            raise PromptError(f"{path}: {'; '.join(map(str, found))}: the model must not know day or market")
+        if words := giveaways_in_file(path):
+            raise PromptError(f"{path}: {'; '.join(map(str, words))}: the model must not know day or market")
         _say(f"ok {prompt.name} {prompt.digest}")
     if model is not None:
         _check_lengths([load_prompt(path) for path in chosen], model, context)
@@ -97,10 +97,10 @@ def _row(prompt: Prompt) -> dict[str, Any]:
 
 def _front_differences(before: Prompt, after: Prompt) -> list[str]:
     old, new = (prompt.front.model_dump(by_alias=True) for prompt in (before, after))
-    return [f"{key}: {_told(old[key], new[key])}" for key in old if old[key] != new[key]]
+    return [f"{key}: {_change(old[key], new[key])}" for key in old if old[key] != new[key]]
 
 
-def _told(old: object, new: object) -> str:
+def _change(old: object, new: object) -> str:
     if isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
         gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
         return " ".join([*(f"-{name}" for name in gone), *(f"+{name}" for name in added)])

@@ -7,6 +7,9 @@ from llm_gate.contract import EntryProposal, Label, Mode, ReasonSource
 
 Role = Literal["system", "user", "assistant"]
 
+SUM_TOLERANCE = 1e-3
+"""How far the probabilities of the letters may miss 1: a server rounds the logarithm of each to float32."""
+
 
 class Turn(NamedTuple):
     """One message of a chat."""
@@ -32,7 +35,7 @@ class Answer(NamedTuple):
     proposal_id: str
     letter: str
     probabilities: dict[str, float] | None
-    """Of each letter, or None where the engine has none."""
+    """By letter, or None where the engine has none."""
     reason: str
     reason_source: ReasonSource
     size_factor: Decimal | None = None

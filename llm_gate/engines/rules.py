@@ -43,7 +43,7 @@ class RulesEngine:
     by_case = True
 
     async def decide(self, question: Question) -> Answer:
-        """The rule's letter, certain of itself only in the sense that it has no probabilities."""
+        """The letter that stands for the rule's label, without probabilities."""
         ruling = rule(question.proposal)
         letter = letter_of(ruling.label, question.letters)
         return Answer(question.proposal.proposal_id, letter, None, ruling.reason, "rule")

@@ -1,4 +1,4 @@
-"""Gives the answers it was told to give, in order: a real engine for tests."""
+"""Gives the answers of a script in order: the control that approves of everything, and an engine for tests."""
 
 import asyncio
 from collections.abc import Iterable

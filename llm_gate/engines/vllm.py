@@ -14,7 +14,7 @@ import aiohttp
 
 from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import Answer, Question, Turn
-from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, parse_completion, parse_json_completion
+from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, Expected, parse_completion, parse_json_completion
 from llm_gate.errors import HttpError, RequestError, UnavailableError
 
 SERVED_NAME = "gate"
@@ -69,16 +69,16 @@ class VllmEngine:
         return (await ask(question.prompt, question.letters, request_id))._replace(proposal_id=proposal_id)
 
     async def ask(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
-        """The letter for any chat; a server is probed with it too."""
+        """The letter that the server chooses for any chat; a server is probed with it too."""
         # ``guided_choice`` and ``guided_json`` are ignored without a word; this name is not.
         constraint = {"structured_outputs": {"choice": list(letters)}, "top_logprobs": len(letters)}
         body = await self._post(_body(chat, "choice") | constraint, request_id)
-        return parse_completion(body, request_id=request_id, letters=letters)
+        return parse_completion(body, Expected(request_id, self._served, letters))
 
     async def ask_json(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
-        """The same for an object of `JSON_SCHEMA`."""
+        """The decision that the server gives for any chat, as an object of `JSON_SCHEMA`."""
         body = await self._post(_body(_in_json(chat, letters), "json"), request_id)
-        return parse_json_completion(body, request_id=request_id, letters=letters)
+        return parse_json_completion(body, Expected(request_id, self._served, letters))
 
     async def metrics(self) -> dict[str, float]:
         """The server's counters by name, those of one name added up; HttpError where it shows none."""
@@ -114,7 +114,7 @@ class _Request(NamedTuple):
     method: str
     url: str
     content_type: str
-    """What the reply must have."""
+    """The content type that the reply must have."""
     most_bytes: int
     body: dict[str, object] | None = None
     headers: Mapping[str, str] = MappingProxyType({})
@@ -135,12 +135,12 @@ async def _checked_body(response: aiohttp.ClientResponse, request: _Request) -> 
 
 def _counters(page: str) -> dict[str, float]:
     """Prometheus' text form, without the labels."""
-    found: dict[str, float] = {}
+    totals: dict[str, float] = {}
     for line in page.splitlines():
         name, _, value = line.partition(" ") if "{" not in line else (line.split("{")[0], "", line.rpartition(" ")[2])
         if not line.startswith("#") and _NUMBER.fullmatch(value):
-            found[name] = found.get(name, 0.0) + float(value)
-    return found
+            totals[name] = totals.get(name, 0.0) + float(value)
+    return totals
 
 
 def _body(chat: tuple[Turn, ...], mode: Mode) -> dict[str, object]:

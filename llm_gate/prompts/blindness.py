@@ -70,29 +70,29 @@ class Giveaway(NamedTuple):
         return f"line {self.line}: {self.word!r} is {self.kind}"
 
 
-def findings(text: str) -> list[Giveaway]:
+def giveaways(text: str) -> list[Giveaway]:
     """Every word of ``text`` from which the day or the market could be read, in the order of the text."""
-    return [found for number, line in enumerate(text.split("\n"), start=1) for found in _in_line(number, line)]
+    return [giveaway for number, line in enumerate(text.split("\n"), start=1) for giveaway in _in_line(number, line)]
 
 
-def file_findings(path: Path) -> list[Giveaway]:
+def giveaways_in_file(path: Path) -> list[Giveaway]:
     """The same of a file, front matter included; bytes that are not UTF-8 are passed over."""
-    return findings(path.read_text(encoding="utf-8", errors="replace"))
+    return giveaways(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _in_line(number: int, line: str) -> Iterator[Giveaway]:
     plain = _plain(line)
-    taken: list[tuple[int, int]] = []
-    found: list[tuple[int, Giveaway]] = []
+    spans_taken: list[tuple[int, int]] = []
+    giveaways: list[tuple[int, Giveaway]] = []
     for kind, pattern in _KINDS:
         for match in pattern.finditer(plain):
             if kind == "a price" and not _like_a_price(match.group()):
                 continue
-            if any(match.start() < end and start < match.end() for start, end in taken):
+            if any(match.start() < end and start < match.end() for start, end in spans_taken):
                 continue
-            taken.append(match.span())
-            found.append((match.start(), Giveaway(number, match.group().strip(), kind)))
-    yield from (finding for _, finding in sorted(found))
+            spans_taken.append(match.span())
+            giveaways.append((match.start(), Giveaway(number, match.group().strip(), kind)))
+    yield from (giveaway for _, giveaway in sorted(giveaways))
 
 
 def _like_a_price(number: str) -> bool:

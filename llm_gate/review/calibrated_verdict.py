@@ -3,7 +3,8 @@
 A model's P(approve) is mapped to the share that came true, and a threshold says from where on an entry is approved;
 below it the entry is vetoed. That is the policy that was fitted on the past and tested on what came after, so nothing
 of the model's own letter is left: neither its shrink nor its veto. An approval is the proposal as it stands, so no
-calibration can make an entry larger than proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it.
+calibration can make an entry larger than proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it;
+DECISIONS 13 says why the threshold alone decides.
 """
 
 import hashlib
@@ -89,45 +90,47 @@ class Calibration(_Saved):
     trials: int = Field(0, ge=0, description="prompts and thresholds on record when it was saved")
 
 
-class Ruled(NamedTuple):
-    """The verdict of a calibration."""
+class CalibratedVerdict(NamedTuple):
+    """The verdict that a calibration makes of a probability."""
 
     verdict: Approve | Veto
     probability: float
     """Calibrated, of approve."""
 
 
-class Calibrated(NamedTuple):
-    """A calibration as it was read."""
+class CalibrationFile(NamedTuple):
+    """A calibration with the text of the file that it was read from."""
 
     saved: Calibration
     text: str
-    """Of the file."""
+    """What the file holds, to the byte."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the file, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def rule(self, p_approve: float) -> Ruled:
+    def rule(self, p_approve: float) -> CalibratedVerdict:
         """Approve from the threshold on, veto below it."""
         threshold = self.saved.threshold
         assert threshold is not None, "without a threshold it is refused"
         mapped, line = (float(value) for value in self.saved.map([p_approve, threshold]))
         if p_approve >= threshold:
-            return Ruled(Approve(), mapped)
-        return Ruled(Veto(reason=f"approve {p_approve:.3f}, calibrated {mapped:.3f}: under {line:.3f}"), mapped)
+            return CalibratedVerdict(Approve(), mapped)
+        return CalibratedVerdict(
+            Veto(reason=f"approve {p_approve:.3f}, calibrated {mapped:.3f}: under {line:.3f}"), mapped
+        )
 
     def refuse_other(self, prompt_digest: str, model: str, mode: Mode) -> None:
         """RequestError if it was fitted on answers of another prompt, model or mode."""
-        own = self.saved
-        pairs = (("prompt", own.prompt_digest, prompt_digest), ("model", own.model_digest, model))
-        for what, fitted, used in (*pairs, ("mode", own.mode, mode)):
+        saved = self.saved
+        pairs = (("prompt", saved.prompt_digest, prompt_digest), ("model", saved.model_digest, model))
+        for what, fitted, used in (*pairs, ("mode", saved.mode, mode)):
             if fitted != used:
                 raise RequestError(f"the calibration is of another {what}: {fitted}, not {used}; calibrate this one")
 
 
-def read_calibration(path: Path) -> Calibrated:
+def read_calibration(path: Path) -> CalibrationFile:
     """The calibration in ``path``, as `llm-gate calibrate` saves it.
 
     Raises:
@@ -142,7 +145,7 @@ def read_calibration(path: Path) -> Calibrated:
         raise RequestError(f"{path}: was fitted on labels and has no threshold; calibrate on recorded cases")
     if saved.threshold == 0.0:
         raise RequestError(f"{path}: approves of everything, as no threshold earned more; such a gate is no gate")
-    return Calibrated(saved, content.decode("utf-8"))
+    return CalibrationFile(saved, content.decode("utf-8"))
 
 
 def logit(p: Floats) -> Floats:

@@ -1,4 +1,8 @@
-"""The gate: render, ask, check, all under one deadline. Doubt never becomes an entry: it becomes GateFailed."""
+"""The gate renders a proposal, asks an engine and checks the answer, all under one deadline.
+
+Doubt never becomes an entry: whatever goes wrong becomes `GateFailed` with its cause, and the caller's fail mode
+decides what that means.
+"""
 
 import asyncio
 import time
@@ -35,9 +39,9 @@ from llm_gate.errors import (
 from llm_gate.prompts.prompt_files import Prompt
 from llm_gate.review.breaker import Admission, Breaker
 from llm_gate.review.calibrated_verdict import read_calibration
-from llm_gate.review.remembered import CaseKey, Decided, Newest, UnderWay, case_digest
+from llm_gate.review.remembered import CaseKey, LeastRecentlyUsed, PastDecision, PendingDecision, case_digest
 from llm_gate.review.sameness_alarm import WINDOW, Sameness
-from llm_gate.review.verdicts import check, labelled
+from llm_gate.review.verdicts import probabilities_by_label, verdict_of
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +73,9 @@ class GateConfig(BaseModel):
     calibration: Path | None = Field(None, description="saved by llm-gate calibrate; none: the model's own letter")
 
 
-class _Judged(NamedTuple):
+class _Result(NamedTuple):
+    """The outcome of one review, before it is addressed to a proposal."""
+
     outcome: Approve | Veto | Resize | GateFailed
     probabilities: dict[Label, float] | None = None
     reason_source: ReasonSource = "none"
@@ -105,41 +111,43 @@ class Gate:
         self._clock = clock
         self._breaker = Breaker(config.breaker_failures, config.breaker_cooldown_s)
         self._sameness = Sameness()
-        self._decided: Newest[str, Decided] = Newest(config.remembered)
-        self._under_way: dict[str, UnderWay] = {}
-        self._cases: Newest[CaseKey, _Judged] = Newest(config.cache_entries)
+        self._decided: LeastRecentlyUsed[str, PastDecision] = LeastRecentlyUsed(config.remembered)
+        self._under_way: dict[str, PendingDecision] = {}
+        self._cases: LeastRecentlyUsed[CaseKey, _Result] = LeastRecentlyUsed(config.cache_entries)
         self.counts: Counter[str] = Counter()
         """Replies by kind or cause; also ``retried``, ``repeated``, ``cached`` and ``gate_degenerate``."""
 
     async def review(self, proposal: EntryProposal) -> Reviewed:
         """The verdict on ``proposal``, or GateFailed with its cause; never later than the deadline."""
         started_s = self._clock()
-        known = self._decided.get(proposal.proposal_id) or self._under_way.get(proposal.proposal_id)
-        if known is None:
-            return await self._first(proposal, started_s)
-        if known.proposal != proposal:
+        # A runner that was restarted asks the same decision again: it must get the verdict that may already have acted.
+        earlier = self._decided.get(proposal.proposal_id) or self._under_way.get(proposal.proposal_id)
+        if earlier is None:
+            return await self._review_unknown(proposal, started_s)
+        if earlier.proposal != proposal:
             log.warning("decision_id_used_twice", proposal_id=proposal.proposal_id)
-            return self._replied(proposal, _failed("conflict"), started_s)
+            return self._reply(proposal, _failed("conflict"), started_s)
         self.counts["repeated"] += 1
-        return known.reviewed if isinstance(known, Decided) else await asyncio.shield(known.reply)
+        # Shielded, as whoever asks second may be cancelled while the first still waits for the same reply.
+        return earlier.reviewed if isinstance(earlier, PastDecision) else await asyncio.shield(earlier.reply)
 
-    async def _first(self, proposal: EntryProposal, started_s: float) -> Reviewed:
+    async def _review_unknown(self, proposal: EntryProposal, started_s: float) -> Reviewed:
         """The reply to a decision that nobody asked for yet; whoever asks meanwhile gets the same."""
         reply: asyncio.Future[Reviewed] = asyncio.get_running_loop().create_future()
-        self._under_way[proposal.proposal_id] = UnderWay(proposal, reply)
-        judged = _failed("unavailable")  # what others get if this one is cancelled
+        self._under_way[proposal.proposal_id] = PendingDecision(proposal, reply)
+        result = _failed("unavailable")  # what others get if this one is cancelled
         try:
-            judged = await self._guarded(proposal)
+            result = await self._cached_or_asked(proposal)
         finally:
             del self._under_way[proposal.proposal_id]
-            reviewed = self._replied(proposal, judged, started_s)
+            reviewed = self._reply(proposal, result, started_s)
             reply.set_result(reviewed)
-        if not isinstance(judged.outcome, GateFailed):
-            self._decided.put(proposal.proposal_id, Decided(proposal, reviewed))
+        if not isinstance(result.outcome, GateFailed):
+            self._decided.put(proposal.proposal_id, PastDecision(proposal, reviewed))
         return reviewed
 
-    def _replied(self, proposal: EntryProposal, judged: _Judged, started_s: float) -> Reviewed:
-        self._count(judged)
+    def _reply(self, proposal: EntryProposal, result: _Result, started_s: float) -> Reviewed:
+        self._count(result)
         return Reviewed(
             proposal_id=proposal.proposal_id,
             latency_s=max(0.0, self._clock() - started_s),
@@ -147,60 +155,61 @@ class Gate:
             engine=self._engine.name,
             model=self._engine.model,
             mode=self._config.mode,
-            calibration=None if judged.calibrated is None or self.calibration is None else self.calibration.digest,
-            **judged._asdict(),
+            calibration=None if result.calibrated is None or self.calibration is None else self.calibration.digest,
+            **result._asdict(),
         )
 
-    def _count(self, judged: _Judged) -> None:
-        outcome = judged.outcome
+    def _count(self, result: _Result) -> None:
+        outcome = result.outcome
         self.counts[outcome.cause if isinstance(outcome, GateFailed) else outcome.kind] += 1
-        self.counts["cached"] += judged.cached
+        self.counts["cached"] += result.cached
         self._sameness = self._sameness.after(outcome)
         if self._sameness.alarming(outcome, self._config.alarm_window):
             self.counts["gate_degenerate"] += 1
             log.warning("gate_degenerate", kind=outcome.kind, verdicts=self._sameness.verdicts)
 
-    async def _guarded(self, proposal: EntryProposal) -> _Judged:
+    async def _cached_or_asked(self, proposal: EntryProposal) -> _Result:
         key = self._case_key(proposal)
-        if key is not None and (judged := self._cases.get(key)) is not None:
-            return judged._replace(prompt_tokens=None, completion_tokens=None, cached=True)
+        if key is not None and (result := self._cases.get(key)) is not None:
+            return result._replace(prompt_tokens=None, completion_tokens=None, cached=True)
         admission = self._breaker.admission(self._clock())
         if admission == "refused":
             return _failed("breaker_open")
-        judged = await self._asked(proposal, admission)
-        if key is not None and not isinstance(judged.outcome, GateFailed):
-            self._cases.put(key, judged)
-        return judged
+        result = await self._ask_within_deadline(proposal, admission)
+        if key is not None and not isinstance(result.outcome, GateFailed):
+            self._cases.put(key, result)
+        return result
 
-    async def _asked(self, proposal: EntryProposal, admission: Admission) -> _Judged:
+    async def _ask_within_deadline(self, proposal: EntryProposal, admission: Admission) -> _Result:
         self._breaker = self._breaker.after_admission(admission)
         try:
             async with asyncio.timeout(self._config.deadline_s):
-                judged = await self._judge(proposal)
+                result = await self._judge(proposal)
         except (EngineError, TimeoutError) as error:
             self._breaker = self._breaker.after_failure(self._clock(), admission)
             cause = _CAUSES.get(type(error), "unavailable")
             log.warning("gate_failed", proposal_id=proposal.proposal_id, cause=cause, error=str(error))
             return _failed(cause)
         except (asyncio.CancelledError, GateError):
+            # Neither says anything about the server: a cancelled probe leaves the breaker as it was.
             self._breaker = self._breaker.after_nothing(admission)
             raise
         self._breaker = self._breaker.after_success()
-        return judged
+        return result
 
-    async def _judge(self, proposal: EntryProposal) -> _Judged:
+    async def _judge(self, proposal: EntryProposal) -> _Result:
         letters = self._prompt.front.letters
         question = Question(proposal, self._prompt.render(proposal), letters, self._config.mode)
         answer = await self._answered(question)
-        verdict = check(answer, question, shrink_factor=self._config.shrink_factor)
-        probabilities = None if answer.probabilities is None else labelled(answer.probabilities, letters)
+        verdict = verdict_of(answer, question, shrink_factor=self._config.shrink_factor)
+        probabilities = None if answer.probabilities is None else probabilities_by_label(answer.probabilities, letters)
         source, calibrated = answer.reason_source, None
         if self.calibration is not None:
             verdict, calibrated = self.calibration.rule(_approval(probabilities))
             source = "code"
         source = "none" if isinstance(verdict, Approve) else source
         tokens = answer.prompt_tokens, answer.completion_tokens
-        return _Judged(verdict, probabilities, source, *tokens, calibrated=calibrated)
+        return _Result(verdict, probabilities, source, *tokens, calibrated=calibrated)
 
     async def _answered(self, question: Question) -> Answer:
         """The engine's answer; a broken connection is tried once more if most of the deadline is left."""
@@ -228,5 +237,5 @@ def _approval(probabilities: dict[Label, float] | None) -> float:
     return probabilities["approve"]
 
 
-def _failed(cause: FailureCause) -> _Judged:
-    return _Judged(GateFailed(cause=cause))
+def _failed(cause: FailureCause) -> _Result:
+    return _Result(GateFailed(cause=cause))

@@ -13,7 +13,7 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
 
 
-class Newest(Generic[KeyT, ValueT]):
+class LeastRecentlyUsed(Generic[KeyT, ValueT]):
     """At most ``most`` entries; the one unused longest goes first."""
 
     def __init__(self, most: int) -> None:
@@ -29,7 +29,7 @@ class Newest(Generic[KeyT, ValueT]):
         return self._entries[key]
 
     def put(self, key: KeyT, value: ValueT) -> None:
-        """Keep ``value``."""
+        """Keep ``value`` as the newest entry; the oldest goes where there are too many."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:
@@ -39,14 +39,14 @@ class Newest(Generic[KeyT, ValueT]):
         return len(self._entries)
 
 
-class Decided(NamedTuple):
+class PastDecision(NamedTuple):
     """What was asked under a decision's id, and the reply."""
 
     proposal: EntryProposal
     reviewed: Reviewed
 
 
-class UnderWay(NamedTuple):
+class PendingDecision(NamedTuple):
     """A decision that somebody waits for."""
 
     proposal: EntryProposal

@@ -1,16 +1,13 @@
-"""From an answer to a verdict: check, refuse whole what is out of bounds. Nothing is repaired."""
+"""Turns an engine's answer into a verdict; an answer that is out of bounds is refused whole, and never repaired."""
 
 from decimal import Decimal
 
 from llm_gate.contract import LONGEST_REASON, Approve, Label, Resize, Veto
-from llm_gate.engines.base import Answer, Question
+from llm_gate.engines.base import SUM_TOLERANCE, Answer, Question
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 
-SUM_TOLERANCE = 1e-3
-"""How far the probabilities of the letters may miss 1: the server rounds each to float32."""
 
-
-def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:
+def verdict_of(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:
     """The verdict that ``answer`` gives on ``question``.
 
     Raises:
@@ -36,7 +33,7 @@ def check(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Appr
             return Veto(reason=answer.reason)
 
 
-def labelled(probabilities: dict[str, float], letters: dict[str, Label]) -> dict[Label, float]:
+def probabilities_by_label(probabilities: dict[str, float], letters: dict[str, Label]) -> dict[Label, float]:
     """The same probabilities by label, divided by their sum so that they add up to 1 as floats can."""
     total = sum(probabilities.values())
     return {label: probabilities[letter] / total for letter, label in letters.items()}

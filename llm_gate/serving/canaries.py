@@ -37,7 +37,7 @@ async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
     """Return if a prompt that begs for prose still gets what ``mode`` constrains it to.
 
     Raises:
-        NotReadyError: the server ignores the constraint, or gave no answer.
+        ServerNotReadyError: the server ignores the constraint, or gave no answer.
     """
     ask = engine.ask_json if mode == "json" else engine.ask
     try:
@@ -52,11 +52,11 @@ async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
         raise ServerNotReadyError(f"canary: the server ignores structured_outputs and said {answer.letter[:40]!r}")
 
 
-async def findings(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[CanaryResult]:
+async def canary_results(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[CanaryResult]:
     """The probe and the canary of each mode, each within ``deadline_s``."""
     return [
-        await _finding("probe", probe(engine), deadline_s),
-        *[await _finding(f"canary {mode}", prove(engine, mode), deadline_s) for mode in modes],
+        await _canary_result("probe", probe(engine), deadline_s),
+        *[await _canary_result(f"canary {mode}", prove(engine, mode), deadline_s) for mode in modes],
     ]
 
 
@@ -86,7 +86,7 @@ async def _watched(work: Coroutine[Any, Any, _ResultT], check: Callable[[], None
         task.cancel()
 
 
-async def _finding(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> CanaryResult:
+async def _canary_result(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> CanaryResult:
     started_s = time.monotonic()
     fault = ""
     try:

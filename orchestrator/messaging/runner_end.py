@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 from orchestrator.clock import Deadline
-from orchestrator.messaging.sockets import Incoming, LinkBoot, ServerSocket, UnreachableError
+from orchestrator.messaging.sockets import Credentials, Incoming, ServerSocket, UnreachableError
 from orchestrator.messaging.wire import (
     Array,
     Catalogue,
@@ -24,7 +24,7 @@ from orchestrator.messaging.wire import (
     decode,
     encode,
 )
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 HEARTBEAT_S = 0.5
 _MAX_REPORTS = 1024
@@ -42,8 +42,8 @@ class NoReplyError(ProcessNotReadyError):
         self.cause: Missed = cause
 
 
-class Hub:
-    """The runner's end: one request at a time to each worker, and what the workers report in between.
+class WorkerConnections:
+    """The runner's connections to its workers: one request at a time, and what they report in between.
 
     ``dropped`` counts the messages that were ignored: late, foreign, stale, malformed, overflow.
     """
@@ -60,7 +60,7 @@ class Hub:
         self._catalogue = catalogue
         self._session = secrets.token_hex(4)
         self._sent = 0
-        self._boots: dict[str, LinkBoot] = {}
+        self._credentials: dict[str, Credentials] = {}
         self._heard_s: dict[str, float] = {}
         self._overdue: set[str] = set()
         self._ready: dict[str, Ready] = {}
@@ -69,16 +69,16 @@ class Hub:
         self.folder = self._socket.folder
         self.endpoint = self._socket.endpoint
 
-    def add_worker(self, name: str) -> LinkBoot:
+    def add_worker(self, name: str) -> Credentials:
         """Let a new start of worker ``name`` connect, with keys of its own; an earlier start no longer counts."""
-        if earlier := self._boots.get(name):
+        if earlier := self._credentials.get(name):
             self._socket.revoke(earlier)
-        self._boots[name] = self._socket.issue(name, run=self.run, heartbeat_s=self.heartbeat_s)
+        self._credentials[name] = self._socket.issue(name, run=self.run, heartbeat_s=self.heartbeat_s)
         self._ready.pop(name, None)
         self._overdue.discard(name)
         self._reports = deque((r for r in self._reports if r.sender != name), maxlen=_MAX_REPORTS)
         self._heard_s[name] = monotonic()
-        return self._boots[name]
+        return self._credentials[name]
 
     def request(
         self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float
@@ -91,8 +91,10 @@ class Hub:
         """
         deadline = Deadline(deadline_s)
         request_id = self.send(worker, message, arrays)
+        # A worker beats its heart between requests only, so its silence is excused until the deadline. One that is
+        # overdue already gets no further excuse: asked again and again, it would never count as silent.
         if worker not in self._overdue:
-            self._heard_s[worker] = monotonic() + deadline_s  # silence is excused until then
+            self._heard_s[worker] = monotonic() + deadline_s
         while not deadline.expired and self._socket.wait(deadline.remaining()):
             if answer := self._receive(worker, request_id):
                 self._heard_s[worker] = monotonic()
@@ -111,7 +113,7 @@ class Hub:
         message_id = f"{self._session}-{self._sent}"
         frames = encode(Envelope(self.run, message_id, None, message, arrays), self._catalogue)
         try:
-            self._socket.send(self._boots[worker].identity, frames)
+            self._socket.send(self._credentials[worker].identity, frames)
         except UnreachableError as error:
             raise NoReplyError(worker, "unreachable", str(error)) from error
         return message_id
@@ -189,6 +191,7 @@ class Hub:
         """
         incoming = self._socket.receive()
         sender = self._sender(incoming)
+        # What an earlier start of a worker still sends is stale: it may answer a question that was asked again since.
         if sender is None:
             self.dropped["stale"] += 1
             return None
@@ -201,6 +204,7 @@ class Hub:
         received = Received(sender, message_id, message, arrays)
         if isinstance(message, Ready | WorkerFailed):
             self._report(received)
+        # A failure ends the wait for that worker at once: no answer will come, and its cause beats a timeout's.
         if sender == worker and isinstance(message, WorkerFailed):
             raise NoReplyError(sender, "failed", message.cause)
         if sender == worker and re == request_id and isinstance(message, Refused):
@@ -228,7 +232,7 @@ class Hub:
 
     def _sender(self, incoming: Incoming) -> str | None:
         """The worker whose current start sent the message: its key and its identity must agree."""
-        for name, boot in self._boots.items():
-            if (boot.public_key, boot.identity) == (incoming.public_key, incoming.identity):
+        for name, credentials in self._credentials.items():
+            if (credentials.public_key, credentials.identity) == (incoming.public_key, incoming.identity):
                 return name
         return None

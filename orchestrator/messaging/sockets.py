@@ -12,7 +12,7 @@ from pydantic import Field
 from zmq.auth.thread import ThreadAuthenticator
 
 from orchestrator.messaging.wire import MAX_FRAME, Message
-from rl_core.errors import ProcessNotReadyError, ResourceError
+from trigate.errors import ProcessNotReadyError, ResourceError
 
 _DOMAIN = "trigate"
 _HANDSHAKE_MS = 2000
@@ -26,13 +26,13 @@ class UnreachableError(ProcessNotReadyError):
     """The other side is not connected, or takes nothing any more."""
 
 
-class LinkBoot(Message):
+class Credentials(Message):
     """What a worker needs to connect: secret, so it travels over a pipe and never in arguments or logs."""
 
     endpoint: str
     identity: str
     run: str
-    hub_key: str
+    runner_key: str
     public_key: str
     secret_key: str = Field(repr=False)
     heartbeat_s: float = Field(gt=0)
@@ -58,7 +58,7 @@ class ServerSocket:
             ResourceError: the temporary folder's path is too long for a socket, or binding fails.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="trigate-"))
-        self.endpoint = f"ipc://{self.folder / 'hub'}"
+        self.endpoint = f"ipc://{self.folder / 'runner'}"
         self._allowed = _AllowList()
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
@@ -82,23 +82,23 @@ class ServerSocket:
         """Handshakes with a key that was not issued, or no longer counts."""
         return self._allowed.refused
 
-    def issue(self, name: str, *, run: str, heartbeat_s: float) -> LinkBoot:
+    def issue(self, name: str, *, run: str, heartbeat_s: float) -> Credentials:
         """A new identity with keys of its own, which may connect from now on."""
         public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
         self._allowed.keys.add(public)
-        return LinkBoot(
+        return Credentials(
             endpoint=self.endpoint,
             identity=f"{name}.{secrets.token_hex(4)}",
             run=run,
-            hub_key=self._public.decode("ascii"),
+            runner_key=self._public.decode("ascii"),
             public_key=public,
             secret_key=secret,
             heartbeat_s=heartbeat_s,
         )
 
-    def revoke(self, boot: LinkBoot) -> None:
+    def revoke(self, credentials: Credentials) -> None:
         """Let no new connection use these keys."""
-        self._allowed.keys.discard(boot.public_key)
+        self._allowed.keys.discard(credentials.public_key)
 
     def send(self, identity: str, frames: list[bytes]) -> None:
         """Send at once or not at all.
@@ -140,18 +140,18 @@ class ServerSocket:
 
 
 class ClientSocket:
-    """A DEALER that connects as its ``LinkBoot`` says, and again whenever the connection is lost."""
+    """A DEALER that connects as its ``Credentials`` says, and again whenever the connection is lost."""
 
-    def __init__(self, boot: LinkBoot) -> None:
+    def __init__(self, credentials: Credentials) -> None:
         """Begin to connect, without waiting for it."""
         self._context = zmq.Context()
         self._socket = _limited(self._context.socket(zmq.DEALER))
-        self._socket.curve_serverkey = boot.hub_key.encode("ascii")
-        self._socket.curve_publickey = boot.public_key.encode("ascii")
-        self._socket.curve_secretkey = boot.secret_key.encode("ascii")
-        self._socket.identity = boot.identity.encode("ascii")
+        self._socket.curve_serverkey = credentials.runner_key.encode("ascii")
+        self._socket.curve_publickey = credentials.public_key.encode("ascii")
+        self._socket.curve_secretkey = credentials.secret_key.encode("ascii")
+        self._socket.identity = credentials.identity.encode("ascii")
         self._socket.immediate = True  # nothing is queued for a connection that may never come
-        self._socket.connect(boot.endpoint)
+        self._socket.connect(credentials.endpoint)
 
     def send(self, frames: list[bytes], *, within_s: float) -> None:
         """Hand the message to the connection.

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from orchestrator.messaging.sockets import ClientSocket, LinkBoot, UnreachableError
+from orchestrator.messaging.sockets import ClientSocket, Credentials, UnreachableError
 from orchestrator.messaging.wire import (
     Array,
     Catalogue,
@@ -33,16 +33,16 @@ _FAREWELL_S = 0.5
 Handlers = Mapping[type[BaseModel], Callable[[Received], Reply]]
 
 
-class WorkerLink:
+class RunnerConnection:
     """Says Ready, answers one request after another, and beats its heart in between; a context manager."""
 
-    def __init__(self, boot: LinkBoot, catalogue: Catalogue) -> None:
+    def __init__(self, credentials: Credentials, catalogue: Catalogue) -> None:
         """Begin to connect, without waiting for it."""
-        self._run = boot.run
-        self._heartbeat_s = boot.heartbeat_s
+        self._run = credentials.run
+        self._heartbeat_s = credentials.heartbeat_s
         self._catalogue = catalogue
         self._sent = 0
-        self._socket = ClientSocket(boot)
+        self._socket = ClientSocket(credentials)
 
     def ready(self, serves: Mapping[str, str]) -> None:
         """Tell the runner that requests can come; ``serves`` names what was loaded (digests, versions).

@@ -30,20 +30,20 @@ KINDS: dict[str, Word] = {
 }
 
 
-def by_regime(ledger: list[LedgerRow], tape: RunBars) -> dict[str, list[GroupFigures]]:
+def by_regime(ledger: list[LedgerRow], run_bars: RunBars) -> dict[str, list[GroupFigures]]:
     """Every proposal alone, by each kind of word of the context that it went out with."""
-    found = {kind: _groups(word, ledger, tape) for kind, word in KINDS.items()}
-    return {kind: groups for kind, groups in found.items() if groups}
+    by_kind = {kind: _groups(word, ledger, run_bars) for kind, word in KINDS.items()}
+    return {kind: groups for kind, groups in by_kind.items() if groups}
 
 
-def _groups(word: Word, ledger: list[LedgerRow], tape: RunBars) -> list[GroupFigures]:
+def _groups(word: Word, ledger: list[LedgerRow], run_bars: RunBars) -> list[GroupFigures]:
     rows: dict[str, list[LedgerRow]] = {}
     for row in ledger:
         name = word(row.proposal.context)
         if name is not None:
             rows.setdefault(name, []).append(row)
     names = sorted(rows, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return [group_figures(name, rows[name], tape.session) for name in names]
+    return [group_figures(name, rows[name], run_bars.session) for name in names]
 
 
 def thresholds_in_words(regimes: Frozen | None) -> str:

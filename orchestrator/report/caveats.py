@@ -6,6 +6,7 @@ from llm_gate.review.calibrated_verdict import Calibration
 from orchestrator.report.facts import RunFacts
 from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigures
 from rl_core.rules.pack import RulePack
+from rl_core.rules.text import left_out
 from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
 
 AUTOMATION = {
@@ -132,8 +133,8 @@ def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
     pack = facts.trading.pack
     if pack.automation in AUTOMATION:
         yield AUTOMATION[pack.automation]
-    if pack.not_simulated:
-        yield f"Not simulated of the rules: {'; '.join(pack.not_simulated)}."
+    if unsimulated := left_out(pack):
+        yield f"Not simulated of the rules: {'; '.join(unsimulated)}."
     if attempts.paused_days:
         yield f"The daily loss limit ended {attempts.paused_days} trading days early; the account went on the next day."
     if attempts.opened > 1:

@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 from orchestrator.report.account_book import BookedTrade, EquityPoint
 from orchestrator.report.figures import GroupFigures
 from orchestrator.report.formats import EXCHANGE, dollars
+from trigate.pages.plots import BLUE, GREEN, GREY, RED, plot_html
 
-INK, BLUE, GREEN, RED, GREY = "#1f2933", "#2563a8", "#1a7f4b", "#b42318", "#9aa5b1"
 GROUP_COLOURS = (BLUE, RED, "#b7791f", GREY)
 BIN_R = 0.25
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
 
 
 class TradeMark(NamedTuple):
@@ -30,14 +29,14 @@ def equity_chart(
     """HTML of every attempt's equity and floor; ``ts_ns`` [T] starts each bar, ``target`` in cents, if there is one."""
     figure = go.Figure()
     for attempt in sorted({point.attempt for point in points}):
-        own = [point for point in points if point.attempt == attempt]
-        times = _exchange_times([ts_ns[point.bar] + 60_000_000_000 for point in own])
+        of_attempt = [point for point in points if point.attempt == attempt]
+        times = _exchange_times([ts_ns[point.bar] + 60_000_000_000 for point in of_attempt])
         first = attempt == points[0].attempt
         for name, values, style in (
-            ("equity", [point.equity for point in own], {"color": BLUE, "width": 1.6, "shape": "hv"}),
+            ("equity", [point.equity for point in of_attempt], {"color": BLUE, "width": 1.6, "shape": "hv"}),
             (
                 "drawdown floor",
-                [point.floor for point in own],
+                [point.floor for point in of_attempt],
                 {"color": RED, "width": 1.2, "dash": "dot", "shape": "hv"},
             ),
         ):
@@ -50,7 +49,7 @@ def equity_chart(
         figure.add_hline(y=target / 100, line={"color": GREEN, "width": 1, "dash": "dash"}, annotation_text="target")
     figure.update_yaxes(title="dollars", tickformat=",.0f")
     figure.update_xaxes(title="exchange time (ET)")
-    return _html(figure, "equity", height=420)
+    return plot_html(figure, "equity", height=420)
 
 
 def ledger_chart(groups: Sequence[GroupFigures]) -> str:
@@ -67,7 +66,7 @@ def ledger_chart(groups: Sequence[GroupFigures]) -> str:
     figure.update_layout(barmode="group", bargap=0.1)
     figure.update_yaxes(title="% of the group's rows")
     figure.update_xaxes(title="result of the bracket alone, R after costs", dtick=0.5)
-    return _html(figure, "ledger", height=300)
+    return plot_html(figure, "ledger", height=300)
 
 
 def _trade_markers(marks: Sequence[TradeMark]) -> dict[str, object]:
@@ -98,15 +97,3 @@ def _dollars(cents: Sequence[int]) -> list[float]:
 def _exchange_times(ts_ns: Sequence[int]) -> pd.DatetimeIndex:
     # A plot has no zones: local times are handed over as if they had none.
     return pd.DatetimeIndex(np.array(ts_ns, "datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE).tz_localize(None)
-
-
-def _html(figure: go.Figure, name: str, *, height: int) -> str:
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        margin={"l": 70, "r": 20, "t": 10, "b": 50},
-        legend={"orientation": "h", "y": 1.08, "x": 0},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        hovermode="closest",
-    )
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))

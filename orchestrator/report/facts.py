@@ -11,10 +11,10 @@ from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
-from rl_core.errors import TrigateError
 from rl_core.exchange.instruments import instrument
 from rl_core.regimes.fitted import UNFITTED, Frozen, read_model
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from trigate.errors import TrigateError
 
 
 class RunFacts(NamedTuple):

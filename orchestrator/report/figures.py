@@ -145,8 +145,8 @@ def action_shares(book: AccountBook) -> tuple[dict[str, int], dict[str, int]]:
 
 def group_figures(name: str, rows: Sequence[LedgerRow], session: npt.NDArray[np.int32]) -> GroupFigures:
     """The figures of ledger rows; ``session`` [T] is the trading day of each bar."""
-    ended = [(row.alone, session[row.proposal.bar]) for row in rows if row.alone is not None]
-    r = np.array([alone.r for alone, _ in ended], np.float64)
+    ended = [(row.result, session[row.proposal.bar]) for row in rows if row.result is not None]
+    r = np.array([result.r for result, _ in ended], np.float64)
     days = np.array([day for _, day in ended], np.int64)
     winners = float((r > 0).mean()) if len(r) else None
     return GroupFigures(name, len(rows), r, session_block_bootstrap(r, days), winners)

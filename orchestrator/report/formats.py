@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from rl_core.exchange.calendar import EXCHANGE_ZONE
+from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
 EXCHANGE = ZoneInfo(EXCHANGE_ZONE)
@@ -50,13 +50,13 @@ def in_r(value: float | None) -> str:
     return NONE if value is None else f"{value:+.3f} R"
 
 
-def interval(found: Interval | None) -> str:
+def interval(interval_r: Interval | None) -> str:
     """The bounds of an interval; one session has none, since whole sessions are resampled."""
-    if found is None:
+    if interval_r is None:
         return NONE
-    if found.sessions < 2:
+    if interval_r.sessions < 2:
         return "no interval: one session"
-    return f"{found.low:+.3f} to {found.high:+.3f}"
+    return f"{interval_r.low:+.3f} to {interval_r.high:+.3f}"
 
 
 def number(value: float | None, digits: int = 2) -> str:

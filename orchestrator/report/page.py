@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import accumulate, groupby
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from orchestrator.report import formats
 from orchestrator.report.account_book import BookedProposal
@@ -16,8 +12,8 @@ from orchestrator.report.figures import action_shares
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
 from rl_core.trading.hours import MINUTE_NS
+from trigate.pages.render import rendered
 
-TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
 OUTCOME_WORDS = {
     "approve": "approved",
@@ -28,59 +24,52 @@ OUTCOME_WORDS = {
 }
 
 
-def page(found: RunResult) -> str:
+def page(result: RunResult) -> str:
     """The whole file."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: getattr(formats, name) for name in FILTERS})
-    environment.globals["share_of"] = formats.share_of
-    actions, forced = action_shares(found.book)
-    return environment.get_template("report.html.j2").render(
-        found=found,
-        facts=found.facts,
-        manifest=found.facts.manifest,
-        tick=found.facts.trading.contract.tick_size,
-        actions=actions,
-        forced=forced,
-        decisions=[_decision(found, proposal) for proposal in found.proposals],
-        equity_chart=_equity(found),
-        attempt_days=attempt_days(found.book, found.facts.trading.venue.rules),
-        ledger_chart=ledger_chart(found.groups),
-        plotly_js=get_plotlyjs(),
-    )
+    actions, forced = action_shares(result.book)
+    shown = {
+        "result": result,
+        "facts": result.facts,
+        "manifest": result.facts.manifest,
+        "tick": result.facts.trading.contract.tick_size,
+        "actions": actions,
+        "forced": forced,
+        "decisions": [_decision(result, proposal) for proposal in result.proposals],
+        "equity_chart": _equity(result),
+        "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
+        "ledger_chart": ledger_chart(result.groups),
+        "share_of": formats.share_of,
+    }
+    filters = {name: getattr(formats, name) for name in FILTERS}
+    return rendered("orchestrator.report", "report.html.j2", shown, filters=filters)
 
 
-def _equity(found: RunResult) -> str:
-    if not found.points:
+def _equity(result: RunResult) -> str:
+    if not result.points:
         return ""
-    ts_ns = found.book.bars.ts_event_ns.tolist()
-    rules = found.facts.trading.venue.rules
+    ts_ns = result.book.bars.ts_event_ns.tolist()
+    rules = result.facts.trading.venue.rules
     target = None if rules.target >= UNLIMITED else rules.start + rules.target
-    return equity_chart(found.points, ts_ns, _trade_marks(found), target)
+    return equity_chart(result.points, ts_ns, _trade_marks(result), target)
 
 
-def _trade_marks(found: RunResult) -> list[TradeMark]:
-    opened = {event.payload["attempt"]: event.payload["cash"] for event in found.book.of("account_opened")}
+def _trade_marks(result: RunResult) -> list[TradeMark]:
+    opened = {event.payload["attempt"]: event.payload["cash"] for event in result.book.of("account_opened")}
     marks = []
-    for attempt, own in groupby(found.trades, key=lambda booked: booked.attempt):
-        trades = list(own)
+    for attempt, of_attempt in groupby(result.trades, key=lambda booked: booked.attempt):
+        trades = list(of_attempt)
         balances = accumulate((booked.trade.pnl for booked in trades), initial=opened[attempt])
         marks += [TradeMark(booked, balance) for booked, balance in zip(trades, list(balances)[1:], strict=True)]
     return marks
 
 
-def _decision(found: RunResult, proposal: BookedProposal) -> dict[str, Any]:
+def _decision(result: RunResult, proposal: BookedProposal) -> dict[str, Any]:
     """One row of the gate's table."""
     decided = proposal.decided or {}
     outcome = decided.get("outcome", {})
-    latency = found.facts.latency_s.get(proposal.proposal_id)
+    latency = result.facts.latency_s.get(proposal.proposal_id)
     return {
-        "closed_ns": int(found.book.bars.ts_event_ns[proposal.bar]) + MINUTE_NS,
+        "closed_ns": int(result.book.bars.ts_event_ns[proposal.bar]) + MINUTE_NS,
         "side": "buy" if proposal.order.quantity > 0 else "sell",
         "proposed": abs(proposal.order.quantity),
         "taken": abs(proposal.taken.quantity),

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from orchestrator.report.account_book import BarColumns, BookedTrade, EquityPoint
 from orchestrator.report.veto_ledger import LedgerRow
-from rl_core.errors import ResourceError
 from rl_core.trading.hours import MINUTE_NS
+from trigate.whole_files import whole_file
 
 INT, TEXT, REAL, YES = pa.int64(), pa.string(), pa.float64(), pa.bool_()
 TRADES = {
@@ -77,23 +77,23 @@ def write_veto_ledger(path: Path, ledger: Iterable[LedgerRow], bars: BarColumns)
 
 
 def _ledger_row(row: LedgerRow, bars: BarColumns) -> dict[str, Any]:
-    proposal, alone = row
-    told = {} if proposal.decided is None else proposal.decided["outcome"]
+    proposal, result = row
+    recorded = {} if proposal.decided is None else proposal.decided["outcome"]
     known = {
         "proposal_id": proposal.proposal_id,
         "bar": proposal.bar,
         "closed_ns": _closed_ns(bars, proposal.bar),
         "outcome": proposal.outcome,
-        "reason": told.get("reason", told.get("cause", "")),
+        "reason": recorded.get("reason", recorded.get("cause", "")),
         "quantity": proposal.order.quantity,
         "taken_quantity": proposal.taken.quantity,
         "stop_ticks": proposal.order.stop_ticks,
         "target_ticks": proposal.order.target_ticks,
     }
-    if alone is None:
+    if result is None:
         return known
-    end = alone._asdict()
-    return {**known, **end, "exit_reason": end["reason"], "reason": known["reason"], "r": alone.r}
+    end = result._asdict()
+    return {**known, **end, "exit_reason": end["reason"], "reason": known["reason"], "r": result.r}
 
 
 def _closed_ns(bars: BarColumns, bar: int) -> int:
@@ -106,10 +106,6 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: Mapping[str, Any]) ->
     Raises:
         ResourceError: the disk failed.
     """
-    scratch = path.with_name(f".{path.name}.tmp")
     columns = {name: [row.get(name) for row in rows] for name in schema}
-    try:
+    with whole_file(path) as scratch:
         pq.write_table(pa.table(columns, schema=pa.schema(list(schema.items()))), scratch)
-        scratch.replace(path)
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror or error}") from error

@@ -59,18 +59,18 @@ def _check_fills(book: AccountBook, trades: list[BookedTrade]) -> BookStatement:
     statement = f"{len(fills)} fills, numbered without gaps: each is the entry or the exit of exactly one trade"
     if [fill["execution"] for fill in fills] != list(range(1, len(fills) + 1)):
         return BookStatement(statement, "the execution numbers have a gap")
-    found = Counter(_fill_key(fill) for fill in fills)
-    wanted = Counter(key for booked in trades for key in _trade_keys(booked))
-    left, missing = found - wanted, wanted - found
+    filled = Counter(_fill_key(fill) for fill in fills)
+    traded = Counter(key for booked in trades for key in _trade_keys(booked))
+    untraded, missing = filled - traded, traded - filled
     if missing:
         return BookStatement(statement, f"no fill for order {min(missing)[0]}")
-    if left and not (not book.ended and sum(left.values()) == 1 and fills[-1]["reason"] == "entry"):
-        return BookStatement(statement, f"the fill of order {min(left)[0]} belongs to no trade")
+    if untraded and not (not book.ended and sum(untraded.values()) == 1 and fills[-1]["reason"] == "entry"):
+        return BookStatement(statement, f"the fill of order {min(untraded)[0]} belongs to no trade")
     paid = sum(fill["commission"] for fill in fills[: 2 * len(trades)])
     costs = sum(booked.trade.costs for booked in trades)
     if paid != costs:
         return BookStatement(statement, f"the fills paid {paid} cents of commission, the trades {costs}")
-    return BookStatement(statement + (" (the last is the entry of the open position)" if left else ""), "")
+    return BookStatement(statement + (" (the last is the entry of the open position)" if untraded else ""), "")
 
 
 def _fill_key(fill: Mapping[str, Any]) -> tuple[str, int, int, int, str]:
@@ -97,9 +97,9 @@ def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
         compared += 1
         open_profit = (int(book.bars.close[event.bar]) - account.entry) * account.quantity * tick_value
         due = account.cash + (open_profit if event.type == "mark" else 0)
-        told = event.payload["equity" if event.type == "mark" else "cash"]
-        if told != due:
-            fault = f"{event.type} at bar {event.bar}: recorded {told} cents, the fills give {due}"
+        recorded = event.payload["equity" if event.type == "mark" else "cash"]
+        if recorded != due:
+            fault = f"{event.type} at bar {event.bar}: recorded {recorded} cents, the fills give {due}"
             return BookStatement("every recorded balance = cash + open profit - costs, as the fills make it", fault)
     return BookStatement(f"all {compared:,} recorded balances = cash + open profit - costs, as the fills make it", "")
 

@@ -11,8 +11,9 @@ from orchestrator.report.formats import dollars, interval
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
-from orchestrator.run.folder import MANIFEST, RunFolder, write_whole
-from rl_core.errors import ConfigError, TrigateError
+from orchestrator.run.folder import MANIFEST, RunFolder
+from trigate.errors import ConfigError, TrigateError
+from trigate.whole_files import write_whole
 
 UNSUMMED = "rows overlap (a signal vetoed for ten bars is ten rows), so they are not summed into money"
 
@@ -34,27 +35,27 @@ def report_on(run_folder: Path) -> dict[str, Any]:
     if not (run_folder / MANIFEST).is_file():
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
-    found = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder.journal))
-    summary = summary_of(found)
-    write_trades(run_folder / "trades.parquet", found.trades)
-    write_equity(run_folder / "equity.parquet", found.points, found.book.bars)
-    write_veto_ledger(run_folder / "veto_ledger.parquet", found.ledger, found.book.bars)
-    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(found), indent=1) + "\n")
-    write_whole(run_folder / "report.html", page(found))
-    if faults := [check.fault for check in found.checks if not check.holds]:
+    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder.journal))
+    summary = summary_of(result)
+    write_trades(run_folder / "trades.parquet", result.trades)
+    write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
+    write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
+    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n")
+    write_whole(run_folder / "report.html", page(result))
+    if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
     return summary
 
 
-def summary_of(found: RunResult) -> dict[str, Any]:
+def summary_of(result: RunResult) -> dict[str, Any]:
     """The figures for a terminal."""
-    figures, attempts, gate = found.figures, found.attempts, found.gate
+    figures, attempts, gate = result.figures, result.attempts, result.gate
     expectancy = figures.expectancy
     outcomes = gate.outcomes
     return {
-        "verdict": found.verdict.word,
-        "status": "ended" if found.book.ended else "not finished",
-        "sessions": found.sessions,
+        "verdict": result.verdict.word,
+        "status": "ended" if result.book.ended else "not finished",
+        "sessions": result.sessions,
         "trades": figures.closed,
         "mean_r": None if expectancy is None else expectancy.mean,
         "mean_r_95": interval(expectancy),
@@ -68,34 +69,34 @@ def summary_of(found: RunResult) -> dict[str, Any]:
         f"{attempts.expired} expired, {attempts.open} open",
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
-        "books": "agree to the cent" if found.reconciled else "DO NOT AGREE",
+        "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
     }
 
 
-def _verdict_file(found: RunResult) -> dict[str, Any]:
-    figures = found.figures
+def _verdict_file(result: RunResult) -> dict[str, Any]:
+    figures = result.figures
     return {
-        "run_id": found.facts.manifest.run_id,
-        "journal_head": found.book.head,
-        "ended": found.book.ended,
-        "verdict": found.verdict.word,
-        "reasons": list(found.verdict.reasons),
-        "synthetic": found.facts.synthetic,
+        "run_id": result.facts.manifest.run_id,
+        "journal_head": result.book.head,
+        "ended": result.book.ended,
+        "verdict": result.verdict.word,
+        "reasons": list(result.verdict.reasons),
+        "synthetic": result.facts.synthetic,
         "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
         "trades": figures.closed,
         "win_rate": figures.win_rate,
         "payoff": figures.payoff,
         "net_cents": figures.net,
         "costs_cents": figures.costs,
-        "attempts": {**found.attempts._asdict(), "open": found.attempts.open},
-        "gate": {"outcomes": found.gate.outcomes, "failures": found.gate.failures},
-        "veto_ledger": {group.name: _group_file(group) for group in found.groups},
+        "attempts": {**result.attempts._asdict(), "open": result.attempts.open},
+        "gate": {"outcomes": result.gate.outcomes, "failures": result.gate.failures},
+        "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
-        "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in found.regimes.items()},
-        "regime_thresholds": found.thresholds,
-        "regime_shift": found.shift,
-        "reconciliation": [{**check._asdict(), "holds": check.holds} for check in found.checks],
-        "not_proven": found.caveats,
+        "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},
+        "regime_thresholds": result.thresholds,
+        "regime_shift": result.shift,
+        "reconciliation": [{**check._asdict(), "holds": check.holds} for check in result.checks],
+        "not_proven": result.caveats,
     }
 
 

@@ -31,7 +31,7 @@ from orchestrator.report.figures import (
     trade_figures,
 )
 from orchestrator.report.reconciliation import BookStatement, reconcile
-from orchestrator.report.veto_ledger import LedgerRow, RunBars, tape_of, veto_ledger
+from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
 from rl_core.statistics.verdict import Verdict
@@ -51,7 +51,7 @@ class RunResult(NamedTuple):
 
     facts: RunFacts
     book: AccountBook
-    tape: RunBars
+    run_bars: RunBars
     trades: list[BookedTrade]
     proposals: list[BookedProposal]
     points: list[EquityPoint]
@@ -73,7 +73,7 @@ class RunResult(NamedTuple):
     @property
     def sessions(self) -> int:
         """Trading days in the run."""
-        return len(np.unique(self.tape.session))
+        return len(np.unique(self.run_bars.session))
 
     @property
     def reconciled(self) -> bool:
@@ -83,50 +83,56 @@ class RunResult(NamedTuple):
 
 def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     """Every figure of one run."""
-    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
-    tape = tape._replace(seconds=book.seconds)
+    run_bars = run_bars_of(
+        book.bars,
+        facts.trading.pack,
+        facts.trading.hours,
+        complete=book.ended,
+        family=facts.trading.contract.calendar,
+    )
+    run_bars = run_bars._replace(seconds=book.seconds)
     trades, proposals = trades_of(book), proposals_of(book)
-    points = equity_points(book, tape.session)
-    ledger = veto_ledger(proposals, tape, facts.trading.venue)
-    figures = trade_figures(trades, _entry_days(trades, book, tape))
-    attempts = attempt_figures(book, points, tape.session)
+    points = equity_points(book, run_bars.session)
+    ledger = veto_ledger(proposals, run_bars, facts.trading.venue)
+    figures = trade_figures(trades, _entry_days(trades, book, run_bars))
+    attempts = attempt_figures(book, points, run_bars.session)
     gate = gate_figures(proposals, facts.latency_s)
     checks = reconcile(book, facts.trading.contract.tick_value)
     return RunResult(
         facts=facts,
         book=book,
-        tape=tape,
+        run_bars=run_bars,
         trades=trades,
         proposals=proposals,
         points=points,
         ledger=ledger,
-        groups=_groups(ledger, tape),
-        regimes=by_regime(ledger, tape),
+        groups=_groups(ledger, run_bars),
+        regimes=by_regime(ledger, run_bars),
         thresholds=thresholds_in_words(facts.regimes),
         shift=shift_of(book, facts.regimes),
-        resolutions=_by_resolution(proposals, tape, facts),
+        resolutions=_by_resolution(proposals, run_bars, facts),
         without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
         gate=gate,
-        promotion=_promotion(ledger, tape, trials=1 if facts.calibration is None else facts.calibration.trials),
+        promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
         verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks)),
-        caveats=caveats(facts, figures, attempts, gate, len(np.unique(tape.session))),
+        caveats=caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))),
     )
 
 
-def _entry_days(trades: list[BookedTrade], book: AccountBook, tape: RunBars) -> npt.NDArray[np.int64]:
+def _entry_days(trades: list[BookedTrade], book: AccountBook, run_bars: RunBars) -> npt.NDArray[np.int64]:
     bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
-    return tape.session[bar].astype(np.int64)
+    return run_bars.session[bar].astype(np.int64)
 
 
-def _promotion(ledger: list[LedgerRow], tape: RunBars, *, trials: int) -> Promotion:
+def _promotion(ledger: list[LedgerRow], run_bars: RunBars, *, trials: int) -> Promotion:
     """Whether the verdicts of this run alone would let their gate act; a failure is no verdict."""
     rows = [
-        Judged(int(tape.session[row.proposal.bar]), _share(row.proposal), row.alone.r)
+        Judged(int(run_bars.session[row.proposal.bar]), _share(row.proposal), row.result.r)
         for row in ledger
-        if row.alone is not None and row.proposal.outcome in ("approve", "resize", "veto")
+        if row.result is not None and row.proposal.outcome in ("approve", "resize", "veto")
     ]
     return promotion(rows, PromotionCriteria(), trials=trials)
 
@@ -140,19 +146,19 @@ def _share(proposal: BookedProposal) -> float:
     return float(int(factor * quantity) / quantity)
 
 
-def _groups(ledger: list[LedgerRow], tape: RunBars) -> list[GroupFigures]:
+def _groups(ledger: list[LedgerRow], run_bars: RunBars) -> list[GroupFigures]:
     rows = {name: [row for row in ledger if row.proposal.outcome == kind] for kind, name in GROUPS.items()}
-    return [group_figures(name, own, tape.session) for name, own in rows.items() if own]
+    return [group_figures(name, group, run_bars.session) for name, group in rows.items() if group]
 
 
-def _by_resolution(proposals: list[BookedProposal], tape: RunBars, facts: RunFacts) -> list[GroupFigures]:
+def _by_resolution(proposals: list[BookedProposal], run_bars: RunBars, facts: RunFacts) -> list[GroupFigures]:
     """The brackets that were ordered, alone, under every resolution that the run's bars allow."""
     taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
     venue = facts.trading.venue
     return [
-        group_figures(name, veto_ledger(taken, tape, venue._replace(resolution=code)), tape.session)
+        group_figures(name, veto_ledger(taken, run_bars, venue._replace(resolution=code)), run_bars.session)
         for name, code in RESOLUTIONS.items()
-        if code != SECONDS or tape.seconds is not None
+        if code != SECONDS or run_bars.seconds is not None
     ]
 
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from orchestrator.report.account_book import BarColumns, BookedProposal
 from orchestrator.trader.broker import XP
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
+from rl_core.exchange.product_hours import Family
 from rl_core.market.fills import Venue, closed_at_last_price
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
@@ -23,9 +24,9 @@ from rl_core.market.types import (
     NO_ORDER,
     STATIC,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
-    Played,
     Rules,
 )
 from rl_core.rules.pack import RulePack
@@ -47,7 +48,7 @@ class RunBars(NamedTuple):
     seconds: Sequence[Sequence[BarPrices]] | None = None  # [T] of each bar, where they are known
 
 
-class AloneTrade(NamedTuple):
+class BracketResult(NamedTuple):
     """One bracket's end; money in cents, prices in ticks."""
 
     entry_bar: int
@@ -69,46 +70,48 @@ class LedgerRow(NamedTuple):
     """A proposal and its bracket's end; None if the session or the bars ended first."""
 
     proposal: BookedProposal
-    alone: AloneTrade | None
+    result: BracketResult | None
 
 
-def tape_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool) -> RunBars:
-    """The tape of ``bars`` under the flat time of ``pack``."""
+def run_bars_of(
+    bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool, family: Family = "equity"
+) -> RunBars:
+    """The bars of a run under the flat time of ``pack``, in the sessions of the contract's ``family``."""
     columns = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
     prices = [BarPrices(*row) for row in zip(*columns, strict=True)]
     if not prices:
         return RunBars([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, family)
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
     last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat, bars.contract.astype(np.int32))
     return RunBars(prices, located.session, last, hours.flatten_due, complete)
 
 
-def veto_ledger(proposals: list[BookedProposal], tape: RunBars, venue: Venue) -> list[LedgerRow]:
+def veto_ledger(proposals: list[BookedProposal], run_bars: RunBars, venue: Venue) -> list[LedgerRow]:
     """Every proposal at its proposed size, alone; rows overlap, so they are never summed into money."""
-    return [LedgerRow(proposal, run_alone(tape, proposal.bar, proposal.order, venue)) for proposal in proposals]
+    return [LedgerRow(proposal, play_bracket(run_bars, proposal.bar, proposal.order, venue)) for proposal in proposals]
 
 
-def run_alone(tape: RunBars, bar: int, order: Order, venue: Venue) -> AloneTrade | None:
+def play_bracket(run_bars: RunBars, bar: int, order: Order, venue: Venue) -> BracketResult | None:
     """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early."""
     free = venue._replace(rules=NO_RULES)
     position, account, working = FLAT, NO_RULES_ACCOUNT, order
-    last = bar + int(np.argmax(tape.last[bar:]))
+    last = bar + int(np.argmax(run_bars.last[bar:]))
     for now in range(bar + 1, last + 1):
-        seconds = () if tape.seconds is None else tape.seconds[now]
-        played = play_minute(position, account, working, tape.prices[now], seconds, free)
+        seconds = () if run_bars.seconds is None else run_bars.seconds[now]
+        played = play_minute(position, account, working, run_bars.prices[now], seconds, free)
         if played.exit_reason != NO_EXIT:
             return _ended(played, bar + 1, now)
         position, account = played.position, played.account
-        working = Order(0, 0, 0, True) if tape.flatten_due[now] else NO_ORDER
-    cut_off = last == len(tape.prices) - 1 and not tape.complete
+        working = Order(0, 0, 0, True) if run_bars.flatten_due[now] else NO_ORDER
+    cut_off = last == len(run_bars.prices) - 1 and not run_bars.complete
     if position.quantity == 0 or cut_off:
         return None
-    return _ended(closed_at_last_price(XP, position, account, tape.prices[last].close, free), bar + 1, last)
+    return _ended(closed_at_last_price(XP, position, account, run_bars.prices[last].close, free), bar + 1, last)
 
 
-def _ended(played: Played, entry_bar: int, exit_bar: int) -> AloneTrade:
-    return AloneTrade(
+def _ended(played: BarOutcome, entry_bar: int, exit_bar: int) -> BracketResult:
+    return BracketResult(
         entry_bar=entry_bar,
         entry=played.entry_price,
         exit_bar=exit_bar,

@@ -20,12 +20,12 @@ from orchestrator.messaging.catalogue import (
 )
 from orchestrator.messaging.runner_end import NoReplyError
 from orchestrator.messaging.wire import Received
-from orchestrator.run.runner import SeenBar
+from orchestrator.run.runner import FeedBar
 from orchestrator.run.telemetry import Telemetry
-from orchestrator.trader.machine import PolicyAnswered
+from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
 from rl_core.contract import HOLD, PolicyQuery, PolicyReply
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 GATE_MARGIN_S = 2.0
 FEED_ATTEMPTS = 3
@@ -58,7 +58,7 @@ class WorkerAnswers:
                 prices_of = {"open": first, "high": high, "low": low, "close": close}
                 bars.append(Bar(seq=0, ts_event_ns=ts, volume=volume, contract=contract, **prices_of))
 
-    def next_bar(self, seq: int) -> SeenBar | None:
+    def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``, None at the end.
 
         Raises:
@@ -68,10 +68,10 @@ class WorkerAnswers:
         if not isinstance(received.message, Bar):
             return None
         if not received.arrays:
-            return SeenBar(received.message, "")
+            return FeedBar(received.message, "")
         frame = received.arrays[0]
         seconds = tuple(Second(*row) for row in frame.tolist())
-        return SeenBar(received.message, hashlib.sha256(frame.tobytes()).hexdigest(), seconds)
+        return FeedBar(received.message, hashlib.sha256(frame.tobytes()).hexdigest(), seconds)
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """The policy's action; HOLD, with its cause, where there is none."""

@@ -1,7 +1,9 @@
-"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not."""
+"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not.
+
+The same command continues it: DECISIONS 9.
+"""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,8 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_gate.contract import first_fault
 from orchestrator.clock import wall_time_ns
+from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
-from rl_core.errors import ResourceError
+from trigate.errors import ResourceError
+from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
@@ -115,28 +119,6 @@ class RunFolder(NamedTuple):
         self.write_manifest(before.model_copy(update={"status": "running", "starts": before.starts + 1, "cause": ""}))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``: after a crash the file is the old one or the new one.
-
-    Raises:
-        ResourceError: the disk failed.
-    """
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        with scratch.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from error
-
-
 def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
     """The newest folder of the same run that has not ended, untouched, else a new one with its manifest.
 
@@ -177,7 +159,7 @@ def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManife
             "inputs": inputs,
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "commit": _commit(),
+            "commit": code_commit(),
             **facts,
         }
     )
@@ -191,16 +173,3 @@ def _unended(runs: Path, run_id: str) -> RunFolder | None:
             if manifest.run_id == run_id and manifest.status != "ended":
                 return folder
     return None
-
-
-def _commit() -> str:
-    """The commit of the code, where it lies in a git checkout; read from git's own files."""
-    git = Path(__file__).resolve().parents[2] / ".git"
-    head = git / "HEAD"
-    if not head.is_file():
-        return ""
-    text = head.read_text().strip()
-    reference = git / text.removeprefix("ref: ")
-    if text.startswith("ref: "):
-        return reference.read_text().strip() if reference.is_file() else ""
-    return text

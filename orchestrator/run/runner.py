@@ -1,7 +1,7 @@
 """The one loop: bars in, questions out, every event journalled before it is used.
 
 A restart is the normal start: while the journal still holds recorded inputs they are taken from there instead of
-being asked for, and everything that follows from them is derived again and compared.
+being asked for, and everything that follows from them is derived again and compared (DECISIONS 3).
 """
 
 from collections import Counter
@@ -15,30 +15,29 @@ from llm_gate.contract import EntryProposal, GateFailed, Reviewed
 from orchestrator.journal.journal import Journal, JournalMismatch
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar, Seconds
-from orchestrator.trader import events as ledger
+from orchestrator.trader import events
 from orchestrator.trader.events import Recorded
-from orchestrator.trader.machine import (
-    Advance,
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
-    BarSeen,
+    BarClosed,
     BarsEnded,
     Event,
     GateAnswered,
     PolicyAnswered,
     PolicySource,
     Setting,
+    Step,
     TraderState,
-    advance,
-    opening_state,
 )
-from orchestrator.trader.seen_at_close import Sight, SightStream
 from rl_core.contract import HOLD
 from rl_core.market.types import SECONDS
 from rl_core.regimes.fitted import WILD_FROM
 
 
-class SeenBar(NamedTuple):
+class FeedBar(NamedTuple):
     """A bar as the feed gave it."""
 
     bar: Bar
@@ -49,7 +48,7 @@ class SeenBar(NamedTuple):
 class Answerers(Protocol):
     """Who answers the runner's questions; every call keeps its own deadline."""
 
-    def next_bar(self, seq: int) -> SeenBar | None:
+    def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``, None at the end."""
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
@@ -70,11 +69,11 @@ class Finished(NamedTuple):
 class Runner:
     """One run over one journal."""
 
-    def __init__(self, journal: Journal, answerers: Answerers, sight: SightStream, setting: Setting) -> None:
-        """``sight`` has already seen the history before the first bar."""
+    def __init__(self, journal: Journal, answerers: Answerers, views: CloseViewStream, setting: Setting) -> None:
+        """``views`` has been shown the history before the first bar already."""
         self._journal = journal
         self._answerers = answerers
-        self._sight = sight
+        self._views = views
         self._setting = setting
         self._labels: Counter[str] = Counter()  # bars by regime
         self._wild: int | None = None  # bars in the wildest hidden state; None: not known
@@ -85,23 +84,23 @@ class Runner:
         """Play every bar; ``stop_asked`` is looked at between two bars, ``on_bar`` is called after each."""
         state, seq = opening_state(self._setting), 0
         while not stop_asked():
-            seen = self._next_bar(seq)
-            if seen is None:
+            feed_bar = self._next_bar(seq)
+            if feed_bar is None:
                 state = self._turn(state, BarsEnded())
                 counts = {"bars": seq, "trades": state.trades, "attempt": state.attempt}
                 self._note(Recorded("end", {**counts, "labels": dict(self._labels), "wild": self._wild}))
                 return Finished(state, seq, complete=True)
-            sight = self._sight.see(seen.bar)
-            self._count(sight)
-            state = self._turn(state, BarSeen(seen.bar, sight, seen.seconds))
+            view = self._views.push(feed_bar.bar)
+            self._count(view)
+            state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
             seq += 1
             on_bar(seq)
         return Finished(state, seq, complete=False)
 
-    def _count(self, sight: Sight) -> None:
-        self._labels[sight.regime.label] += 1
-        if sight.wild_percent is not None:
-            self._wild = (self._wild or 0) + (sight.wild_percent >= WILD_FROM)
+    def _count(self, view: CloseView) -> None:
+        self._labels[view.regime.label] += 1
+        if view.wild_percent is not None:
+            self._wild = (self._wild or 0) + (view.wild_percent >= WILD_FROM)
 
     def _turn(self, state: TraderState, event: Event) -> TraderState:
         """Apply an event and everything that follows from it, up to the next bar."""
@@ -110,13 +109,14 @@ class Runner:
             step = self._apply(step.state, self._ask(step.question, step.state))
         return step.state
 
-    def _apply(self, state: TraderState, event: Event) -> Advance:
+    def _apply(self, state: TraderState, event: Event) -> Step:
         step = advance(state, event, self._setting)
         for record in step.records:
             self._note(record)
         return step
 
     def _note(self, record: Recorded) -> None:
+        """Write the record, or compare it with the recorded one: the journal knows which of the two is due."""
         self._journal.append(record.type, record.payload, sync=record.sync)
 
     def _recorded(self, *types: str) -> Record | None:
@@ -126,23 +126,23 @@ class Runner:
             raise JournalMismatch(f"record {recorded.number} is {recorded.type!r} where {' or '.join(types)} belongs")
         return recorded
 
-    def _next_bar(self, seq: int) -> SeenBar | None:
+    def _next_bar(self, seq: int) -> FeedBar | None:
         recorded = self._recorded("bar", "bars_ended")
         if recorded is None:
-            seen = self._answerers.next_bar(seq)
+            feed_bar = self._answerers.next_bar(seq)
         elif recorded.type == "bars_ended":
-            seen = None
+            feed_bar = None
         else:
             fields = dict(recorded.payload)
             digest, _ = fields.pop("seconds"), fields.pop("frame", None)
-            seen = SeenBar(Bar.model_validate(fields), digest, ledger.seconds_from(recorded.payload) or ())
-        self._note(ledger.bars_ended(seq) if seen is None else self._bar_closed(seen))
-        return seen
+            feed_bar = FeedBar(Bar.model_validate(fields), digest, events.seconds_from(recorded.payload) or ())
+        self._note(events.bars_ended(seq) if feed_bar is None else self._bar_closed(feed_bar))
+        return feed_bar
 
-    def _bar_closed(self, seen: SeenBar) -> Recorded:
+    def _bar_closed(self, feed_bar: FeedBar) -> Recorded:
         """The bar, with its seconds where fills read them: a replay then needs no feed."""
         read = self._setting.venue.resolution == SECONDS
-        return ledger.bar_closed(seen.bar, seen.seconds_digest, seen.seconds if read else None)
+        return events.bar_closed(feed_bar.bar, feed_bar.seconds_digest, feed_bar.seconds if read else None)
 
     def _ask(self, question: AskPolicy | AskGate, state: TraderState) -> Event:
         if isinstance(question, AskPolicy):
@@ -158,22 +158,24 @@ class Runner:
         else:
             source: PolicySource = recorded.payload["source"]
             answer = PolicyAnswered(recorded.payload["action"], source)
+        # Recorded answers too: the record holds what was used, and a forged one must not trade either.
         if not _legal(answer.action, question.legal_actions):
             answer = PolicyAnswered(HOLD, "illegal")
-        self._note(ledger.acted(seq, answer.action, answer.source))
+        self._note(events.acted(seq, answer.action, answer.source))
         return answer
 
     def _ask_gate(self, question: AskGate) -> GateAnswered:
         recorded = self._recorded("decided")
         if recorded is None:
             reviewed = self._answerers.review(question.proposal)
+            # A verdict on another proposal must not decide this one, so it counts as a failure of the gate.
             if reviewed.proposal_id != question.proposal.proposal_id:
                 reviewed = reviewed.model_copy(
                     update={"proposal_id": question.proposal.proposal_id, "outcome": GateFailed(cause="foreign")}
                 )
         else:
-            reviewed = ledger.reviewed_from(recorded.payload)
-        self._note(ledger.decided(reviewed))
+            reviewed = events.reviewed_from(recorded.payload)
+        self._note(events.decided(reviewed))
         return GateAnswered(reviewed)
 
 

@@ -12,10 +12,10 @@ from rl_core.market.types import (
     NO_EXIT,
     NO_ORDER,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
     PlainIntegers,
-    Played,
     Position,
 )
 
@@ -42,37 +42,44 @@ class BrokerState(NamedTuple):
     executions: int = 0
 
 
-class Met(NamedTuple):
-    """One bar, met."""
+class BrokerStep(NamedTuple):
+    """What one bar, or the session's end, did to the broker's state."""
 
     state: BrokerState
     fills: tuple[Fill, ...]
-    played: Played
+    played: BarOutcome
 
 
 def meet(
     state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue, seconds: Sequence[BarPrices] = ()
-) -> Met:
+) -> BrokerStep:
     """The working order and bracket meet one bar, by its ``seconds`` where the venue asks; the order is used up."""
     venue = _in_force(state, venue)
     was_flat = state.position.quantity == 0
     played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
     entered = state.order.quantity if was_flat else 0
-    fills: list[Fill] = []
+    fills: tuple[Fill, ...] = ()
     if entered:
-        commission = abs(entered) * venue.terms.commission
-        fills.append(Fill(state.executions + 1, entered, played.entry_price, commission, ts_event_ns, "entry"))
+        fill = Fill(
+            execution=state.executions + 1,
+            quantity=entered,
+            price=played.entry_price,
+            commission=abs(entered) * venue.terms.commission,
+            ts_event_ns=ts_event_ns,
+            reason="entry",
+        )
+        fills = (fill,)
     fills += _exit_fills(played, state.executions + len(fills), ts_event_ns, venue)
     after = BrokerState(played.account, played.position, NO_ORDER, state.executions + len(fills))
-    return Met(after, tuple(fills), played)
+    return BrokerStep(after, fills, played)
 
 
-def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> Met:
+def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> BrokerStep:
     """Nothing survives a session: the order is cancelled, an open position leaves at the last close."""
     venue = _in_force(state, venue)
     played = closed_at_last_price(XP, state.position, state.account, last_close, venue)
     fills = _exit_fills(played, state.executions, ts_event_ns, venue)
-    return Met(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
+    return BrokerStep(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
 
 
 def follow(state: BrokerState, close: int, true_range_sum: int) -> BrokerState:
@@ -89,10 +96,15 @@ def _in_force(state: BrokerState, venue: Venue) -> Venue:
     return venue._replace(rules=rules_in_force(XP, venue.rules, state.account))
 
 
-def _exit_fills(played: Played, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:
+def _exit_fills(played: BarOutcome, executions: int, ts_event_ns: int, venue: Venue) -> tuple[Fill, ...]:
     if played.exit_reason == NO_EXIT:
         return ()
-    quantity = played.exit_quantity
-    commission = abs(quantity) * venue.terms.commission
-    reason = EXIT_NAMES[played.exit_reason]
-    return (Fill(executions + 1, -quantity, played.exit_price, commission, ts_event_ns, reason),)
+    fill = Fill(
+        execution=executions + 1,
+        quantity=-played.exit_quantity,
+        price=played.exit_price,
+        commission=abs(played.exit_quantity) * venue.terms.commission,
+        ts_event_ns=ts_event_ns,
+        reason=EXIT_NAMES[played.exit_reason],
+    )
+    return (fill,)

@@ -9,7 +9,7 @@ from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from orchestrator.trader.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
-from rl_core.market.types import Account, Order, Played, Position
+from rl_core.market.types import Account, BarOutcome, Order, Position
 
 SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "end"})
 
@@ -50,7 +50,7 @@ class TradeRecord(NamedTuple):
     ambiguous: bool
 
 
-def trade_of(entry: Entry, leaving: Fill, played: Played, venue: Venue) -> TradeRecord:
+def trade_of(entry: Entry, leaving: Fill, played: BarOutcome, venue: Venue) -> TradeRecord:
     """The trade between two fills."""
     start = entry.fill
     gross = (leaving.price - start.price) * start.quantity * venue.terms.tick_value

@@ -1,19 +1,19 @@
 """Turn an order into the proposal that the gate sees: facts in integers, blind to date, symbol and price level."""
 
 from llm_gate.contract import EntryProposal, RegimeContext
-from orchestrator.trader.seen_at_close import Sight
+from orchestrator.trader.seen_at_close import CloseView
 from rl_core.features.features import ATR_BARS
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, Order
 
 
 def propose(
-    proposal_id: str, order: Order, account: Account, sight: Sight, losing_streak: int, venue: Venue
+    proposal_id: str, order: Order, account: Account, view: CloseView, losing_streak: int, venue: Venue
 ) -> EntryProposal:
     """The proposal of ``order`` as the account and the market stand."""
-    atr_sum = max(ATR_BARS, sight.true_range_sum)  # an ATR below one tick counts as one, as in features and regimes
+    atr_sum = max(ATR_BARS, view.true_range_sum)  # an ATR below one tick counts as one, as in features and regimes
     risk = max(1, abs(order.quantity) * order.stop_ticks * venue.terms.tick_value)
-    regime = sight.regime
+    regime = view.regime
     return EntryProposal(
         proposal_id=proposal_id,
         side="buy" if order.quantity > 0 else "sell",
@@ -28,14 +28,14 @@ def propose(
                 "volatility_percentile": regime.volatility_percentile,
                 "regime": regime.label,
                 "session_part": regime.session_part,
-                "minutes_to_flat": sight.minutes_to_flat,
+                "minutes_to_flat": view.minutes_to_flat,
                 "room_to_floor_risks_milli": (account.cash - account.floor) * 1000 // risk,
                 "losing_streak": losing_streak,
                 "volume_percentile": regime.volume_percentile,
                 "to_session_high_atr_milli": regime.to_session_high_atr_milli,
                 "to_session_low_atr_milli": regime.to_session_low_atr_milli,
                 "vwap_atr_milli": regime.vwap_atr_milli,
-                "wild_percent": sight.wild_percent,
+                "wild_percent": view.wild_percent,
             }
         ),
     )

@@ -7,18 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.messaging.catalogue import Bar
-from rl_core.errors import DataError
 from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.product_hours import Family
 from rl_core.features.features import WINDOW, FeatureStream, StreamedBar
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
 from rl_core.regimes.labels import Regime, RegimeStream
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import EntryHours, hours_of
+from trigate.errors import DataError
 
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 
 
-class Sight(NamedTuple):
+class CloseView(NamedTuple):
     """Everything known at one close."""
 
     window: npt.NDArray[np.float32]  # [220] the last 20 feature rows, oldest first
@@ -32,26 +33,42 @@ class Sight(NamedTuple):
     wild_percent: int | None = None  # filtered probability of the wildest hidden state; None without a fitted model
 
 
-class SightStream:
-    """Sights one bar at a time; the same bars give the same sights, whatever was killed in between."""
+class CloseViewStream:
+    """Views one bar at a time; the same bars give the same views, whatever was killed in between."""
 
-    def __init__(self, first_ns: int, pack: RulePack, entry: EntryHours, regimes: Frozen = UNFITTED) -> None:
-        """An empty past; ``first_ns`` is the first bar that will be seen, and begins a session for hidden states."""
-        self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS)
+    def __init__(
+        self,
+        first_ns: int,
+        pack: RulePack,
+        entry: EntryHours,
+        regimes: Frozen = UNFITTED,
+        family: Family = "equity",
+    ) -> None:
+        """An empty past.
+
+        Args:
+            first_ns: start of the first bar that will be seen; it begins a session for hidden states.
+            pack: gives the flat time.
+            entry: hours in which entries are decided.
+            regimes: as the checkpoint froze them.
+            family: of the bars' contract; it says when sessions are.
+        """
+        self._family: Family = family
+        self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS, family)
         self._covered_ns = first_ns + _AHEAD_NS
         self._pack, self._entry = pack, entry
         self._features, self._regimes = FeatureStream(), RegimeStream(regimes.thresholds)
         self._states = None if regimes.model is None else StateStream(regimes.model)
         self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=WINDOW)
 
-    def see(self, bar: Bar) -> Sight:
+    def push(self, bar: Bar) -> CloseView:
         """Take one closed bar.
 
         Raises:
             DataError: the bar lies outside every exchange session.
         """
         if bar.ts_event_ns > self._covered_ns:
-            self._calendar = Calendar.covering(bar.ts_event_ns, bar.ts_event_ns + _AHEAD_NS)
+            self._calendar = Calendar.covering(bar.ts_event_ns, bar.ts_event_ns + _AHEAD_NS, self._family)
             self._covered_ns = bar.ts_event_ns + _AHEAD_NS
         ts = np.array([bar.ts_event_ns], np.int64)
         located = self._calendar.locate(ts)
@@ -72,7 +89,7 @@ class SightStream:
         )
         row, true_range_sum, warm = self._features.push(streamed)
         self._rows.append(row)
-        return Sight(
+        return CloseView(
             window=np.concatenate(self._rows),
             true_range_sum=true_range_sum,
             entry_open=bool(hours.entry_open[0]) and warm and len(self._rows) == WINDOW,

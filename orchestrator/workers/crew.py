@@ -11,12 +11,12 @@ import structlog
 from pydantic import BaseModel
 
 from orchestrator.messaging.catalogue import CATALOGUE
-from orchestrator.messaging.runner_end import Hub, NoReplyError
+from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
 from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
 from orchestrator.workers import supervision
 from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
 from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 START_DEADLINE_S = 120.0
 SILENCE_S = 10.0
@@ -42,7 +42,7 @@ class Crew:
     ) -> None:
         """Nothing is started yet; ``notify`` gets one line for every failure and restart."""
         self._jobs, self._logs, self._notify = dict(jobs), logs, notify
-        self._hub = Hub(run_id, CATALOGUE)
+        self._connections = WorkerConnections(run_id, CATALOGUE)
         self._workers: dict[str, Worker] = {}
         self._state: SupervisorState = supervision.supervise(self._jobs, time.monotonic())
         self._next_look_s = 0.0
@@ -50,7 +50,7 @@ class Crew:
     @property
     def socket_folder(self) -> str:
         """Where the sockets are."""
-        return str(self._hub.folder)
+        return str(self._connections.folder)
 
     def start(self) -> dict[str, Ready]:
         """Start every worker and wait until all can answer; returns what they loaded.
@@ -59,8 +59,8 @@ class Crew:
             NotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
         """
         self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
-        ready = self._hub.wait_ready(list(self._jobs), deadline_s=START_DEADLINE_S, check=self._all_alive)
-        self._hub.poll()
+        ready = self._connections.wait_ready(list(self._jobs), deadline_s=START_DEADLINE_S, check=self._all_alive)
+        self._connections.poll()
         for name in ready:
             self._event(supervision.WorkerReady(name, time.monotonic()))
         return ready
@@ -75,7 +75,7 @@ class Crew:
         self.tend()
         self._await(worker)
         try:
-            return self._hub.request(worker, message, arrays, deadline_s=deadline_s)
+            return self._connections.request(worker, message, arrays, deadline_s=deadline_s)
         except NoReplyError as error:
             self._failed(worker, str(error))
             raise
@@ -102,7 +102,7 @@ class Crew:
                 log.info("worker_slow_to_end", worker=worker.name)
             worker.stop()
         self._workers.clear()
-        self._hub.close()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -112,13 +112,13 @@ class Crew:
 
     def _tell_to_end(self, name: str) -> None:
         try:
-            self._hub.send(name, Shutdown())
+            self._connections.send(name, Shutdown())
         except NoReplyError as error:
             log.info("worker_not_reached", worker=name, cause=str(error))
 
     def _look(self) -> None:
         """Take in reports, exits, silence and the passing of time."""
-        for report in self._hub.poll():
+        for report in self._connections.poll():
             if isinstance(report.message, WorkerFailed):
                 self._failed(report.sender, report.message.cause)
             elif isinstance(report.message, Ready):
@@ -127,7 +127,7 @@ class Crew:
         for name, worker in list(self._workers.items()):
             if not worker.alive():
                 self._failed(name, _how_it_ended(worker))
-            elif self._state.workers[name].phase == "ready" and self._hub.silent_s(name) > SILENCE_S:
+            elif self._state.workers[name].phase == "ready" and self._connections.silent_s(name) > SILENCE_S:
                 self._event(supervision.HeartbeatMissed(name, time.monotonic()))
         self._event(supervision.Tick(time.monotonic()))
 
@@ -168,7 +168,7 @@ class Crew:
 
     def _start(self, name: str) -> None:
         job = self._jobs[name]
-        bootstrap = Bootstrap(name=name, link=self._hub.add_worker(name), config=job.config)
+        bootstrap = Bootstrap(name=name, credentials=self._connections.add_worker(name), config=job.config)
         self._workers[name] = Worker.start(job.module, bootstrap, self._logs)
 
     def _end(self, name: str) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from orchestrator.messaging.catalogue import CATALOGUE, HISTORY_CHUNK, Bar, EndOfBars, History, NextBar, NextHistory
 from orchestrator.messaging.wire import Received, Reply
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
@@ -70,7 +70,7 @@ class Feed:
         return np.stack([second, part.open, part.high, part.low, part.close], axis=-1).astype("<i4")
 
 
-def run(link: WorkerLink, config: WorkerConfig) -> None:
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
     bars = read_bars(Path(config["bars"]), market=config["market"], timezone=config["timezone"])
     check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
@@ -78,8 +78,8 @@ def run(link: WorkerLink, config: WorkerConfig) -> None:
     if config["seconds"]:
         seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, timezone=config["timezone"])
     feed = Feed(bars, seconds, Span(config["history"], config["first"], config["stop"]))
-    link.ready({"bars": bars.digest})
-    link.serve({NextHistory: feed.history, NextBar: feed.next_bar})
+    runner.ready({"bars": bars.digest})
+    runner.serve({NextHistory: feed.history, NextBar: feed.next_bar})
 
 
 if __name__ == "__main__":

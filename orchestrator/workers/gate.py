@@ -13,7 +13,7 @@ from llm_gate.prompts.prompt_files import load_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.wire import Received, Reply
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
 
 
@@ -30,7 +30,7 @@ class GateServer:
         return Reply(self._loop.run(self._gate.review(request.message)))
 
 
-def run(link: WorkerLink, config: WorkerConfig) -> None:
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve verdicts until Shutdown."""
     engine: Engine = RulesEngine()
     if config["engine"] == "vllm":
@@ -42,8 +42,8 @@ def run(link: WorkerLink, config: WorkerConfig) -> None:
     gc.collect()
     gc.freeze()  # what was loaded stays: a full collection would take longer than a verdict
     with asyncio.Runner() as loop:
-        link.ready({"prompt": prompt.digest, "engine": engine.name, "model": engine.model})
-        link.serve({EntryProposal: GateServer(gate, loop).review})
+        runner.ready({"prompt": prompt.digest, "engine": engine.name, "model": engine.model})
+        runner.serve({EntryProposal: GateServer(gate, loop).review})
 
 
 if __name__ == "__main__":

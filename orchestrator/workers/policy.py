@@ -6,7 +6,7 @@ import numpy as np
 
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.wire import Received, Reply
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.contract import PolicyQuery, PolicyReply
@@ -29,11 +29,11 @@ class PolicyServer:
         return Reply(PolicyReply(bar_seq=query.bar_seq, action=action.action, probabilities=probabilities))
 
 
-def run(link: WorkerLink, config: WorkerConfig) -> None:
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
     policy = load_trader(Path(config["checkpoint"]))
-    link.ready({"checkpoint": Path(config["checkpoint"]).name})
-    link.serve({PolicyQuery: PolicyServer(policy).decide})
+    runner.ready({"checkpoint": Path(config["checkpoint"]).name})
+    runner.serve({PolicyQuery: PolicyServer(policy).decide})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The pipe on a worker's standard input carries one line, the bootstrap with its k
 parent dies, however it dies, the worker reads the end of it and goes too.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -21,16 +20,16 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.clock import Deadline
-from orchestrator.messaging.sockets import LinkBoot
+from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Catalogue
-from orchestrator.messaging.worker_end import WorkerLink
-from rl_core.errors import ConfigError, ResourceError
+from orchestrator.messaging.worker_end import RunnerConnection
+from trigate.errors import ConfigError, ResourceError
+from trigate.process_control import adopt_orphans
 
 STOP_S = 5.0
 MAX_BOOTSTRAP = 32 * 1024
 """Bytes; a pipe takes that much without a reader."""
 _POLL_S = 0.01
-_PR_SET_CHILD_SUBREAPER = 36
 _NAME = pattern(r"\A[a-z0-9][a-z0-9_-]{0,63}\Z")
 
 WorkerConfig = dict[str, Any]
@@ -42,7 +41,7 @@ class Bootstrap(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
-    link: LinkBoot
+    credentials: Credentials
     config: WorkerConfig
     """What this worker needs to know, as JSON values."""
 
@@ -66,7 +65,7 @@ class Worker:
                 f"{bootstrap.name}: its configuration has {len(line)} bytes, the limit is {MAX_BOOTSTRAP}"
             )
         try:
-            _adopt_orphans()
+            adopt_orphans()
             process = _spawned(module, logs / f"{bootstrap.name}.log")
         except OSError as error:
             raise ResourceError(f"{bootstrap.name}: cannot start: {error}") from error
@@ -129,8 +128,8 @@ class Worker:
         self._process.stdin.close()
 
 
-def worker_main(run: Callable[[WorkerLink, WorkerConfig], None], catalogue: Catalogue) -> NoReturn:
-    """Be a worker: connect as the bootstrap says, call ``run(link, config)``, and end with the process.
+def worker_main(run: Callable[[RunnerConnection, WorkerConfig], None], catalogue: Catalogue) -> NoReturn:
+    """Be a worker: connect as the bootstrap says, call ``run(runner, config)``, and end with the process.
 
     Exit status: 0 when ``run`` returns or SIGTERM comes, 1 after an exception, which is logged and sent to the
     runner as WorkerFailed, 2 without a bootstrap. When the parent dies the whole group is killed.
@@ -149,21 +148,15 @@ def worker_main(run: Callable[[WorkerLink, WorkerConfig], None], catalogue: Cata
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     log = structlog.get_logger(worker=bootstrap.name)
-    with WorkerLink(bootstrap.link, catalogue) as link:
+    with RunnerConnection(bootstrap.credentials, catalogue) as runner:
         try:
-            run(link, bootstrap.config)
+            run(runner, bootstrap.config)
         except Exception as error:
             log.exception("worker_failed")
-            link.fail(f"{type(error).__name__}: {error}")
+            runner.fail(f"{type(error).__name__}: {error}")
             sys.exit(1)
     log.info("worker_ended")
     sys.exit(0)
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of what a dead worker leaves behind, so that it can be reaped."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _spawned(module: str, log: Path) -> "subprocess.Popen[bytes]":

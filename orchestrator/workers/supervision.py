@@ -42,13 +42,6 @@ class SupervisorState(NamedTuple):
     stopped: bool = False
 
 
-class WorkerStarted(NamedTuple):
-    """Its process runs."""
-
-    worker: str
-    at_s: float
-
-
 class WorkerReady(NamedTuple):
     """It can answer."""
 
@@ -77,7 +70,7 @@ class Tick(NamedTuple):
     at_s: float
 
 
-Event = WorkerStarted | WorkerReady | WorkerExited | HeartbeatMissed | Tick
+Event = WorkerReady | WorkerExited | HeartbeatMissed | Tick
 
 
 class StartWorker(NamedTuple):
@@ -93,7 +86,7 @@ class StopWorker(NamedTuple):
 
 
 class StopRun(NamedTuple):
-    """Flatten as configured and end; nothing is started any more."""
+    """End the run, which can be continued; nothing is started any more."""
 
     reason: str
 
@@ -121,8 +114,6 @@ def advance(state: SupervisorState, event: Event) -> SupervisionStep:
     match event:
         case Tick(at_s):
             return _on_tick(state, at_s)
-        case WorkerStarted(name, at_s):
-            return SupervisionStep(_with(state, name, state.workers[name]._replace(phase="starting", since_s=at_s)))
         case WorkerReady(name, at_s):
             return _on_ready(state, name, at_s)
         case WorkerExited(name, at_s, cause):
@@ -130,12 +121,6 @@ def advance(state: SupervisorState, event: Event) -> SupervisionStep:
         case HeartbeatMissed(name, at_s):
             return _on_failure(state, name, at_s, "it fell silent")
     assert_never(event)
-
-
-def next_due_s(state: SupervisorState) -> float | None:
-    """When a Tick will next lead to something, unless an event comes first; None if never."""
-    ends = [_ends_s(state.policy, worker) for worker in state.workers.values() if worker.phase != "ready"]
-    return min(ends, default=None) if not state.stopped else None
 
 
 def _ends_s(policy: RestartPolicy, worker: WorkerState) -> float:

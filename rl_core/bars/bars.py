@@ -41,6 +41,9 @@ class Bars:
     lines: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)
     """[T] where each bar stood in the file it was read from; empty if in none."""
 
+    world: str = field(default="", compare=False)
+    """JSON declaration of the synthetic market that these bars are; empty for a market's. A parquet file keeps it."""
+
     def __post_init__(self) -> None:
         if not len(self.contract):
             object.__setattr__(self, "contract", np.zeros(len(self.ts_event_ns), np.int32))
@@ -68,6 +71,7 @@ class Bars:
             left_out=self.left_out,
             contract=self.contract[part] - self.contract[part][:1],
             lines=self.lines[part],
+            world=self.world,
         )
 
 

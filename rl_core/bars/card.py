@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
-from rl_core.bars.faults import RowFault, refuse
+from rl_core.bars.closed_hours import closed_faults
+from rl_core.bars.faults import refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
-from rl_core.exchange.calendar import EXCHANGE_ZONE, OUTSIDE, Calendar, Located
+from rl_core.exchange.calendar import Calendar, Located
 
 LISTED = 50
 HALF_HOURS = 48
@@ -130,10 +131,10 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     Raises:
         DataError: bars outside every exchange session.
     """
-    calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]))
+    calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]), bars.instrument.calendar)
     placed = _Placed(calendar, calendar.locate(bars.ts_event_ns))
-    refuse(path, closed_findings(bars.ts_event_ns, placed.located, bars.lines))
-    silent, gaps = _gaps(bars, placed.located)
+    refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines, bars.instrument))
+    silent, gaps = _gaps(bars, placed)
     jumps, missing = _jumps(bars), _missing_sessions(placed)
     return DataCard(
         file=path.name,
@@ -155,36 +156,6 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
         bars_without_volume=int((bars.volume == 0).sum()),
         seconds=None if seconds is None else agreement(bars, seconds),
     )
-
-
-def closed_findings(
-    ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]
-) -> list[RowFault]:
-    """Bars [T] while the exchange was closed; ``lines`` may be empty for bars that stand in no file."""
-    rows = np.flatnonzero(located.session == OUTSIDE)
-    if not len(rows):
-        return []
-    at = lines[rows] if len(lines) else rows + 1
-    day = pd.DatetimeIndex(ts_event_ns[rows].astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
-    weekend = np.asarray((day.day_of_week >= 5) | ((day.day_of_week == 4) & (day.hour >= 17)))
-    found = []
-    for code, word, wrong in (("weekend", "a weekend", weekend), ("closed_market", "a holiday or a break", ~weekend)):
-        chosen = rows[wrong]
-        if len(chosen):
-            expected = f"a time in an exchange session was expected, this is {word}"
-            found.append(_closed(code, chosen, at[wrong], ts_event_ns, expected))
-    return found
-
-
-def _closed(
-    code: str,
-    rows: npt.NDArray[np.int64],
-    lines: npt.NDArray[np.int64],
-    ts_event_ns: npt.NDArray[np.int64],
-    expected: str,
-) -> RowFault:
-    remedy = "Check the time zone of the file; remove the row"
-    return RowFault(code, lines, "time", lambda k: _utc(ts_event_ns[rows[k]]), expected, remedy)
 
 
 def agreement(minutes: Bars, seconds: Bars) -> Agreement:
@@ -211,7 +182,7 @@ def agreement(minutes: Bars, seconds: Bars) -> Agreement:
 
 
 def in_roll_week(at: pd.Timestamp) -> bool:
-    """Whether index futures usually roll then: the nine days up to the third Friday of a quarter's last month."""
+    """Whether index futures usually roll at ``at``: the nine days up to the third Friday of a quarter's last month."""
     if at.month not in QUARTER_MONTHS:
         return False
     first = at.normalize().replace(day=1)
@@ -221,12 +192,13 @@ def in_roll_week(at: pd.Timestamp) -> bool:
 
 def _sessions(bars: Bars, placed: _Placed) -> tuple[SessionCoverage, ...]:
     days, first, counts = np.unique(placed.located.session, return_index=True, return_counts=True)
-    length = placed.located.close_ns[first] - placed.located.open_ns[first]
+    at = np.searchsorted(placed.calendar.trade_date, days)
+    length = placed.calendar.length_ns[at]
     expected = length // (bars.interval_s * NS_PER_SECOND)
     closes = bars.close[first + counts - 1] * float(bars.instrument.tick_size)
     rows = zip(days.tolist(), counts.tolist(), expected.tolist(), closes.tolist(), strict=True)
     return tuple(
-        SessionCoverage(trade_date=_day(day), bars=count, expected=whole, close=round(close, 6))
+        SessionCoverage(trade_date=_day(day), bars=count, expected=whole, close=round(close, 9))
         for day, count, whole, close in rows
     )
 
@@ -237,13 +209,22 @@ def _missing_sessions(placed: _Placed) -> tuple[str, ...]:
     return tuple(_day(day) for day in np.setdiff1d(inside, present).tolist())
 
 
-def _gaps(bars: Bars, located: Located) -> tuple[int, tuple[Gap, ...]]:
-    """All silent intervals inside sessions, and the longest runs of them."""
-    same = located.session[1:] == located.session[:-1]
-    silent = np.where(same, np.diff(bars.ts_event_ns) // (bars.interval_s * NS_PER_SECOND) - 1, 0)
+def _gaps(bars: Bars, placed: _Placed) -> tuple[int, tuple[Gap, ...]]:
+    """All silent intervals inside sessions, and the longest runs of them; a session's own break is not silence."""
+    session = placed.located.session
+    apart_ns = np.diff(bars.ts_event_ns) - _break_ns(bars, placed)
+    silent = np.where(session[1:] == session[:-1], apart_ns // (bars.interval_s * NS_PER_SECOND) - 1, 0)
     longest = np.argsort(-silent, kind="stable")[:LISTED]
     listed = tuple(Gap(after=_utc(bars.ts_event_ns[k]), silent=int(silent[k])) for k in longest if silent[k] > 0)
     return int(silent.sum()), listed
+
+
+def _break_ns(bars: Bars, placed: _Placed) -> npt.NDArray[np.int64]:
+    """[T-1] ns of the break that lies between each bar and the next."""
+    calendar = placed.calendar
+    at = np.searchsorted(calendar.trade_date, placed.located.session[1:])
+    across = (bars.ts_event_ns[:-1] < calendar.break_end_ns[at]) & (bars.ts_event_ns[1:] >= calendar.break_end_ns[at])
+    return np.where(across, calendar.break_end_ns[at] - calendar.break_start_ns[at], 0)
 
 
 def _half_hours(bars: Bars, located: Located) -> tuple[HalfHour, ...]:
@@ -252,26 +233,26 @@ def _half_hours(bars: Bars, located: Located) -> tuple[HalfHour, ...]:
     usable = (located.session[1:] == located.session[:-1]) & (bars.contract[1:] == bars.contract[:-1])
     usable &= np.diff(bars.ts_event_ns) == bars.interval_s * NS_PER_SECOND
     ranges = (bars.high - bars.low).astype(np.float64)
-    found = []
+    half_hours = []
     for k in [*range(36, HALF_HOURS), *range(36)]:  # the exchange day begins at 18:00
-        own, moves = half == k, returns[usable & (half[1:] == k)]
-        count = int(own.sum())
-        found.append(
+        inside, moves = half == k, returns[usable & (half[1:] == k)]
+        count = int(inside.sum())
+        half_hours.append(
             HalfHour(
                 start=f"{k // 2:02d}:{30 * (k % 2):02d}",
                 bars=count,
                 return_std_bp=float(moves.std()) if len(moves) > 1 else None,
-                range_ticks=float(ranges[own].mean()) if count else None,
-                volume=float(bars.volume[own].mean()) if count else None,
+                range_ticks=float(ranges[inside].mean()) if count else None,
+                volume=float(bars.volume[inside].mean()) if count else None,
             )
         )
-    return tuple(found)
+    return tuple(half_hours)
 
 
 def _rolls(bars: Bars, schedule: RollSchedule) -> tuple[RollRow, ...]:
     at = np.flatnonzero(np.diff(bars.contract)) + 1
     inside = [roll for roll in schedule.roll if _is_inside(roll.ts_event.timestamp(), bars)]
-    named = inside if len(inside) == len(at) else [None] * len(at)
+    of_each = inside if len(inside) == len(at) else [None] * len(at)
     return tuple(
         RollRow(
             at=_utc(bars.ts_event_ns[k]),
@@ -279,7 +260,7 @@ def _rolls(bars: Bars, schedule: RollSchedule) -> tuple[RollRow, ...]:
             gap_ticks=int(bars.open[k]) - int(bars.close[k - 1]),
             source="" if roll is None else roll.source,
         )
-        for k, roll in zip(at, named, strict=True)
+        for k, roll in zip(at, of_each, strict=True)
     )
 
 
@@ -308,15 +289,15 @@ def _jump(bars: Bars, row: int, ticks: int) -> Jump:
 
 
 def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
-    found = [
+    warnings = [
         f"row {jump.line} at {jump.at}: a lasting jump of {jump.ticks:+,} ticks ({jump.percent:+.2f} %) in roll week "
         "that no file explains; name it with --rolls if the contract changes there"
         for jump in sorted(jumps, key=lambda jump: jump.line)
         if jump.roll_week and not jump.explained
     ]
     if missing:
-        found.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
-    return tuple(found)
+        warnings.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
+    return tuple(warnings)
 
 
 def _utc(ns: int | np.int64) -> str:

@@ -1,34 +1,30 @@
 """The data card as one HTML page that needs no network: a Jinja2 template with drawings inside."""
 
 from collections.abc import Sequence
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rl_core.bars.card import DataCard
+from trigate.pages.render import rendered
 
-TEMPLATE = "templates/data_card.html.j2"
 WIDTH, HEIGHT, LEFT, FOOT = 960.0, 150.0, 56.0, 18.0
 MOST_POINTS = 1500
 
 
 def page(card: DataCard) -> str:
     """The whole file."""
-    text = resources.files("rl_core.bars").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["count"] = lambda value: f"{value:,}"
     sessions, profile = card.sessions, card.half_hours
     days = [session.trade_date for session in sessions]
     rolls = [_position(days, roll.at[:10]) for roll in card.rolls]
-    return environment.from_string(text).render(
-        card=card,
-        thin=sorted((s for s in sessions if s.bars < s.expected), key=lambda s: s.bars / s.expected)[:25],
-        coverage=_bars([100 * s.bars / s.expected for s in sessions], days, "%"),
-        closes=_line([s.close for s in sessions], days, rolls),
-        volatility=_bars([h.return_std_bp or 0.0 for h in profile], [h.start for h in profile], "bp"),
-        volume=_bars([h.volume or 0.0 for h in profile], [h.start for h in profile], ""),
-    )
+    shown = {
+        "card": card,
+        "thin": sorted((s for s in sessions if s.bars < s.expected), key=lambda s: s.bars / s.expected)[:25],
+        "coverage": _bars([100 * s.bars / s.expected for s in sessions], days, "%"),
+        "closes": _line([s.close for s in sessions], days, rolls),
+        "volatility": _bars([h.return_std_bp or 0.0 for h in profile], [h.start for h in profile], "bp"),
+        "volume": _bars([h.volume or 0.0 for h in profile], [h.start for h in profile], ""),
+    }
+    return rendered("rl_core.bars", "data_card.html.j2", shown, filters={"count": lambda value: f"{value:,}"})
 
 
 def _position(days: Sequence[str], day: str) -> int:

@@ -1,18 +1,15 @@
 """What a person has decided about a bars file: rows to leave out, and where the contract changes."""
 
-import tomllib
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from rl_core.errors import ConfigError, DataError
-
-_Model = TypeVar("_Model", bound=BaseModel)
+from trigate.errors import ConfigError, DataError
+from trigate.toml_config import read_config
 
 
 class ExcludedRow(BaseModel):
@@ -58,7 +55,7 @@ def read_exclude_list(path: Path) -> ExcludeList:
     Raises:
         ConfigError: it cannot be read.
     """
-    return _read(path, ExcludeList)
+    return read_config(ExcludeList, path)
 
 
 def read_roll_schedule(path: Path) -> RollSchedule:
@@ -67,7 +64,7 @@ def read_roll_schedule(path: Path) -> RollSchedule:
     Raises:
         ConfigError: it cannot be read, or two rolls are out of order.
     """
-    schedule = _read(path, RollSchedule)
+    schedule = read_config(RollSchedule, path)
     times = [roll.ts_event for roll in schedule.roll]
     if any(later <= earlier for earlier, later in pairwise(times)):
         raise ConfigError(f"{path}: rolls must be in order of time, each once")
@@ -81,7 +78,7 @@ def nanoseconds(at: datetime) -> int:
 
 
 def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """[T] the rows that are not left out.
+    """Say which rows [T] the list keeps; ``lines`` [T] are their places in the file.
 
     Raises:
         DataError: the list names a row that the file has not.
@@ -94,7 +91,7 @@ def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> 
 
 
 def check_times(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64], ts: npt.NDArray[np.int64]) -> None:
-    """The rows left out stand where the list says.
+    """Refuse a list whose rows stand at other times in this file.
 
     Args:
         path: of the bars.
@@ -106,10 +103,10 @@ def check_times(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64], t
         DataError: a row has another time: the list was written for another file.
     """
     for row in chosen.row:
-        found = ts[lines == row.line]
-        if found.size and int(found[0]) != nanoseconds(row.ts_event):
+        actual_ns = ts[lines == row.line]
+        if actual_ns.size and int(actual_ns[0]) != nanoseconds(row.ts_event):
             raise DataError(
-                f"{path}:{row.line}: excluded_row: {np.datetime64(int(found[0]), 'ns')}Z - "
+                f"{path}:{row.line}: excluded_row: {np.datetime64(int(actual_ns[0]), 'ns')}Z - "
                 f"{row.ts_event.isoformat()} was expected, as in the list. Write the list for this file"
             )
 
@@ -119,16 +116,3 @@ def contract_index(schedule: RollSchedule, ts_event_ns: npt.NDArray[np.int64]) -
     rolls = np.array([nanoseconds(roll.ts_event) for roll in schedule.roll], np.int64)
     count = np.searchsorted(rolls, ts_event_ns, side="right").astype(np.int32)
     return count - count[:1]
-
-
-def _read(path: Path, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where}: {first['msg']}") from error

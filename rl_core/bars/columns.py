@@ -13,14 +13,16 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from rl_core.bars.faults import RowFault, in_header, refuse, whole_file
+from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
 
 TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 SYMBOL_COLUMN = "symbol"
 ROLL_COLUMN = "roll_index"
-LEFT_OUT_KEY = b"trigate.left_out"  # of a parquet file's metadata
+# Of a parquet file's metadata, so that they travel with a copy of the file.
+LEFT_OUT_KEY = b"trigate.left_out"
+WORLD_KEY = b"trigate.world"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
 ENDINGS = ".csv, .csv.gz, .csv.zst or .parquet"
@@ -35,12 +37,14 @@ class RawColumns(NamedTuple):
     table: pa.Table
     lines: npt.NDArray[np.int64]
     """[T] where each row stands in the file."""
-    findings: list[RowFault]
+    faults: list[RowFault]
     """Rows of another length than the header; they are not in ``table``."""
     notes: tuple[str, ...]
     time_column: str
     left_out: tuple[str, ...] = ()
     """Rows that a person left out when the file was made."""
+    world: str = ""
+    """JSON declaration of the synthetic market that wrote the file; empty for a market's."""
 
 
 def read_columns(path: Path) -> RawColumns:
@@ -65,9 +69,9 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 def _kind(path: Path) -> str:
     """``plain``, ``gzip``, ``zstd`` or ``parquet``: by the name, and the first bytes agree."""
-    found = _what_is(path)
-    if found != "a file":
-        refuse(path, [whole_file("not_a_file", found, "a bars file was expected", "Check the path")])
+    file_type = _what_is(path)
+    if file_type != "a file":
+        refuse(path, [whole_file("not_a_file", file_type, "a bars file was expected", "Check the path")])
     kind = "parquet" if path.suffix == ".parquet" else COMPRESSIONS.get(path.suffix, "plain")
     text_name = path.name if kind == "plain" else path.stem
     if kind != "parquet" and not text_name.endswith(".csv"):
@@ -75,9 +79,9 @@ def _kind(path: Path) -> str:
     start = _first_bytes(path)
     if not start:
         refuse(path, [whole_file("empty_file", "0 bytes", "a header and rows were expected", "Export the file again")])
-    found = next((name for name, magic in MAGIC.items() if start.startswith(magic)), "plain")
-    if found != kind:
-        message = f"the name says {kind}, the content is {found}"
+    content = next((name for name, magic in MAGIC.items() if start.startswith(magic)), "plain")
+    if content != kind:
+        message = f"the name says {kind}, the content is {content}"
         refuse(path, [whole_file("wrong_ending", path.name, message, f"Rename the file ({ENDINGS})")])
     return kind
 
@@ -142,7 +146,14 @@ def _encoding_problem(text: bytearray) -> RowFault | None:
         return whole_file("utf16", text[:2].hex(), "UTF-8 text was expected", remedy)
     if (at := text.find(b"\0")) >= 0:
         line = np.array([text.count(b"\n", 0, at) + 1])
-        return RowFault("nul_byte", line, "", lambda _k: "\\0", "UTF-8 text was expected", remedy)
+        return RowFault(
+            code="nul_byte",
+            lines=line,
+            column="",
+            value=lambda _k: "\\0",
+            expected="UTF-8 text was expected",
+            remedy=remedy,
+        )
     if b"\r" in text and b"\n" not in text:
         return whole_file("line_ends", "CR only", "lines that end in LF or CRLF were expected", remedy)
     return None
@@ -168,10 +179,10 @@ def _csv_columns(path: Path, text: bytearray) -> RawColumns:
     notes = _ignored(header, chosen)
     if not text.endswith(b"\n"):
         notes += ("the last line has no line end: it may be cut",)
-    findings = _stray_findings(strays, len(header), text, total + 1)
+    faults = _stray_faults(strays, len(header), text, total + 1)
     if not table.num_rows:
-        refuse(path, findings)
-    return RawColumns(table, lines, findings, notes, time_column)
+        refuse(path, faults)
+    return RawColumns(table, lines, faults, notes, time_column)
 
 
 def _header(path: Path, line: bytearray) -> list[str]:
@@ -202,17 +213,19 @@ def _parse(text: bytearray, columns: int, chosen: list[int], strays: list[pa_csv
     )
 
 
-def _stray_findings(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray, last_line: int) -> list[RowFault]:
+def _stray_faults(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray, last_line: int) -> list[RowFault]:
     expected = f"{columns} columns were expected, as in the header"
-    found = []
+    faults = []
     for row in strays:
         lines = np.array([row.number])
         cut = row.number == last_line and not text.endswith(b"\n")
         code = "cut_row" if cut else "short_row" if row.actual_columns < columns else "long_row"
         remedy = "The file was cut: copy it again" if cut else "Correct or remove the row"
         value = f"{row.actual_columns} columns: {row.text}"
-        found.append(RowFault(code, lines, "", lambda _k, value=value: value, expected, remedy))  # type: ignore[misc]
-    return found
+        faults.append(
+            RowFault(code=code, lines=lines, column="", value=always(value), expected=expected, remedy=remedy)
+        )
+    return faults
 
 
 def _choose(path: Path, header: list[str]) -> tuple[str, dict[str, int]]:
@@ -221,15 +234,15 @@ def _choose(path: Path, header: list[str]) -> tuple[str, dict[str, int]]:
     time_column = next((name for name in TIME_COLUMNS if name in names), TIME_COLUMNS[0])
     wanted = {"time": time_column, **{name: name for name in VALUE_COLUMNS}}
     wanted |= {name: name for name in (SYMBOL_COLUMN, ROLL_COLUMN) if name in names}
-    findings = []
+    faults = []
     for name in wanted.values():
         if name not in names:
             needed = f"time ({', '.join(TIME_COLUMNS)}) and {', '.join(VALUE_COLUMNS)} are needed"
-            findings.append(in_header("missing_column", name, ",".join(header), needed, _header_remedy(header)))
+            faults.append(in_header("missing_column", name, ",".join(header), needed, _header_remedy(header)))
         elif names.count(name) > 1:
             remedy = "Keep the right one of them"
-            findings.append(in_header("duplicate_column", name, ",".join(header), "it may stand there once", remedy))
-    refuse(path, findings)
+            faults.append(in_header("duplicate_column", name, ",".join(header), "it may stand there once", remedy))
+    refuse(path, faults)
     return time_column, {key: names.index(name) for key, name in wanted.items()}
 
 
@@ -258,19 +271,34 @@ def _parquet_columns(path: Path) -> RawColumns:
     table = table.select([header[index] for index in chosen.values()]).rename_columns(list(chosen))
     if not table.num_rows:
         refuse(path, [whole_file("no_rows", "no rows", "bars were expected", "Export the file again")])
-    left_out = _left_out(path, file.schema_arrow.metadata or {})
+    metadata = file.schema_arrow.metadata or {}
+    left_out, world = _left_out(path, metadata), _world(path, metadata)
     notes = _ignored(header, chosen)
     if left_out:
         notes += (f"rows left out when the file was made: {len(left_out)}",)
-    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out)
+    if world:
+        notes += ("a synthetic market, as the file itself declares",)
+    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out, world)
 
 
 def _left_out(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, ...]:
     try:
-        found = json.loads(metadata.get(LEFT_OUT_KEY, b"[]"))
+        rows = json.loads(metadata.get(LEFT_OUT_KEY, b"[]"))
     except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(row, str) for row in found):
+        rows = None
+    if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
         remedy = "Write the file again with rl-core data check --out"
         refuse(path, [whole_file("left_out", LEFT_OUT_KEY.decode(), "a list of rows was expected", remedy)])
-    return tuple(found)
+    return tuple(rows)
+
+
+def _world(path: Path, metadata: Mapping[bytes, bytes]) -> str:
+    text = metadata.get(WORLD_KEY, b"")
+    try:
+        declared = json.loads(text) if text else {}
+    except ValueError:
+        declared = None
+    if not isinstance(declared, dict):
+        remedy = "Write the world again with rl-core data world"
+        refuse(path, [whole_file("world", WORLD_KEY.decode(), "the declaration of a world was expected", remedy)])
+    return text.decode()

@@ -1,4 +1,4 @@
-"""What is wrong with a bars file: findings collected, then told as one error that names the first."""
+"""What is wrong with a bars file: all faults are collected, and one error names the first and counts the rest."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.errors import DataError
+from trigate.errors import DataError
 
 SHOWN_CHARACTERS = 60
 
@@ -27,38 +27,47 @@ class RowFault:
     remedy: str
 
 
+def always(value: object) -> Callable[[int], Any]:
+    """What to quote where every place of a fault holds the same ``value``."""
+    return lambda _k: value
+
+
 def whole_file(code: str, value: object, expected: str, remedy: str) -> RowFault:
-    """A finding that is not about one row."""
-    return RowFault(code, np.zeros(1, np.int64), "", lambda _k: value, expected, remedy)
+    """A fault of the whole file, not of one row."""
+    return RowFault(
+        code=code, lines=np.zeros(1, np.int64), column="", value=lambda _k: value, expected=expected, remedy=remedy
+    )
 
 
 def in_header(code: str, column: str, value: object, expected: str, remedy: str) -> RowFault:
-    """A finding about a column's name."""
-    return RowFault(code, np.ones(1, np.int64), column, lambda _k: value, expected, remedy)
+    """A fault in a column's name."""
+    return RowFault(
+        code=code, lines=np.ones(1, np.int64), column=column, value=lambda _k: value, expected=expected, remedy=remedy
+    )
 
 
-def refuse(path: Path, findings: Sequence[RowFault]) -> None:
-    """Do nothing without findings.
+def refuse(path: Path, faults: Sequence[RowFault]) -> None:
+    """Refuse the file if there is any fault.
 
     Raises:
         DataError: ``FILE:LINE:COLUMN: code: value - expected. Remedy`` for the first fault, and how many more.
     """
-    if not findings:
+    if not faults:
         return
-    first = min(findings, key=lambda finding: finding.lines.min())
+    first = min(faults, key=lambda fault: fault.lines.min())
     at = int(first.lines.argmin())
     line = int(first.lines[at])
     where = ":".join([str(path), *([str(line)] if line else []), *([first.column] if first.column else [])])
     shown = repr(str(first.value(at)))
     if len(shown) > SHOWN_CHARACTERS:
         shown = f"{shown[:SHOWN_CHARACTERS]}...'"
-    others = sum(len(finding.lines) for finding in findings) - 1
+    others = sum(len(fault.lines) for fault in faults) - 1
     more = f" (and {others:,} more fault{'s' if others > 1 else ''})" if others else ""
     raise DataError(f"{where}: {first.code}: {shown} - {first.expected}. {first.remedy}{more}")
 
 
-def without(findings: Sequence[RowFault], excluded: npt.NDArray[np.int64]) -> list[RowFault]:
-    """The findings that are not about rows in ``excluded``."""
+def without(faults: Sequence[RowFault], excluded: npt.NDArray[np.int64]) -> list[RowFault]:
+    """The faults that concern at least one row outside ``excluded`` [N], lines of the file."""
     if not len(excluded):
-        return list(findings)
-    return [finding for finding in findings if not np.isin(finding.lines, excluded).all()]
+        return list(faults)
+    return [fault for fault in faults if not np.isin(fault.lines, excluded).all()]

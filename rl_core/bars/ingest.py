@@ -1,4 +1,8 @@
-"""A vendor's file of every expiry and spread as one series: outrights only, the contract chosen by volume."""
+"""One series out of a vendor's file that holds every expiry and spread of a product.
+
+Calendar spreads are left out: their prices are differences of a few points, or none of the market at all. Of the
+outrights the most traded one is the front, and the file changes to a later expiry when that one trades more.
+"""
 
 import re
 from dataclasses import replace
@@ -11,16 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.card import closed_findings
 from rl_core.bars.choices import Roll, RollSchedule
+from rl_core.bars.closed_hours import closed_faults
 from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
-from rl_core.bars.faults import RowFault, in_header, refuse
+from rl_core.bars.faults import RowFault, always, in_header, refuse
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
 from rl_core.bars.read import market_of, parse_columns
-from rl_core.errors import ConfigError
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
+from trigate.errors import ConfigError
 
 MONTH_CODES = "FGHJKMNQUVXZ"
 OUTRIGHT = re.compile(rf"^([A-Z0-9]{{1,3}})([{MONTH_CODES}])(\d{{1,2}})$")
@@ -87,7 +91,7 @@ def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timez
 
 def _instrument(market: str | None, names: list[str]) -> Instrument:
     if market is None:
-        matched = next((found for name in names if (found := OUTRIGHT.match(name))), None)
+        matched = next((outright for name in names if (outright := OUTRIGHT.match(name))), None)
         market = matched.group(1) if matched else ""
         if market not in INSTRUMENTS:
             raise ConfigError(f"which market? no outright of a known one among {', '.join(names[:5])}; give --market")
@@ -96,7 +100,7 @@ def _instrument(market: str | None, names: list[str]) -> Instrument:
 
 def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lines: Lines) -> list[RowFault]:
     """Symbols that are neither a spread nor an outright of the market."""
-    findings = []
+    faults = []
     for name in outrights:
         matched = OUTRIGHT.match(name)
         if matched and matched.group(1) == traded.symbol:
@@ -104,26 +108,35 @@ def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lin
         at = lines[np.asarray(pc.equal(text, name))]
         code = "other_market" if matched else "unknown_symbol"
         expected = f"an outright such as {traded.symbol}H5, or a spread with '-', was expected"
-        told = "Download one parent symbol, or name its market with --market"
-        findings.append(RowFault(code, at, "symbol", lambda _k, name=name: name, expected, told))  # type: ignore[misc]
+        remedy = "Download one parent symbol, or name its market with --market"
+        faults.append(
+            RowFault(code=code, lines=at, column="symbol", value=always(name), expected=expected, remedy=remedy)
+        )
     if not outrights:
         expected = f"at least one outright of {traded.symbol} was expected"
-        findings.append(
-            RowFault("no_outright", lines[:1], "symbol", lambda _k: text[0], expected, "Download outrights")
+        faults.append(
+            RowFault(
+                code="no_outright",
+                lines=lines[:1],
+                column="symbol",
+                value=lambda _k: text[0],
+                expected=expected,
+                remedy="Download outrights",
+            )
         )
-    return findings
+    return faults
 
 
 def _parsed(
     path: Path, raw: RawColumns, text: pa.StringArray, name: str, asked: tuple[Instrument, int, str | None]
 ) -> _Contract:
-    """The rows of one contract, checked as a file of their own."""
+    """The rows of one contract, checked as if they were a whole file."""
     mine = pc.equal(text, name)
-    own = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
-    prices = parse_columns(path, own, *asked, sparse=True).prices
-    located = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1])).locate(prices.ts_event_ns)
-    refuse(path, closed_findings(prices.ts_event_ns, located, own.lines))
-    return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, own.lines, located.session)
+    contract_columns = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
+    prices = parse_columns(path, contract_columns, *asked, sparse=True).prices
+    located = locate(prices.ts_event_ns, asked[0].calendar)
+    refuse(path, closed_faults(prices.ts_event_ns, located, contract_columns.lines, asked[0]))
+    return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, contract_columns.lines, located.session)
 
 
 def _expiry(name: str, first_ns: int) -> tuple[int, int]:
@@ -152,8 +165,8 @@ def _stitched(path: Path, contracts: list[_Contract], traded: Instrument, interv
     lines = np.concatenate([contract.lines[part] for contract, part in zip(contracts, parts, strict=True)])
     # Contracts stand in order of expiry and each one's sessions come after the last one's: already in order of time.
     prices = Prices(*columns)
-    findings = check_interval(prices.ts_event_ns, interval_s, lines, "ts_event")
-    refuse(path, findings + check_splices(prices, lines) + check_frozen(prices, lines))
+    faults = check_interval(prices.ts_event_ns, interval_s, lines, "ts_event")
+    refuse(path, faults + check_splices(prices, lines) + check_frozen(prices, lines))
     rolls = np.flatnonzero(np.diff(index)) + 1
     schedule = RollSchedule(
         first=contracts[int(index[0])].symbol,
@@ -162,14 +175,14 @@ def _stitched(path: Path, contracts: list[_Contract], traded: Instrument, interv
     opened, high, low, close = (column.astype(np.int32) for column in prices[1:5])
     count = np.cumsum(np.diff(index, prepend=index[:1]) != 0).astype(np.int32)
     bars = Bars(
-        traded,
-        interval_s,
-        prices.ts_event_ns,
-        opened,
-        high,
-        low,
-        close,
-        prices.volume,
+        instrument=traded,
+        interval_s=interval_s,
+        ts_event_ns=prices.ts_event_ns,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=prices.volume,
         contract=count,
         lines=lines,
     )
@@ -205,12 +218,12 @@ def _roll(
     volume: npt.NDArray[np.int64],
     chosen: tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]],
 ) -> Roll:
-    days, front = chosen
+    days, front = chosen  # [D] trade dates, [D] contract of each
     day = int(np.flatnonzero(front == new)[0])
     old = int(front[day - 1])
-    said = f"{contracts[new].symbol} {volume[new, day - 1]:,}, {contracts[old].symbol} {volume[old, day - 1]:,}"
+    volumes = f"{contracts[new].symbol} {volume[new, day - 1]:,}, {contracts[old].symbol} {volume[old, day - 1]:,}"
     return Roll(
         ts_event=f"{np.datetime64(at_ns, 'ns').astype('datetime64[s]')}Z",
         contract=contracts[new].symbol,
-        source=f"volume of {np.datetime64(int(days[day - 1]), 'D')}: {said}",
+        source=f"volume of {np.datetime64(int(days[day - 1]), 'D')}: {volumes}",
     )

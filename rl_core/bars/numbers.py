@@ -31,14 +31,14 @@ class CheckedColumn(NamedTuple):
     """[T] ticks or contracts; 0 where unusable."""
     usable: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[RowFault]
+    faults: list[RowFault]
     numbers: npt.NDArray[np.float64]
     """[T] as written; 0 where unreadable."""
 
 
 def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> CheckedColumn:
     """Prices [T] as integer ticks, exactly: a price counts only if no float lies nearer to its tick."""
-    numbers, read, shown, findings = _numbers(column, lines, name)
+    numbers, read, shown, faults = _numbers(column, lines, name)
     numerator, denominator = tick_size.as_integer_ratio()
     ticks = np.rint(numbers * denominator / numerator)
     positive = read & (numbers > 0) & (ticks <= LARGEST_TICKS)
@@ -48,34 +48,36 @@ def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name
     expected = f"a multiple of the tick {tick_size} was expected"
     remedy = "Check the market; remove spreads, adjusted prices and other contracts"
     out_of_range = "a price above zero, of at most 2147483647 ticks, was expected"
-    findings += _found("price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row"))
-    findings += _found("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
+    faults += _faults_at(
+        "price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row")
+    )
+    faults += _faults_at("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
-    return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, findings, numbers)
+    return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, faults, numbers)
 
 
 def check_volume(column: pa.ChunkedArray, lines: Lines) -> CheckedColumn:
     """Volumes [T] as whole contracts, zero allowed."""
-    numbers, read, shown, findings = _numbers(column, lines, "volume")
+    numbers, read, shown, faults = _numbers(column, lines, "volume")
     usable = read & (numbers >= 0) & (numbers <= LARGEST_VOLUME) & (np.rint(numbers) == numbers)
-    told = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
-    findings += _found("bad_volume", read & ~usable, lines, "volume", told)
-    return CheckedColumn(np.where(usable, numbers, 0).astype(np.int64), usable, findings, numbers)
+    wording = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
+    faults += _faults_at("bad_volume", read & ~usable, lines, "volume", wording)
+    return CheckedColumn(np.where(usable, numbers, 0).astype(np.int64), usable, faults, numbers)
 
 
 def check_shape(prices: dict[str, CheckedColumn], lines: Lines) -> list[RowFault]:
-    """Bars whose high is not their highest price, or whose low is not their lowest."""
+    """Bars [T] whose high is not their highest price, or whose low is not their lowest."""
     usable = np.logical_and.reduce([prices[name].usable for name in PRICE_COLUMNS])
     opened, high, low, close = (prices[name].values for name in PRICE_COLUMNS)
     upside_down = usable & (high < low)
     shown = _Shown(lambda k: f"open {opened[k]}, high {high[k]}, low {low[k]}, close {close[k]} ticks")
     remedy = "Check the order of the columns; correct or remove the row"
-    findings = _found("high_below_low", upside_down, lines, "high", (shown, "high >= low was expected", remedy))
+    faults = _faults_at("high_below_low", upside_down, lines, "high", (shown, "high >= low was expected", remedy))
     for name, price in (("open", opened), ("close", close)):
         outside = usable & ~upside_down & ((price > high) | (price < low))
-        told = (shown, f"low <= {name} <= high was expected", remedy)
-        findings += _found("outside_range", outside, lines, name, told)
-    return findings
+        wording = (shown, f"low <= {name} <= high was expected", remedy)
+        faults += _faults_at("outside_range", outside, lines, name, wording)
+    return faults
 
 
 def check_order(
@@ -88,8 +90,17 @@ def check_order(
     if len(steps) > 1 and backward.sum() > REVERSED_SHARE * (len(steps) - 1):
         at = np.array([lines[1]])
         remedy = "Reverse the file: the newest bar stands first"
-        return [RowFault("newest_first", at, name, lambda _k: shown[1], "times that increase were expected", remedy)]
-    told = (shown, "a later time than in the row above was expected", "Sort the file, or remove what was spliced in")
+        return [
+            RowFault(
+                code="newest_first",
+                lines=at,
+                column=name,
+                value=lambda _k: shown[1],
+                expected="times that increase were expected",
+                remedy=remedy,
+            )
+        ]
+    wording = (shown, "a later time than in the row above was expected", "Sort the file, or remove what was spliced in")
     repeats = np.zeros(len(lines), bool) if repeats is None else repeats
     copied = (shown, "one bar for each time was expected, this repeats the row above", "Remove one of the two rows")
     differs = (
@@ -97,9 +108,9 @@ def check_order(
         "one bar for each time was expected, the row above has other values",
         "Find out which one is right",
     )
-    found = _found("out_of_order", backward, lines, name, told)
-    found += _found("duplicate_row", same & repeats, lines, name, copied)
-    return found + _found("duplicate_time", same & ~repeats, lines, name, differs)
+    faults = _faults_at("out_of_order", backward, lines, name, wording)
+    faults += _faults_at("duplicate_row", same & repeats, lines, name, copied)
+    return faults + _faults_at("duplicate_time", same & ~repeats, lines, name, differs)
 
 
 def check_interval(
@@ -118,39 +129,39 @@ def check_interval(
             whole_file("wrong_interval", f"{common} s", expected, f"Read it as interval_s={common}, or give another")
         ]
     shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
-    told = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")
-    return _found("off_interval", off, lines, name, told)
+    wording = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")
+    return _faults_at("off_interval", off, lines, name, wording)
 
 
 def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[RowFault]:
-    """Rows of another contract than the first, or a file of another market."""
+    """Symbols [T] of another contract than the first row's, or of another market."""
     text = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
     first = text[0].as_py()
     if not first.upper().startswith(symbol):
         at, expected = np.zeros(len(text), bool), f"bars of {symbol} were expected"
         at[0] = True
-        return _found("other_market", at, lines, "symbol", (text, expected, "Name the right market"))
+        return _faults_at("other_market", at, lines, "symbol", (text, expected, "Name the right market"))
     mixed = np.asarray(pc.not_equal(text, first))
-    told = (text, f"{first} alone was expected", "Keep one contract, chosen by volume, and no spreads")
-    return _found("mixed_symbols", mixed, lines, "symbol", told)
+    wording = (text, f"{first} alone was expected", "Keep one contract, chosen by volume, and no spreads")
+    return _faults_at("mixed_symbols", mixed, lines, "symbol", wording)
 
 
 def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[RowFault]]:
     """Rolls [T] before each row: a count that starts at 0 and never steps back or by more than one."""
-    numbers, read, shown, findings = _numbers(column, lines, ROLL_COLUMN)
+    numbers, read, shown, faults = _numbers(column, lines, ROLL_COLUMN)
     steps = np.diff(numbers, prepend=0.0)
     wrong = read & (steps != 0) & (steps != 1)
     wrong[0] |= bool(numbers[0] != 0)
     expected = "the number of rolls before this row was expected, from 0, never less than above"
-    findings += _found("bad_roll", wrong, lines, ROLL_COLUMN, (shown, expected, "Ingest the vendor's file again"))
-    return numbers.astype(np.int32), findings
+    faults += _faults_at("bad_roll", wrong, lines, ROLL_COLUMN, (shown, expected, "Ingest the vendor's file again"))
+    return numbers.astype(np.int32), faults
 
 
 class _Numbers(NamedTuple):
     values: npt.NDArray[np.float64]
     read: npt.NDArray[np.bool_]
     shown: Any
-    findings: list[RowFault]
+    faults: list[RowFault]
 
 
 class _Shown:
@@ -174,19 +185,28 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
         values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan))
         read = np.isfinite(values)
         values = np.where(read, values, 0.0)
-    told = (column, "a plain decimal number was expected", "Correct or remove the row")
-    return _Numbers(values, read, column, _found("bad_number", ~read, lines, name, told))
+    wording = (column, "a plain decimal number was expected", "Correct or remove the row")
+    return _Numbers(values, read, column, _faults_at("bad_number", ~read, lines, name, wording))
 
 
-def _found(
-    code: str, wrong: npt.NDArray[np.bool_], lines: Lines, name: str, told: tuple[Any, str, str]
+def _faults_at(
+    code: str, wrong: npt.NDArray[np.bool_], lines: Lines, name: str, wording: tuple[Any, str, str]
 ) -> list[RowFault]:
-    """One finding for the rows in ``wrong`` [T], or none; ``told`` is what to quote, what was expected, the remedy."""
+    """One fault for the rows in ``wrong`` [T], or none; ``wording`` is what to quote, what was expected, the remedy."""
     rows = np.flatnonzero(wrong)
     if not len(rows):
         return []
-    shown, expected, remedy = told
-    return [RowFault(code, lines[rows], name, lambda k: shown[int(rows[k])], expected, remedy)]
+    shown, expected, remedy = wording
+    return [
+        RowFault(
+            code=code,
+            lines=lines[rows],
+            column=name,
+            value=lambda k: shown[int(rows[k])],
+            expected=expected,
+            remedy=remedy,
+        )
+    ]
 
 
 def _common_step(seconds: npt.NDArray[np.int64]) -> int:

@@ -31,11 +31,11 @@ class Prices(NamedTuple):
 
 
 class Scaled(NamedTuple):
-    """Rows a power of ten away from the others."""
+    """Rows whose prices are a power of ten away from those of the others."""
 
     off: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[RowFault]
+    faults: list[RowFault]
 
 
 def check_scale(close: CheckedColumn, lines: Lines) -> Scaled:
@@ -52,21 +52,28 @@ def check_scale(close: CheckedColumn, lines: Lines) -> Scaled:
     level = np.concatenate([[0], np.cumsum(decades)]).astype(np.int64)
     levels, counts = np.unique(level, return_counts=True)
     away = level - levels[counts.argmax()]
-    findings = []
+    faults = []
     for decade in np.unique(away[away != 0]).tolist():
         wrong = rows[away == decade]
         off[wrong] = True
-        findings.append(_scale_finding(decade, wrong, close, lines))
-    return Scaled(off, findings)
+        faults.append(_scale_fault(decade, wrong, close, lines))
+    return Scaled(off, faults)
 
 
-def _scale_finding(decade: int, rows: npt.NDArray[np.int64], close: CheckedColumn, lines: Lines) -> RowFault:
+def _scale_fault(decade: int, rows: npt.NDArray[np.int64], close: CheckedColumn, lines: Lines) -> RowFault:
     code, word = {-2: ("hundredth", "a hundredth"), 1: ("tenfold", "ten times")}.get(
         decade, ("scale", f"1e{decade:+d}")
     )
     remedy = "Remove the row: a spread in points, another contract, or a number cut short; never multiply it"
     expected = f"a price like its neighbours' was expected, this is {word} theirs"
-    return RowFault(code, lines[rows], "close", lambda k: f"{close.numbers[rows[k]]:g}", expected, remedy)
+    return RowFault(
+        code=code,
+        lines=lines[rows],
+        column="close",
+        value=lambda k: f"{close.numbers[rows[k]]:g}",
+        expected=expected,
+        remedy=remedy,
+    )
 
 
 def usual_range(high: Ticks, low: Ticks) -> npt.NDArray[np.float64]:
@@ -83,13 +90,13 @@ def jump_limit(prices: Prices) -> npt.NDArray[np.float64]:
 
 
 def lasting_jumps(prices: Prices) -> npt.NDArray[np.int64]:
-    """Bars that open far from the close before; size alone is no fault."""
+    """Indices [N] of the bars that open far from the close before; size alone is no fault."""
     jump = np.abs(prices.open[1:].astype(np.int64) - prices.close[:-1])
     return np.asarray(np.flatnonzero(jump > jump_limit(prices)[1:]) + 1)
 
 
 def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
-    """Runs of at most three bars that lie wholly beyond the bars on both sides: rows of another contract.
+    """Runs of at most three of the bars [T] that lie wholly beyond the bars on both sides: rows of another contract.
 
     A real spike trades its way out and back, so its bars overlap their neighbours, however large it is.
     """
@@ -101,10 +108,19 @@ def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
     rows = np.flatnonzero(spliced)
     if not len(rows):
         return []
-    named = ", ".join(str(line) for line in lines[rows[:8]]) + (", ..." if len(rows) > 8 else "")
-    remedy = f"Rows {named}: remove them, or list them in a file for --exclude"
+    shown_rows = ", ".join(str(line) for line in lines[rows[:8]]) + (", ..." if len(rows) > 8 else "")
+    remedy = f"Rows {shown_rows}: remove them, or list them in a file for --exclude"
     expected = f"a jump that lasts was expected, this one returns within {SPLICE_BARS} bars"
-    return [RowFault("splice", lines[rows], "close", lambda k: _told(prices, rows[k]), expected, remedy)]
+    return [
+        RowFault(
+            code="splice",
+            lines=lines[rows],
+            column="close",
+            value=lambda k: _told(prices, rows[k]),
+            expected=expected,
+            remedy=remedy,
+        )
+    ]
 
 
 def _islands(prices: Prices, limit: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
@@ -130,7 +146,7 @@ def _told(prices: Prices, row: int) -> str:
 
 
 def check_frozen(prices: Prices, lines: Lines) -> list[RowFault]:
-    """Sixty or more bars in a row that repeat every price and the volume: the feed stood still."""
+    """Sixty or more of the bars [T] in a row that repeat every price and the volume: the feed stood still."""
     same = np.ones(len(lines) - 1, bool)
     for column in (prices.open, prices.high, prices.low, prices.close, prices.volume):
         same &= column[1:] == column[:-1]
@@ -142,4 +158,13 @@ def check_frozen(prices: Prices, lines: Lines) -> list[RowFault]:
     first, counts = starts[long], (stops - starts + 1)[long]
     expected = f"fewer than {FROZEN_BARS} equal bars in a row were expected"
     remedy = "Remove what the feed repeated, or export the file again"
-    return [RowFault("frozen_feed", lines[first], "close", lambda k: f"{counts[k]} equal bars", expected, remedy)]
+    return [
+        RowFault(
+            code="frozen_feed",
+            lines=lines[first],
+            column="close",
+            value=lambda k: f"{counts[k]} equal bars",
+            expected=expected,
+            remedy=remedy,
+        )
+    ]

@@ -68,10 +68,10 @@ def read_bars(
         DataError: anything in the file is wrong; names the first fault and counts the others.
         ConfigError: no such market or zone is known, or a list cannot be read.
     """
-    named = market or market_of(path)
-    contract = instrument(named or DEFAULT_MARKET)
+    symbol = market or market_of(path)
+    contract = instrument(symbol or DEFAULT_MARKET)
     raw = read_columns(path)
-    notes = raw.notes if named else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
+    notes = raw.notes if symbol else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
     left_out = raw.left_out
     if exclude is not None:
         listed = read_exclude_list(exclude)
@@ -85,18 +85,19 @@ def read_bars(
     opened, high, low, close = (x.astype(np.int32) for x in columns.prices[1:5])
     ts_event_ns, volume = columns.prices.ts_event_ns, columns.prices.volume
     return Bars(
-        contract,
-        interval_s,
-        ts_event_ns,
-        opened,
-        high,
-        low,
-        close,
-        volume,
+        instrument=contract,
+        interval_s=interval_s,
+        ts_event_ns=ts_event_ns,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
         notes=notes,
         left_out=left_out,
         contract=index,
         lines=raw.lines,
+        world=raw.world,
     )
 
 
@@ -133,16 +134,14 @@ def parse_columns(
     checked = {name: check_prices(table[name], contract.tick_size, lines, name) for name in PRICE_COLUMNS}
     volume = check_volume(table["volume"], lines)
     scaled = check_scale(checked["close"], lines)
-    findings = scaled.findings + [
-        f for c in (*checked.values(), volume) for f in without(c.findings, lines[scaled.off])
-    ]
-    findings += raw.findings + check_shape(checked, lines)
+    faults = scaled.faults + [f for c in (*checked.values(), volume) for f in without(c.faults, lines[scaled.off])]
+    faults += raw.faults + check_shape(checked, lines)
     if SYMBOL_COLUMN in table.column_names:
-        findings += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
+        faults += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
     roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines) if ROLL_COLUMN in table.column_names else _NO_ROLLS
-    findings += wrong
-    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, findings)
-    refuse(path, findings)
+    faults += wrong
+    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, faults)
+    refuse(path, faults)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
     return ParsedFile(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
 
@@ -161,7 +160,7 @@ def _repeats(columns: tuple[CheckedColumn, ...]) -> npt.NDArray[np.bool_]:
 
 def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | None) -> tuple[RawColumns, str]:
     """The columns without the listed rows, and a note that says so."""
-    strays = [finding.lines for finding in raw.findings]
+    strays = [fault.lines for fault in raw.faults]
     every = np.concatenate([raw.lines, *strays])
     dropped = every[~kept_rows(path, chosen, every)]
     kept = ~np.isin(raw.lines, dropped)
@@ -169,12 +168,12 @@ def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | 
     if len(gone):
         times = read_times(gone, raw.lines[~kept], raw.time_column, timezone)
         check_times(path, chosen, raw.lines[~kept][times.readable], times.ts_event_ns[times.readable])
-    findings = without(raw.findings, dropped)
+    faults = without(raw.faults, dropped)
     if not kept.any():
         refuse(path, [whole_file("no_rows", "every row is left out", "bars were expected", "Shorten the list")])
     reasons = "; ".join(sorted({row.reason for row in chosen.row}))
     note = f"left out {len(chosen.row)} listed rows: {reasons}"
-    return raw._replace(table=raw.table.filter(pa.array(kept)), lines=raw.lines[kept], findings=findings), note
+    return raw._replace(table=raw.table.filter(pa.array(kept)), lines=raw.lines[kept], faults=faults), note
 
 
 def _times(
@@ -183,15 +182,15 @@ def _times(
     timezone: str | None,
     repeats: npt.NDArray[np.bool_],
     sparse: bool,
-    findings: list[RowFault],
+    faults: list[RowFault],
 ) -> npt.NDArray[np.int64]:
-    """[T] start times; what is wrong with them is added to ``findings``, in order and interval of what is readable."""
+    """[T] start times; what is wrong with them is added to ``faults``, in order and interval of what is readable."""
     times = read_times(raw.table["time"], raw.lines, raw.time_column, timezone)
-    findings += times.findings
+    faults += times.faults
     stamps, lines = times.ts_event_ns[times.readable], raw.lines[times.readable]
     if len(stamps):
-        findings += check_order(stamps, lines, raw.time_column, repeats[times.readable])
-        findings += check_interval(stamps, interval_s, lines, raw.time_column, sparse=sparse)
+        faults += check_order(stamps, lines, raw.time_column, repeats[times.readable])
+        faults += check_interval(stamps, interval_s, lines, raw.time_column, sparse=sparse)
     return times.ts_event_ns
 
 

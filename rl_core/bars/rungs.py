@@ -46,7 +46,7 @@ class _Filled(NamedTuple):
 def ladder_of(minutes: Bars, seconds: Bars) -> Ladder:
     """The rungs of ``minutes`` [T], in ticks from each minute's open.
 
-    A minute counts as without seconds where they do not add up to its open, high, low and close, or span more ticks
+    A minute counts as one without seconds where they do not add up to its open, high, low and close, or span more ticks
     than 16 bits hold.
     """
     counts, parts = [np.zeros(1, np.int64)], [np.zeros((0, 5), np.int16)]

@@ -6,8 +6,8 @@ import numpy as np
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
-from rl_core.errors import DataError
 from rl_core.exchange.calendar import NS_PER_MINUTE
+from trigate.errors import DataError
 
 MOSTLY = 0.95
 

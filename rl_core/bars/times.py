@@ -1,6 +1,6 @@
 """The time column of a bars file as UTC nanoseconds, whatever way it is written."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.faults import RowFault
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
 ZONED = rf"^{_STAMP}(Z|[+-]\d\d:?\d\d)$"
@@ -24,13 +24,13 @@ ISO = "ISO time with a zone such as 2025-01-02T14:30:00Z, or an epoch, was expec
 
 
 class Times(NamedTuple):
-    """Start times as far as they could be read."""
+    """The time column, as far as it could be read."""
 
     ts_event_ns: npt.NDArray[np.int64]
     """[T] ns UTC; 0 where unreadable."""
     readable: npt.NDArray[np.bool_]
     """[T]"""
-    findings: list[RowFault]
+    faults: list[RowFault]
 
 
 def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str, timezone: str | None) -> Times:
@@ -57,10 +57,17 @@ class _Place(NamedTuple):
     lines: npt.NDArray[np.int64]
     name: str
 
-    def finding(self, code: str, wrong: npt.NDArray[np.bool_], shown: object, expected: str, remedy: str) -> RowFault:
+    def fault(self, code: str, wrong: npt.NDArray[np.bool_], shown: Any, expected: str, remedy: str) -> RowFault:
         """The rows in ``wrong`` [T]; ``shown`` [T] holds what to quote."""
         rows = np.flatnonzero(wrong)
-        return RowFault(code, self.lines[rows], self.name, lambda k: shown[int(rows[k])], expected, remedy)  # type: ignore[index]
+        return RowFault(
+            code=code,
+            lines=self.lines[rows],
+            column=self.name,
+            value=lambda k: shown[int(rows[k])],
+            expected=expected,
+            remedy=remedy,
+        )
 
 
 def _check_zone(timezone: str | None) -> None:
@@ -77,13 +84,13 @@ def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> T
     if style and same.all():
         return _of_style(style, column, place, timezone)
     expected = "the same way of writing time as in the first row was expected" if style else ISO
-    stray = place.finding("bad_time", ~same, column, expected, "Correct the row, or export the file again")
+    stray = place.fault("bad_time", ~same, column, expected, "Correct the row, or export the file again")
     stamps, readable = np.zeros(len(column), np.int64), same.copy()
     if style is None:
         return Times(stamps, readable, [stray])
     kept = _of_style(style, column.filter(pa.array(same)), _Place(place.lines[same], place.name), timezone)
     stamps[same], readable[same] = kept.ts_event_ns, kept.readable
-    return Times(stamps, readable, [stray, *kept.findings])
+    return Times(stamps, readable, [stray, *kept.faults])
 
 
 def _matches(column: pa.StringArray, style: str) -> npt.NDArray[np.bool_]:
@@ -94,15 +101,13 @@ def _of_style(style: str, column: pa.StringArray, place: _Place, timezone: str |
     if style == EPOCH:
         return _from_epoch(pc.cast(column, pa.int64(), safe=False), place)
     stamps, real = _parse_stamps(column, zoned=style == ZONED)
-    findings = []
+    faults = []
     if not real.all():
-        findings.append(
-            place.finding("bad_time", ~real, column, "a date and time that exist were expected", "Correct it")
-        )
+        faults.append(place.fault("bad_time", ~real, column, "a date and time that exist were expected", "Correct it"))
     if style == ZONED:
-        return Times(np.asarray(stamps).astype(np.int64), real, findings)
+        return Times(np.asarray(stamps).astype(np.int64), real, faults)
     times = _from_timestamps(stamps, place, timezone)
-    return Times(times.ts_event_ns, times.readable & real, findings + times.findings)
+    return Times(times.ts_event_ns, times.readable & real, faults + times.faults)
 
 
 def _parse_stamps(column: pa.StringArray, *, zoned: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
@@ -123,11 +128,11 @@ def _from_timestamps(column: pa.Array, place: _Place, timezone: str | None) -> T
     if column.type.tz is not None:
         stamps = pc.cast(column, pa.timestamp("ns", "UTC"), safe=False)
     elif timezone is None:
-        finding = place.finding("naive_time", readable, column, "a time zone was expected", NAIVE_REMEDY)
-        return Times(np.zeros(len(column), np.int64), np.zeros(len(column), bool), [finding])
+        fault = place.fault("naive_time", readable, column, "a time zone was expected", NAIVE_REMEDY)
+        return Times(np.zeros(len(column), np.int64), np.zeros(len(column), bool), [fault])
     else:
         return _from_local(pc.cast(column, pa.timestamp("ns"), safe=False), readable, place, timezone)
-    missing = place.finding("bad_time", ~readable, column, ISO, "Correct the row")
+    missing = place.fault("bad_time", ~readable, column, ISO, "Correct the row")
     return Times(_filled(stamps), readable, [] if readable.all() else [missing])
 
 
@@ -138,12 +143,12 @@ def _from_local(column: pa.Array, readable: npt.NDArray[np.bool_], place: _Place
         for choice in ("earliest", "latest")
     )
     clear = early == late
-    missing = place.finding("bad_time", ~readable, column, ISO, "Correct the row")
-    findings = [] if readable.all() else [missing]
+    missing = place.fault("bad_time", ~readable, column, ISO, "Correct the row")
+    faults = [] if readable.all() else [missing]
     if not clear.all():
         expected = f"a time that {timezone} has exactly once was expected"
-        findings.append(place.finding("clock_change", ~clear, column, expected, "Export the file in UTC"))
-    return Times(early, readable & clear, findings)
+        faults.append(place.fault("clock_change", ~clear, column, expected, "Export the file in UTC"))
+    return Times(early, readable & clear, faults)
 
 
 def _from_epoch(column: pa.Array | npt.NDArray[np.int64], place: _Place) -> Times:
@@ -152,8 +157,8 @@ def _from_epoch(column: pa.Array | npt.NDArray[np.int64], place: _Place) -> Time
     unit = max(fits, key=lambda name: int(fits[name][0]))
     right = fits[unit]
     expected = f"seconds, ms, us or ns since 1970, in years 2000 to 2100, as in the first row ({unit}), were expected"
-    findings = [] if right.all() else [place.finding("bad_epoch", ~right, values, expected, "Use one unit in all rows")]
-    return Times(np.where(right, values * EPOCH_UNITS[unit], 0), right, findings)
+    faults = [] if right.all() else [place.fault("bad_epoch", ~right, values, expected, "Use one unit in all rows")]
+    return Times(np.where(right, values * EPOCH_UNITS[unit], 0), right, faults)
 
 
 def _in_years(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -15,13 +15,14 @@ from rl_core.bars.columns import (
     LEFT_OUT_KEY,
     PRICE_COLUMNS,
     ROLL_COLUMN,
+    WORLD_KEY,
 )
 
 
 def write_bars(bars: Bars, path: Path) -> None:
     """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
 
-    Only a parquet file also says which rows were left out.
+    Only a parquet file also says which rows were left out, and that the bars are a synthetic market's if they are.
     """
     numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
     stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
@@ -30,8 +31,9 @@ def write_bars(bars: Bars, path: Path) -> None:
     if bars.contract.any():
         columns[ROLL_COLUMN] = bars.contract
     if path.suffix == ".parquet":
-        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else None
-        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata), str(path))
+        metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else {}
+        metadata |= {WORLD_KEY: bars.world} if bars.world else {}
+        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata or None), str(path))
         return
     text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
     table = pa.table({"datetime": text, **columns})

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from rl_core.checkpoints.manifest import MANIFEST, Expected, Identity, check_fit, read_manifest, write_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, Policy, policy_of, save_policy
 from rl_core.errors import DamagedCheckpointError, FitError
-from rl_core.files.durable import disk_faults, sync, write_whole
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import BOUND, EPSILON, Normaliser
 from rl_core.ppo.train import TrainState
+from trigate.whole_files import disk_faults, sync, write_whole
 
 ARRAYS = "state"
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
@@ -128,7 +128,7 @@ def write_records(
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, content in records.items():
-        write_whole(folder / name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        write_whole(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def named_arrays(tree: object) -> Arrays:

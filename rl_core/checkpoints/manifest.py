@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rl_core.errors import ConfigError, DamagedCheckpointError, FitError
+from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.features.fingerprint import Fingerprint
-from rl_core.files.durable import read_faults
+from trigate.errors import ConfigError
+from trigate.whole_files import read_faults
 
 MANIFEST = "manifest.json"
 PACKAGES = ("trigate", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")

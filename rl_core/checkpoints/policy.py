@@ -1,4 +1,4 @@
-"""The reference decision: the trained policy in plain NumPy float32, without JAX."""
+"""The reference decision: the trained policy in plain NumPy float32, without JAX (DECISIONS 5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rl_core.checkpoints.manifest import Expected, Identity, check_fit, read_manifest
 from rl_core.contract import ACTION_NAMES
-from rl_core.errors import DamagedCheckpointError, DataError
+from rl_core.errors import DamagedCheckpointError
 from rl_core.features.features import fingerprint as own_fingerprint
 from rl_core.features.fingerprint import Fingerprint
 from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
 DECIDING_MARGIN = 1e-3

@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.manifest import Identity
-from rl_core.errors import DataError
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.planted_edge import PlantedEdge
+from trigate.errors import DataError
+from trigate.whole_files import write_whole
 
 
 class WorldCard(BaseModel):
@@ -51,7 +52,7 @@ def check_unchanged(path: Path, digest: str, known: str) -> None:
 def write_world(bars_path: Path, bars: Bars, edge: PlantedEdge, *, seed: int) -> None:
     """Say beside a generated file what it is."""
     card = WorldCard(declaration=edge.text, expectancy_r=edge.expectancy_r, seed=seed, digest=bars.digest)
-    _card_path(bars_path).write_text(card.model_dump_json(indent=1) + "\n")
+    write_whole(_card_path(bars_path), card.model_dump_json(indent=1) + "\n")
 
 
 def carry_world(bars_path: Path, bars: Bars, copy: Path) -> None:
@@ -65,7 +66,7 @@ def carry_world(bars_path: Path, bars: Bars, copy: Path) -> None:
     card = _read_card(bars_path) if bars.left_out else read_world(bars_path, bars.digest)
     assert card is not None, "it exists"
     told = card.model_copy(update={"digest": bars.digest})
-    _card_path(copy).write_text(told.model_dump_json(indent=1) + "\n")
+    write_whole(_card_path(copy), told.model_dump_json(indent=1) + "\n")
 
 
 def read_world(bars_path: Path, digest: str) -> WorldCard | None:

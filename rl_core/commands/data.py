@@ -9,11 +9,12 @@ import typer
 
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
-from rl_core.commands.options import AsJson, Market, Seconds, Settings, Timezone, print_result
+from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say
-from rl_core.errors import ConfigError
-from rl_core.files.durable import disk_faults
-from rl_core.files.toml_config import read_config
+from trigate.command_line import AsJson, Settings, print_result
+from trigate.errors import ConfigError
+from trigate.toml_config import read_config
+from trigate.whole_files import disk_faults
 
 if TYPE_CHECKING:
     from rl_core.worlds.demo import World
@@ -86,8 +87,8 @@ def check_leak(
     from rl_core.worlds.demo import demo_world
 
     if bars is None:
-        named = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
-        if lost := [option for option, value in named.items() if value is not None]:
+        options = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
+        if lost := [option for option, value in options.items() if value is not None]:
             raise ConfigError(f"{', '.join(lost)}: of which bars? give --bars FILE")
         world = demo_world(7, 8, seconds=True)
         read, within = world.minutes, world.seconds
@@ -97,9 +98,9 @@ def check_leak(
     config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
     trading = compile_trading(config, read.instrument)
     report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
-    found = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
+    counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
     print_result(
-        {**found, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
+        {**counts, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
     )
     refuse_leaks(report)
 
@@ -119,11 +120,12 @@ def regimes(
     from rl_core.features.market_view import view_of
     from rl_core.regimes.fitted import fit_regimes, read_model, write_model
     from rl_core.regimes.stability import as_lines, stability
-    from rl_core.trading.setup import TradingConfig, compile_trading
+    from rl_core.rules.pack import read_rule_pack
+    from rl_core.trading.setup import TradingConfig
 
     read = read_bars(file, market=market, timezone=timezone)
-    trading = compile_trading(TradingConfig(), read.instrument)
-    view = view_of(read, trading.pack, trading.hours)
+    config = TradingConfig()  # its flat time and hours alone are used: contracts that cannot be traded have regimes too
+    view = view_of(read, read_rule_pack(config.rules), config.hours)
     fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
     if out:
         write_model(fitted, out)
@@ -150,8 +152,8 @@ def check(
     """Read a bars file strictly and say what is in it."""
     from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 
-    found = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
-    print_result(found, as_json=as_json)
+    summary = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
+    print_result(summary, as_json=as_json)
 
 
 @data.command("ingest")

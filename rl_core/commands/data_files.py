@@ -13,7 +13,8 @@ from rl_core.bars.ingest import ingest
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import carry_world
-from rl_core.errors import ConfigError, ResourceError
+from trigate.errors import ConfigError, ResourceError
+from trigate.whole_files import write_whole
 
 ROLLS_FILE = "rolls.toml"
 CARD_FILE, PAGE_FILE = "data.json", "data.html"
@@ -49,10 +50,10 @@ def check_file(path: Path, reading: FileOptions, choices: FileChoices, out: Path
     )
     schedule = None if choices.rolls is None else read_roll_schedule(choices.rolls)
     card = examine(bars, path, schedule=schedule, seconds=_seconds(choices.seconds, bars, timezone))
-    found = _summary(card)
+    summary = _summary(card)
     if out is not None:
-        found |= _write(out, bars, card, schedule, source=path)
-    return found
+        summary |= _write(out, bars, card, schedule, source=path)
+    return summary
 
 
 def ingest_file(path: Path, reading: FileOptions, seconds: Path | None, out: Path) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _seconds(path: Path | None, bars: Bars, timezone: str | None) -> Bars | None
 
 def _summary(card: DataCard) -> dict[str, Any]:
     longest = card.gaps[0].silent if card.gaps else 0
-    found = {
+    summary = {
         "file": card.file,
         "market": card.market,
         "bars": card.bars,
@@ -95,8 +96,8 @@ def _summary(card: DataCard) -> dict[str, Any]:
         "warnings": "; ".join(card.warnings),
     }
     if card.seconds is not None:
-        found["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())
-    return found
+        summary["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())
+    return summary
 
 
 def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None, *, source: Path) -> dict[str, str]:
@@ -108,9 +109,9 @@ def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None,
         write_bars(bars, out / name)
         carry_world(source, bars, out / name)
         if schedule is not None:
-            (out / ROLLS_FILE).write_text(tomli_w.dumps(schedule.model_dump(mode="python")))
-        (out / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
-        (out / PAGE_FILE).write_text(page(card))
+            write_whole(out / ROLLS_FILE, tomli_w.dumps(schedule.model_dump(mode="python")))
+        write_whole(out / CARD_FILE, card.model_dump_json(indent=1) + "\n")
+        write_whole(out / PAGE_FILE, page(card))
     except OSError as error:
         raise ResourceError(f"{out}: {error.strerror}") from error
     return {"written": str(out / name), "page": str(out / PAGE_FILE)}

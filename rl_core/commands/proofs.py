@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from rl_core.errors import ResourceError
-from rl_core.files.toml_config import read_config
+from trigate.errors import ExitCode
+from trigate.toml_config import read_config
+from trigate.whole_files import disk_faults, write_whole
 
 FULL, QUICK = Path("configs/selftest.toml"), Path("configs/selftest_quick.toml")
-ASSERTIONS_FAILED = 100
 SELFTEST_PAGE, DIAGNOSIS_PAGE = "selftest.html", "diagnosis.html"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
@@ -55,7 +55,7 @@ def selftest(
     else:
         _tell(record)
     if not record["passed"]:
-        raise typer.Exit(ASSERTIONS_FAILED)
+        raise typer.Exit(ExitCode.ASSERTIONS_FAILED)
 
 
 def diagnose(
@@ -117,8 +117,6 @@ def _tell(record: dict[str, Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from error
+    write_whole(path, text)

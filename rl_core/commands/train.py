@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from rl_core.commands.options import AsJson, ConfigFile, Market, Seconds, Settings, Timezone, print_result
+from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
-from rl_core.files.toml_config import read_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import guard
+from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.toml_config import read_config
 
 Coordinator = Annotated[
     str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")

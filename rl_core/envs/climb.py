@@ -1,7 +1,7 @@
 """The rungs of a minute, climbed by a batch of brackets at once: as exact as walking every second.
 
-See `rl_core.bars.rungs` for what a rung is. The quantities that rungs carry only grow, so the first one that can end a
-bracket is found by bisection; what it does is then asked of the market's own functions.
+See `rl_core.bars.rungs` for what a rung is. The quantities that rungs carry only grow along the minute, so bisection
+finds the first rung that can end a bracket; `rl_core.market` then says what that second does.
 """
 
 from typing import NamedTuple, cast
@@ -16,10 +16,10 @@ from rl_core.market.types import (
     NO_EXIT,
     SECONDS,
     Account,
+    BarOutcome,
     BarPrices,
     Namespace,
     Order,
-    Played,
     Position,
 )
 
@@ -72,8 +72,17 @@ class _Climb(NamedTuple):
 
 def play_minute(
     ladder: Rungs, minute: jax.Array, held: tuple[Position, Account], order: Order, bar: BarPrices, venue: Venue
-) -> Played:
-    """The bars ``minute`` [B] with the resolution of ``venue``; without seconds, as `play_bar`."""
+) -> BarOutcome:
+    """The outcomes of bars ``minute`` [B] at the resolution of ``venue``; without seconds, those of `play_bar`.
+
+    Args:
+        ladder: the rungs of every bar.
+        minute: [B] int32, the index of each account's bar.
+        held: what each account held at the last close, int32 [B] a field.
+        order: what each decided there, [B] a field.
+        bar: ticks of those bars, [B] a field.
+        venue: scalars, or [B] where accounts trade several markets.
+    """
     opened = open_bar(XP, *held, order, bar, venue.terms)
     whole = bracket_exit(XP, opened.position, opened.account, bar, venue)
     bracket = _Bracket(opened, venue, ladder.offsets[minute], ladder.offsets[minute + 1])
@@ -81,7 +90,7 @@ def play_minute(
 
 
 def _climbed(ladder: Rungs, bracket: _Bracket, whole: BarExit) -> BarExit:
-    """How the minute ends the brackets [B]. What the pessimist finds harmless is harmless in any order.
+    """How the minute ends the brackets [B]. What does no harm in the pessimistic reading does none in any order.
 
     The few others climb, some at a time, so that a batch pays for those that need it.
     """
@@ -106,15 +115,15 @@ def _higher(ladder: Rungs, bracket: _Bracket, climb: _Climb) -> _Climb:
     (position, account, _, bar), venue, first, end = bracket
     side = jnp.sign(position.quantity)
     rung = _first_within(ladder, climb.rung, end, side, _reach(bracket))
-    found = rung < end
+    can_end = rung < end
     before = _rung(ladder, jnp.maximum(rung - 1, first), side)
-    seen = equity(account, position, bar.open + side * before.highest, venue.terms)
-    floor = jnp.where(rung > first, floor_after_open_equity(XP, account.floor, seen, venue.rules), account.floor)
+    best_equity = equity(account, position, bar.open + side * before.highest, venue.terms)
+    floor = jnp.where(rung > first, floor_after_open_equity(XP, account.floor, best_equity, venue.rules), account.floor)
     second = _second(_rung(ladder, rung, side), side, bar.open)
     leaving = bracket_exit(XP, position, account._replace(floor=floor), second, venue)
-    ends = found & (leaving.reason != NO_EXIT)
+    ends = can_end & (leaving.reason != NO_EXIT)
     kept = BarExit(*(jnp.where(ends, a, b) for a, b in zip(leaving, climb.leaving, strict=True)))
-    return _Climb(rung + 1, kept, found & ~ends)
+    return _Climb(rung + 1, kept, can_end & ~ends)
 
 
 def _survived(bracket: _Bracket) -> BarExit:

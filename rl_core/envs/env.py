@@ -1,4 +1,7 @@
-"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`."""
+"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`.
+
+One class serves both phases: DECISIONS 1.
+"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -8,9 +11,9 @@ import jax.numpy as jnp
 
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.envs.climb import play_minute
-from rl_core.envs.curriculum import Curriculum, Eased, Trip, eased_at, shaping
+from rl_core.envs.curriculum import BarCosts, Curriculum, Eased, eased_at, shaping
 from rl_core.envs.market_arrays import MarketArrays
-from rl_core.envs.openings import ahead, floor_cap
+from rl_core.envs.openings import floor_cap, opened_at_profit
 from rl_core.envs.rewards import risk_multiple
 from rl_core.features.features import WINDOW
 from rl_core.features.observation import (
@@ -30,10 +33,10 @@ from rl_core.market.types import (
     FLAT,
     NO_EXIT,
     Account,
+    BarOutcome,
     BarPrices,
     Limits,
     Namespace,
-    Played,
     Position,
     Rules,
 )
@@ -59,7 +62,7 @@ class EnvState(NamedTuple):
     bar: jax.Array  # [B] int32 index of the last closed bar
     position: Position  # int32 [B] each
     account: Account  # int32 [B] each
-    market: jax.Array | None = None  # [B] int32, which of several each account plays
+    market_index: jax.Array | None = None  # [B] int32, which of several markets each account plays
     forced: jax.Array | None = None  # [B] bool, whether the position is one that the episode started with
 
 
@@ -71,7 +74,7 @@ class Observation(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What the values of an observation are rebuilt from: 24 or 36 bytes instead of 900."""
+    """What the values of an observation are rebuilt from: 24 or 36 bytes are kept instead of 900."""
 
     bar: jax.Array  # [B] int32
     standing: jax.Array  # [B, 5 or 8] float32: all of the observation but its window
@@ -128,7 +131,7 @@ class Env:
         return ACTION_COUNTS[self.phase]
 
     def scheduled(self, params: EnvParams, updates: jax.Array) -> EnvParams:
-        """``params`` as the update after ``updates`` has them."""
+        """``params`` as the update after ``updates`` (a scalar) has them."""
         if params.curriculum is None:
             return params
         return params._replace(eased=eased_at(params.curriculum, updates))
@@ -136,23 +139,23 @@ class Env:
     def reset(self, market: MarketArrays, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
         """New accounts [B] at random minutes in hours, with a random room to the floor."""
         key_bar, key_room = jax.random.split(key)
-        own, first, count = None, jnp.int32(0), market.start_count
+        market_index, first, count = None, jnp.int32(0), market.start_count
         if market.start_first is not None:
-            own = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
-            first, count = market.start_first[own], market.start_count[own]
+            market_index = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
+            first, count = market.start_first[market_index], market.start_count[market_index]
         chosen = first + jax.random.randint(key_bar, (num_envs,), 0, count)
-        rules = _own(params, own).venue.rules
+        rules = _params_by_account(params, market_index).venue.rules
         share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
         room = (share * rules.max_loss).astype(jnp.int32)
         account = new_accounts(rules, num_envs)
         if params.most_profit is not None:
-            account = ahead(account, rules, params.most_profit, jax.random.fold_in(key, 1))
+            account = opened_at_profit(account, rules, params.most_profit, jax.random.fold_in(key, 1))
         zeros = jnp.zeros((num_envs,), jnp.int32)
         position = Position(*(zeros for _ in FLAT))
         floor = account.cash - room
         if params.most_profit is not None:
             floor = jnp.minimum(floor, floor_cap(rules))
-        state = EnvState(market.starts[chosen], position, account._replace(floor=floor), own)
+        state = EnvState(market.starts[chosen], position, account._replace(floor=floor), market_index)
         return (
             state if params.eased is None else self._with_positions(market, params, state, jax.random.fold_in(key, 2))
         )
@@ -180,7 +183,7 @@ class Env:
 
     def glimpse(self, market: MarketArrays, params: EnvParams, state: EnvState) -> Glimpse:
         """What `shown` makes the observation of, and the mask."""
-        params = _own(params, state.market)
+        params = _params_by_account(params, state.market_index)
         mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
         legal = self._legal(market, params, state)
         standing = position_features(jnp, state.position, mark)
@@ -196,48 +199,50 @@ class Env:
         return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
 
     def step(self, market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
-        """Decide at this close, play the next bar. ``action`` [B] int32 must be legal."""
-        params = _own(params, state.market)
+        """Decide at this close and play the next bar: [B] a field. ``action`` [B] int32 must be legal."""
+        params = _params_by_account(params, state.market_index)
         venue = _venue(market, params, state.bar)
         terms, rules = venue.terms, venue.rules
-        decision = _decision(market, state)
-        before = equity(state.account, state.position, decision.close, terms)
+        known = _known_at_close(market, state)
+        before = equity(state.account, state.position, known.close, terms)
         limits = limits_today(XP, params.limits, state.account)
-        order = order_for(XP, action, state.position, decision, terms, limits)
-        position = managed(XP, action, state.position, decision, terms)
+        order = order_for(XP, action, state.position, known, terms, limits)
+        position = managed(XP, action, state.position, known, terms)
 
         bar = state.bar + 1
         if market.fillable is not None:
             order = capped(XP, order, market.fillable[bar])
         prices = BarPrices(*jnp.moveaxis(market.prices[bar], -1, 0))
         if market.rungs is None:
-            played = play_bar(XP, position, state.account, order, prices, venue)
+            outcome = play_bar(XP, position, state.account, order, prices, venue)
         else:
-            played = play_minute(market.rungs, bar, (position, state.account), order, prices, venue)
-        played = _session_end(played, market.last_in_session[bar], prices.close, _venue(market, params, bar))
-        held = trailed(XP, played.position, prices.close, market.true_range_sum[bar])
+            outcome = play_minute(market.rungs, bar, (position, state.account), order, prices, venue)
+        outcome = _session_end(outcome, market.last_in_session[bar], prices.close, _venue(market, params, bar))
+        held = trailed(XP, outcome.position, prices.close, market.true_range_sum[bar])
 
-        after = equity(played.account, held, prices.close, terms)
-        terminated = played.failed | passed(played.account, held, rules)
-        idle = market.entries_over[bar] | (played.account.paused != 0)
+        after = equity(outcome.account, held, prices.close, terms)
+        terminated = outcome.failed | passed(outcome.account, held, rules)
+        idle = market.entries_over[bar] | (outcome.account.paused != 0)
         over = market.last_in_session[bar] | (idle & (held.quantity == 0))
         result = StepResult(
-            state=state._replace(bar=bar, position=held, account=played.account),
-            reward=risk_multiple(after - before, played.risk),
+            state=state._replace(bar=bar, position=held, account=outcome.account),
+            reward=risk_multiple(after - before, outcome.risk),
             terminated=terminated,
             truncated=over & ~terminated,
-            trade=_trade_closed(played, state.position.bars_held, params.venue),
+            trade=_trade_closed(outcome, state.position.bars_held, params.venue),
         )
         if params.eased is None:
             return result
         entered = (state.position.quantity == 0) & (order.quantity != 0)
-        trip = Trip(entered, order, played, terms, _venue(market, params, bar).terms)
-        return _unreported(result._replace(shaping=shaping(XP, params.eased, trip)), state.forced)
+        costs = BarCosts(
+            entered=entered, order=order, outcome=outcome, terms=terms, terms_at_close=_venue(market, params, bar).terms
+        )
+        return _unreported(result._replace(shaping=shaping(XP, params.eased, costs)), state.forced)
 
     def _legal(self, market: MarketArrays, params: EnvParams, state: EnvState) -> LegalActions:
-        decision = _decision(market, state)
+        known = _known_at_close(market, state)
         terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
-        return legal_actions(XP, state.position, state.account, decision, terms, limits)
+        return legal_actions(XP, state.position, state.account, known, terms, limits)
 
     def _mask(self, legal: LegalActions) -> jax.Array:
         columns = [jnp.ones_like(legal.enter), legal.enter, legal.enter]
@@ -247,7 +252,10 @@ class Env:
 
 
 def _unreported(result: StepResult, forced: jax.Array | None) -> StepResult:
-    """The bar with positions that episodes started with [B] taken out of reward and trade; the learner gets theirs."""
+    """The bar without the positions [B] that episodes started with: reward and trade leave them out.
+
+    Nobody decided those entries, so no report counts them; the learner still gets what they earned, as shaping.
+    """
     assert forced is not None and result.shaping is not None, "reset and step disagree on the curriculum"
     hidden = TradeClosed(*(jnp.where(forced, jnp.zeros_like(field), field) for field in result.trade))
     return result._replace(
@@ -258,16 +266,16 @@ def _unreported(result: StepResult, forced: jax.Array | None) -> StepResult:
     )
 
 
-def _own(params: EnvParams, market: jax.Array | None) -> EnvParams:
-    """``params`` as each account's market has them: leaves [B] of leaves [M]; the same where there is one market."""
-    if market is None:
+def _params_by_account(params: EnvParams, market_index: jax.Array | None) -> EnvParams:
+    """``params`` with the venue and limits of each account's market: leaves [B] of leaves [M]; as is for one market."""
+    if market_index is None:
         return params
-    venue, limits = jax.tree.map(lambda leaf: leaf[market], (params.venue, params.limits))
+    venue, limits = jax.tree.map(lambda leaf: leaf[market_index], (params.venue, params.limits))
     return params._replace(venue=venue, limits=limits)
 
 
 def _venue(market: MarketArrays, params: EnvParams, bar: jax.Array) -> Venue:
-    """What fills after the close of ``bar`` [B] meet."""
+    """The venue of fills that follow the close of ``bar`` [B]: its slippage is known there and not sooner."""
     venue = params.venue
     if market.slippage is None:
         return venue
@@ -284,7 +292,7 @@ def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:
     return window.reshape(bar.shape[0], WINDOW_SIZE)
 
 
-def _decision(market: MarketArrays, state: EnvState) -> KnownAtClose:
+def _known_at_close(market: MarketArrays, state: EnvState) -> KnownAtClose:
     return KnownAtClose(
         close=market.prices[state.bar, 3],
         true_range_sum=market.true_range_sum[state.bar],
@@ -293,23 +301,23 @@ def _decision(market: MarketArrays, state: EnvState) -> KnownAtClose:
     )
 
 
-def _session_end(played: Played, last: jax.Array, close: jax.Array, venue: Venue) -> Played:
+def _session_end(outcome: BarOutcome, last: jax.Array, close: jax.Array, venue: Venue) -> BarOutcome:
     """The bar, with whatever is still open closed at its last price where the session is over."""
-    ended = closed_at_last_price(XP, played.position, played.account, close, venue)
-    left_over = last & (played.position.quantity != 0)
-    closed = jax.tree.map(lambda a, b: jnp.where(left_over, a, b), ended, played)
-    return cast(Played, closed)._replace(failed=played.failed | (left_over & ended.failed))
+    ended = closed_at_last_price(XP, outcome.position, outcome.account, close, venue)
+    left_over = last & (outcome.position.quantity != 0)
+    closed = jax.tree.map(lambda a, b: jnp.where(left_over, a, b), ended, outcome)
+    return cast(BarOutcome, closed)._replace(failed=outcome.failed | (left_over & ended.failed))
 
 
-def _trade_closed(played: Played, bars_held: jax.Array, venue: Venue) -> TradeClosed:
-    quantity, terms = played.exit_quantity, venue.terms
-    gross = (played.exit_price - played.entry_price) * quantity * terms.tick_value
-    closed = played.exit_reason != NO_EXIT
+def _trade_closed(outcome: BarOutcome, bars_held: jax.Array, venue: Venue) -> TradeClosed:
+    quantity, terms = outcome.exit_quantity, venue.terms
+    gross = (outcome.exit_price - outcome.entry_price) * quantity * terms.tick_value
+    closed = outcome.exit_reason != NO_EXIT
     return TradeClosed(
         closed=closed,
         pnl_cents=jnp.where(closed, gross - 2 * jnp.abs(quantity) * terms.commission, 0),
-        risk_cents=jnp.where(closed, played.risk, 0),
+        risk_cents=jnp.where(closed, outcome.risk, 0),
         bars_held=jnp.where(closed, bars_held + 1, 0),
         side=jnp.where(closed, jnp.sign(quantity), 0),
-        reason=played.exit_reason,
+        reason=outcome.exit_reason,
     )

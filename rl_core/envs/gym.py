@@ -38,21 +38,21 @@ class TradingEnv(gymnasium.Env[Floats, np.int64]):  # type: ignore[misc]  # an e
         """A new account at a random minute in hours; the same ``seed`` gives the same episode."""
         super().reset(seed=seed, options=options)
         key = jax.random.key(int(self.np_random.integers(2**31)))
-        self._state, seen = _opened(self._market, self._params, key, env=self._env)
-        return self._shown(seen), {"legal_actions": self.action_masks()}
+        self._state, observation = _opened(self._market, self._params, key, env=self._env)
+        return self._shown(observation), {"legal_actions": self.action_masks()}
 
     def step(self, action: np.int64) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """One bar; ``info`` holds the trade that it closed, if any."""
         assert self._state is not None, "reset the environment first"
         assert self.action_space.contains(np.int64(action)), f"no such action: {action}"
         illegal = not self._legal[int(action)]
-        played = jnp.array([0 if illegal else int(action)], jnp.int32)
-        result, seen = _stepped(self._market, self._params, self._state, played, env=self._env)
+        taken = jnp.array([0 if illegal else int(action)], jnp.int32)
+        result, observation = _stepped(self._market, self._params, self._state, taken, env=self._env)
         self._state = result.state
-        observation = self._shown(seen)
+        values = self._shown(observation)
         info = {"legal_actions": self.action_masks(), "illegal": illegal, **_trade(result)}
         return (
-            observation,
+            values,
             float(result.reward[0]),
             bool(result.terminated[0]),
             bool(result.truncated[0]),
@@ -63,9 +63,9 @@ class TradingEnv(gymnasium.Env[Floats, np.int64]):  # type: ignore[misc]  # an e
         """[A] which actions are legal now."""
         return self._legal.copy()
 
-    def _shown(self, seen: Observation) -> Floats:
-        self._legal = np.asarray(seen.legal_actions[0])
-        return np.array(seen.values[0], np.float32)
+    def _shown(self, observation: Observation) -> Floats:
+        self._legal = np.asarray(observation.legal_actions[0])
+        return np.array(observation.values[0], np.float32)
 
 
 @partial(jax.jit, static_argnames="env")

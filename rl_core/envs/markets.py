@@ -22,7 +22,7 @@ def joined(markets: Sequence[MarketArrays]) -> MarketArrays:
     begins = np.cumsum([0, *(market.prices.shape[0] for market in markets)])
     counts = [int(market.start_count) for market in markets]
     starts = [market.starts[:count] + begin for market, count, begin in zip(markets, counts, begins[:-1], strict=True)]
-    known = jnp.concatenate(starts)
+    all_starts = jnp.concatenate(starts)
     whole: dict[str, Any] = {
         field: jnp.concatenate([getattr(market, field) for market in markets])
         for field in ("prices", "true_range_sum", "features", "entry_open", "flatten_due", "last_in_session")
@@ -30,7 +30,7 @@ def joined(markets: Sequence[MarketArrays]) -> MarketArrays:
     return MarketArrays(
         **whole,
         entries_over=jnp.concatenate([market.entries_over for market in markets]),
-        starts=jnp.pad(known, (0, int(begins[-1]) - known.shape[0]), mode="edge"),
+        starts=jnp.pad(all_starts, (0, int(begins[-1]) - all_starts.shape[0]), mode="edge"),
         start_count=jnp.asarray(counts, jnp.int32),
         rungs=_rungs(markets),
         slippage=_column(markets, "slippage"),
@@ -54,11 +54,11 @@ def _column(markets: Sequence[MarketArrays], field: str) -> jax.Array | None:
 
 def _rungs(markets: Sequence[MarketArrays]) -> Rungs | None:
     """The ladders end to end; a market without seconds has minutes without rungs."""
-    known = [market.rungs for market in markets]
-    if all(rungs is None for rungs in known):
+    ladders = [market.rungs for market in markets]
+    if all(rungs is None for rungs in ladders):
         return None
     offsets, parts = [np.zeros(1, np.int32)], []
-    for market, rungs in zip(markets, known, strict=True):
+    for market, rungs in zip(markets, ladders, strict=True):
         last = offsets[-1][-1]
         ends = np.zeros(market.prices.shape[0], np.int32) if rungs is None else np.asarray(rungs.offsets[1:])
         offsets.append(ends + last)

@@ -12,12 +12,12 @@ from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.policy import Policy
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.errors import DataError
 from rl_core.features.market_view import MarketView
 from rl_core.market.account import passed
 from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.trading.setup import RESOLUTIONS, Trading
+from trigate.errors import DataError
 
 
 class Trades(NamedTuple):

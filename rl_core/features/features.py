@@ -2,7 +2,7 @@
 
 Across a roll the past is moved to the prices of the current contract: every earlier close by the new contract's first
 open minus the old one's last close. A row sees its own contract's prices as they traded; the move is known at that
-first bar, so nothing later changes it, and integers keep the stream and the pass equal to the bit.
+first bar, so nothing later changes it, and integers keep the stream and the pass equal to the bit. DECISIONS 6.
 """
 
 import hashlib
@@ -121,6 +121,7 @@ def true_ranges(bars: Bars, session: npt.NDArray[np.int32]) -> Integers:
     high, low, close = (x.astype(np.int64) for x in (bars.high, bars.low, bars.close))
     spread = high - low
     inside = np.maximum(high[1:], close[:-1]) - np.minimum(low[1:], close[:-1])
+    # A new session opens after a break, and a new contract at another price: neither jump is movement of this bar.
     first = (session[1:] != session[:-1]) | (bars.contract[1:] != bars.contract[:-1])
     return np.concatenate([spread[:1], np.where(first, spread[1:], inside)])
 
@@ -253,7 +254,7 @@ class FeatureStream:
         self._usual = np.full(DAY_MINUTES, np.nan)
 
     def push(self, bar: StreamedBar) -> tuple[npt.NDArray[np.float32], int, bool]:
-        """Take one bar; returns its row [11], the sum of its last 14 true ranges in ticks, and whether it is warm."""
+        """Take one bar; return its row [11], the sum of 14 true ranges in ticks, and whether the row is warm."""
         opens = self._last is None or bar.session != self._last.session
         if opens:
             self._open_session()

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from rl_core.features.features import ATR_BARS, CLIP, FEATURE_NAMES, WINDOW
-from rl_core.market.types import Bool, Int, Position
+from rl_core.market.types import Bool, Cents, Position, Ticks
 
 WINDOW_SIZE = WINDOW * len(FEATURE_NAMES)
 POSITION_SIZE, MANAGEMENT_SIZE = 5, 3
@@ -15,8 +15,8 @@ HELD_SCALE = 60.0
 class Mark(NamedTuple):
     """The close at which a position is looked at."""
 
-    close: Int  # ticks
-    true_range_sum: Int  # ticks
+    close: Ticks
+    true_range_sum: Ticks
 
 
 def position_features(xp: Any, position: Position, mark: Mark) -> Any:
@@ -44,9 +44,9 @@ def position_features(xp: Any, position: Position, mark: Mark) -> Any:
 class AccountRoom(NamedTuple):
     """Where the account stands at a close."""
 
-    equity: Int  # cents
-    floor: Int  # cents
-    max_loss: Int  # cents
+    equity: Cents
+    floor: Cents
+    max_loss: Cents
 
 
 def management_features(xp: Any, position: Position, standing: AccountRoom, may_enter: Bool) -> Any:

@@ -63,7 +63,7 @@ def _sum_so_far(values: Integers, opens: Integers, row: Integers) -> Integers:
 
 
 class PlaceStream:
-    """`session_places`, one bar at a time; right from the first session that it sees open."""
+    """`session_places`, one bar at a time; equal to it from the first session whose open it is given."""
 
     def __init__(self) -> None:
         """Before any bar."""

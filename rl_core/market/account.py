@@ -1,4 +1,7 @@
-"""The account inside a bar: equity, the drawdown floor and the price that touches it."""
+"""The account inside a bar: its equity, its drawdown floor, and whether the price has touched it.
+
+Each function is elementwise: it takes one account as plain integers or a batch as int32 arrays [B].
+"""
 
 from rl_core.market.types import (
     CLOSED_BALANCE,
@@ -8,32 +11,38 @@ from rl_core.market.types import (
     UNLIMITED,
     Account,
     Bool,
-    Int,
+    Cents,
+    CentsPerTick,
     Limits,
     Namespace,
     Position,
     Rules,
     Terms,
+    Ticks,
 )
 
 
-def unrealized_pnl(position: Position, mark: Int, tick_value: Int) -> Int:
-    """Cents gained if closed at ``mark`` ticks, before costs."""
+def unrealized_pnl(position: Position, mark: Ticks, tick_value: CentsPerTick) -> Cents:
+    """Cents [B] gained if closed at ``mark`` ticks [B], before costs."""
     return (mark - position.entry) * position.quantity * tick_value
 
 
-def equity(account: Account, position: Position, mark: Int, terms: Terms) -> Int:
-    """Cents of closed balance plus open profit at ``mark`` ticks."""
+def equity(account: Account, position: Position, mark: Ticks, terms: Terms) -> Cents:
+    """Cents [B] of closed balance plus open profit at ``mark`` ticks [B]."""
     return account.cash + unrealized_pnl(position, mark, terms.tick_value)
 
 
 def opening_account(xp: Namespace, rules: Rules) -> Account:
-    """A new account of this pack, on its first day."""
+    """A new account of this pack as its first day opens; scalars."""
     return opened_day(xp, Account(cash=rules.start, floor=rules.start - rules.max_loss), rules)
 
 
 def opened_day(xp: Namespace, account: Account, rules: Rules) -> Account:
-    """The account as a trading day opens: a pause is over, and the last close sets size, daily loss and open loss."""
+    """The account [B] as a trading day opens: a pause is over, and the last close sets size, daily and open loss.
+
+    Firms look at a day's opening balance, not at the balance of the moment: a tier, a daily loss limit and a share of
+    the profit that a trade may lose stay what they are until the next day opens.
+    """
     profit = account.cash - rules.start
     tier = rules.tiers[0]
     for higher in rules.tiers[1:]:
@@ -42,6 +51,7 @@ def opened_day(xp: Namespace, account: Account, rules: Rules) -> Account:
             max_minis=xp.where(reached, higher.max_minis, tier.max_minis),
             daily_loss=xp.where(reached, higher.daily_loss, tier.daily_loss),
         )
+    # Divided before it is multiplied, because a balance times a percentage in hundredths overflows an int32.
     share = account.cash // 10_000 * rules.daily_percent + account.cash % 10_000 * rules.daily_percent // 10_000
     daily_loss = xp.minimum(tier.daily_loss, xp.where(rules.daily_percent > 0, share, UNLIMITED))
     raised = profit >= rules.open_loss_raised_at
@@ -56,7 +66,7 @@ def opened_day(xp: Namespace, account: Account, rules: Rules) -> Account:
 
 
 def limits_today(xp: Namespace, limits: Limits, account: Account) -> Limits:
-    """What one trade may risk today: the tier caps the size and the open-loss rule the budget."""
+    """What one trade may risk today [B]: the tier caps the size, and the open-loss rule caps the budget."""
     return limits._replace(
         risk_budget=xp.minimum(limits.risk_budget, account.max_open_loss),
         max_quantity=xp.minimum(limits.max_quantity, account.max_minis * limits.per_mini),
@@ -64,52 +74,53 @@ def limits_today(xp: Namespace, limits: Limits, account: Account) -> Limits:
 
 
 def rules_in_force(xp: Namespace, rules: Rules, account: Account) -> Rules:
-    """The rules as they bind this account: a locked floor is a static one.
+    """The rules as they bind this account [B]: a locked floor is a static one.
 
     Only a closing balance locks, so an account of one session never is; the environments leave this out.
     """
     return rules._replace(ratchet=xp.where(account.locked != 0, STATIC, rules.ratchet))
 
 
-def _raised(xp: Namespace, floor: Int, reference: Int, rules: Rules, moves: Bool) -> Int:
+def _raised(xp: Namespace, floor: Cents, reference: Cents, rules: Rules, moves: Bool) -> Cents:
+    """The floor [B] that follows ``reference`` upwards where it ``moves``, to its cap at most; it never falls."""
     higher = xp.maximum(floor, xp.minimum(reference - rules.max_loss, rules.floor_cap))
     return xp.where(moves, higher, floor)
 
 
-def floor_after_open_equity(xp: Namespace, floor: Int, open_equity: Int, rules: Rules) -> Int:
-    """The floor once open equity was seen: only an intraday ratchet follows it."""
+def floor_after_open_equity(xp: Namespace, floor: Cents, open_equity: Cents, rules: Rules) -> Cents:
+    """The floor [B] after a moment of ``open_equity``: only an intraday ratchet follows it."""
     return _raised(xp, floor, open_equity, rules, rules.ratchet == INTRADAY)
 
 
-def floor_after_close(xp: Namespace, floor: Int, cash: Int, rules: Rules) -> Int:
-    """The floor once a trade was closed at a balance of ``cash``."""
+def floor_after_close(xp: Namespace, floor: Cents, cash: Cents, rules: Rules) -> Cents:
+    """The floor [B] after a trade closed at a balance of ``cash`` [B]."""
     moves = (rules.ratchet == CLOSED_BALANCE) | (rules.ratchet == INTRADAY)
     return _raised(xp, floor, cash, rules, moves)
 
 
-def floor_after_session(xp: Namespace, floor: Int, cash: Int, rules: Rules) -> Int:
-    """The floor once the trading day ended at a balance of ``cash``."""
+def floor_after_session(xp: Namespace, floor: Cents, cash: Cents, rules: Rules) -> Cents:
+    """The floor [B] after a trading day that ended at a balance of ``cash`` [B]."""
     return _raised(xp, floor, cash, rules, rules.ratchet == EOD_BALANCE)
 
 
 def after_session(xp: Namespace, account: Account, rules: Rules) -> Account:
-    """The account once the trading day ended, flat: an end-of-day floor moves, and a lock by closing balance is set."""
+    """The account [B] after a trading day, flat: an end-of-day floor moves, and a closing balance may lock it."""
     return account._replace(
         floor=floor_after_session(xp, account.floor, account.cash, rules_in_force(xp, rules, account)),
         locked=xp.maximum(account.locked, xp.where(account.cash >= rules.lock_at_close, 1, 0)),
     )
 
 
-def touches_daily_loss(xp: Namespace, account: Account, open_equity: Int, rules: Rules) -> Bool:
-    """Whether the day's loss has reached its limit, at ``open_equity`` cents of balance plus open profit."""
+def touches_daily_loss(xp: Namespace, account: Account, open_equity: Cents, rules: Rules) -> Bool:
+    """Whether the day's loss [B] has reached its limit, at ``open_equity`` cents of balance plus open profit."""
     return xp.where(rules.daily_counts_open != 0, open_equity, account.cash) <= account.day_floor
 
 
-def touches_floor(xp: Namespace, account: Account, open_equity: Int, rules: Rules) -> Bool:
-    """Whether the account is at its floor, at ``open_equity`` cents of balance plus open profit."""
+def touches_floor(xp: Namespace, account: Account, open_equity: Cents, rules: Rules) -> Bool:
+    """Whether the account [B] is at its floor, at ``open_equity`` cents of balance plus open profit."""
     return xp.where(rules.kills_open != 0, open_equity, account.cash) <= account.floor
 
 
 def passed(account: Account, position: Position, rules: Rules) -> Bool:
-    """Whether the profit target is banked: flat, and the closed balance holds it."""
+    """Whether the profit target is banked [B]: the account is flat, and its closed balance holds the target."""
     return (position.quantity == 0) & (account.cash >= rules.start + rules.target)

@@ -1,24 +1,27 @@
-"""What may be decided at the close of a bar, and what a decision does at once: one mask for training and serving."""
+"""What may be decided at the close of a bar, and what a decision does at once: one mask for training and serving.
+
+Each function is elementwise: it takes one account as plain integers or a batch as int32 arrays [B].
+"""
 
 from typing import NamedTuple
 
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.market.costs import TARGET_MULTIPLE, breakeven_ticks, size, stop_distance, stop_loss
 from rl_core.market.fills import trailed
-from rl_core.market.types import Account, Bool, Int, Limits, Namespace, Order, Position, Terms
+from rl_core.market.types import Account, Bool, Code, Limits, Namespace, Order, Position, Terms, Ticks
 
 
 class KnownAtClose(NamedTuple):
     """What is known at the close of a bar, besides the observation."""
 
-    close: Int  # ticks
-    true_range_sum: Int  # ticks, the last 14 true ranges
+    close: Ticks
+    true_range_sum: Ticks  # of the last 14 bars
     entry_open: Bool  # entries are decided now: in hours, warm, account alive
     flatten_due: Bool  # the session's flat time is near: everything is closed
 
 
 class LegalActions(NamedTuple):
-    """Which actions are allowed; HOLD always is."""
+    """Which actions are allowed [B]; HOLD always is."""
 
     enter: Bool
     breakeven: Bool
@@ -26,28 +29,28 @@ class LegalActions(NamedTuple):
     disable_trail: Bool
 
 
-def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Int:
+def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Ticks:
     return position.entry + xp.sign(position.quantity) * breakeven_ticks(xp, terms)
 
 
 def legal_actions(
-    xp: Namespace, position: Position, account: Account, decision: KnownAtClose, terms: Terms, limits: Limits
+    xp: Namespace, position: Position, account: Account, known: KnownAtClose, terms: Terms, limits: Limits
 ) -> LegalActions:
-    """The mask at this close: entries when flat and affordable, management when a position is open.
+    """The mask [B] at this close: entries when flat and affordable, management when a position is open.
 
     An entry's stop must lie above the drawdown floor and the daily loss limit; ``limits`` are today's.
     """
-    stop_ticks = stop_distance(xp, decision.true_range_sum)
+    stop_ticks = stop_distance(xp, known.true_range_sum)
     quantity = size(xp, stop_ticks, terms, limits)
     room = account.cash - xp.maximum(account.floor, account.day_floor)
     affordable = room > quantity * stop_loss(xp, stop_ticks, terms)
     allowed = (account.paused == 0) & (limits.max_stop_percent * TARGET_MULTIPLE >= 100)
-    open_to_us = decision.entry_open & xp.logical_not(decision.flatten_due) & allowed
+    open_to_us = known.entry_open & xp.logical_not(known.flatten_due) & allowed
 
-    side, manages = xp.sign(position.quantity), xp.logical_not(decision.flatten_due)
+    side, manages = xp.sign(position.quantity), xp.logical_not(known.flatten_due)
     held = (side != 0) & manages
     breakeven = _breakeven_stop(xp, position, terms)
-    beyond, tightens = side * (decision.close - breakeven) > 0, side * (breakeven - position.stop) > 0
+    beyond, tightens = side * (known.close - breakeven) > 0, side * (breakeven - position.stop) > 0
     return LegalActions(
         enter=(side == 0) & open_to_us & (quantity > 0) & affordable,
         breakeven=held & beyond & tightens,
@@ -57,27 +60,27 @@ def legal_actions(
 
 
 def order_for(
-    xp: Namespace, action: Int, position: Position, decision: KnownAtClose, terms: Terms, limits: Limits
+    xp: Namespace, action: Code, position: Position, known: KnownAtClose, terms: Terms, limits: Limits
 ) -> Order:
-    """The order that a legal action places for the next open; the flat time overrides every action."""
-    stop_ticks = stop_distance(xp, decision.true_range_sum)
+    """The order [B] that a legal action [B] places for the next open; the flat time overrides every action."""
+    stop_ticks = stop_distance(xp, known.true_range_sum)
     side = xp.where(action == BUY, 1, xp.where(action == SELL, -1, 0))
-    enters = (position.quantity == 0) & xp.logical_not(decision.flatten_due)
+    enters = (position.quantity == 0) & xp.logical_not(known.flatten_due)
     return Order(
         quantity=xp.where(enters, side * size(xp, stop_ticks, terms, limits), 0),
         stop_ticks=stop_ticks,
         target_ticks=TARGET_MULTIPLE * stop_ticks,
-        flatten=decision.flatten_due & (position.quantity != 0),
+        flatten=known.flatten_due & (position.quantity != 0),
     )
 
 
-def managed(xp: Namespace, action: Int, position: Position, decision: KnownAtClose, terms: Terms) -> Position:
-    """The position after a legal management action, which binds from the next bar.
+def managed(xp: Namespace, action: Code, position: Position, known: KnownAtClose, terms: Terms) -> Position:
+    """The position [B] after a legal management action [B], which binds from the next bar.
 
     ENABLE_TRAIL lets the stop follow this close already; DISABLE_TRAIL leaves it where it is.
     """
     stop = xp.where(action == MOVE_STOP_TO_BREAKEVEN, _breakeven_stop(xp, position, terms), position.stop)
     trailing = xp.where(action == ENABLE_TRAIL, 1, xp.where(action == DISABLE_TRAIL, 0, position.trailing))
     moved = position._replace(stop=stop, trailing=trailing)
-    followed = trailed(xp, moved, decision.close, decision.true_range_sum)
+    followed = trailed(xp, moved, known.close, known.true_range_sum)
     return moved._replace(stop=xp.where(action == ENABLE_TRAIL, followed.stop, stop))

@@ -1,7 +1,8 @@
-"""What one bar does to an order and a bracket: DESIGN.md section 4, for longs and shorts alike.
+"""What one bar does to an order and a bracket, for longs and shorts alike; `docs/timing.md` is the contract.
 
-Everything is computed in the coordinates of a long: prices are multiplied by the side, so that
-``adverse`` is the extreme towards the stop and ``favourable`` the one towards the target.
+Everything is computed in the coordinates of a long: prices are multiplied by the side, so that ``adverse`` is the
+extreme towards the stop and ``favourable`` the one towards the target. Each function is elementwise: it takes one
+account as plain integers or a batch as int32 arrays [B], and returns the same form.
 """
 
 from typing import NamedTuple
@@ -26,18 +27,23 @@ from rl_core.market.types import (
     TARGET,
     UNLIMITED,
     Account,
+    BarOutcome,
     BarPrices,
     Bool,
-    Int,
+    Cents,
+    CentsPerTick,
+    Code,
     Namespace,
     Order,
-    Played,
     Position,
     Rules,
     Terms,
+    Ticks,
 )
 
-THROUGH_TICKS = 1  # a target is a limit order: the bar must trade beyond it
+# A target is a limit order in a queue. A bar that only touches its price may have traded with the orders before ours,
+# so it counts as filled once the bar trades one tick beyond it.
+THROUGH_TICKS = 1
 
 
 class Venue(NamedTuple):
@@ -45,15 +51,15 @@ class Venue(NamedTuple):
 
     terms: Terms
     rules: Rules
-    resolution: Int  # PESSIMISTIC | ADAPTIVE | SECONDS (where a bar has no seconds: as PESSIMISTIC)
+    resolution: Code  # PESSIMISTIC | ADAPTIVE | SECONDS (where a bar has no seconds: as PESSIMISTIC)
 
 
 class BarExit(NamedTuple):
     """How a bar, or one second of it, ends a bracket."""
 
-    price: Int  # ticks; in the coordinates of a long until `bracket_exit` hands it out
-    reason: Int  # NO_EXIT, STOP, TARGET, LIQUIDATION or DAILY_LOSS
-    floor: Int  # cents, as the prices up to the exit have raised it
+    price: Ticks  # in the coordinates of a long until `bracket_exit` hands it out
+    reason: Code  # NO_EXIT, STOP, TARGET, LIQUIDATION or DAILY_LOSS
+    floor: Cents  # as the prices up to the exit have raised it
     ambiguous: Bool
 
 
@@ -66,25 +72,25 @@ class OpenedBar(NamedTuple):
     bar: BarPrices
 
 
-class _Sided(NamedTuple):
+class _AsLong(NamedTuple):
     """One bar and one bracket in the coordinates of a long."""
 
-    open: Int
-    adverse: Int
-    favourable: Int
-    close: Int
-    entry: Int
-    stop: Int
-    target: Int
-    value: Int  # cents per tick of the whole position, at least 1
-    cash: Int
-    day_floor: Int  # cents; open equity here is out for the day
+    open: Ticks
+    adverse: Ticks
+    favourable: Ticks
+    close: Ticks
+    entry: Ticks
+    stop: Ticks
+    target: Ticks
+    value: CentsPerTick  # cents per tick of the whole position, at least 1
+    cash: Cents
+    day_floor: Cents  # open equity here is out for the day
 
 
-def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _Sided:
+def _seen_as_long(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> _AsLong:
     terms, side = venue.terms, xp.sign(position.quantity)
     long = side >= 0
-    return _Sided(
+    return _AsLong(
         open=side * bar.open,
         adverse=xp.where(long, bar.low, -bar.high),
         favourable=xp.where(long, bar.high, -bar.low),
@@ -98,83 +104,113 @@ def _sided(xp: Namespace, position: Position, account: Account, bar: BarPrices, 
     )
 
 
-def _equity_at(price: Int, b: _Sided) -> Int:
-    return b.cash + (price - b.entry) * b.value
+def _equity_at(price: Ticks, as_long: _AsLong) -> Cents:
+    return as_long.cash + (price - as_long.entry) * as_long.value
 
 
-def _price_at(level: Int, b: _Sided) -> Int:
+def _price_at(level: Cents, as_long: _AsLong) -> Ticks:
     """The highest price at which equity is at ``level`` cents or below."""
-    return b.entry + (level - b.cash) // b.value
+    return as_long.entry + (level - as_long.cash) // as_long.value
 
 
-def _floor_at(xp: Namespace, floor: Int, price: Int, b: _Sided, rules: Rules) -> Int:
+def _floor_at(xp: Namespace, floor: Cents, price: Ticks, as_long: _AsLong, rules: Rules) -> Cents:
     """The floor once the price was at ``price``."""
-    return floor_after_open_equity(xp, floor, _equity_at(price, b), rules)
+    return floor_after_open_equity(xp, floor, _equity_at(price, as_long), rules)
 
 
-def _killing_floor(xp: Namespace, floor: Int, rules: Rules) -> Int:
+def _killing_floor(xp: Namespace, floor: Cents, rules: Rules) -> Cents:
     """The floor that open equity must stay above; none where only closed balances count."""
     return xp.where(rules.kills_open != 0, floor, -UNLIMITED)
 
 
-def _kill(xp: Namespace, floor: Int, b: _Sided, rules: Rules) -> Int:
-    """The open equity that ends the position: the floor's or the day's limit, whichever is higher."""
-    return xp.maximum(_killing_floor(xp, floor, rules), b.day_floor)
+def _kill(xp: Namespace, floor: Cents, as_long: _AsLong, rules: Rules) -> Cents:
+    """The open equity that ends the position: the drawdown floor or the day's limit, whichever is higher."""
+    return xp.maximum(_killing_floor(xp, floor, rules), as_long.day_floor)
 
 
-def _gap(xp: Namespace, floor: Int, b: _Sided, slip: Int, rules: Rules) -> BarExit:
-    """The exit at the open, if the bar opens beyond a level; it never traded at the level itself."""
-    open_equity = _equity_at(b.open, b)
-    at_floor, at_day_floor = open_equity <= _killing_floor(xp, floor, rules), open_equity <= b.day_floor
-    stopped = at_floor | at_day_floor | (b.open <= b.stop)
-    reached = b.open >= b.target + THROUGH_TICKS
+def _gap(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, rules: Rules) -> BarExit:
+    """The exit at the open, if the bar opens beyond a level.
+
+    Nothing traded between the last close and this open. So a stop that the open has passed fills at the open, never at
+    the better price of the stop itself; a target is booked at its own price, though a real one might fill at the open.
+    """
+    open_equity = _equity_at(as_long.open, as_long)
+    at_floor, at_day_floor = open_equity <= _killing_floor(xp, floor, rules), open_equity <= as_long.day_floor
+    stopped = at_floor | at_day_floor | (as_long.open <= as_long.stop)
+    reached = as_long.open >= as_long.target + THROUGH_TICKS
     killed_by = xp.where(at_floor, LIQUIDATION, xp.where(at_day_floor, DAILY_LOSS, STOP))
     reason = xp.where(stopped, killed_by, xp.where(reached, TARGET, NO_EXIT))
-    best = xp.where(reached, b.target, b.open)  # the open was seen, but nothing beyond a filled target
-    return BarExit(xp.where(stopped, b.open - slip, b.target), reason, _floor_at(xp, floor, best, b, rules), False)
+    # A filled target ends the trade, so open equity beyond it never existed and must not raise the floor.
+    best = xp.where(reached, as_long.target, as_long.open)
+    return BarExit(
+        xp.where(stopped, as_long.open - slip, as_long.target),
+        reason,
+        _floor_at(xp, floor, best, as_long, rules),
+        False,
+    )
 
 
-def _inside(xp: Namespace, floor: Int, b: _Sided, slip: Int, venue: Venue) -> BarExit:
-    """The exit inside the bar, after an open between the levels."""
+def _inside(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, venue: Venue) -> BarExit:
+    """The exit inside the bar, after an open between the levels.
+
+    A bar does not say whether its high or its low came first. `docs/timing.md` line 6 says what is assumed instead.
+    """
     rules = venue.rules
-    reached = b.favourable >= b.target + THROUGH_TICKS
+    reached = as_long.favourable >= as_long.target + THROUGH_TICKS
     adaptive = venue.resolution == ADAPTIVE
-    favourable_first = adaptive & (b.favourable - b.open < b.open - b.adverse)
+    favourable_first = adaptive & (as_long.favourable - as_long.open < as_long.open - as_long.adverse)
 
-    # Pessimistic: the best price raises the floor although the stop comes first; two worst cases at once, on purpose.
-    best = xp.where(reached, xp.maximum(b.open, b.target - 1), b.favourable)
-    seen_before = xp.where(adaptive & xp.logical_not(favourable_first), b.open, best)
-    floor_before = _floor_at(xp, floor, seen_before, b, rules)
+    # Pessimistic books the worst of every order in which the bar's prices can have come. For the account, the best came
+    # first and raised the floor; a target there was touched and not filled.
+    best = xp.minimum(as_long.favourable, as_long.target)
+    floor_at_open = _floor_at(xp, floor, as_long.open, as_long, rules)
+    floor_at_best = _floor_at(xp, floor, best, as_long, rules)
+    floor_before = xp.where(adaptive & xp.logical_not(favourable_first), floor_at_open, floor_at_best)
     killing = _killing_floor(xp, floor_before, rules)
-    kill = _kill(xp, floor_before, b, rules)
-    in_reach = (b.adverse <= b.stop) | (_equity_at(b.adverse, b) <= kill)
+    floor_reached = _equity_at(as_long.adverse, as_long) <= xp.maximum(killing, as_long.day_floor)
+    in_reach = (as_long.adverse <= as_long.stop) | floor_reached
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
-    floor_after = _floor_at(xp, floor_before, xp.where(targeted, b.target, b.favourable), b, rules)
-    # Only the floor can kill late: the day's limit did not move in the bar.
-    late_kill = _kill(xp, floor_after, b, rules)
-    late = xp.logical_not(stopped | targeted) & (_equity_at(b.close, b) <= late_kill)
+    floor_after = _floor_at(xp, floor_before, xp.where(targeted, as_long.target, as_long.favourable), as_long, rules)
+    # The close may lie under a floor that the bar's best price raised after the worst was survived. Only the floor can
+    # act so late: the day's limit does not move inside a bar.
+    late_kill = _kill(xp, floor_after, as_long, rules)
+    late = xp.logical_not(stopped | targeted) & (_equity_at(as_long.close, as_long) <= late_kill)
 
-    kill_price = _price_at(xp.where(stopped, kill, late_kill), b)  # one division, which is what a bar costs most
-    killed_by = xp.where(_equity_at(kill_price, b) <= killing, LIQUIDATION, DAILY_LOSS)
-    stop_reason = xp.where(kill_price >= b.stop, killed_by, STOP)
+    # For the profit, the worst price came first, while the floor was low, or after just so much of a rise that the
+    # floor met it there. So no order of the prices leaves lower than the highest of the stop, the floor as the bar
+    # opened, and the worst price. A floor that is known to have risen before the fall acts where it then was.
+    acting = xp.where(favourable_first, floor_at_best, floor_at_open)
+    kill = xp.where(stopped, _kill(xp, acting, as_long, rules), late_kill)
+    kill_price = _price_at(kill, as_long)  # one division: it costs most of a bar's time
+    worst_kill = xp.maximum(kill_price, as_long.adverse)
+    killed_by = xp.where(_equity_at(worst_kill, as_long) <= killing, LIQUIDATION, DAILY_LOSS)
+    stop_acts = (as_long.stop > kill_price) & (as_long.stop >= as_long.adverse)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
-    level = xp.where(stopped, xp.maximum(b.stop, kill_price), kill_price)
+    level = xp.where(stopped, xp.maximum(as_long.stop, worst_kill), kill_price)
     return BarExit(
-        price=xp.where(targeted, b.target, level - slip),
-        reason=xp.where(stopped, stop_reason, reason),
+        price=xp.where(targeted, as_long.target, level - slip),
+        reason=xp.where(stopped, xp.where(stop_acts, STOP, killed_by), reason),
         floor=xp.where(stopped, floor_before, floor_after),
         ambiguous=in_reach & reached,
     )
 
 
 def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> BarExit:
-    """How the bar ends the bracket, first at its open and then inside; ``price`` in real ticks."""
-    b = _sided(xp, position, account, bar, venue)
+    """How the bar ends the bracket, first at its open and then inside; its ``price`` is in real ticks.
+
+    Args:
+        xp: `jax.numpy`, or `PlainIntegers`.
+        position: the bracket, int32 [B] a field or plain integers; where it is flat, nothing exits.
+        account: the account as the open left it.
+        bar: ticks of the bar, or of one second of it.
+        venue: scalars, or [B] where accounts trade several markets.
+    """
+    as_long = _seen_as_long(xp, position, account, bar, venue)
     slip = stop_slippage(xp, venue.terms)
-    gap = _gap(xp, account.floor, b, slip, venue.rules)
-    inside = _inside(xp, account.floor, b, slip, venue)
+    gap = _gap(xp, account.floor, as_long, slip, venue.rules)
+    inside = _inside(xp, account.floor, as_long, slip, venue)
     gapped, held = gap.reason != NO_EXIT, position.quantity != 0
     return BarExit(
         price=xp.sign(position.quantity) * xp.where(gapped, gap.price, inside.price),
@@ -184,18 +220,18 @@ def bracket_exit(xp: Namespace, position: Position, account: Account, bar: BarPr
     )
 
 
-def resting_level(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> Int:
-    """The price at which stop, floor or daily loss acts while the floor rests, in the coordinates of a long."""
-    b = _sided(xp, position, account, bar, venue)
-    return xp.maximum(b.stop, _price_at(_kill(xp, account.floor, b, venue.rules), b))
+def resting_level(xp: Namespace, position: Position, account: Account, bar: BarPrices, venue: Venue) -> Ticks:
+    """The price [B] at which stop, floor or daily loss acts while the floor rests, in the coordinates of a long."""
+    as_long = _seen_as_long(xp, position, account, bar, venue)
+    return xp.maximum(as_long.stop, _price_at(_kill(xp, account.floor, as_long, venue.rules), as_long))
 
 
 def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
-    """The position made flat where ``closing`` holds."""
+    """The position [B] made flat where ``closing`` [B] holds."""
     return Position(*(xp.where(closing, flat, field) for flat, field in zip(FLAT, position, strict=True)))
 
 
-def _settled(xp: Namespace, position: Position, account: Account, price: Int, venue: Venue) -> Account:
+def _settled(xp: Namespace, position: Position, account: Account, price: Ticks, venue: Venue) -> Account:
     """The account once the whole position was closed at ``price`` ticks."""
     commission = xp.abs(position.quantity) * venue.terms.commission
     cash = equity(account, position, price, venue.terms) - commission
@@ -203,13 +239,15 @@ def _settled(xp: Namespace, position: Position, account: Account, price: Int, ve
 
 
 class _LimitedAccount(NamedTuple):
-    """An account after a bar, with its limits applied."""
+    """An account after a bar, once its floor and its daily loss have been applied."""
 
     account: Account
     failed: Bool
 
 
-def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rules: Rules) -> _LimitedAccount:
+def _with_limits_applied(
+    xp: Namespace, account: Account, open_equity: Cents, reason: Code, rules: Rules
+) -> _LimitedAccount:
     """What the floor and the daily loss make of an account that exited for ``reason`` and stands at ``open_equity``."""
     daily = (reason == DAILY_LOSS) | touches_daily_loss(xp, account, open_equity, rules)
     failed = (reason == LIQUIDATION) | touches_floor(xp, account, open_equity, rules)
@@ -220,7 +258,7 @@ def _limited(xp: Namespace, account: Account, open_equity: Int, reason: Int, rul
 
 
 def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, terms: Terms) -> Position:
-    """The position after the order met the open; an open position lets no entry in."""
+    """The position after the order met the open; while one is open, no other is entered."""
     side = xp.sign(order.quantity)
     fill = bar.open + side * terms.slippage_ticks
     new = Position(
@@ -233,13 +271,16 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
         bars_held=0,
     )
     enters = (position.quantity == 0) & (order.quantity != 0)
-    return Position(*(xp.where(enters, a, b) for a, b in zip(new, position, strict=True)))
+    return Position(*(xp.where(enters, entered, held) for entered, held in zip(new, position, strict=True)))
 
 
 def open_bar(
     xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, terms: Terms
 ) -> OpenedBar:
-    """The order meets the open."""
+    """The position and account [B] once the order has met the bar's open, one slippage worse.
+
+    Stop and target are offsets from this fill, and they live from it on: the rest of the bar can end the trade.
+    """
     was_flat = position.quantity == 0
     position = _entered(xp, position, order, bar, terms)
     enters = was_flat & (position.quantity != 0)
@@ -248,8 +289,8 @@ def open_bar(
     return OpenedBar(position, account, order.flatten & (position.quantity != 0), bar)
 
 
-def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) -> Played:
-    """The bar once it is known how it ends the bracket; a flatten at its open comes before that."""
+def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) -> BarOutcome:
+    """The bar's outcome [B] once ``bracket`` says how it ends the position; a flatten at its open comes before that."""
     position, account, flattens, bar = opened
     reason = xp.where(flattens, FLATTEN, bracket.reason)
     slip = stop_slippage(xp, venue.terms)
@@ -264,8 +305,8 @@ def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) 
         cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, account.floor)
     )
     remaining = closed_where(xp, exits, position)
-    standing = _limited(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
-    return Played(
+    standing = _with_limits_applied(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
+    return BarOutcome(
         position=remaining._replace(bars_held=xp.where(remaining.quantity != 0, remaining.bars_held + 1, 0)),
         account=standing.account,
         entry_price=position.entry,
@@ -278,14 +319,25 @@ def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) 
     )
 
 
-def play_bar(xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue) -> Played:
-    """One bar: the order at its open, then the bracket; the floor follows open equity where the pack says so."""
+def play_bar(
+    xp: Namespace, position: Position, account: Account, order: Order, bar: BarPrices, venue: Venue
+) -> BarOutcome:
+    """The outcome of one bar: the order at its open, then the bracket; an intraday floor follows open equity.
+
+    Args:
+        xp: `jax.numpy`, or `PlainIntegers`.
+        position: what was held at the last close, int32 [B] a field or plain integers.
+        account: as it stood at the last close.
+        order: what was decided there.
+        bar: ticks of the bar.
+        venue: scalars, or [B] where accounts trade several markets.
+    """
     opened = open_bar(xp, position, account, order, bar, venue.terms)
     return close_bar(xp, opened, bracket_exit(xp, opened.position, opened.account, bar, venue), venue)
 
 
-def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Int, venue: Venue) -> Played:
-    """The session's end without an open to flatten at: out at the last close, one slippage worse."""
+def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Ticks, venue: Venue) -> BarOutcome:
+    """The outcome [B] of a session that ends without an open to flatten at: out at ``close``, one slippage worse."""
     held = position.quantity != 0
     price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
     settled = _settled(xp, position, account, price, venue)
@@ -293,8 +345,8 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
         cash=xp.where(held, settled.cash, account.cash), floor=xp.where(held, settled.floor, account.floor)
     )
     reason = xp.where(held, SESSION_END, NO_EXIT)
-    standing = _limited(xp, after, after.cash, reason, venue.rules)
-    return Played(
+    standing = _with_limits_applied(xp, after, after.cash, reason, venue.rules)
+    return BarOutcome(
         position=closed_where(xp, held, position),
         account=standing.account,
         entry_price=position.entry,
@@ -307,8 +359,11 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
     )
 
 
-def trailed(xp: Namespace, position: Position, close: Int, true_range_sum: Int) -> Position:
-    """The position after its trailing stop followed the close; it binds from the next bar."""
+def trailed(xp: Namespace, position: Position, close: Ticks, true_range_sum: Ticks) -> Position:
+    """The position [B] after its trailing stop followed the close. It binds from the next bar.
+
+    The close is the bar's last price, so a stop set from it may not be tested on that bar's low.
+    """
     side = xp.sign(position.quantity)
     followed = close - side * trail_distance(xp, true_range_sum)
     tighter = xp.where(side > 0, xp.maximum(position.stop, followed), xp.minimum(position.stop, followed))

@@ -8,11 +8,11 @@ from rl_core.market.types import (
     PESSIMISTIC,
     SECONDS,
     Account,
+    BarOutcome,
     BarPrices,
     Namespace,
     Order,
     PlainIntegers,
-    Played,
     Position,
 )
 
@@ -20,7 +20,10 @@ XP: Namespace = PlainIntegers()
 
 
 def add_up(seconds: Sequence[BarPrices], minute: BarPrices) -> bool:
-    """Whether ``seconds`` are the whole of ``minute``; others of its prices would be guessed, so they are not used."""
+    """Whether ``seconds`` are the whole of ``minute``.
+
+    Where they are not, some trade of the minute happened in a second that is missing, and when is a guess.
+    """
     return bool(seconds) and minute == BarPrices(
         open=seconds[0].open,
         high=max(second.high for second in seconds),
@@ -31,8 +34,8 @@ def add_up(seconds: Sequence[BarPrices], minute: BarPrices) -> bool:
 
 def play_minute(
     position: Position, account: Account, order: Order, minute: BarPrices, seconds: Sequence[BarPrices], venue: Venue
-) -> Played:
-    """One minute in plain integers: by its seconds where the venue asks for them and they add up, else by itself."""
+) -> BarOutcome:
+    """The outcome of one minute in plain integers: by its seconds where the venue asks and they add up, else whole."""
     if venue.resolution == SECONDS and add_up(seconds, minute):
         return play_seconds(position, account, order, minute, seconds, venue)
     return play_bar(XP, position, account, order, minute, venue)
@@ -40,8 +43,8 @@ def play_minute(
 
 def play_seconds(
     position: Position, account: Account, order: Order, minute: BarPrices, seconds: Sequence[BarPrices], venue: Venue
-) -> Played:
-    """One minute in plain integers, from the seconds that it adds up from; seconds without a trade are not there.
+) -> BarOutcome:
+    """The outcome of one minute in plain integers, from its seconds; a second without a trade has no bar.
 
     The order meets the minute's open. A second that opens beyond a level fills at its own open; with both levels
     inside one second the stop comes first. Bars held and the trailing stop count minutes.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 AXIS = "envs"
 JOIN_S = 120  # in which all processes must have come

@@ -206,7 +206,7 @@ def shuffled(config: PPOConfig, key: jax.Array) -> jax.Array:
 
     Group g holds the environments g, g + M, g + 2M, ... The groups go round by a new random number at every bar of
     every epoch. Sorting 32,768 random numbers an epoch costs a fifth of an update on a CPU; this costs nothing,
-    spreads each episode over all minibatches, and takes equal parts of environments split over devices.
+    spreads each episode over all minibatches, and takes equal parts of environments split over devices (DECISIONS 8).
     """
     turns = jax.random.randint(key, (config.epochs, 1, config.rollout_length), 0, config.minibatches)
     groups = (turns + jnp.arange(config.minibatches)[:, None]) % config.minibatches

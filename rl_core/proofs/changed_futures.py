@@ -111,4 +111,4 @@ def _made_seconds(bars: Bars, past: MarketSlice, last: int) -> Bars | None:
     prices = {name: np.concatenate([getattr(known, name), path]) for name in PRICES}
     stamps = np.concatenate([known.ts_event_ns, at])
     volume = np.concatenate([known.volume, np.ones(len(at), np.int64)])
-    return Bars(known.instrument, known.interval_s, stamps, **prices, volume=volume)
+    return Bars(instrument=known.instrument, interval_s=known.interval_s, ts_event_ns=stamps, **prices, volume=volume)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rl_core.errors import ConfigError, DataError
+from trigate.errors import ConfigError, DataError
 
 METRICS = "metrics.jsonl"
 LEAST_ROWS = 4

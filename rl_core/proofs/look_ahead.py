@@ -19,12 +19,12 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.envs.env import Env, EnvParams, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.errors import DataError, TrigateError
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.proofs.changed_futures import MarketSlice, futures
 from rl_core.regimes.fitted import RegimeModel
 from rl_core.regimes.labels import compute_regimes
 from rl_core.trading.setup import Trading
+from trigate.errors import DataError, ExitCode, TrigateError
 
 PAST_BARS, FUTURE_BARS = 32_000, 2_000  # of each experiment: 22 sessions and more than one
 STEPS = 450  # closes from 09:30 to 17:00
@@ -41,7 +41,7 @@ Reducer = Callable[[Bars, Bars], Ladder]
 class LeakError(TrigateError):
     """Something before a moment depends on bars after it."""
 
-    exit_code = 100
+    exit_code = ExitCode.ASSERTIONS_FAILED
 
 
 class Leak(NamedTuple):

@@ -1,20 +1,15 @@
 """Pages about learning, each one HTML file that needs no network: plots and plotly.js inside."""
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import DictLoader, Environment, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from rl_core.proofs.diagnose import Ailment, Diagnosis
 from rl_core.proofs.selftest import SelftestResult, Taught, first_reaching
+from trigate.pages.plots import BAND, BLUE, GREEN, INK, RED, plot_html
+from trigate.pages.render import rendered
 
-INK, BLUE, GREEN, RED = "#1f2933", "#2563a8", "#1a7f4b", "#b42318"
-BAND = "rgba(37,99,168,0.18)"
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
-TEMPLATES = ("learning_base.html.j2", "selftest.html.j2", "diagnosis.html.j2")
 PLOTS = {
     "p_entry_flat": "P(entry | flat): chance to enter where an entry is legal",
     "long_share": "long share of the entries taken",
@@ -34,7 +29,11 @@ PLOTS = {
 def selftest_page(found: SelftestResult, least_share: float, seconds: float) -> str:
     """The report of a selftest."""
     rows = [(world, first_reaching(world.curve, least_share), _curve(world, least_share)) for world in found.taught]
-    return _filled("selftest.html.j2", found=found, rows=rows, least_share=least_share, seconds=seconds)
+    return rendered(
+        "rl_core.proofs",
+        "selftest.html.j2",
+        {"found": found, "rows": rows, "least_share": least_share, "seconds": seconds},
+    )
 
 
 def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
@@ -42,16 +41,9 @@ def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
     blamed = {finding.plot: finding for finding in diagnosis.findings}
     known = [column for column in PLOTS if any(row.get(column) is not None for row in diagnosis.rows)]
     plots = {column: _column(diagnosis, column, blamed.get(column)) for column in known}
-    return _filled("diagnosis.html.j2", name=name, diagnosis=diagnosis, plots=plots, titles=PLOTS)
-
-
-def _filled(template: str, **values: Any) -> str:
-    folder = resources.files("rl_core.proofs").joinpath("templates")
-    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in TEMPLATES}
-    environment = Environment(
-        loader=DictLoader(texts), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return rendered(
+        "rl_core.proofs", "diagnosis.html.j2", {"name": name, "diagnosis": diagnosis, "plots": plots, "titles": PLOTS}
     )
-    return environment.get_template(template).render(plotly_js=get_plotlyjs(), **values)
 
 
 def _curve(world: Taught, least_share: float) -> str:
@@ -70,7 +62,8 @@ def _curve(world: Taught, least_share: float) -> str:
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title="share of the optimum")
     figure.update_xaxes(title="steps of each seed", rangemode="tozero")
-    return _html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name))
+    figure.update_layout(showlegend=False)
+    return plot_html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name), height=260, top=34)
 
 
 def _column(diagnosis: Diagnosis, column: str, finding: Ailment | None) -> str:
@@ -87,15 +80,5 @@ def _column(diagnosis: Diagnosis, column: str, finding: Ailment | None) -> str:
         figure.update_yaxes(range=[-0.03, 1.03])
     figure.update_yaxes(exponentformat="power")
     figure.update_xaxes(title="steps")
-    return _html(figure, column)
-
-
-def _html(figure: go.Figure, name: str) -> str:
-    figure.update_layout(
-        template="plotly_white",
-        height=260,
-        margin={"l": 70, "r": 20, "t": 34, "b": 45},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        showlegend=False,
-    )
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))
+    figure.update_layout(showlegend=False)
+    return plot_html(figure, column, height=260, top=34)

@@ -1,6 +1,7 @@
-"""What regimes need from a training split: thresholds and a hidden Markov model, fitted once, frozen, kept as JSON.
+"""What a training split fixes for the regimes: label thresholds and a hidden Markov model, kept as JSON.
 
-Training keeps it in its checkpoint, where the manifest proves its bytes; a run and an evaluation take it from there.
+Both are fitted once, on training bars alone. Training keeps the file in its checkpoint, where the manifest proves its
+bytes; a run and an evaluation take it from there.
 """
 
 from pathlib import Path
@@ -11,10 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rl_core.checkpoints.manifest import read_manifest
-from rl_core.errors import DataError
 from rl_core.features.features import StreamedBar
 from rl_core.features.market_view import MarketView
-from rl_core.files.durable import disk_faults
 from rl_core.regimes.hidden_markov import HiddenMarkov, Reals, filtered, filtered_step, fit
 from rl_core.regimes.labels import (
     DIRECTIONS,
@@ -28,6 +27,8 @@ from rl_core.regimes.labels import (
     volatility_percentiles,
 )
 from rl_core.trading.hours import MINUTE_NS
+from trigate.errors import DataError
+from trigate.whole_files import write_whole
 
 LEAST_BARS = 1000
 MOST_SESSIONS = 250  # that the hidden states are fitted on, spread evenly over all
@@ -42,8 +43,8 @@ class RegimeModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     digest: str = Field(description="of the bars that it was fitted on")
-    fitted_until_ns: int = Field(description="end of the last bar that was seen, ns UTC")
-    bars: int = Field(gt=0, description="seen")
+    fitted_until_ns: int = Field(description="end of the last bar that it was fitted on, ns UTC")
+    bars: int = Field(gt=0, description="how many it was fitted on")
     thresholds: Thresholds
     usual_log_range: tuple[float, ...] = Field(min_length=HALF_HOURS, max_length=HALF_HOURS)
     start: tuple[float, ...]
@@ -71,7 +72,7 @@ def wild_percents(states: Reals) -> npt.NDArray[np.int64]:
 
 
 def log_range(high: npt.NDArray[np.int32], low: npt.NDArray[np.int32]) -> Reals:
-    """Logarithm of a bar's range in ticks plus one."""
+    """Logarithm [T] of the range of every bar in ticks, plus one: a bar of one price has a logarithm too."""
     return np.asarray(np.log(1.0 + (high.astype(np.int64) - low)))
 
 
@@ -87,27 +88,27 @@ def fit_regimes(view: MarketView, stop: int, *, states: int = 2) -> RegimeModel:
     warm = np.flatnonzero(view.features.warm[:stop])
     if warm.size < LEAST_BARS:
         raise DataError(f"regimes need {LEAST_BARS:,} bars after the warm-up to be fitted; there are {warm.size:,}")
-    seen, half_hour = view.bars.slice(0, stop), view.located.minute_et[:stop] // 30
-    value = log_range(seen.high, seen.low)
+    bars, half_hour = view.bars.slice(0, stop), view.located.minute_et[:stop] // 30
+    value = log_range(bars.high, bars.low)
     count = np.bincount(half_hour, minlength=HALF_HOURS)
     total = np.bincount(half_hour, weights=value, minlength=HALF_HOURS)
     usual = np.where(count > 0, total / np.maximum(1, count), value.mean())
     session = view.located.session[:stop]
     chosen = _spread_evenly(session)
-    found = fit((value - usual[half_hour])[chosen], session[chosen], states)
-    wild = wild_percents(filtered(found.model, value - usual[half_hour], session)[warm]) >= WILD_FROM
+    fitted = fit((value - usual[half_hour])[chosen], session[chosen], states)
+    wild = wild_percents(filtered(fitted.model, value - usual[half_hour], session)[warm]) >= WILD_FROM
     thresholds, label_shares = _labels(view, warm)
     return RegimeModel(
-        digest=seen.digest,
-        fitted_until_ns=int(seen.ts_event_ns[-1]) + MINUTE_NS,
+        digest=bars.digest,
+        fitted_until_ns=int(bars.ts_event_ns[-1]) + MINUTE_NS,
         bars=stop,
         thresholds=thresholds,
         usual_log_range=tuple(usual.tolist()),
-        start=tuple(found.model.start.tolist()),
-        transition=tuple(tuple(row) for row in found.model.transition.tolist()),
-        mean=tuple(found.model.mean.tolist()),
-        spread=tuple(found.model.spread.tolist()),
-        log_likelihood_per_bar=found.log_likelihoods[-1] / np.count_nonzero(chosen),
+        start=tuple(fitted.model.start.tolist()),
+        transition=tuple(tuple(row) for row in fitted.model.transition.tolist()),
+        mean=tuple(fitted.model.mean.tolist()),
+        spread=tuple(fitted.model.spread.tolist()),
+        log_likelihood_per_bar=fitted.log_likelihoods[-1] / np.count_nonzero(chosen),
         label_shares=label_shares,
         wild_share=float(wild.mean()),
     )
@@ -180,8 +181,7 @@ def write_model(model: RegimeModel, path: Path) -> None:
     Raises:
         ResourceError: the disk failed.
     """
-    with disk_faults(path):
-        path.write_text(as_text(model))
+    write_whole(path, as_text(model))
 
 
 def read_model(path: Path) -> RegimeModel:
@@ -197,7 +197,7 @@ def read_model(path: Path) -> RegimeModel:
 
 
 class StateStream:
-    """`RegimeModel.states`, one bar at a time; right from the first session that it sees open."""
+    """`RegimeModel.states`, one bar at a time; equal to it from the first session whose open it is given."""
 
     def __init__(self, model: RegimeModel) -> None:
         """Before any bar."""

@@ -54,12 +54,12 @@ def filtered_step(model: HiddenMarkov, before: Reals | None, value: Reals) -> Re
 def filtered(model: HiddenMarkov, values: Reals, session: npt.NDArray[np.int32]) -> Reals:
     """Probabilities [T, K] of the states at each bar from the bars of its session up to it, ``values`` [T]."""
     table, row, column = _by_session(values, session)
-    found = np.empty((*table.shape, len(model.start)))
+    probabilities = np.empty((*table.shape, len(model.start)))
     before = None
     for n in range(table.shape[1]):
         before = filtered_step(model, before, np.nan_to_num(table[:, n]))
-        found[:, n] = before
-    return found[row, column]
+        probabilities[:, n] = before
+    return probabilities[row, column]
 
 
 def fit(values: Reals, session: npt.NDArray[np.int32], states: int, *, rounds: int = 100, least: float = 1e-6) -> Fit:
@@ -137,8 +137,8 @@ def _smooth(model: HiddenMarkov, table: Reals) -> _Smoothed:
     for n in range(len(density) - 1, 0, -1):
         np.multiply(ahead[n], backward[n], out=ahead[n])
         np.matmul(ahead[n], back, out=backward[n - 1])
-    seen = ~missing[1:]
-    moves = model.transition * (forward[:-1][seen].T @ ahead[1:][seen])
+    observed = ~missing[1:]
+    moves = model.transition * (forward[:-1][observed].T @ ahead[1:][observed])
     total = float((np.log(scale[..., 0]) + best[..., 0])[~missing].sum())
     return _Smoothed(forward * backward * ~missing[..., None], moves, total)
 

@@ -48,7 +48,7 @@ class Regime(NamedTuple):
 
 
 class Regimes(NamedTuple):
-    """The same of every bar, as arrays; `at` gives what the stream gives."""
+    """The regime of every bar, as arrays; `at` gives one bar's, equal to what `RegimeStream` gives."""
 
     trends: Integers  # [T, 3] thousandths of ATR14 over 15, 60 and 240 bars
     volatility_percentile: Integers  # [T]
@@ -121,19 +121,19 @@ def _volume_sum(volume: Integers) -> Integers:
 
 def _percentiles(total: Integers, session: npt.NDArray[np.int32], half_hour: npt.NDArray[np.int32]) -> Integers:
     """[T] share below each value, in percent, of the same half-hour of the 20 sessions before; 50 without a past."""
-    found = np.full(len(total), 50, np.int64)
+    percentiles = np.full(len(total), 50, np.int64)
     number = np.cumsum(np.diff(session, prepend=session[:1]) != 0)  # of the session, from 0
     for half in range(HALF_HOURS):
         rows = np.flatnonzero(half_hour == half)
-        own, edges = total[rows], np.searchsorted(number[rows], np.arange(number[-1] + 2)).tolist()
+        values, edges = total[rows], np.searchsorted(number[rows], np.arange(number[-1] + 2)).tolist()
         ranks = np.full(len(rows), 50, np.int64)
         for day in range(1, len(edges) - 1):
             first, stop = edges[day], edges[day + 1]
-            past = own[edges[max(0, day - PAST_SESSIONS)] : first]
+            past = values[edges[max(0, day - PAST_SESSIONS)] : first]
             if stop > first and past.size:
-                ranks[first:stop] = 100 * np.sort(past).searchsorted(own[first:stop]) // past.size
-        found[rows] = ranks
-    return found
+                ranks[first:stop] = 100 * np.sort(past).searchsorted(values[first:stop]) // past.size
+        percentiles[rows] = ranks
+    return percentiles
 
 
 class RegimeStream:

@@ -20,9 +20,9 @@ def pack_faults(pack: RulePack) -> list[str]:
 def next_day(rules: Rules, *, peak: int | None = None, close: int | None = None) -> Account:
     """A new account after one day that saw ``peak`` cents of open equity and closed at ``close`` cents."""
     account = opening_account(XP, rules)
-    for seen in (account.cash, peak, close):
-        if seen is not None:
-            account = account._replace(floor=floor_after_open_equity(XP, account.floor, seen, rules))
+    for open_equity in (account.cash, peak, close):
+        if open_equity is not None:
+            account = account._replace(floor=floor_after_open_equity(XP, account.floor, open_equity, rules))
     closed = account._replace(cash=account.cash if close is None else close)
     return opened_day(XP, after_session(XP, closed, rules), rules)
 
@@ -30,17 +30,17 @@ def next_day(rules: Rules, *, peak: int | None = None, close: int | None = None)
 def _faults(example: Example, rules: Rules) -> Iterator[str]:
     peak, close = _cents(example.peak), _cents(example.close)
     account = next_day(rules, peak=peak, close=close)
-    found = {
+    computed = {
         "floor": account.floor,
         "max_mini": account.max_minis * 100,
         "daily_loss": None if account.day_floor == -UNLIMITED else account.cash - account.day_floor,
     }
     day = f"a day with a peak of {example.peak or '-'} and a close of {example.close or '-'}"
-    for name, got in found.items():
+    for name, cents in computed.items():
         stated = getattr(example, name)
-        if stated is not None and got != int(stated * 100):
-            said = "none" if got is None else f"{Decimal(got) / 100:,f}"
-            yield f"{day}: {name} is {said}, the example says {stated:,}"
+        if stated is not None and cents != int(stated * 100):
+            dollars = "none" if cents is None else f"{Decimal(cents) / 100:,f}"
+            yield f"{day}: {name} is {dollars}, the example says {stated:,}"
 
 
 def _shape_faults(pack: RulePack, rules: Rules) -> Iterator[str]:

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rl_core.errors import ConfigError
-from rl_core.files.toml_config import read_toml
+from trigate.errors import ConfigError
+from trigate.toml_config import read_toml
 
 FAMILY_KEYS = ("family", "parts", "packs")
 APPENDED = ("sources", "not_simulated")
@@ -43,15 +43,15 @@ def pack_paths(folder: Path) -> list[Path]:
     Raises:
         ConfigError: a file cannot be read or is not TOML, or there is no pack.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for file in sorted(folder.glob("*.toml")):
         content = read_toml(file)
         if "same_as" not in content:
-            found += [Path(f"{file}#{name}") for name in content["packs"]] if "packs" in content else [file]
-    if not found:
+            paths += [Path(f"{file}#{name}") for name in content["packs"]] if "packs" in content else [file]
+    if not paths:
         here = "" if folder.is_absolute() else f"; paths are taken from {Path.cwd()}"
         raise ConfigError(f"{folder}: holds no rule pack; give a folder of TOML files with --folder{here}")
-    return found
+    return paths
 
 
 def resolved(name: str, folder: Path = RULES_FOLDER) -> Path:

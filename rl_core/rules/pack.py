@@ -7,9 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from rl_core.errors import ConfigError, RefusedError
 from rl_core.exchange.instruments import Instrument
-from rl_core.files.toml_config import describe
 from rl_core.market.types import (
     ANY_PERCENT,
     CLOSED_BALANCE,
@@ -40,6 +38,8 @@ from rl_core.rules.fields import (
     TradeSection,
 )
 from rl_core.rules.files import pack_content
+from trigate.errors import ConfigError, RefusedError
+from trigate.toml_config import describe
 
 RATCHETS = {
     "static": STATIC,
@@ -93,10 +93,10 @@ class RulePack(Section):
         }[self.max_loss.lock]
         at_close = self.max_loss.lock_trigger == "eod_balance" and self.max_loss.lock != "never"
         rules = Rules(
-            start,
-            target,
-            loss,
-            RATCHETS[self.max_loss.ratchet],
+            start=start,
+            target=target,
+            max_loss=loss,
+            ratchet=RATCHETS[self.max_loss.ratchet],
             floor_cap=NEVER_LOCKS if at_close else cap,
             lock_at_close=cap + loss if at_close else NEVER_LOCKS,
             kills_open=int(self.max_loss.kill_on_open_equity),
@@ -111,7 +111,8 @@ class RulePack(Section):
         tiers = list(self.contracts.tiers) or [whole]
         tiers += tiers[-1:] * (MAX_TIERS - len(tiers))
         first, second, third, fourth = (
-            Tier(_cents(tier.from_profit), tier.max_mini, self._tier_loss(tier)) for tier in tiers
+            Tier(from_profit=_cents(tier.from_profit), max_minis=tier.max_mini, daily_loss=self._tier_loss(tier))
+            for tier in tiers
         )
         return first, second, third, fourth
 
@@ -166,7 +167,7 @@ class RulePack(Section):
 
     def contracts_per_mini(self, contract: Instrument) -> int:
         """Contracts of ``contract`` that count as one mini."""
-        return 1 if contract.micro else self.contracts.micros_per_mini
+        return self.contracts.micros_per_mini if contract.is_micro else 1
 
     def max_quantity(self, contract: Instrument) -> int:
         """Contracts of ``contract`` that may be held at once."""
@@ -233,7 +234,9 @@ def relaxed(rules: Rules) -> Rules:
 def terms_of(contract: Instrument, commission: int | None = None) -> Terms:
     """What trading one contract costs; ``commission`` in cents per side replaces the contract's own."""
     return Terms(
-        contract.tick_value, contract.commission if commission is None else commission, contract.slippage_ticks
+        tick_value=contract.tick_value,
+        commission=contract.commission if commission is None else commission,
+        slippage_ticks=contract.slippage_ticks,
     )
 
 
@@ -241,8 +244,8 @@ def limits_of(pack: RulePack, contract: Instrument, risk_budget: int, max_quanti
     """What one trade may risk: the budget in cents, and the smaller of the pack's and the configured size."""
     allowed, ratio = pack.max_quantity(contract), pack.trade.max_stop_to_target
     return Limits(
-        risk_budget,
-        allowed if max_quantity is None else min(allowed, max_quantity),
-        pack.contracts_per_mini(contract),
-        ANY_PERCENT if ratio is None else int(ratio * 100),
+        risk_budget=risk_budget,
+        max_quantity=allowed if max_quantity is None else min(allowed, max_quantity),
+        per_mini=pack.contracts_per_mini(contract),
+        max_stop_percent=ANY_PERCENT if ratio is None else int(ratio * 100),
     )

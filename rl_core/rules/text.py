@@ -1,4 +1,4 @@
-"""A rule pack as rows of key and value, for people, and what two packs say differently."""
+"""A rule pack in words and rows for people: its fields, how two packs differ, what is kept anyway or left out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +17,42 @@ def differences(a: RulePack, b: RulePack) -> list[tuple[str, str, str]]:
     """Key, value in ``a`` and value in ``b`` of every field that differs."""
     first, second = rows_of(a), rows_of(b)
     keys = [*first, *(key for key in second if key not in first)]
-    told = ((key, first.get(key, UNSAID), second.get(key, UNSAID)) for key in keys)
-    return [row for row in told if row[1] != row[2]]
+    rows = ((key, first.get(key, UNSAID), second.get(key, UNSAID)) for key in keys)
+    return [row for row in rows if row[1] != row[2]]
+
+
+def kept_by_construction(pack: RulePack) -> list[str]:
+    """The pack's rules that no run can break, whatever the policy decides, and that compile to nothing."""
+    rules = [f"the trading day opens at {pack.days.start} ET"]
+    if pack.daily_loss is not None:
+        rules.append(f"the daily loss starts afresh at {pack.daily_loss.reset} ET")
+    if pack.consistency is not None:
+        rules.append(f"the best day is held against the {pack.consistency.basis.replace('_', ' ')}")
+    if pack.trade.stop_required:
+        rules.append("every entry carries its stop")
+    if pack.trade.one_direction:
+        rules.append("there is one position at a time, so never one in each direction")
+    return rules
+
+
+def left_out(pack: RulePack) -> list[str]:
+    """What the pack says of itself as not simulated, and what its fields name that no run does."""
+    allowed = ["holding over the close, which the firm allows"] if pack.session.hold_over_close else []
+    return [*pack.not_simulated, *allowed, *_fees(pack)]
+
+
+def _fees(pack: RulePack) -> list[str]:
+    """The account's fees, which are in no profit of a run."""
+    if pack.fees is None:
+        return []
+    named = {
+        "evaluation": pack.fees.evaluation,
+        "activation": pack.fees.activation,
+        "reset": pack.fees.reset,
+        "monthly": pack.fees.monthly,
+    }
+    dollars = ", ".join(f"{name} ${fee:,}" for name, fee in named.items() if fee is not None)
+    return [f"the account's fees ({dollars})"] if dollars else []
 
 
 def _rows(prefix: str, value: Any) -> list[tuple[str, str]]:

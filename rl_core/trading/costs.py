@@ -1,15 +1,15 @@
 """What trading costs, as configured: fees by symbol, slippage by volatility and time of day, a cap by volume."""
 
-import tomllib
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import Instrument
 from rl_core.market.types import Frictions
+from trigate.errors import ConfigError
+from trigate.toml_config import read_toml
 
 MINUTES = 1440
 Clock = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
@@ -33,13 +33,15 @@ class CostsConfig(BaseModel):
         atr_milli, volume_milli = int(1000 * self.slippage_atr_share), int(1000 * self.volume_share)
         if not (atr_milli or volume_milli or self.slippage_by_time):
             return None
-        return Frictions(self._by_minute(self.fixed_ticks(contract)), atr_milli, volume_milli)
+        by_minute = self._by_minute(self.fixed_ticks(contract))
+        return Frictions(by_minute=by_minute, atr_milli=atr_milli, volume_milli=volume_milli)
 
     def fixed_ticks(self, contract: Instrument) -> int:
         """Slippage where nothing else is said."""
         return contract.slippage_ticks if self.slippage_ticks is None else self.slippage_ticks
 
     def _by_minute(self, fixed: int) -> tuple[int, ...]:
+        """Ticks [1440] by minute of the day; the last named clock holds over midnight until the first one."""
         if not self.slippage_by_time:
             return (fixed,) * MINUTES
         starts = {int(clock[:2]) * 60 + int(clock[3:]): ticks for clock, ticks in self.slippage_by_time.items()}
@@ -56,11 +58,10 @@ def fee_of(path: Path, symbol: str) -> int:
     Raises:
         ConfigError: the file is missing or no such table, or does not name the symbol.
     """
+    content = read_toml(path)
     try:
-        table = TypeAdapter(dict[str, Dollars]).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        table = TypeAdapter(dict[str, Dollars]).validate_python(content)
+    except ValidationError as error:
         raise ConfigError(f"{path}: lines of SYMBOL = dollars per side are wanted: {error}") from error
     if symbol not in table:
         raise ConfigError(f"{path}: holds no fee for {symbol}; it names {', '.join(table)}")

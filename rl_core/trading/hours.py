@@ -33,7 +33,7 @@ class Hours(NamedTuple):
 
 
 def hours_of(ts_event_ns: npt.NDArray[np.int64], located: Located, pack: RulePack, entry: EntryHours) -> Hours:
-    """The hours of minute bars [T] that start at ``ts_event_ns``; early closes move the flat time forward."""
+    """The hours [T] of minute bars that start at ``ts_event_ns`` [T]; early closes move the flat time forward."""
     decision_minute = (located.minute_et + 1) % DAY_MINUTES
     closed_ns = ts_event_ns + MINUTE_NS
     to_close = (located.close_ns - closed_ns) // MINUTE_NS
@@ -66,9 +66,9 @@ def opens_too_late(
     Minutes without a trade have no bar, so the next one may open late.
 
     Args:
-        ts_event_ns: start of a bar.
-        next_ns: start of the bar after it.
-        minutes_to_flat: from the first bar's close to the flat time.
+        ts_event_ns: [T] start of each bar; the other arguments and the result have the same shape, or are scalars.
+        next_ns: start of the bar after each.
+        minutes_to_flat: from each bar's close to the flat time.
         rolls: whether the bar after it is of another contract.
     """
     silent_minutes = (next_ns - ts_event_ns) // MINUTE_NS - 1
@@ -81,7 +81,14 @@ def last_of_session(
     minutes_to_flat: npt.NDArray[np.int32],
     contract: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.bool_]:
-    """[T] the bars after which no bar of the same session and contract opens before the flat time."""
+    """[T] the bars after which no bar of the same session and contract opens before the flat time.
+
+    Args:
+        ts_event_ns: [T] start of each bar.
+        session: [T] its trading day.
+        minutes_to_flat: [T] from its close to the flat time.
+        contract: [T] which contract it is of; positions are not carried through a roll.
+    """
     rolls = contract[1:] != contract[:-1]
     late = opens_too_late(ts_event_ns[:-1], ts_event_ns[1:], minutes_to_flat[:-1], rolls)
     return np.append((session[1:] != session[:-1]) | late, True)

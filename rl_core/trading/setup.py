@@ -1,4 +1,4 @@
-"""Whose money, under which rules, in which hours: the part of a configuration that training and trading share."""
+"""Whose money trades, under which rules, in which hours: the settings that training and trading share."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import Instrument, instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
 from rl_core.trading.costs import CostsConfig, fee_of
 from rl_core.trading.hours import EntryHours
+from trigate.errors import ConfigError
 
 Resolution = Literal["pessimistic", "adaptive", "seconds"]
 RESOLUTIONS: dict[Resolution, int] = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE, "seconds": SECONDS}
@@ -55,28 +55,36 @@ class Trading(NamedTuple):
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
 
 
-def compile_trading(config: TradingConfig, market: Instrument) -> Trading:
-    """The setting for bars of ``market``.
+def compile_trading(config: TradingConfig, bars_of: Instrument) -> Trading:
+    """The setting for bars of the instrument ``bars_of``.
 
     Raises:
         ConfigError: an unreadable pack or fee table, an unknown contract, or one of another tick than the bars.
     """
     pack = read_rule_pack(config.rules)
-    contract = _contract(config.contract, market)
+    contract = _contract(config.contract, bars_of)
     costs = config.costs
     commission = None if costs.fees is None else fee_of(costs.fees, contract.symbol)
     if config.commission_dollars is not None:
         commission = int(config.commission_dollars * 100)
     terms = terms_of(contract, commission)._replace(slippage_ticks=costs.fixed_ticks(contract))
-    venue = Venue(terms, pack.compiled(), RESOLUTIONS[config.resolution or "pessimistic"])
+    venue = Venue(terms=terms, rules=pack.compiled(), resolution=RESOLUTIONS[config.resolution or "pessimistic"])
     limits = limits_of(pack, contract, int(config.risk_dollars * 100), config.max_contracts)
-    return Trading(pack, contract, venue, limits, config.hours, costs.frictions(contract))
+    return Trading(
+        pack=pack,
+        contract=contract,
+        venue=venue,
+        limits=limits,
+        hours=config.hours,
+        frictions=costs.frictions(contract),
+    )
 
 
-def _contract(name: str, market: Instrument) -> Instrument:
-    if name == "same" or (name == "micro" and market.micro is None):
-        return market
-    contract = instrument(market.micro if name == "micro" and market.micro else name)
-    if contract.tick_size != market.tick_size:
-        raise ConfigError(f"contract {contract.symbol} has another tick than bars of {market.symbol}")
+def _contract(name: str, bars_of: Instrument) -> Instrument:
+    """The contract that is traded; its tick must be the bars', whose prices are counted in it."""
+    if name == "same" or (name == "micro" and bars_of.micro is None):
+        return bars_of
+    contract = instrument(bars_of.micro if name == "micro" and bars_of.micro else name)
+    if contract.tick_size != bars_of.tick_size:
+        raise ConfigError(f"contract {contract.symbol} has another tick than bars of {bars_of.symbol}")
     return contract

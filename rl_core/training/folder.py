@@ -1,6 +1,5 @@
-"""A training run's folder: held by one process, continued by the same run, closed to any other."""
+"""A training run's folder: held by one process, continued by the same run, closed to any other (DECISIONS 9)."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.checkpoints.manifest import MANIFEST, NAME, installed_versions, is_final, read_manifest
-from rl_core.errors import DamagedCheckpointError, FitError, ResourceError
-from rl_core.files.durable import disk_faults, write_whole
+from rl_core.errors import DamagedCheckpointError, FitError
+from trigate.locks import lock_in_our_name
+from trigate.whole_files import disk_faults, write_whole
 
 RUN, LOCK, CHECKPOINTS = "run.json", ".lock", "checkpoints"
 LEFT = (
@@ -66,14 +66,8 @@ def hold(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         handle = os.open(out / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            raise ResourceError(f"{out}: locked by pid {holder}; wait for it, or give another --out") from None
         with disk_faults(out):
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, b"%d\n" % os.getpid(), 0)
+            lock_in_our_name(handle, out, remedy="wait for it, or give another --out")
         yield
     finally:
         os.close(handle)
@@ -106,7 +100,7 @@ def known_run(out: Path, inputs: TrainingInputs, *, new_run: bool, say: Say) -> 
 def write_card(out: Path, inputs: TrainingInputs, transfer: dict[str, Any] | None) -> RunCard:
     """Say in ``out`` what runs there."""
     card = RunCard(inputs=inputs, versions=installed_versions(), transfer=transfer)
-    write_whole(out / RUN, (card.model_dump_json(indent=1) + "\n").encode())
+    write_whole(out / RUN, card.model_dump_json(indent=1) + "\n")
     return card
 
 

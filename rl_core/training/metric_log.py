@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from rl_core.errors import DamagedCheckpointError
-from rl_core.files.durable import disk_faults, sync
 from rl_core.ppo.metrics import Summary
+from trigate.whole_files import disk_faults, sync
 
 METRICS = "metrics.jsonl"
 

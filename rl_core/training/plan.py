@@ -16,7 +16,6 @@ from rl_core.contract import ACTION_NAMES
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.envs.markets import joined, joined_params
-from rl_core.errors import ConfigError, DataError
 from rl_core.features.features import compute_features, fingerprint
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.ppo.devices import mesh_of
@@ -27,6 +26,7 @@ from rl_core.rules.pack import relaxed
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import TrainingInputs
+from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "1"
 """Raised whenever the same settings would train to other numbers."""

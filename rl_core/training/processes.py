@@ -13,9 +13,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
-from rl_core.errors import ConfigError, ProcessNotReadyError, TrigateError
 from rl_core.ppo.devices import join
 from rl_core.training.watchdog import GONE
+from trigate.errors import ConfigError, ProcessNotReadyError, TrigateError
 
 DEFAULT_COORDINATOR = "127.0.0.1:8476"
 FAILED = re.compile("Gloo|NCCL|coordination service|UNAVAILABLE|DEADLINE_EXCEEDED", re.IGNORECASE)

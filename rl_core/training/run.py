@@ -20,8 +20,7 @@ from rl_core.checkpoints.checkpoint import (
     write_records,
 )
 from rl_core.checkpoints.manifest import Expected, installed_versions, is_final, read_manifest
-from rl_core.errors import FitError, TrigateError
-from rl_core.files.durable import write_whole
+from rl_core.errors import FitError
 from rl_core.ppo.devices import gathered
 from rl_core.ppo.loop import gave_up, train
 from rl_core.ppo.metrics import Summary, adjustments
@@ -46,6 +45,8 @@ from rl_core.training.metric_log import append_row, rows_until
 from rl_core.training.plan import TrainingPlan, identity_of, inputs_of, plan_training
 from rl_core.training.processes import any_of, check_same, from_first, leads
 from rl_core.training.tensorboard_log import tensorboard_log
+from trigate.errors import TrigateError
+from trigate.whole_files import write_whole
 
 TRANSFER_STATES = 4096
 TENSORBOARD = "tb"
@@ -146,7 +147,7 @@ def _start(plan: TrainingPlan, out: Path, records: Mapping[str, str]) -> _Began:
     if report is not None:
         moved = {"divergence": report.divergence, "states": report.states, "fates": report.fates}
     for name, text in records.items():
-        write_whole(out / name, text.encode())
+        write_whole(out / name, text)
     # The card comes last: without it nothing has begun.
     return _Began(state, rows_until(out, 0), write_card(out, inputs_of(plan), moved), report)
 

@@ -14,7 +14,6 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
@@ -22,6 +21,7 @@ from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
 from rl_core.training.plan import check_parent
+from trigate.errors import ConfigError
 
 SOURCE = "source.json"
 CONFIG = "config.toml"

@@ -10,8 +10,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary as Scalars
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from rl_core.errors import ResourceError
 from rl_core.ppo.metrics import Summary
+from trigate.errors import ResourceError
 
 FILE = "events.out.tfevents.{number:010d}.trigate"
 VERSION = "brain.Event:2"

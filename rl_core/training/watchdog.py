@@ -1,11 +1,11 @@
-"""A process that watches its child, which a library may end from below, and ends as it does."""
+"""A process that watches its child, which a library may end from below, and ends as it does (DECISIONS 10)."""
 
 import os
 import signal
 import sys
 import threading
 
-from rl_core.errors import ProcessNotReadyError
+from trigate.errors import ProcessNotReadyError
 
 
 def guard() -> None:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.errors import ConfigError
-from rl_core.worlds.demo import DRIFT_MINUTES, World, demo_world, draw_bars, fading_drift
+from rl_core.worlds.demo import DRIFT_MINUTES, World, declared, demo_world, draw_bars, fading_drift
 from rl_core.worlds.planted_edge import PlantedEdge
 from rl_core.worlds.planted_value import ATR14_AT_SIGNAL, STOP_ATR, bracket_value, managed_value
+from trigate.errors import ConfigError
 
 Reals = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Optimum(NamedTuple):
 def no_edge_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
     """A market of full NQ sessions from 2024-01-02 on, in which nothing can be earned."""
     drawn = draw_bars(seed, sessions, drift=fading_drift(0.0), seconds=seconds)
-    return World(drawn.minutes, drawn.seconds, PlantedEdge(NO_EDGE, 0.0, drawn.signals))
+    return declared(drawn, PlantedEdge(NO_EDGE, 0.0, drawn.signals), seed)
 
 
 def planted_world(seed: int, sessions: int, *, drift_atr: float = USUAL_DRIFT_ATR, seconds: bool = False) -> World:
@@ -62,7 +62,7 @@ def planted_world(seed: int, sessions: int, *, drift_atr: float = USUAL_DRIFT_AT
     drawn = draw_bars(seed, sessions, drift=fading_drift(drift_atr), seconds=seconds)
     signals = drawn.signals if drift_atr >= 0 else -drawn.signals
     text = PLANTED.format(minutes=DRIFT_MINUTES, drift=drift_atr, bracket=best.bracket_r, most=best.most_r)
-    return World(drawn.minutes, drawn.seconds, PlantedEdge(text, best.bracket_r, signals))
+    return declared(drawn, PlantedEdge(text, best.bracket_r, signals), seed)
 
 
 def reverting_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
@@ -79,7 +79,7 @@ def reverting_world(seed: int, sessions: int, *, seconds: bool = False) -> World
         plain=plain,
         managed=managed_value(drift),
     )
-    return World(drawn.minutes, drawn.seconds, PlantedEdge(text, plain, drawn.signals))
+    return declared(drawn, PlantedEdge(text, plain, drawn.signals), seed)
 
 
 def world_of(kind: str, seed: int, sessions: int, *, drift_atr: float | None = None, seconds: bool = False) -> World:
@@ -101,8 +101,8 @@ def world_of(kind: str, seed: int, sessions: int, *, drift_atr: float | None = N
 def optimum(drift_atr: float) -> Optimum:
     """What the rule that knows the world earns, from its parameters (`rl_core.worlds.planted_value`)."""
     minutes = fading_drift(abs(drift_atr))
-    found = bracket_value(minutes)
-    return Optimum(found.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), found.win_share)
+    bracket = bracket_value(minutes)
+    return Optimum(bracket.mean_r, float(minutes.sum()) / (STOP_ATR * ATR14_AT_SIGNAL), bracket.win_share)
 
 
 def reverting_drift() -> Reals:

@@ -4,6 +4,7 @@ Volatility is the minute-of-day profile x a slow daily level x clustering within
 rare news, each as measured on NQ. Prices are drawn second by second, so minutes and seconds are one market.
 """
 
+from dataclasses import replace
 from math import log
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from rl_core.exchange.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, Calendar
 from rl_core.exchange.instruments import instrument
 from rl_core.worlds.nq_noise import draw_gap, draw_sigma, draw_volume, usual_volume
 from rl_core.worlds.nq_profile import index_in_session
-from rl_core.worlds.planted_edge import ATR_BARS, Expectancy, PlantedEdge, rule_expectancy
+from rl_core.worlds.planted_edge import ATR_BARS, Expectancy, PlantedEdge, declaration, rule_expectancy
 from rl_core.worlds.price_path import (
     MinutePlan,
     PathColumns,
@@ -87,7 +88,14 @@ def demo_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
         seconds: whether to return the one-second bars too.
     """
     drawn = draw_bars(seed, sessions, drift=fading_drift(DRIFT_ATR), seconds=seconds)
-    return World(drawn.minutes, drawn.seconds, PlantedEdge(DECLARATION, EXPECTANCY_R, drawn.signals))
+    return declared(drawn, PlantedEdge(DECLARATION, EXPECTANCY_R, drawn.signals), seed)
+
+
+def declared(drawn: Drawn, edge: PlantedEdge, seed: int) -> World:
+    """A world whose bars say themselves what they are, wherever they are copied."""
+    text = declaration(edge, seed)
+    seconds = None if drawn.seconds is None else replace(drawn.seconds, world=text)
+    return World(replace(drawn.minutes, world=text), seconds, edge)
 
 
 def fading_drift(drift_atr: float) -> npt.NDArray[np.float64]:
@@ -176,4 +184,4 @@ def _plan(
 
 def _bars(parts: list[PathColumns], interval_s: int) -> Bars:
     columns = PathColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    return Bars(instrument(MARKET), interval_s, *columns)
+    return Bars(instrument=instrument(MARKET), interval_s=interval_s, **columns._asdict())

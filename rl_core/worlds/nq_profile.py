@@ -36,11 +36,11 @@ def index_in_session(hour: int, minute: int) -> int:
 
 def mean_abs_return_bp() -> npt.NDArray[np.float64]:
     """[1380] mean absolute one-minute return of each minute from 18:00 ET; half-hour means are kept."""
-    own = {index_in_session(*time): value for time, value in MINUTES_OF_THEIR_OWN_BP.items()}
+    standing_out = {index_in_session(*time): value for time, value in MINUTES_OF_THEIR_OWN_BP.items()}
     profile = np.repeat(MEAN_ABS_RETURN_BP, HALF_HOUR)
     fixed = np.zeros(SESSION_MINUTES, bool)
-    fixed[list(own)] = True
-    profile[list(own)] = list(own.values())
+    fixed[list(standing_out)] = True
+    profile[list(standing_out)] = list(standing_out.values())
     blocks, rest = profile.reshape(-1, HALF_HOUR), ~fixed.reshape(-1, HALF_HOUR)
     left = MEAN_ABS_RETURN_BP * HALF_HOUR - np.where(rest, 0.0, blocks).sum(axis=1)
     return np.asarray(np.where(rest, (left / rest.sum(axis=1))[:, None], blocks).ravel())

@@ -1,5 +1,6 @@
 """The edge planted in a synthetic market: its declaration, and what its rule earns in fact."""
 
+import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 
 ATR_BARS = 14
 TARGET_TO_STOP = 3
@@ -24,6 +25,11 @@ class PlantedEdge:
     """Mean profit of the rule per trade before costs, in units of the risk (R), over many sessions."""
     signals: npt.NDArray[np.int8]
     """[T] what the rule says at the close of each minute bar: +1 buy, -1 sell, 0 nothing."""
+
+
+def declaration(edge: PlantedEdge, seed: int) -> str:
+    """What bars of this world carry in `Bars.world`: one JSON object, which their parquet file keeps."""
+    return json.dumps({"declaration": edge.text, "expectancy_r": edge.expectancy_r, "seed": seed})
 
 
 class Expectancy(NamedTuple):
@@ -58,7 +64,7 @@ def rule_expectancy(bars: Bars, signals: npt.NDArray[np.int8], *, seed: int = 0)
         seed: of the random entries of the baseline.
     """
     assert len(signals) == len(bars) and signals.any()
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     trades = _trade(bars, located.session, signals)
     random_entries = _random_signals(signals, located.minute_et, np.random.default_rng(seed))
     baseline = _trade(bars, located.session, random_entries)
@@ -74,7 +80,7 @@ def rule_expectancy(bars: Bars, signals: npt.NDArray[np.int8], *, seed: int = 0)
 
 
 def true_range_sum(bars: Bars, session: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """[T] ticks, sum of the last 14 true ranges; a session's first bar counts high - low."""
+    """[T] ticks, the sum of the last 14 true ranges; a session's first bar counts its high minus its low."""
     first = np.r_[True, session[1:] != session[:-1]]
     before = np.where(first, bars.open, np.r_[bars.open[:1], bars.close[:-1]])
     ranges = np.maximum(bars.high, before) - np.minimum(bars.low, before)

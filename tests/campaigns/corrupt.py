@@ -36,7 +36,7 @@ def damaged(whole: Path, other: Path, times: int, read: Callable[[Path], object]
         times: how many.
         read: what must refuse by a TrigateError.
     """
-    from rl_core.errors import TrigateError
+    from trigate.errors import TrigateError
 
     with tempfile.TemporaryDirectory() as folder:
         for number in range(times):

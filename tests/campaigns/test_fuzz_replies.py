@@ -7,7 +7,8 @@ import pytest
 from llm_gate.contract import Approve, Mode, Outcome, Resize
 from llm_gate.engines.base import Question
 from llm_gate.errors import EngineError
-from orchestrator.trader.machine import GateAnswered, advance
+from orchestrator.trader.machine import advance
+from orchestrator.trader.state import GateAnswered
 from rl_core.market.types import Order
 from tests.campaigns.fuzz_replies import SETTING, _reviewed, asks, campaign, judged, violation
 

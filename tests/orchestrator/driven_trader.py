@@ -10,19 +10,18 @@ from hypothesis import strategies as st
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.events import Recorded
-from orchestrator.trader.machine import (
-    Advance,
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView
+from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
-    BarSeen,
+    BarClosed,
     BarsEnded,
     GateAnswered,
     PolicyAnswered,
     Setting,
-    advance,
-    opening_state,
+    Step,
 )
-from orchestrator.trader.seen_at_close import Sight
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -62,7 +61,16 @@ class Minute(NamedTuple):
 def settings_for(**changed: Any) -> Setting:
     """A gated account of phase 2 that a few losses end."""
     rules = Rules(START, 60_000, 120_000, INTRADAY, NEVER_LOCKS)
-    plain = Setting("ab" * 16, 2, Venue(TERMS, rules, PESSIMISTIC), LIMITS, True, False, Decimal(0), 3)
+    plain = Setting(
+        run_id="ab" * 16,
+        phase=2,
+        venue=Venue(TERMS, rules, PESSIMISTIC),
+        limits=LIMITS,
+        gated=True,
+        shadow=False,
+        fail_factor=Decimal(0),
+        max_entries_per_session=3,
+    )
     return plain._replace(**changed)
 
 
@@ -115,15 +123,15 @@ class Drive:
         if broken:
             self.session, self.minute, self.entered = self.session + 1, 0, 0
         ended = self.state.status != "active"
-        bar, sight = self._bar(minute), self._sight(minute)
-        step = self._take(advance(self.state, BarSeen(bar, sight), self.setting))
+        bar, view = self._bar(minute), self._view(minute)
+        step = self._take(advance(self.state, BarClosed(bar, view), self.setting))
         opened = [record.payload for record in step.records if record.type == "account_opened"]
         ended = ended or any(record.payload.get("status") == "stranded" for record in step.records)
         assert bool(opened) == (self.seq == 0 or (broken and ended)), "replaced at the next session only"
-        self._check_close(bar, sight)
+        self._check_close(bar, view)
         self.seq += 1
         if isinstance(step.question, AskPolicy):
-            self._decide(step.question, minute, sight)
+            self._decide(step.question, minute, view)
 
     def end(self) -> None:
         """No more bars."""
@@ -137,13 +145,13 @@ class Drive:
         ts = (self.session * 1440 + self.minute) * MINUTE_NS
         return Bar(seq=self.seq, ts_event_ns=ts, open=first, high=high, low=low, close=self.price, volume=1)
 
-    def _sight(self, minute: Minute) -> Sight:
+    def _view(self, minute: Minute) -> CloseView:
         to_flat = max(0, FLAT_MINUTE - self.minute - 1)
         due = to_flat <= BUFFER
         window = np.zeros(220, np.float32)
-        return Sight(window, minute.true_range_sum, not due, due, self.session, to_flat, REGIME, self.minute)
+        return CloseView(window, minute.true_range_sum, not due, due, self.session, to_flat, REGIME, self.minute)
 
-    def _take(self, step: Advance) -> Advance:
+    def _take(self, step: Step) -> Step:
         for record in step.records:
             self._account(record)
         self.records += step.records
@@ -174,20 +182,20 @@ class Drive:
         executions = [record.payload["execution"] for record in self.records if record.type == "fill"]
         assert executions == list(range(1, len(executions) + 1))
 
-    def _check_close(self, bar: Bar, sight: Sight) -> None:
+    def _check_close(self, bar: Bar, view: CloseView) -> None:
         position = self.state.broker.position
         side = int(np.sign(position.quantity))
         assert self.state.broker.order.quantity == 0, "an order meets one bar only"
         assert side == 0 or (side * (bar.close - position.stop) > 0 and self.state.status == "active")
         assert side == 0 or self.minute < FLAT_MINUTE, "flat before the flat time"
-        assert self.state.broker.order.flatten == (side != 0 and sight.flatten_due)
+        assert self.state.broker.order.flatten == (side != 0 and view.flatten_due)
 
-    def _decide(self, question: AskPolicy, minute: Minute, sight: Sight) -> None:
+    def _decide(self, question: AskPolicy, minute: Minute, view: CloseView) -> None:
         mask = question.legal_actions
-        may_enter = sight.entry_open and self.state.status == "active" and self.filled == 0
+        may_enter = view.entry_open and self.state.status == "active" and self.filled == 0
         assert mask[0] and len(mask) == 6 and question.observation.shape == (228,)
         assert not any(mask[1:3]) or may_enter
-        assert not any(mask[3:]) or (self.filled and not sight.flatten_due)
+        assert not any(mask[3:]) or (self.filled and not view.flatten_due)
         legal = [action for action, allowed in enumerate(mask) if allowed]
         for action in set(range(6)) - set(legal):
             with pytest.raises(AssertionError):
@@ -222,7 +230,7 @@ class Drive:
             return outcome.size_factor
         return Decimal(0) if isinstance(outcome, Veto) else self.setting.fail_factor
 
-    def _check_placed(self, step: Advance, outcome: Outcome) -> None:
+    def _check_placed(self, step: Step, outcome: Outcome) -> None:
         kinds = [record.type for record in step.records if record.type in ("intent", "denied")]
         self.entered += kinds == ["intent"]
         assert len(kinds) <= 1 and self.entered <= self.setting.max_entries_per_session, outcome

@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from orchestrator.messaging.wire import Message, Received, Reply, catalogue_of
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
 
 
@@ -38,7 +38,7 @@ def echo(request: Received) -> Reply:
     return Reply(Answer(number=request.message.number), request.arrays)
 
 
-def run(link: WorkerLink, config: WorkerConfig) -> None:
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve, or fail first."""
     if "fail" in config:
         raise RuntimeError(config["fail"])
@@ -47,8 +47,8 @@ def run(link: WorkerLink, config: WorkerConfig) -> None:
     serves = {}
     if config.get("child"):
         serves["child"] = str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
-    link.ready(serves)
-    link.serve({Ask: echo})
+    runner.ready(serves)
+    runner.serve({Ask: echo})
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
-from orchestrator.run.runner import Runner, SeenBar
-from orchestrator.trader.machine import PolicyAnswered, Setting
-from orchestrator.trader.seen_at_close import Sight, SightStream
+from orchestrator.run.runner import FeedBar, Runner
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.instruments import instrument
@@ -57,7 +57,7 @@ def seconds_of(bar: Bar) -> Seconds:
     return tuple(Second(11 * n, price, price, price, price) for n, price in enumerate(prices))
 
 
-class ScriptedSight:
+class ScriptedViews:
     """Real sessions and hours, made-up volatility, no features; states by the hundred of the bar if ``fitted``."""
 
     def __init__(self, bars: list[Bar], config: TradingConfig = TRADING, *, fitted: bool = False) -> None:
@@ -68,9 +68,9 @@ class ScriptedSight:
         trading = compile_trading(config, instrument("NQ"))
         self._session, self._hours = located.session, hours_of(ts, located, trading.pack, trading.hours)
 
-    def see(self, bar: Bar) -> Sight:
-        """The sight of ``bar``."""
-        return Sight(
+    def push(self, bar: Bar) -> CloseView:
+        """The view at the close of ``bar``."""
+        return CloseView(
             window=np.zeros(220, np.float32),
             true_range_sum=TRUE_RANGE_SUM,
             entry_open=bool(self._hours.entry_open[bar.seq]),
@@ -93,12 +93,12 @@ class ScriptedAnswers:
         self._bars, self._actions, self._verdicts, self._seconds = bars, actions, verdicts, seconds
         self._reviewed = 0
 
-    def next_bar(self, seq: int) -> SeenBar | None:
+    def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``."""
         if seq >= len(self._bars):
             return None
         bar = self._bars[seq]
-        return SeenBar(bar, "5" * 64, seconds_of(bar)) if self._seconds else SeenBar(bar, "")
+        return FeedBar(bar, "5" * 64, seconds_of(bar)) if self._seconds else FeedBar(bar, "")
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """What the script says."""
@@ -176,12 +176,12 @@ def play(
         max_entries_per_session=1000,
         frictions=trading.frictions,
     )
-    seen: list[int] = []
+    played: list[int] = []
     with Journal.open(folder.journal) as journal:
         answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
-        sight = cast(SightStream, ScriptedSight(bars, account, fitted=bool(regimes)))
-        runner = Runner(journal, answers, sight, setting)
-        done = runner.run(stop_asked=lambda: stop_after is not None and len(seen) >= stop_after, on_bar=seen.append)
+        views = cast(CloseViewStream, ScriptedViews(bars, account, fitted=bool(regimes)))
+        runner = Runner(journal, answers, views, setting)
+        done = runner.run(stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append)
         manifest = new_manifest(inputs, market="NQ", contract="MNQ", **labels)
         status = "ended" if done.complete else "stopped"
         folder.write_manifest(manifest.model_copy(update={"status": status, "journal_head": journal.head}))

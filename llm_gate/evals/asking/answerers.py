@@ -1,4 +1,4 @@
-"""Whoever answers in an evaluation: an engine at hand, or a model server that is started for it and stopped after."""
+"""The engines that answer in an evaluation; a model server is started for its questions and stopped after them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,13 +17,13 @@ from llm_gate.serving.server import VllmServer
 
 KEY_VARIABLE = "VLLM_API_KEY"
 NOWHERE = "http://127.0.0.1:9"
-"""For an engine that only tells its digest."""
+"""An address that nobody asks: the engine is only made for the digest of its sampling."""
 
 Say = Callable[[str], None]
 
 
 class Serving(NamedTuple):
-    """How model servers are started."""
+    """Where a model server writes its log, how long it may take to be ready, and who hears of both."""
 
     logs: Path
     ready_deadline_s: float
@@ -31,25 +31,29 @@ class Serving(NamedTuple):
 
 
 def digest_of_model(spec: ModelSpec, say: Say) -> str:
-    """What decides, with its digest, before anything is started; RequestError if there is no such model."""
+    """The name and digest under which answers are logged, known before anything is started.
+
+    Raises:
+        RequestError: there is no such model.
+    """
     if spec.engine in ("scripted", "always-approve"):
         return f"{spec.engine}: {', '.join(spec.script)}"
     if spec.engine != "vllm":
-        return _at_hand(spec).model
+        return _engine_without_server(spec).model
     if spec.url is not None:
         return VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}").model
     return VllmEngine(NOWHERE, "", model_id=model_id(model_folder(spec.source, progress=say))).model
 
 
 @contextmanager
-def voice(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
+def answering_engine(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
     """The engine of ``spec``; a server that had to be started has ended when this returns.
 
     Raises:
-        RequestError, NotReadyError, ResourceError: the server cannot be started or does not prove itself.
+        RequestError, ServerNotReadyError, ResourceError: the server cannot be started or does not prove itself.
     """
     if spec.engine != "vllm":
-        yield _at_hand(spec)
+        yield _engine_without_server(spec)
     elif spec.url is not None:
         yield VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}")
     else:
@@ -61,7 +65,7 @@ def voice(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
             yield VllmEngine(server.url, server.key, model_id=server.model_id)
 
 
-def _at_hand(spec: ModelSpec) -> Engine:
+def _engine_without_server(spec: ModelSpec) -> Engine:
     match spec.engine:
         case "random":
             return RandomEngine(seed=spec.seed, veto_rate=spec.veto_rate, shrink_rate=spec.shrink_rate)

@@ -20,7 +20,7 @@ def reordered(prompt: Prompt, order: int) -> Prompt:
     standing = re.compile(rf"\b[{''.join(letters)}]\b(?!['’]|\s+(?!or\b|and\b|if\b|when\b|means\b|for\b)[a-z])")
 
     def exchanged(text: str) -> str:
-        return standing.sub(lambda found: new[found[0]], text)
+        return standing.sub(lambda letter_match: new[letter_match[0]], text)
 
     return prompt._replace(
         front=prompt.front.model_copy(update={"letters": {letter: meanings[letter] for letter in sorted(meanings)}}),

@@ -9,37 +9,37 @@ from typing import NamedTuple
 from llm_gate.contract import Label
 from llm_gate.errors import RequestError
 from llm_gate.evals.asking.questions import Cell, question_digest
-from llm_gate.evals.asking.regime_task import ASPECTS, reading
+from llm_gate.evals.asking.regime_task import ASPECTS, regime_question
 from llm_gate.evals.asking.suite import BANK, ModelSpec, PassSpec, Suite
 from llm_gate.evals.data.cases import Case, bank_path, digest_of, read_cases
 from llm_gate.evals.data.injections import Payload, read_payloads, with_payload
 from llm_gate.evals.data.log import Key
-from llm_gate.evals.data.true_days import options_of, read_truths, truth_of
+from llm_gate.evals.data.true_days import options_of, read_true_days, right_option
 from llm_gate.prompts.prompt_files import NOTES, Prompt, find_prompt, load_prompt
 
 PLAIN = "plain"
 """The family of a case without a note: what the others are compared with."""
 
 
-class Ask(NamedTuple):
-    """One question."""
+class CaseQuestion(NamedTuple):
+    """One question about one case, asked once."""
 
     case: Case
     case_digest: str
     repeat: int
     family: str | None = None
     """Of the note that was added."""
-    question: str = ""
+    question_digest: str = ""
     """SHA-256 in hex of the question as rendered."""
     truth: str | None = None
-    """Of the probe: what is right."""
+    """The option that is right, where the model is asked to name the day."""
 
 
-class Work(NamedTuple):
+class CellWork(NamedTuple):
     """The questions of one cell, in the order of the cases."""
 
     cell: Cell
-    asks: tuple[Ask, ...]
+    questions: tuple[CaseQuestion, ...]
 
 
 def cases_of(suite: Suite) -> tuple[Case, ...]:
@@ -60,41 +60,45 @@ def prompts_of(suite: Suite) -> dict[str, Prompt]:
         PromptError: a prompt cannot be used.
         RequestError: two different ones have one name, under which they would be scored as one.
     """
-    found = {name: load_prompt(Path(name)) if "/" in name else find_prompt(name) for name in suite.prompts}
-    digests = {prompt.name: prompt.digest for prompt in found.values()}
-    for given, prompt in found.items():
+    prompts = {name: load_prompt(Path(name)) if "/" in name else find_prompt(name) for name in suite.prompts}
+    digests = {prompt.name: prompt.digest for prompt in prompts.values()}
+    for given_name, prompt in prompts.items():
         if prompt.digest != digests[prompt.name]:
-            raise RequestError(f"{given}: another prompt of the suite is called {prompt.name} too; rename the file")
-    return found
+            raise RequestError(
+                f"{given_name}: another prompt of the suite is called {prompt.name} too; rename the file"
+            )
+    return prompts
 
 
 def refuse_modes(suite: Suite, prompts: dict[str, Prompt]) -> None:
     """PromptError if a pass asks a prompt in a mode that its front matter leaves out."""
-    for asked in suite.passes:
-        for name in asked.prompts or suite.prompts:
-            if asked.task == "entry" or (asked.task == "injection" and NOTES in prompts[name].front.fields):
-                prompts[name].refuse_mode(asked.mode)
+    for pass_spec in suite.passes:
+        for name in pass_spec.prompts or suite.prompts:
+            if pass_spec.task == "entry" or (pass_spec.task == "injection" and NOTES in prompts[name].front.fields):
+                prompts[name].refuse_mode(pass_spec.mode)
 
 
-def work_for(suite: Suite, model: ModelSpec, cases: Sequence[Case], prompts: dict[str, Prompt]) -> tuple[Work, ...]:
+def work_of_model(
+    suite: Suite, model: ModelSpec, cases: Sequence[Case], prompts: dict[str, Prompt]
+) -> tuple[CellWork, ...]:
     """Everything that ``model`` is asked; an engine without a model reads no prompt and gets the first one only."""
     cells: dict[tuple[str, ...], Cell] = {}
-    found: dict[tuple[str, ...], dict[tuple[str, int], Ask]] = {}
-    for asked in suite.passes:
-        if asked.models and model.label not in asked.models:
+    questions_of: dict[tuple[str, ...], dict[tuple[str, int], CaseQuestion]] = {}
+    for pass_spec in suite.passes:
+        if pass_spec.models and model.label not in pass_spec.models:
             continue
-        chosen = _sample(cases, asked.sample)
-        for cell in _cells(suite, model, asked, prompts):
+        chosen = _sample(cases, pass_spec.sample)
+        for cell in _cells(suite, model, pass_spec, prompts):
             name = (cell.task, cell.prompt_digest, cell.mode, str(cell.order))
             cells.setdefault(name, cell)
-            asks = found.setdefault(name, {})
-            for ask in _asks(cell, chosen, asked):
-                asks.setdefault((ask.case_digest, ask.repeat), ask)
-    works = [Work(cells[name], tuple(asks.values())) for name, asks in found.items() if asks]
-    return tuple(_rendered(work) for work in (*works, *probe_work(suite, model, cases)))
+            questions = questions_of.setdefault(name, {})
+            for question in _case_questions(cell, chosen, pass_spec):
+                questions.setdefault((question.case_digest, question.repeat), question)
+    works = [CellWork(cells[name], tuple(questions.values())) for name, questions in questions_of.items() if questions]
+    return tuple(_rendered(work) for work in (*works, *day_work(suite, model, cases)))
 
 
-def probe_work(suite: Suite, model: ModelSpec, cases: Sequence[Case]) -> tuple[Work, ...]:
+def day_work(suite: Suite, model: ModelSpec, cases: Sequence[Case]) -> tuple[CellWork, ...]:
     """The name-the-day probe, for a model: the first case of each session whose truth is known.
 
     Raises:
@@ -102,7 +106,7 @@ def probe_work(suite: Suite, model: ModelSpec, cases: Sequence[Case]) -> tuple[W
     """
     if suite.probe is None or model.engine != "vllm":
         return ()
-    truths = read_truths(suite.probe.truth)
+    truths = read_true_days(suite.probe.truth)
     first = {case.session: case for case in reversed(cases) if case.case_id in truths}
     chosen = _sample([first[session] for session in sorted(first, key=str)], suite.probe.sample)
     if not chosen:
@@ -115,64 +119,74 @@ def probe_work(suite: Suite, model: ModelSpec, cases: Sequence[Case]) -> tuple[W
         except ValueError as error:
             raise RequestError(f"probe: {error}") from None
         if len(options) > 1:
-            asks = [
-                Ask(case, digest_of((case,)), 0, truth=truth_of(day, attribute))
+            questions = [
+                CaseQuestion(case, digest_of((case,)), 0, truth=right_option(day, attribute))
                 for case, day in zip(chosen, days, strict=True)
             ]
-            works.append(Work(Cell(attribute, None, "choice", 0, options), tuple(asks)))
+            works.append(CellWork(Cell(attribute, None, "choice", 0, options), tuple(questions)))
     return tuple(works)
 
 
-def _rendered(work: Work) -> Work:
-    asks = (ask._replace(question=question_digest(work.cell, ask.case)) for ask in work.asks)
-    return work._replace(asks=tuple(asks))
+def _rendered(work: CellWork) -> CellWork:
+    questions = (
+        question._replace(question_digest=question_digest(work.cell, question.case)) for question in work.questions
+    )
+    return work._replace(questions=tuple(questions))
 
 
-def key_of(cell: Cell, ask: Ask, model_digest: str) -> Key:
-    """Under which the answer is logged."""
-    about = cell.prompt_digest, model_digest, cell.mode, cell.order, ask.case_digest, ask.repeat, ask.question
-    return Key(cell.task, *about)
+def key_of(cell: Cell, question: CaseQuestion, model_digest: str) -> Key:
+    """The key under which the answer to ``question`` is logged."""
+    return Key(
+        task=cell.task,
+        prompt_digest=cell.prompt_digest,
+        model_digest=model_digest,
+        mode=cell.mode,
+        order=cell.order,
+        case_digest=question.case_digest,
+        repeat=question.repeat,
+        question_digest=question.question_digest,
+    )
 
 
-def _cells(suite: Suite, model: ModelSpec, asked: PassSpec, prompts: dict[str, Prompt]) -> Iterator[Cell]:
+def _cells(suite: Suite, model: ModelSpec, pass_spec: PassSpec, prompts: dict[str, Prompt]) -> Iterator[Cell]:
     with_model = model.engine == "vllm"
-    if asked.task == "regime":
+    if pass_spec.task == "regime":
         if with_model:
             yield from (Cell(aspect, None, "choice", 0) for aspect in ASPECTS)
         return
-    if not with_model and asked.mode == "json":
+    if not with_model and pass_spec.mode == "json":
         return
-    names = asked.prompts or suite.prompts
+    names = pass_spec.prompts or suite.prompts
     for name in names if with_model else names[:1]:
-        if asked.task == "injection":
+        if pass_spec.task == "injection":
             if with_model and NOTES in prompts[name].front.fields:
-                yield Cell("injection", prompts[name], asked.mode, 0)
+                yield Cell("injection", prompts[name], pass_spec.mode, 0)
             continue
-        for order in range(asked.orders if asked.mode == "choice" else 1):
-            yield Cell("entry", prompts[name], asked.mode, order)
+        for order in range(pass_spec.orders if pass_spec.mode == "choice" else 1):
+            yield Cell("entry", prompts[name], pass_spec.mode, order)
 
 
-def _asks(cell: Cell, cases: Sequence[Case], asked: PassSpec) -> Iterator[Ask]:
+def _case_questions(cell: Cell, cases: Sequence[Case], pass_spec: PassSpec) -> Iterator[CaseQuestion]:
     if cell.task == "injection":
-        yield from _noted(cases, asked.payloads)
+        yield from _with_notes(cases, pass_spec.payloads)
         return
-    for repeat in range(asked.repeats):
+    for repeat in range(pass_spec.repeats):
         for case in cases:
-            if cell.task == "entry" or reading(cell.aspect, case.proposal.context) is not None:
-                yield Ask(case, digest_of((case,)), repeat)
+            if cell.task == "entry" or regime_question(cell.aspect, case.proposal.context) is not None:
+                yield CaseQuestion(case, digest_of((case,)), repeat)
 
 
-def _noted(cases: Sequence[Case], count: int) -> Iterator[Ask]:
+def _with_notes(cases: Sequence[Case], count: int) -> Iterator[CaseQuestion]:
     """Each case plain, and with each of the payloads, taken in turn from each family."""
     families: dict[str, list[Payload]] = {}
     for payload in read_payloads():
         families.setdefault(payload.family, []).append(payload)
     turns = [payload for turn in zip_longest(*families.values()) for payload in turn if payload is not None]
     for case in cases:
-        yield Ask(case, digest_of((case,)), 0, PLAIN)
+        yield CaseQuestion(case, digest_of((case,)), 0, PLAIN)
         for payload in turns[:count]:
             noted = case.model_copy(update={"proposal": with_payload(case.proposal, payload)})
-            yield Ask(noted, digest_of((noted,)), 0, payload.family)
+            yield CaseQuestion(noted, digest_of((noted,)), 0, payload.family)
 
 
 def _sample(cases: Sequence[Case], size: int | None) -> Sequence[Case]:

@@ -46,24 +46,24 @@ _EXAMPLES: tuple[tuple[str, dict[Aspect, str]], ...] = (
 
 
 class RegimeQuestion(NamedTuple):
-    """One chat, and the letter that is right."""
+    """One chat, and the answer that is right: `down`, `flat`, `calm` ..."""
 
     chat: tuple[Turn, ...]
-    truth: str
+    right_answer: str
 
 
-def reading(aspect: Aspect, context: RegimeContext) -> RegimeQuestion | None:
+def regime_question(aspect: Aspect, context: RegimeContext) -> RegimeQuestion | None:
     """The question about one half of the label; None where the label has no such half."""
-    truth = _halves(context.regime).get(aspect)
-    if truth is None or truth not in MEANINGS[aspect].values():
+    right_answer = _halves(context.regime).get(aspect)
+    if right_answer is None or right_answer not in MEANINGS[aspect].values():
         return None
     turns = [Turn("system", _SYSTEM[aspect])]
     for numbers, answers in _EXAMPLES:
         turns += [Turn("user", numbers), Turn("assistant", answers[aspect])]
-    return RegimeQuestion((*turns, Turn("user", _numbers(context))), truth)
+    return RegimeQuestion((*turns, Turn("user", _numbers(context))), right_answer)
 
 
-def digest_of_reading(aspect: Aspect) -> str:
+def digest_of_regime_question(aspect: Aspect) -> str:
     """SHA-256 in hex of everything that is asked besides the numbers."""
     return hashlib.sha256(repr((aspect, _SYSTEM[aspect], _EXAMPLES, MEANINGS[aspect])).encode()).hexdigest()
 

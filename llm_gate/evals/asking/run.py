@@ -16,83 +16,88 @@ from typing import NamedTuple
 from llm_gate.contract import Approve, GateFailed, Label, Resize, Reviewed, Veto
 from llm_gate.engines.base import Engine
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, GateError, GateResourceError, RequestError, ServerNotReadyError
-from llm_gate.evals.asking.answerers import Serving, digest_of_model, voice
+from llm_gate.errors import EngineError, GateError, RequestError, ServerNotReadyError
+from llm_gate.evals.asking.answerers import Serving, answering_engine, digest_of_model
 from llm_gate.evals.asking.letter_orders import reordered
-from llm_gate.evals.asking.plan import Ask, Work, cases_of, key_of, prompts_of, refuse_modes, work_for
-from llm_gate.evals.asking.questions import Cell, posed
-from llm_gate.evals.asking.regime_task import reading
+from llm_gate.evals.asking.plan import CaseQuestion, CellWork, cases_of, key_of, prompts_of, refuse_modes, work_of_model
+from llm_gate.evals.asking.questions import Cell, rendered_question
+from llm_gate.evals.asking.regime_task import regime_question
 from llm_gate.evals.asking.suite import ModelSpec, Suite
 from llm_gate.evals.data.cases import Case
 from llm_gate.evals.data.log import LOG, Key, Row, RowLog, newest
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.money import rule_share
 from llm_gate.review.gate import Gate, GateConfig
+from trigate.errors import ResourceError
 
-NEVER = 1_000_000_000
+NO_LIMIT = 1_000_000_000
+"""Of failures and equal verdicts: an evaluation goes on, whatever a model answers."""
 
 Step = Callable[[str, int, int], None]
-"""Told the model, and how many of its missing questions are done of how many."""
+"""Called with the model's name, the number of its questions that are answered, and the number of all."""
 
 
-class Planned(NamedTuple):
-    """One model's part of a suite."""
+class ModelPlan(NamedTuple):
+    """Everything that one model of a suite is asked."""
 
     spec: ModelSpec
     digest: str
-    work: tuple[Work, ...]
+    work: tuple[CellWork, ...]
 
 
-class Ran(NamedTuple):
-    """A suite whose every question has a row."""
+class SuiteRun(NamedTuple):
+    """A suite that was run: every question has a row in the log."""
 
     suite: Suite
     cases: tuple[Case, ...]
     rows: list[Row]
     """Of this suite only, in the order of its questions."""
     trials: int
-    asked: int
-    """How many were missing before."""
+    newly_asked: int
+    """How many rows were missing before, and were asked for now."""
 
 
-def plan(suite: Suite, say: Callable[[str], None]) -> tuple[tuple[Case, ...], list[Planned]]:
+def plan_suite(suite: Suite, say: Callable[[str], None]) -> tuple[tuple[Case, ...], list[ModelPlan]]:
     """The cases, and what each model is asked; every fault of the suite, prompts, cases and models shows here."""
     cases, prompts = cases_of(suite), prompts_of(suite)
     refuse_modes(suite, prompts)
     for prompt in prompts.values():
         prompt.render(cases[0].proposal)
-    planned = [
-        Planned(spec, digest_of_model(spec, say), work_for(suite, spec, cases, prompts)) for spec in suite.models
+    model_plans = [
+        ModelPlan(spec, digest_of_model(spec, say), work_of_model(suite, spec, cases, prompts)) for spec in suite.models
     ]
-    _refuse_doubles(planned)
-    return cases, planned
+    _refuse_doubles(model_plans)
+    return cases, model_plans
 
 
-def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: Step, retry: bool = False) -> Ran:
+def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: Step, retry: bool = False) -> SuiteRun:
     """Ask what is missing in the log of ``folder``; with ``retry``, rows without a verdict are asked again.
 
     Raises:
         RequestError, PromptError: the suite, its prompts, cases or models cannot be used.
         ResourceError: the log is locked, or the disk refuses.
     """
-    cases, planned = plan(suite, say)
+    cases, model_plans = plan_suite(suite, say)
     with RowLog(folder / LOG) as log:
         known = newest(log.rows)
-        asked = 0
-        for part in planned:
-            missing = _missing(part, known, retry)
-            asked += sum(len(work.asks) for work in missing)
+        asked_count = 0
+        for model_plan in model_plans:
+            missing = _missing(model_plan, known, retry)
+            asked_count += sum(len(work.questions) for work in missing)
             if missing:
                 serving = Serving(folder, suite.ready_deadline_s, say)
-                _ask_model(part._replace(work=tuple(missing)), suite, log, serving, step)
-        rows = newest(log.rows)
-    told = [_told(rows[key_of(work.cell, ask, part.digest)], part, work) for part, work, ask in _questions(planned)]
-    trials = count_trials(suite.trials, [trial for part in planned for trial in _trials(part)])
-    return Ran(suite, cases, told, trials, asked)
+                _ask_model(model_plan._replace(work=tuple(missing)), suite, log, serving, step)
+        logged = newest(log.rows)
+    suite_rows = [
+        _under_suite_names(logged[key_of(work.cell, question, model_plan.digest)], model_plan, work)
+        for model_plan, work, question in _questions(model_plans)
+    ]
+    trials = count_trials(suite.trials, [trial for model_plan in model_plans for trial in _trials(model_plan)])
+    return SuiteRun(suite=suite, cases=cases, rows=suite_rows, trials=trials, newly_asked=asked_count)
 
 
-class _Said(NamedTuple):
-    """An answer to one question, whatever the task."""
+class _LoggedAnswer(NamedTuple):
+    """What the log keeps of one answer, whatever the task; the names are those of `Row`."""
 
     answer: str | None
     latency_s: float
@@ -103,114 +108,123 @@ class _Said(NamedTuple):
     completion_tokens: int | None = None
 
 
-class _Asking(NamedTuple):
-    """What the questions of one model share."""
+class _ModelTurn(NamedTuple):
+    """What all questions of one model share while they are asked."""
 
-    part: Planned
+    model_plan: ModelPlan
     suite: Suite
     log: RowLog
     step: Callable[[int], None]
-    """Told how many more are done."""
+    """Called with the number of questions that were answered since the last call."""
 
 
-def _refuse_doubles(planned: Sequence[Planned]) -> None:
+def _refuse_doubles(model_plans: Sequence[ModelPlan]) -> None:
     labels: dict[str, str] = {}
-    for part in planned:
-        first = labels.setdefault(part.digest, part.spec.label)
-        if first != part.spec.label:
-            raise RequestError(f"{first} and {part.spec.label} are one model under two names; leave one out")
+    for model_plan in model_plans:
+        first = labels.setdefault(model_plan.digest, model_plan.spec.label)
+        if first != model_plan.spec.label:
+            raise RequestError(f"{first} and {model_plan.spec.label} are one model under two names; leave one out")
 
 
-def _questions(planned: Sequence[Planned]) -> Iterator[tuple[Planned, Work, Ask]]:
-    return ((part, work, ask) for part in planned for work in part.work for ask in work.asks)
+def _questions(model_plans: Sequence[ModelPlan]) -> Iterator[tuple[ModelPlan, CellWork, CaseQuestion]]:
+    return (
+        (model_plan, work, question)
+        for model_plan in model_plans
+        for work in model_plan.work
+        for question in work.questions
+    )
 
 
-def _told(row: Row, part: Planned, work: Work) -> Row:
+def _under_suite_names(row: Row, model_plan: ModelPlan, work: CellWork) -> Row:
     """The row under the names that this suite gives model and prompt; the log may know them by others."""
-    names = {"model": part.spec.label, "prompt": work.cell.prompt_name}
+    names = {"model": model_plan.spec.label, "prompt": work.cell.prompt_name}
     return row if names == {"model": row.model, "prompt": row.prompt} else row.model_copy(update=names)
 
 
-def _missing(part: Planned, known: dict[Key, Row], retry: bool) -> list[Work]:
-    def wanted(cell: Cell, ask: Ask) -> bool:
-        row = known.get(key_of(cell, ask, part.digest))
+def _missing(model_plan: ModelPlan, known: dict[Key, Row], retry: bool) -> list[CellWork]:
+    def wanted(cell: Cell, question: CaseQuestion) -> bool:
+        row = known.get(key_of(cell, question, model_plan.digest))
         return row is None or (retry and row.answer is None)
 
-    left = [work._replace(asks=tuple(ask for ask in work.asks if wanted(work.cell, ask))) for work in part.work]
-    return [work for work in left if work.asks]
+    missing = [
+        work._replace(questions=tuple(question for question in work.questions if wanted(work.cell, question)))
+        for work in model_plan.work
+    ]
+    return [work for work in missing if work.questions]
 
 
-def _ask_model(part: Planned, suite: Suite, log: RowLog, serving: Serving, step: Step) -> None:
-    total = sum(len(work.asks) for work in part.work)
+def _ask_model(model_plan: ModelPlan, suite: Suite, log: RowLog, serving: Serving, step: Step) -> None:
+    total = sum(len(work.questions) for work in model_plan.work)
     done = 0
 
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        step(part.spec.label, done, total)
+        step(model_plan.spec.label, done, total)
 
-    asking = _Asking(part, suite, log, advance)
+    model_turn = _ModelTurn(model_plan, suite, log, advance)
     with ExitStack() as stack:
         try:
-            engine = stack.enter_context(voice(part.spec, serving))
-        except (ServerNotReadyError, GateResourceError) as error:
-            serving.say(f"{part.spec.label}: {error}")
-            _give_up(asking, f"the model server is not ready: {str(error).splitlines()[0]}")
+            engine = stack.enter_context(answering_engine(model_plan.spec, serving))
+        except (ServerNotReadyError, ResourceError) as error:
+            serving.say(f"{model_plan.spec.label}: {error}")
+            _log_unanswered(model_turn, f"the model server is not ready: {str(error).splitlines()[0]}")
             return
-        for work in part.work:
-            asyncio.run(_ask_all(asking, engine, work))
+        for work in model_plan.work:
+            asyncio.run(_ask_all(model_turn, engine, work))
 
 
-def _give_up(asking: _Asking, cause: str) -> None:
-    for work in asking.part.work:
-        for ask in work.asks:
-            asking.log.append(_row(asking.part, work.cell, ask, _Said(None, 0.0, error=cause)))
-        asking.step(len(work.asks))
+def _log_unanswered(model_turn: _ModelTurn, cause: str) -> None:
+    unanswered = _LoggedAnswer(answer=None, latency_s=0.0, error=cause)
+    for work in model_turn.model_plan.work:
+        for question in work.questions:
+            model_turn.log.append(_row(model_turn.model_plan, work.cell, question, unanswered))
+        model_turn.step(len(work.questions))
 
 
-async def _ask_all(asking: _Asking, engine: Engine, work: Work) -> None:
+async def _ask_all(model_turn: _ModelTurn, engine: Engine, work: CellWork) -> None:
     """Ask the questions of one cell, a few at a time."""
-    left = iter(work.asks)
-    answer = _answerer(asking.suite, engine, work.cell)
+    left = iter(work.questions)
+    answer = _way_of_asking(model_turn.suite, engine, work.cell)
 
     async def one_after_the_other() -> None:
-        for ask in left:
-            asking.log.append(_row(asking.part, work.cell, ask, await answer(ask)))
-            asking.step(1)
+        for question in left:
+            model_turn.log.append(_row(model_turn.model_plan, work.cell, question, await answer(question)))
+            model_turn.step(1)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(asking.suite.concurrency):
+            for _ in range(model_turn.suite.concurrency):
                 group.create_task(one_after_the_other())
     except ExceptionGroup as faults:
         raise faults.exceptions[0] from None
 
 
-def _answerer(suite: Suite, engine: Engine, cell: Cell) -> Callable[[Ask], Awaitable[_Said]]:
-    """How one cell's questions are asked."""
+def _way_of_asking(suite: Suite, engine: Engine, cell: Cell) -> Callable[[CaseQuestion], Awaitable[_LoggedAnswer]]:
+    """The function that asks one question of ``cell``: through the gate, or the model alone for another task."""
     if cell.prompt is None:
-        assert isinstance(engine, VllmEngine), "only a model is asked to read"
-        return partial(_read, engine, cell, suite.deadline_s)
+        assert isinstance(engine, VllmEngine), "only a model is asked what the market or the day is"
+        return partial(_answer_without_gate, engine, cell, suite.deadline_s)
     config = GateConfig(
         mode=cell.mode,
         deadline_s=suite.deadline_s,
-        breaker_failures=NEVER,
-        alarm_window=NEVER,
+        breaker_failures=NO_LIMIT,
+        alarm_window=NO_LIMIT,
         remembered=0,
         cache_entries=0,  # a repetition is asked, not remembered
     )
-    return partial(_review, Gate(engine, reordered(cell.prompt, cell.order), config))
+    return partial(_answer_by_gate, Gate(engine, reordered(cell.prompt, cell.order), config))
 
 
-async def _review(gate: Gate, ask: Ask) -> _Said:
-    proposal = ask.case.proposal.model_copy(update={"proposal_id": _proposal_id(ask)})
+async def _answer_by_gate(gate: Gate, question: CaseQuestion) -> _LoggedAnswer:
+    proposal = question.case.proposal.model_copy(update={"proposal_id": _proposal_id(question)})
     try:
         reviewed = await gate.review(proposal)
     except GateError as error:  # the prompt refuses this case
-        return _Said(None, 0.0, error=f"{type(error).__name__}: {error}")
+        return _LoggedAnswer(None, 0.0, error=f"{type(error).__name__}: {error}")
     answer, share_milli = _effect(reviewed, proposal.quantity)
     outcome = reviewed.outcome
-    return _Said(
+    return _LoggedAnswer(
         answer=answer,
         latency_s=reviewed.latency_s,
         share_milli=share_milli,
@@ -221,21 +235,25 @@ async def _review(gate: Gate, ask: Ask) -> _Said:
     )
 
 
-async def _read(engine: VllmEngine, cell: Cell, deadline_s: float, ask: Ask) -> _Said:
-    question = posed(cell, ask.case)
-    letters: dict[str, Label] = dict.fromkeys(question.meanings, "approve")  # the labels play no part here
+async def _answer_without_gate(
+    engine: VllmEngine, cell: Cell, deadline_s: float, question: CaseQuestion
+) -> _LoggedAnswer:
+    rendered = rendered_question(cell, question.case)
+    letters: dict[str, Label] = dict.fromkeys(rendered.meanings, "approve")  # the labels play no part here
     started_s = time.monotonic()
     try:
         async with asyncio.timeout(deadline_s):
-            answer = await engine.ask(question.chat, letters, _proposal_id(ask))
+            answer = await engine.ask(rendered.chat, letters, _proposal_id(question))
     except (EngineError, TimeoutError) as error:
         cause = "timeout" if isinstance(error, TimeoutError) else type(error).__name__
-        return _Said(None, time.monotonic() - started_s, error=cause)
-    meanings, odds = question.meanings, answer.probabilities
-    return _Said(
+        return _LoggedAnswer(None, time.monotonic() - started_s, error=cause)
+    meanings, probabilities = rendered.meanings, answer.probabilities
+    return _LoggedAnswer(
         answer=meanings.get(answer.letter),
         latency_s=time.monotonic() - started_s,
-        probabilities=None if odds is None else {meanings[letter]: min(1.0, p) for letter, p in odds.items()},
+        probabilities=(
+            None if probabilities is None else {meanings[letter]: min(1.0, p) for letter, p in probabilities.items()}
+        ),
         error=None if answer.letter in meanings else "malformed",
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens,
@@ -255,52 +273,52 @@ def _effect(reviewed: Reviewed, quantity: int) -> tuple[Label | None, int]:
             return None, 0
 
 
-def _proposal_id(ask: Ask) -> str:
+def _proposal_id(question: CaseQuestion) -> str:
     """The case's own, and for a repetition another one: an answer belongs to one decision."""
-    own = ask.case.proposal.proposal_id
-    return own if ask.repeat == 0 else hashlib.sha256(f"{own}/{ask.repeat}".encode()).hexdigest()[:32]
+    case_id = question.case.proposal.proposal_id
+    return case_id if question.repeat == 0 else hashlib.sha256(f"{case_id}/{question.repeat}".encode()).hexdigest()[:32]
 
 
-def _row(part: Planned, cell: Cell, ask: Ask, said: _Said) -> Row:
-    case = ask.case
+def _row(model_plan: ModelPlan, cell: Cell, question: CaseQuestion, answer: _LoggedAnswer) -> Row:
+    case = question.case
     return Row(
         task=cell.task,
         prompt=cell.prompt_name,
         prompt_digest=cell.prompt_digest,
-        model=part.spec.label,
-        model_digest=part.digest,
+        model=model_plan.spec.label,
+        model_digest=model_plan.digest,
         mode=cell.mode,
         order=cell.order,
-        repeat=ask.repeat,
+        repeat=question.repeat,
         case_id=case.case_id,
-        case_digest=ask.case_digest,
+        case_digest=question.case_digest,
         source=case.source,
         split=case.split,
         regime=case.regime,
         outside_rules=case.outside_rules,
-        truth=_truth(cell, ask),
-        question_digest=ask.question,
+        truth=_truth(cell, question),
+        question_digest=question.question_digest,
         options=len(cell.options) or None,
-        family=ask.family,
+        family=question.family,
         outcome_r_milli=case.outcome_r_milli,
         session=case.session,
         rule_share_milli=round(1000 * rule_share(case.proposal)),
-        **said._asdict(),
+        **answer._asdict(),
     )
 
 
-def _truth(cell: Cell, ask: Ask) -> str | None:
+def _truth(cell: Cell, question: CaseQuestion) -> str | None:
     if cell.task in ("entry", "injection"):
-        return ask.case.label if cell.task == "entry" else None
-    if cell.probed is not None:
-        return ask.truth
-    found = reading(cell.aspect, ask.case.proposal.context)
-    return None if found is None else found.truth
+        return question.case.label if cell.task == "entry" else None
+    if cell.day_attribute is not None:
+        return question.truth
+    asked = regime_question(cell.aspect, question.case.proposal.context)
+    return None if asked is None else asked.right_answer
 
 
-def _trials(part: Planned) -> list[Trial]:
+def _trials(model_plan: ModelPlan) -> list[Trial]:
     """The prompts that a model was tried with; a control was not chosen for its luck."""
-    if part.spec.engine != "vllm":
+    if model_plan.spec.engine != "vllm":
         return []
-    cells = [work.cell for work in part.work if work.cell.task == "entry"]
-    return [Trial("prompt", cell.prompt_digest, part.digest, cell.mode) for cell in cells]
+    cells = [work.cell for work in model_plan.work if work.cell.task == "entry"]
+    return [Trial("prompt", cell.prompt_digest, model_plan.digest, cell.mode) for cell in cells]

@@ -1,12 +1,10 @@
 """What an evaluation asks: prompts x models x modes over cases, and what must hold; read from one TOML file."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.contract import Label, Mode
 from llm_gate.errors import RequestError
@@ -15,6 +13,7 @@ from llm_gate.evals.data.cases import Split
 from llm_gate.evals.data.true_days import Attribute
 from llm_gate.evals.scoring.promotion import PromotionCriteria
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
+from trigate.toml_config import read_config
 
 BANK = "bank"
 EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
@@ -27,7 +26,7 @@ class _Section(BaseModel):
 
 
 class ModelSpec(_Section):
-    """Who answers."""
+    """One who answers: a model with its server, or a control without one."""
 
     name: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="in the report; none: its source or engine")
     engine: EngineName = "vllm"
@@ -46,7 +45,7 @@ class ModelSpec(_Section):
 
     @property
     def label(self) -> str:
-        """Its name in logs and reports."""
+        """The name that logs and reports give it."""
         if self.name:
             return self.name
         return Path(self.source).name if self.engine == "vllm" else self.engine
@@ -93,7 +92,7 @@ class AssertSpec(_Section):
 
 
 class Suite(_Section):
-    """One evaluation."""
+    """One evaluation: who is asked what about which cases, and what must hold of the answers."""
 
     name: str = Field("gate", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     prompts: tuple[str, ...] = Field((DEFAULT_PROMPT,), min_length=1)
@@ -114,8 +113,8 @@ class Suite(_Section):
         names = [model.label for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError(f"two models have the same name: {', '.join(names)}; give one a name")
-        for asked in self.passes:
-            if unknown := sorted({*asked.models} - {*names}) + sorted({*asked.prompts} - {*self.prompts}):
+        for pass_spec in self.passes:
+            if unknown := sorted({*pass_spec.models} - {*names}) + sorted({*pass_spec.prompts} - {*self.prompts}):
                 raise ValueError(f"a pass names {', '.join(unknown)}, which the suite does not have")
         return self
 
@@ -127,16 +126,16 @@ class Suite(_Section):
         """
         if engine not in get_args(EngineName):
             raise RequestError(f"no engine {engine!r}; there are: {', '.join(get_args(EngineName))}")
-        own = [model for model in self.models if model.engine == engine] or [
+        models = [model for model in self.models if model.engine == engine] or [
             ModelSpec.model_validate({"engine": engine})
         ]
-        names = {model.label for model in own}
+        names = {model.label for model in models}
         passes = [
-            asked.model_copy(update={"models": ()})
-            for asked in self.passes
-            if not asked.models or names & {*asked.models}
+            pass_spec.model_copy(update={"models": ()})
+            for pass_spec in self.passes
+            if not pass_spec.models or names & {*pass_spec.models}
         ]
-        kept = {"models": tuple(own), "passes": tuple(passes) or (PassSpec(),)}
+        kept = {"models": tuple(models), "passes": tuple(passes) or (PassSpec(),)}
         about = tuple(spec for spec in self.assertions if spec.where.get("model", next(iter(names))) in names)
         return self.model_copy(update={**kept, "assertions": about})
 
@@ -145,54 +144,6 @@ def read_suite(path: Path | None, settings: Sequence[str] = ()) -> Suite:
     """The suite in ``path`` (none: the defaults) with ``settings``, ``key=value`` in TOML each, applied last.
 
     Raises:
-        RequestError: an unreadable file, an unknown key (with the nearest known one), or a value that does not fit.
+        ConfigError: an unreadable file, an unknown key (with the nearest known one), or a value that does not fit.
     """
-    content = _read(path) if path is not None else {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise RequestError(f"--set {setting!r}: expected key=value")
-        content[key] = _value(text)
-    where = str(path) if path is not None else "suite"
-    try:
-        return Suite.model_validate(content)
-    except ValidationError as error:
-        faults = (_fault(fault, where) for fault in error.errors(include_url=False))
-        raise RequestError("; ".join(faults)) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; name a suite in TOML") from None
-    except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
-        raise RequestError(f"{path}: not valid TOML: {error}") from None
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text
-
-
-def _fault(fault: Mapping[str, Any], where: str) -> str:
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(path)
-    if fault["type"] != "extra_forbidden":
-        return f"{where}: {key or 'suite'}: {fault['msg']}"
-    known = _keys(Suite, path[:-1])
-    near = get_close_matches(path[-1], known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key {key!r}: {hint}"
-
-
-def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None:  # a place in a list
-            continue
-        candidates = (field.annotation, *get_args(field.annotation))
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
-    return list(model.model_fields)
+    return read_config(Suite, path, settings)

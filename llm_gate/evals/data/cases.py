@@ -4,7 +4,6 @@ A file of cases is JSON Lines, one case a line, UTF-8, read strictly: nothing is
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import Count, EntryProposal, Figure, Label, first_fault, parse_json
-from llm_gate.errors import GateResourceError, MalformedVerdictError, RequestError
+from llm_gate.errors import MalformedVerdictError, RequestError
+from trigate.whole_files import write_whole
 
 _LARGEST_BYTES = 256 * 1024 * 1024
 
@@ -78,13 +78,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
 
 def write_cases(cases: Iterable[Case], path: Path) -> None:
     """Write ``cases`` to ``path``, whole or not at all; ResourceError if the disk refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(b"".join(_line(case) for case in cases))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GateResourceError(f"{path} cannot be written: {error.strerror}") from None
+    write_whole(path, b"".join(_line(case) for case in cases))
 
 
 def digest_of(cases: Iterable[Case]) -> str:

@@ -1,6 +1,5 @@
 """The log of an evaluation: one JSON line for each answer, appended as it comes; a rerun asks what is missing."""
 
-import fcntl
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,9 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_gate.contract import Count, Figure, Label, Mode, Probability, Sha256, first_fault
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
+from trigate.errors import ResourceError
+from trigate.locks import locked_at_once
 
 LOG = "rows.jsonl"
 TaskName = Literal["entry", "injection", "direction", "volatility", "year", "month", "third", "weekday", "market"]
@@ -105,14 +106,10 @@ class RowLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: io.FileIO = path.open("ab+", buffering=0)
         except OSError as error:
-            raise GateResourceError(f"{path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            raise ResourceError(f"{path}: {error.strerror}") from None
+        if not locked_at_once(self._file.fileno()):
             self._file.close()
-            raise GateResourceError(
-                f"{path}: another evaluation writes it; wait for it, or give another --out"
-            ) from None
+            raise ResourceError(f"{path}: another evaluation writes it; wait for it, or give another --out")
         self.rows: list[Row] = list(self._whole_rows())
 
     def append(self, row: Row) -> None:
@@ -121,9 +118,9 @@ class RowLog:
         try:
             written = self._file.write(line)
         except OSError as error:
-            raise GateResourceError(f"{self._path}: {error.strerror}") from None
+            raise ResourceError(f"{self._path}: {error.strerror}") from None
         if written != len(line):
-            raise GateResourceError(f"{self._path}: the disk took only a part of a line; free some space")
+            raise ResourceError(f"{self._path}: the disk took only a part of a line; free some space")
         self.rows.append(row)
 
     def _whole_rows(self) -> Iterable[Row]:

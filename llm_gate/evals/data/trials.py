@@ -1,12 +1,12 @@
 """Every prompt and every threshold that was tried, counted once: what a promotion is divided by."""
 
-import fcntl
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from llm_gate.errors import GateResourceError
+from trigate.errors import ResourceError
+from trigate.locks import wait_for_lock
 
 
 class Trial(NamedTuple):
@@ -29,7 +29,7 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for_lock(file.fileno())
             file.seek(0)
             content = file.read()
             end = content.rfind(b"\n") + 1
@@ -39,7 +39,7 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
             file.writelines(json.dumps(trial._asdict(), sort_keys=True).encode() + b"\n" for trial in new)
             return len(known) + len(new)
     except OSError as error:
-        raise GateResourceError(f"{path}: {error.strerror}") from None
+        raise ResourceError(f"{path}: {error.strerror}") from None
 
 
 def _parsed(line: bytes, path: Path) -> Trial:
@@ -48,4 +48,4 @@ def _parsed(line: bytes, path: Path) -> Trial:
         hash(trial)  # TypeError for a list or an object in it
         return trial
     except (ValueError, TypeError):
-        raise GateResourceError(f"{path}: is no record of trials; move it away, or name another in the suite") from None
+        raise ResourceError(f"{path}: is no record of trials; move it away, or name another in the suite") from None

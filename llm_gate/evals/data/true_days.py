@@ -3,7 +3,6 @@
 JSON Lines, one case a line. No case holds any of it, so nothing that a model is shown can.
 """
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llm_gate.contract import parse_json
-from llm_gate.errors import GateResourceError, MalformedVerdictError, RequestError
+from llm_gate.errors import MalformedVerdictError, RequestError
+from trigate.whole_files import write_whole
 
 Attribute = Literal["year", "month", "third", "weekday", "market"]
 
@@ -33,7 +33,7 @@ MOST_OPTIONS = 20
 
 
 class Day(NamedTuple):
-    """Where a proposal really comes from. Known to the scorer alone."""
+    """The trading day and the market that a proposal really comes from; known to the scorer alone."""
 
     year: int
     month: int
@@ -62,7 +62,7 @@ def options_of(attribute: Attribute, days: Iterable[Day]) -> tuple[str, ...]:
     return options
 
 
-def truth_of(day: Day, attribute: Attribute) -> str:
+def right_option(day: Day, attribute: Attribute) -> str:
     """The option that is right."""
     match attribute:
         case "year":
@@ -77,7 +77,7 @@ def truth_of(day: Day, attribute: Attribute) -> str:
             return day.market
 
 
-class Truth(BaseModel):
+class TrueDay(BaseModel):
     """The trading day and the market of one case."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -101,38 +101,32 @@ class Truth(BaseModel):
         return cls(case_id=case_id, year=day.year, month=day.month, day=day.day, weekday=day.weekday(), market=market)
 
 
-def truth_path(cases: Path) -> Path:
+def true_days_path(cases: Path) -> Path:
     """The file beside ``cases``: cases.jsonl has cases.truth.jsonl."""
     return cases.with_name(f"{cases.stem}.truth{cases.suffix}")
 
 
-def write_truths(truths: Iterable[Truth], path: Path) -> None:
+def write_true_days(truths: Iterable[TrueDay], path: Path) -> None:
     """Write ``truths``, whole or not at all; ResourceError if the disk refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{truth.model_dump_json()}\n" for truth in truths), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GateResourceError(f"{path} cannot be written: {error.strerror}") from None
+    write_whole(path, "".join(f"{truth.model_dump_json()}\n" for truth in truths))
 
 
-def read_truths(path: Path) -> dict[str, Day]:
+def read_true_days(path: Path) -> dict[str, Day]:
     """The day of each case by its id; RequestError names a line that cannot be read."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror}; name the file that orchestrator cases wrote") from None
-    found: dict[str, Day] = {}
+    days: dict[str, Day] = {}
     for number, line in enumerate(lines, start=1):
         try:
             parse_json(line)
-            truth = Truth.model_validate_json(line)
+            parsed = TrueDay.model_validate_json(line)
         except MalformedVerdictError as error:
             raise RequestError(f"{path}:{number}: {error}; write one JSON object a line") from None
         except ValidationError as error:
             raise RequestError(f"{path}:{number}: {error.errors()[0]['msg']}") from None
-        if truth.case_id in found:
-            raise RequestError(f"{path}:{number}: case_id: {truth.case_id!r} has a line already; remove one")
-        found[truth.case_id] = Day(truth.year, truth.month, truth.day, truth.weekday, truth.market)
-    return found
+        if parsed.case_id in days:
+            raise RequestError(f"{path}:{number}: case_id: {parsed.case_id!r} has a line already; remove one")
+        days[parsed.case_id] = Day(parsed.year, parsed.month, parsed.day, parsed.weekday, parsed.market)
+    return days

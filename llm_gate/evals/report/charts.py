@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from llm_gate.evals.report.findings import JudgementShown, Status
+from llm_gate.evals.report.findings import JudgementShown, PromotionStatus
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import Score
+from trigate.pages.plots import AMBER, BLUE, GREEN, GREY, INK, RED, plot_html
 
-INK, BLUE, GREEN, RED, GREY, AMBER = "#1f2933", "#2563a8", "#1a7f4b", "#b42318", "#9aa5b1", "#b7791f"
 COLOURS = (BLUE, RED, GREEN, AMBER, "#6d28d9", "#0e7490", "#9d174d", GREY)
-CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]]}
 EARNED = {
     "r_approved": "approved",
     "r_shrunk": "shrunk, at full size",
@@ -27,13 +26,13 @@ def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     figure = go.Figure()
     rows = list(reversed(shown))
     for word, colour in (("JUDGEMENT", GREEN), ("NO JUDGEMENT SHOWN", RED)):
-        own = [one for one in rows if one.verdict.word == word]
-        if own:
-            found = [one.verdict.accuracy for one in own]
+        judgements = [one for one in rows if one.verdict.word == word]
+        if judgements:
+            accuracies = [one.verdict.accuracy for one in judgements]
             figure.add_scatter(
-                x=[100 * (one.value or 0) for one in found],
-                y=[_name(one) for one in own],
-                error_x=_bars(found, 100),
+                x=[100 * (one.value or 0) for one in accuracies],
+                y=[_name(one) for one in judgements],
+                error_x=_bars(accuracies, 100),
                 mode="markers",
                 marker={"size": 9, "color": colour},
                 name=word,
@@ -47,7 +46,7 @@ def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     )
     figure.update_xaxes(title="right answers, %", range=[0, 102])
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(one) for one in rows])
-    return _html(figure, "accuracy", height=120 + 26 * len(rows))
+    return plot_html(figure, "accuracy", height=120 + 26 * len(rows))
 
 
 def reliability_chart(scores: Sequence[Score]) -> str:
@@ -63,12 +62,12 @@ def reliability_chart(scores: Sequence[Score]) -> str:
             mode="lines+markers",
             line={"color": colour, "width": 1},
             marker={"color": colour, "size": [6 + 16 * (one.rows / most) ** 0.5 for one in score.bins]},
-            name=f"{score.who.name}, {score.group}",
+            name=f"{score.answerer.name}, {score.group}",
             text=[f"{one.rows} cases" for one in score.bins],
         )
     figure.update_xaxes(title="probability of approve that the model said", range=[-0.03, 1.03])
     figure.update_yaxes(title="share where approve was right", range=[-0.05, 1.05])
-    return _html(figure, "reliability", height=430)
+    return plot_html(figure, "reliability", height=430)
 
 
 def money_chart(scores: Sequence[Score]) -> str:
@@ -76,23 +75,23 @@ def money_chart(scores: Sequence[Score]) -> str:
     figure = go.Figure()
     for score, colour in zip(scores, COLOURS * 9, strict=False):
         names = [name for name in EARNED if score.figures[name].value is not None]
-        found = [score.figures[name] for name in names]
+        figures = [score.figures[name] for name in names]
         figure.add_scatter(
             x=[EARNED[name] for name in names],
-            y=[one.value for one in found],
-            error_y=_bars(found, 1),
+            y=[one.value for one in figures],
+            error_y=_bars(figures, 1),
             mode="markers",
             marker={"size": 9, "color": colour},
-            name=f"{score.who.name}, {score.split.replace('_', '-')}",
+            name=f"{score.answerer.name}, {score.split.replace('_', '-')}",
         )
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     figure.update_yaxes(title="R a proposal, after costs")
     figure.update_xaxes(categoryorder="array", categoryarray=list(EARNED.values()))
     figure.update_layout(scattermode="group", scattergap=0.6)
-    return _html(figure, "money", height=430)
+    return plot_html(figure, "money", height=430)
 
 
-def promotion_chart(statuses: Sequence[Status]) -> str:
+def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
     """HTML of each interval of the uplift, session by session."""
     figure = go.Figure()
     for status, colour in zip(statuses, COLOURS * 9, strict=False):
@@ -104,33 +103,21 @@ def promotion_chart(statuses: Sequence[Status]) -> str:
                 y=[ends[side] for ends in history],
                 mode="lines",
                 line={"color": colour, "width": 1.4},
-                name=status.who.name,
-                legendgroup=status.who.name,
+                name=status.answerer.name,
+                legendgroup=status.answerer.name,
                 showlegend=side == 0,
             )
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dash"})
     figure.update_yaxes(title="uplift over random vetoes, R a proposal")
     figure.update_xaxes(title="sessions seen")
-    return _html(figure, "promotion", height=380)
+    return plot_html(figure, "promotion", height=380)
 
 
 def _name(one: JudgementShown) -> str:
-    return f"{one.who.name}, {one.group}"
+    return f"{one.answerer.name}, {one.group}"
 
 
-def _bars(found: Sequence[Figure], scale: float) -> dict[str, object]:
-    above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in found]
-    below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in found]
+def _bars(figures: Sequence[Figure], scale: float) -> dict[str, object]:
+    above = [scale * ((one.high if one.high is not None else one.value or 0) - (one.value or 0)) for one in figures]
+    below = [scale * ((one.value or 0) - (one.low if one.low is not None else one.value or 0)) for one in figures]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.4}
-
-
-def _html(figure: go.Figure, name: str, *, height: int) -> str:
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        margin={"l": 70, "r": 20, "t": 10, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        hovermode="closest",
-    )
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=CONFIG))

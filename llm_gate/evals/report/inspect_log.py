@@ -13,38 +13,36 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.report.findings import Findings
-from llm_gate.evals.scoring.scores import ALL, Score, Who
+from llm_gate.evals.scoring.scores import ALL, Answerer, Score, answerer_of
+from trigate.whole_files import disk_faults, write_whole
 
 VERSION = 2
 SCORER = "label"
 CORRECT, INCORRECT = "C", "I"
 
 
-def write_inspect_logs(found: Findings, folder: Path) -> list[Path]:
+def write_inspect_logs(findings: Findings, folder: Path) -> list[Path]:
     """Write one log for each answerer into ``folder``; ResourceError if the disk refuses."""
-    rows: dict[Who, list[Row]] = {}
-    for row in found.ran.rows:
-        rows.setdefault(Who(row.task, row.model, row.prompt, row.mode), []).append(row)
+    rows: dict[Answerer, list[Row]] = {}
+    for row in findings.suite_run.rows:
+        rows.setdefault(answerer_of(row), []).append(row)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     paths = []
-    try:
+    with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for who, own in rows.items():
-            scores = [score for score in found.scores if score.who == who and score.regime == ALL]
-            path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', who.name)}.json"
-            path.write_text(json.dumps(inspect_log(who, own, scores, created=created)), encoding="utf-8")
+        for answerer, answers in rows.items():
+            scores = [score for score in findings.scores if score.answerer == answerer and score.regime == ALL]
+            path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', answerer.name)}.json"
+            write_whole(path, json.dumps(inspect_log(answerer, answers, scores, created=created)))
             paths.append(path)
-    except OSError as error:
-        raise GateResourceError(f"{folder}: {error.strerror}") from None
     return paths
 
 
-def inspect_log(who: Who, rows: Sequence[Row], scores: Sequence[Score], *, created: str) -> dict[str, Any]:
+def inspect_log(answerer: Answerer, rows: Sequence[Row], scores: Sequence[Score], *, created: str) -> dict[str, Any]:
     """One EvalLog as JSON can hold it; a case asked again, or in another order of letters, is an epoch more."""
-    name = hashlib.sha256(who.name.encode()).hexdigest()[:22]
+    name = hashlib.sha256(answerer.name.encode()).hexdigest()[:22]
     case_ids = list(dict.fromkeys(row.case_id for row in rows))
     samples = _samples(rows)
     return {
@@ -54,15 +52,15 @@ def inspect_log(who: Who, rows: Sequence[Row], scores: Sequence[Score], *, creat
             "eval_id": name,
             "run_id": name,
             "created": created,
-            "task": f"trigate_{who.task}",
+            "task": f"trigate_{answerer.task}",
             "task_id": name,
             "dataset": {"name": "trigate", "samples": len(case_ids), "sample_ids": case_ids, "shuffled": False},
-            "model": f"{who.model}/{rows[0].model_digest}",
+            "model": f"{answerer.model}/{rows[0].model_digest}",
             "config": {"epochs": max(sample["epoch"] for sample in samples)},
             "packages": {"trigate": version("trigate")},
-            "metadata": {"prompt": who.prompt, "prompt_digest": rows[0].prompt_digest, "mode": who.mode},
+            "metadata": {"prompt": answerer.prompt, "prompt_digest": rows[0].prompt_digest, "mode": answerer.mode},
         },
-        "plan": {"name": "plan", "steps": [{"solver": f"{who.prompt} in {who.mode}", "params": {}}]},
+        "plan": {"name": "plan", "steps": [{"solver": f"{answerer.prompt} in {answerer.mode}", "params": {}}]},
         "results": {
             "total_samples": len(samples),
             "completed_samples": sum(row.answer is not None for row in rows),
@@ -83,18 +81,21 @@ def _samples(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _sample(row: Row, epoch: int) -> dict[str, Any]:
-    asked = f"{row.prompt} about case {row.case_id} ({row.regime})"
-    said = row.answer or ""
+    question = f"{row.prompt} about case {row.case_id} ({row.regime})"
+    answer = row.answer or ""
     usage = {"input_tokens": row.prompt_tokens or 0, "output_tokens": row.completion_tokens or 0}
     sample: dict[str, Any] = {
         "id": row.case_id,
         "epoch": epoch,
-        "input": asked,
+        "input": question,
         "target": row.truth or "",
-        "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said, "source": "generate"}],
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer, "source": "generate"},
+        ],
         "output": {
             "model": row.model,
-            "choices": [{"message": {"role": "assistant", "content": said}, "stop_reason": "stop"}],
+            "choices": [{"message": {"role": "assistant", "content": answer}, "stop_reason": "stop"}],
             "usage": {**usage, "total_tokens": sum(usage.values())},
         },
         "scores": {},
@@ -103,7 +104,7 @@ def _sample(row: Row, epoch: int) -> dict[str, Any]:
     }
     if row.truth is not None:
         value = CORRECT if row.answer == row.truth else INCORRECT
-        sample["scores"] = {SCORER: {"value": value, "answer": said, "explanation": row.error or ""}}
+        sample["scores"] = {SCORER: {"value": value, "answer": answer, "explanation": row.error or ""}}
     if row.answer is None:
         message = row.error or "no verdict"
         sample["error"] = {"message": message, "traceback": message, "traceback_ansi": message}
@@ -111,12 +112,12 @@ def _sample(row: Row, epoch: int) -> dict[str, Any]:
 
 
 def _result(score: Score) -> dict[str, Any]:
-    said = {name: one for name, one in score.figures.items() if one.value is not None}
+    known_figures = {name: one for name, one in score.figures.items() if one.value is not None}
     return {
         "name": f"{score.split}_{score.group}",
         "scorer": SCORER,
         "metrics": {
             name: {"name": name, "value": one.value, "metadata": {"low": one.low, "high": one.high, "n": one.rows}}
-            for name, one in said.items()
+            for name, one in known_figures.items()
         },
     }

@@ -5,17 +5,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
-
-from llm_gate.errors import GateResourceError
 from llm_gate.evals.data.cases import digest_of
 from llm_gate.evals.report.charts import EARNED, accuracy_chart, money_chart, promotion_chart, reliability_chart
 from llm_gate.evals.report.findings import CONTROLS, Findings, summary_of
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import ALL, Score
+from trigate.pages.render import rendered
+from trigate.whole_files import write_whole
 
-TEMPLATES = Path(__file__).parent / "templates"
 NONE = "–"
 UPLIFTS = {
     "uplift_random": "random vetoes",
@@ -24,49 +21,42 @@ UPLIFTS = {
 }
 
 
-def write_report(found: Findings, folder: Path) -> None:
+def write_report(findings: Findings, folder: Path) -> None:
     """Write report.html and scores.json into ``folder``; ResourceError if the disk refuses."""
-    _write(folder / "report.html", page(found))
-    _write(folder / "scores.json", json.dumps(summary_of(found), indent=1) + "\n")
+    write_whole(folder / "report.html", page(findings))
+    write_whole(folder / "scores.json", json.dumps(summary_of(findings), indent=1) + "\n")
 
 
-def page(found: Findings) -> str:
+def page(findings: Findings) -> str:
     """The whole file."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({"share": share, "bounds": bounds, "plain": plain, "in_r": in_r, "count": count})
-    whole = [score for score in found.scores if score.regime == ALL]
-    entries = [score for score in whole if score.who.task == "entry"]
+    whole = [score for score in findings.scores if score.regime == ALL]
+    entries = [score for score in whole if score.answerer.task == "entry"]
     recorded = [score for score in entries if score.group == "recorded"]
     rated = [score for score in entries if score.bins and score.group in ("bank", "recorded")]
-    models = [model.label for model in found.ran.suite.models]
-    return environment.get_template("eval.html.j2").render(
-        found=found,
-        suite=found.ran.suite,
-        headlines=found.headlines,
-        controls=[model.label for model in found.ran.suite.models if model.engine in CONTROLS],
-        models=models,
-        entries=entries,
-        labelled=[score for score in entries if "accuracy" in score.figures],
-        recorded=recorded,
-        readings=[one for one in found.shown if one.who.task != "entry"],
-        by_regime=_by_regime(found),
-        errors=[score for score in whole if score.errors and score.group in ("bank", "recorded")],
-        accuracy_chart=accuracy_chart([one for one in found.shown if one.group == "bank"]),
-        reliability_chart=reliability_chart(_later(rated)) if rated else "",
-        money_chart=money_chart(_later(recorded)) if recorded else "",
-        promotion_chart=promotion_chart(found.statuses) if any(s.promotion.history for s in found.statuses) else "",
-        earned=EARNED,
-        uplifts=UPLIFTS,
-        cases_digest=digest_of(found.ran.cases),
-        versions={"trigate": version("trigate")},
-        plotly_js=get_plotlyjs(),
-    )
+    followed = any(status.promotion.history for status in findings.promotions)
+    models = [model.label for model in findings.suite_run.suite.models]
+    shown = {
+        "findings": findings,
+        "suite": findings.suite_run.suite,
+        "headlines": findings.headlines,
+        "controls": [model.label for model in findings.suite_run.suite.models if model.engine in CONTROLS],
+        "models": models,
+        "entries": entries,
+        "labelled": [score for score in entries if "accuracy" in score.figures],
+        "recorded": recorded,
+        "readings": [one for one in findings.judgements if one.answerer.task != "entry"],
+        "by_regime": _by_regime(findings),
+        "errors": [score for score in whole if score.errors and score.group in ("bank", "recorded")],
+        "accuracy_chart": accuracy_chart([one for one in findings.judgements if one.group == "bank"]),
+        "reliability_chart": reliability_chart(_later(rated)) if rated else "",
+        "money_chart": money_chart(_later(recorded)) if recorded else "",
+        "promotion_chart": promotion_chart(findings.promotions) if followed else "",
+        "earned": EARNED,
+        "uplifts": UPLIFTS,
+        "cases_digest": digest_of(findings.suite_run.cases),
+        "versions": {"trigate": version("trigate")},
+    }
+    return rendered("llm_gate.evals.report", "eval.html.j2", shown, filters=FILTERS)
 
 
 def share(figure: Figure | None) -> str:
@@ -106,20 +96,16 @@ def _later(scores: list[Score]) -> list[Score]:
     return [score for score in scores if score.split == "held_out"] or scores
 
 
-def _by_regime(found: Findings) -> dict[str, Any]:
+def _by_regime(findings: Findings) -> dict[str, Any]:
     """Accuracy, or money where there is no label, of each answerer in each regime."""
-    own = [s for s in found.scores if s.regime != ALL and s.who.task == "entry" and s.group in ("bank", "recorded")]
-    regimes = sorted({score.regime for score in own})
+    regime_scores = [
+        s for s in findings.scores if s.regime != ALL and s.answerer.task == "entry" and s.group in ("bank", "recorded")
+    ]
+    regimes = sorted({score.regime for score in regime_scores})
     rows: dict[tuple[str, str, str], dict[str, Score]] = {}
-    for score in own:
-        rows.setdefault((score.who.name, score.split, score.group), {})[score.regime] = score
+    for score in regime_scores:
+        rows.setdefault((score.answerer.name, score.split, score.group), {})[score.regime] = score
     return {"regimes": regimes, "rows": rows}
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise GateResourceError(f"{path}: {error.strerror}") from None
+FILTERS = {"share": share, "bounds": bounds, "plain": plain, "in_r": in_r, "count": count}

@@ -10,13 +10,13 @@ from llm_gate.errors import RequestError
 from llm_gate.evals.data.cases import Split
 from llm_gate.evals.data.log import Row, read_rows
 from llm_gate.evals.scoring.intervals import Figure, block_weights, figure, mean_of
-from llm_gate.evals.scoring.scores import Who
+from llm_gate.evals.scoring.scores import Answerer, answerer_of
 
 
-class Side(NamedTuple):
+class AnswererRows(NamedTuple):
     """One answerer of one log."""
 
-    who: Who
+    answerer: Answerer
     rows: list[Row]
 
 
@@ -48,7 +48,7 @@ def split_of(name: str | None) -> Split | None:
     raise RequestError(f"no split {name!r}; there are: tune, held_out")
 
 
-def compared(a: str, b: str, *, split: Split | None = None) -> list[Comparison]:
+def compare_logs(a: str, b: str, *, split: Split | None = None) -> list[Comparison]:
     """Each answerer of log ``a`` with its counterpart in ``b``.
 
     A log may name one answerer, ``LOG#model/prompt/mode`` with ``*`` for any; where both name or hold one, these two
@@ -57,44 +57,49 @@ def compared(a: str, b: str, *, split: Split | None = None) -> list[Comparison]:
     Raises:
         RequestError: a log cannot be read, or nothing in it matches.
     """
-    left, right = sides(a, split=split), sides(b, split=split)
+    left, right = answerers_of(a, split=split), answerers_of(b, split=split)
     if len(left) == len(right) == 1:
         pairs = [(left[0], right[0])]
     else:
-        named = {side.who: side for side in right}
-        pairs = [(side, named[side.who]) for side in left if side.who in named]
+        by_answerer = {side.answerer: side for side in right}
+        pairs = [(side, by_answerer[side.answerer]) for side in left if side.answerer in by_answerer]
     if not pairs:
-        names = ", ".join(side.who.name for side in (*left, *right))
+        names = ", ".join(side.answerer.name for side in (*left, *right))
         raise RequestError(f"nothing to compare: no name is in both; choose one of each with LOG#NAME from {names}")
     return [_comparison(x, y) for x, y in pairs]
 
 
-def as_json_of(found: Comparison) -> dict[str, object]:
+def as_json_of(comparison: Comparison) -> dict[str, object]:
     """The comparison as JSON can hold it."""
-    return {name: one._asdict() if isinstance(one, Figure) else one for name, one in found._asdict().items()}
+    return {name: one._asdict() if isinstance(one, Figure) else one for name, one in comparison._asdict().items()}
 
 
-def sides(named: str, *, split: Split | None = None) -> list[Side]:
+def answerers_of(log_and_pattern: str, *, split: Split | None = None) -> list[AnswererRows]:
     """The answerers of a log that match what follows its ``#``, with their rows of ``split``, or all."""
-    path, _, pattern = named.partition("#")
-    found: dict[Who, list[Row]] = {}
+    path, _, pattern = log_and_pattern.partition("#")
+    rows_by_answerer: dict[Answerer, list[Row]] = {}
     latest = {row.key._replace(question_digest=None): row for row in read_rows(Path(path))}  # in its newest words
     rows = [row for row in latest.values() if split in (None, row.split)]
     if not rows:
         raise RequestError(f"{path}: holds no row of {split}")
     for row in rows:
-        found.setdefault(Who(row.task, row.model, row.prompt, row.mode), []).append(row)
-    matching = [Side(who, rows) for who, rows in found.items() if not pattern or fnmatchcase(who.name, pattern)]
+        rows_by_answerer.setdefault(answerer_of(row), []).append(row)
+    matching = [
+        AnswererRows(answerer, rows)
+        for answerer, rows in rows_by_answerer.items()
+        if not pattern or fnmatchcase(answerer.name, pattern)
+    ]
     if not matching:
-        raise RequestError(f"{named}: no answerer matches; there are: {', '.join(who.name for who in found)}")
+        names = ", ".join(answerer.name for answerer in rows_by_answerer)
+        raise RequestError(f"{log_and_pattern}: no answerer matches; there are: {names}")
     return matching
 
 
-def _comparison(a: Side, b: Side) -> Comparison:
+def _comparison(a: AnswererRows, b: AnswererRows) -> Comparison:
     left, right = ({_question(row): row for row in side.rows} for side in (a, b))
     pairs = [(left[question], right[question]) for question in left if question in right]
     if not pairs:
-        raise RequestError(f"{a.who.name} and {b.who.name} were asked nothing in common")
+        raise RequestError(f"{a.answerer.name} and {b.answerer.name} were asked nothing in common")
     # A case asked again is no further case: McNemar's counts must be independent.
     labelled = [(x, y) for x, y in pairs if x.truth is not None and x.order == x.repeat == 0]
     hits = [(x.answer == x.truth, y.answer == x.truth) for x, y in labelled]
@@ -102,8 +107,8 @@ def _comparison(a: Side, b: Side) -> Comparison:
     counts = Counter(hits)
     discordant = counts[True, False] + counts[False, True]
     return Comparison(
-        a=a.who.name,
-        b=b.who.name,
+        a=a.answerer.name,
+        b=b.answerer.name,
         common=len(pairs),
         only_a=len(left.keys() - right.keys()),
         only_b=len(right.keys() - left.keys()),

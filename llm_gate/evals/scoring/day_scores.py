@@ -1,11 +1,8 @@
 """Whether a model can name the day or the market of recorded cases: shares right with intervals, against chance."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
-
-import numpy as np
 
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.data.true_days import Attribute
@@ -13,11 +10,10 @@ from llm_gate.evals.scoring.intervals import Figure
 
 ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 ALPHA = 0.05
-Z = 1.959964
 Word = Literal["NAMES IT", "NO BETTER THAN CHANCE"]
 
 
-class Named(NamedTuple):
+class NamingScore(NamedTuple):
     """How often a model named one attribute."""
 
     attribute: Attribute
@@ -32,73 +28,76 @@ class Named(NamedTuple):
     """Probability of as many right at the larger of the two shares; no answer counts as wrong."""
 
 
-def score(attribute: Attribute, named: Sequence[str | None], truths: Sequence[str], options: int) -> Named:
-    """Right answers against guessing among ``options``; exact binomial, one-sided."""
-    right = sum(answer == truth for answer, truth in zip(named, truths, strict=True))
-    answered = sum(answer is not None for answer in named)
-    guessing, unrelated = 1.0 / options, _unrelated(named, truths)
-    p_value = _at_least(right, len(truths), max(guessing, unrelated))
-    return Named(attribute, len(truths), answered, right, guessing, unrelated, p_value)
+def naming_score(
+    attribute: Attribute, answers: Sequence[str | None], truths: Sequence[str], options: int
+) -> NamingScore:
+    """Compare the right answers with guessing among ``options``, by an exact one-sided binomial test.
 
+    Args:
+        attribute: what the model was asked for.
+        answers: [N] the option it chose, None where it gave no answer.
+        truths: [N] the option that is right.
+        options: how many there were to choose from.
+    """
+    from scipy.stats import binom  # slow to load, and it looks for torch
 
-def _unrelated(named: Sequence[str | None], truths: Sequence[str]) -> float:
-    """Expected share right when the answers are dealt at random: the chance agreement of Cohen's kappa (1960)."""
-    answers, days = Counter(named), Counter(truths)
-    return sum(answers[option] * days[option] for option in days) / len(truths) ** 2 if truths else 0.0
-
-
-def _at_least(right: int, asked: int, chance: float) -> float:
-    """Probability of ``right`` or more in ``asked`` independent answers."""
-    if chance >= 1.0 or right == 0:
-        return 1.0
-    terms = (
-        math.exp(
-            math.lgamma(asked + 1)
-            - math.lgamma(k + 1)
-            - math.lgamma(asked - k + 1)
-            + k * math.log(chance)
-            + (asked - k) * math.log1p(-chance)
-        )
-        for k in range(right, asked + 1)
+    right = sum(answer == truth for answer, truth in zip(answers, truths, strict=True))
+    guessing, unrelated = 1.0 / options, _unrelated(answers, truths)
+    return NamingScore(
+        attribute=attribute,
+        asked=len(truths),
+        answered=sum(answer is not None for answer in answers),
+        right=right,
+        guessing=guessing,
+        unrelated=unrelated,
+        p_value=float(binom.sf(right - 1, len(truths), max(guessing, unrelated))),
     )
-    return min(1.0, math.fsum(terms))
 
 
-class Probed(NamedTuple):
-    """How one model named one attribute."""
+def _unrelated(answers: Sequence[str | None], truths: Sequence[str]) -> float:
+    """Expected share right when the answers are dealt at random: the chance agreement of Cohen's kappa (1960)."""
+    answer_counts, truth_counts = Counter(answers), Counter(truths)
+    agreeing = sum(answer_counts[option] * truth_counts[option] for option in truth_counts)
+    return agreeing / len(truths) ** 2 if truths else 0.0
+
+
+class DayNaming(NamedTuple):
+    """How one model named one attribute of the recorded days."""
 
     model: str
     word: Word
-    named: Named
+    score: NamingScore
     right: Figure
     """Share right."""
 
     @property
     def chance(self) -> float:
         """The larger of guessing and of the same answers dealt at random."""
-        return max(self.named.guessing, self.named.unrelated)
+        return max(self.score.guessing, self.score.unrelated)
 
 
-def probed(rows: Sequence[Row]) -> list[Probed]:
-    """The score of every model and attribute; NAMES IT at 5 percent over all of them (Bonferroni)."""
+def day_namings(rows: Sequence[Row]) -> list[DayNaming]:
+    """Score every model and attribute; NAMES IT at 5 percent over all of them (Bonferroni)."""
     groups: dict[tuple[str, Attribute], list[Row]] = {}
     for attribute in ATTRIBUTES:
         for row in rows:
             if row.task == attribute:
                 groups.setdefault((row.model, attribute), []).append(row)
-    found = []
-    for (model, attribute), own in groups.items():
-        named = score(attribute, [row.answer for row in own], [str(row.truth) for row in own], own[0].options or 1)
-        word: Word = "NAMES IT" if named.p_value * len(groups) < ALPHA else "NO BETTER THAN CHANCE"
-        found.append(Probed(model, word, named, wilson(named.right, named.asked)))
-    return found
+    namings = []
+    for (model, attribute), group in groups.items():
+        score = naming_score(
+            attribute, [row.answer for row in group], [str(row.truth) for row in group], group[0].options or 1
+        )
+        word: Word = "NAMES IT" if score.p_value * len(groups) < ALPHA else "NO BETTER THAN CHANCE"
+        namings.append(DayNaming(model=model, word=word, score=score, right=wilson_share(score.right, score.asked)))
+    return namings
 
 
-def wilson(right: int, asked: int) -> Figure:
+def wilson_share(right: int, asked: int) -> Figure:
     """A share with its 95 % interval (Wilson 1927), which does not shrink to a point at 0 and 1."""
+    from scipy.stats import binomtest  # slow to load, and it looks for torch
+
     if asked == 0:
         return Figure(None)
-    share = right / asked
-    middle = (share + Z * Z / (2 * asked)) / (1 + Z * Z / asked)
-    half = Z / (1 + Z * Z / asked) * np.sqrt(share * (1 - share) / asked + Z * Z / (4 * asked * asked))
-    return Figure(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), asked)
+    interval = binomtest(right, asked).proportion_ci(confidence_level=1 - ALPHA, method="wilson")
+    return Figure(right / asked, float(interval.low), float(interval.high), asked)

@@ -69,37 +69,45 @@ def calibrate_rows(rows: Sequence[Row], *, method: Method, max_veto_rate: float,
     )
 
 
-def isotonic_map(said: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
-    """The non-decreasing map of least squared error (pool adjacent violators); equal probabilities are one knot."""
+def isotonic_map(predicted: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
+    """The non-decreasing map of least squared error (pool adjacent violators); equal probabilities are one knot.
+
+    Args:
+        predicted: [N] what the model gave, in 0 to 1.
+        came_true: [N] bool.
+    """
     from scipy.optimize import isotonic_regression  # slow to load, and it looks for torch
 
-    knots, place = np.unique(np.asarray(said, np.float64), return_inverse=True)
+    knots, place = np.unique(np.asarray(predicted, np.float64), return_inverse=True)
     weights = np.bincount(place).astype(np.float64)
     means = np.bincount(place, weights=np.asarray(came_true, np.float64)) / weights
     fitted = isotonic_regression(means, weights=weights).x
     return ProbabilityMap(method="isotonic", said=tuple(knots.tolist()), observed=tuple(fitted.tolist()))
 
 
-def temperature_map(said: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
-    """The temperature of greatest likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599), 1/50 to 50."""
+def temperature_map(predicted: npt.ArrayLike, came_true: npt.ArrayLike) -> ProbabilityMap:
+    """The temperature of greatest likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599), 1/50 to 50.
+
+    ``predicted`` [N] is what the model gave, ``came_true`` [N] whether it did.
+    """
     from scipy.optimize import minimize_scalar
 
-    odds, true = logit(np.asarray(said, np.float64)), np.asarray(came_true, np.float64)
+    odds, outcome = logit(np.asarray(predicted, np.float64)), np.asarray(came_true, np.float64)
 
     def loss(log_temperature: float) -> float:
         scaled = odds / np.exp(log_temperature)
-        return float((np.logaddexp(0.0, scaled) - true * scaled).mean())
+        return float((np.logaddexp(0.0, scaled) - outcome * scaled).mean())
 
-    found = minimize_scalar(loss, bounds=(-np.log(50), np.log(50)), method="bounded")
-    return ProbabilityMap(method="temperature", temperature=float(np.exp(found.x)))
+    optimum = minimize_scalar(loss, bounds=(-np.log(50), np.log(50)), method="bounded")
+    return ProbabilityMap(method="temperature", temperature=float(np.exp(optimum.x)))
 
 
-def best_threshold(said: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) -> tuple[float, tuple[float, ...]]:
+def best_threshold(predicted: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) -> tuple[float, tuple[float, ...]]:
     """Where approving from P(approve) earns most, vetoing at most ``max_veto_rate``; and every value tried.
 
-    Approving all (0) is always tried, and wins a tie.
+    ``predicted`` [N] and what each proposal earned, ``r`` [N]. Approving all (0) is always tried, and wins a tie.
     """
-    p, earned = np.asarray(said, np.float64), np.asarray(r, np.float64)
+    p, earned = np.asarray(predicted, np.float64), np.asarray(r, np.float64)
     candidates = np.unique(np.concatenate([[0.0], np.quantile(p, np.linspace(0, max_veto_rate, CANDIDATES))]))
     allowed = [float(value) for value in candidates if (p < value).mean() <= max_veto_rate]
     best = max(allowed, key=lambda value: (float((earned * (p >= value)).mean()), -value))
@@ -107,28 +115,28 @@ def best_threshold(said: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) 
 
 
 def _fit(rows: Sequence[Row], target: Target, method: Method, max_veto_rate: float) -> _Fit:
-    said = [row.p_approve or 0.0 for row in rows]
-    true = [bool(_came_true(row, target)) for row in rows]
-    made = isotonic_map(said, true) if method == "isotonic" else temperature_map(said, true)
+    predicted = [row.p_approve or 0.0 for row in rows]
+    came_true = [bool(_came_true(row, target)) for row in rows]
+    made = isotonic_map(predicted, came_true) if method == "isotonic" else temperature_map(predicted, came_true)
     if target == "label":
         return _Fit(made, None, ())
-    return _Fit(made, *best_threshold(said, [row.r or 0.0 for row in rows], max_veto_rate))
+    return _Fit(made, *best_threshold(predicted, [row.r or 0.0 for row in rows], max_veto_rate))
 
 
 def _tested(fold: int, rows: Sequence[Row], target: Target, fit: _Fit) -> FoldResult:
-    said = np.array([row.p_approve or 0.0 for row in rows])
-    true = np.array([bool(_came_true(row, target)) for row in rows], np.float64)
+    predicted = np.array([row.p_approve or 0.0 for row in rows])
+    came_true = np.array([bool(_came_true(row, target)) for row in rows], np.float64)
     r = np.array([row.r or 0.0 for row in rows])
-    passed = None if fit.threshold is None else said >= fit.threshold
+    approved = None if fit.threshold is None else predicted >= fit.threshold
     return FoldResult(
         fold=fold,
         rows=len(rows),
-        brier_said=float(((said - true) ** 2).mean()),
-        brier_mapped=float(((fit.map(said) - true) ** 2).mean()),
+        brier_said=float(((predicted - came_true) ** 2).mean()),
+        brier_mapped=float(((fit.map(predicted) - came_true) ** 2).mean()),
         threshold=fit.threshold,
-        veto_rate=None if passed is None else float(1 - passed.mean()),
-        r_gate=None if passed is None else float((r * passed).mean()),
-        r_always=None if passed is None else float(r.mean()),
+        veto_rate=None if approved is None else float(1 - approved.mean()),
+        r_gate=None if approved is None else float((r * approved).mean()),
+        r_always=None if approved is None else float(r.mean()),
     )
 
 

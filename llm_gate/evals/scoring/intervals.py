@@ -31,7 +31,7 @@ class Figure(NamedTuple):
 
 
 def block_weights(groups: Sequence[object], *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Weights [1 + resamples, N] that draw whole groups of equal ``groups`` [N] with replacement."""
+    """Weights [1 + resamples, N] that draw whole groups with replacement; equal members of ``groups`` [N] are one."""
     if not groups:
         return np.ones((1 + resamples, 0))
     places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
@@ -42,7 +42,7 @@ def block_weights(groups: Sequence[object], *, resamples: int = RESAMPLES, seed:
 
 
 def figure(metric: Metric, weights: Floats, *, level: float = LEVEL) -> Figure:
-    """The metric's value and percentile interval.
+    """The metric's value and percentile interval, over ``weights`` [1 + B, N].
 
     No interval where fewer than half the resamples can say, or where there is one group: it is drawn every time.
     """
@@ -53,10 +53,10 @@ def figure(metric: Metric, weights: Floats, *, level: float = LEVEL) -> Figure:
         values = metric(weights)
     if not np.isfinite(values[0]):
         return Figure(None, rows=count)
-    said = values[1:][np.isfinite(values[1:])]
-    if 2 * len(said) <= len(values) - 1 or (weights == 1).all():
+    resampled = values[1:][np.isfinite(values[1:])]
+    if 2 * len(resampled) <= len(values) - 1 or (weights == 1).all():
         return Figure(float(values[0]), rows=count)
-    low, high = np.quantile(said, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Figure(float(values[0]), float(low), float(high), count)
 
 

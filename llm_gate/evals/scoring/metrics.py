@@ -23,25 +23,25 @@ class ReliabilityBin(NamedTuple):
     high: float
     rows: int
     confidence: float
-    """Mean probability said."""
+    """Mean of the probabilities in it."""
     observed: float
     """Share that came true."""
 
 
-def accuracy(truth: Sequence[str], said: Sequence[str | None]) -> Metric:
-    """Share of right answers."""
-    return mean_of([a == b for a, b in zip(truth, said, strict=True)])
+def accuracy(truth: Sequence[str], answers: Sequence[str | None]) -> Metric:
+    """Share of right answers, of ``truth`` [N] and ``answers`` [N]."""
+    return mean_of([a == b for a, b in zip(truth, answers, strict=True)])
 
 
-def macro_f1(truth: Sequence[str], said: Sequence[str | None]) -> Metric:
-    """The mean F1 over the labels that the truth holds; F1 = 2 TP / (2 TP + FP + FN)."""
+def macro_f1(truth: Sequence[str], answers: Sequence[str | None]) -> Metric:
+    """The mean F1 over the labels of ``truth`` [N], for ``answers`` [N]; F1 = 2 TP / (2 TP + FP + FN)."""
     labels = sorted(set(truth))
     is_truth = np.array([[label == value for value in truth] for label in labels], np.float64)
-    is_said = np.array([[label == value for value in said] for label in labels], np.float64)
+    is_answer = np.array([[label == value for value in answers] for label in labels], np.float64)
 
     def metric(weights: Floats) -> Floats:
-        hits = weights @ (is_truth * is_said).T
-        total = weights @ is_truth.T + weights @ is_said.T  # TP + FN + TP + FP
+        hits = weights @ (is_truth * is_answer).T
+        total = weights @ is_truth.T + weights @ is_answer.T  # TP + FN + TP + FP
         return np.asarray(np.where(total > 0, 2 * hits / np.where(total > 0, total, 1), 0.0).mean(axis=1))
 
     return metric
@@ -54,10 +54,15 @@ def majority_rate(truth: Sequence[str]) -> float:
 
 
 def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> Metric:
-    """The chance that a positive outscores a negative, ties half (Mann-Whitney); NaN without both."""
-    chosen, said = np.asarray(positive, np.bool_), np.asarray(score, np.float64)
-    order = np.argsort(said, kind="stable")
-    starts = np.flatnonzero(np.diff(said[order], prepend=-np.inf))
+    """The chance that a positive outscores a negative, ties half (Mann-Whitney); NaN without both.
+
+    Args:
+        positive: [N] bool.
+        score: [N] float.
+    """
+    chosen, scores = np.asarray(positive, np.bool_), np.asarray(score, np.float64)
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
 
     def metric(weights: Floats) -> Floats:
         ordered = weights[:, order]
@@ -70,12 +75,14 @@ def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> Metric:
 
 
 def brier(came_true: npt.ArrayLike, probability: npt.ArrayLike) -> Metric:
-    """The mean squared error of a probability (Brier 1950, one event)."""
+    """The mean squared error of a probability (Brier 1950, one event); ``came_true`` and ``probability`` are [N]."""
     return mean_of((np.asarray(probability, np.float64) - np.asarray(came_true, np.float64)) ** 2)
 
 
 def calibration_error(came_true: npt.ArrayLike, probability: npt.ArrayLike) -> Metric:
     """Expected calibration error over ten bins of equal width: the weighted mean of |observed - said|.
+
+    ``came_true`` [N] bool and ``probability`` [N] in 0 to 1.
 
     Source: Naeini, Cooper and Hauskrecht 2015, for one event.
     """
@@ -89,19 +96,19 @@ def calibration_error(came_true: npt.ArrayLike, probability: npt.ArrayLike) -> M
 
 
 def reliability(came_true: npt.ArrayLike, probability: npt.ArrayLike) -> list[ReliabilityBin]:
-    """The bins that hold anything."""
-    true, said = np.asarray(came_true, np.float64), np.asarray(probability, np.float64)
-    place = _bin_of(said)
+    """The bins of the reliability diagram that hold anything; ``came_true`` [N] bool, ``probability`` [N] in 0 to 1."""
+    outcome, predicted = np.asarray(came_true, np.float64), np.asarray(probability, np.float64)
+    bin_numbers = _bin_of(predicted)
     bins = []
-    for number in np.unique(place):
-        own = place == number
+    for number in np.unique(bin_numbers):
+        in_bin = bin_numbers == number
         bins.append(
             ReliabilityBin(
-                float(number / BINS),
-                float((number + 1) / BINS),
-                int(own.sum()),
-                float(said[own].mean()),
-                float(true[own].mean()),
+                low=float(number / BINS),
+                high=float((number + 1) / BINS),
+                rows=int(in_bin.sum()),
+                confidence=float(predicted[in_bin].mean()),
+                observed=float(outcome[in_bin].mean()),
             )
         )
     return bins
@@ -112,10 +119,10 @@ def agreement(answers: Iterable[tuple[str, str | None]]) -> list[float]:
     by_case: dict[str, list[str | None]] = defaultdict(list)
     for case, answer in answers:
         by_case[case].append(answer)
-    pairs = [list(combinations(own, 2)) for own in by_case.values() if len(own) > 1]
-    return [sum(a == b and a is not None for a, b in own) / len(own) for own in pairs]
+    pairs = [list(combinations(given, 2)) for given in by_case.values() if len(given) > 1]
+    return [sum(a == b and a is not None for a, b in case_pairs) / len(case_pairs) for case_pairs in pairs]
 
 
 def _bin_of(probability: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    said = np.asarray(probability, np.float64)
-    return np.minimum((said * BINS).astype(np.int64), BINS - 1)
+    predicted = np.asarray(probability, np.float64)
+    return np.minimum((predicted * BINS).astype(np.int64), BINS - 1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.rules import rule
@@ -13,8 +14,8 @@ SHRUNK_SHARE = 0.5
 """What the three-line rule lets through where it shrinks."""
 
 
-class Stake(NamedTuple):
-    """A recorded proposal with the gate's verdict and the rule's."""
+class RecordedVerdict(NamedTuple):
+    """What the gate, and what the three-line rule, did with one recorded proposal."""
 
     session: int
     r: float
@@ -33,7 +34,7 @@ def rule_share(proposal: EntryProposal) -> float:
     return 0.0 if label == "veto" else contracts / proposal.quantity
 
 
-def money(stakes: Sequence[Stake]) -> dict[str, Figure]:
+def money(verdicts: Sequence[RecordedVerdict]) -> dict[str, Figure]:
     """Mean R with intervals that resample whole sessions.
 
     ``r_approved``, ``r_shrunk``, ``r_vetoed`` and ``r_unanswered`` are what those proposals earned at full size.
@@ -41,32 +42,37 @@ def money(stakes: Sequence[Stake]) -> dict[str, Figure]:
     one, with random verdicts at the gate's rates (their expectation), and with the three-line rule. ``uplift_*`` is
     the gate minus each.
     """
-    if not stakes:
+    if not verdicts:
         return {}
-    weights = block_weights([stake.session for stake in stakes])
-    r = np.array([stake.r for stake in stakes])
-    share = np.array([stake.share for stake in stakes])
-    ruled = np.array([stake.rule_share for stake in stakes])
-    labels = [stake.label for stake in stakes]
-    random = _random(share, r)
+    weights = block_weights([verdict.session for verdict in verdicts])
+    r = np.array([verdict.r for verdict in verdicts])
+    share = np.array([verdict.share for verdict in verdicts])
+    rule_shares = np.array([verdict.rule_share for verdict in verdicts])
+    labels = [verdict.label for verdict in verdicts]
+    random_r = _random(share, r)
     names = {"r_approved": "approve", "r_shrunk": "shrink", "r_vetoed": "veto", "r_unanswered": None}
-    metrics: dict[str, Metric] = {name: _mean_where([said == own for said in labels], r) for name, own in names.items()}
-    metrics |= {"r_gate": mean_of(share * r), "r_always": mean_of(r), "r_random": random, "r_rule": mean_of(ruled * r)}
-    metrics |= {
-        "uplift_always": mean_of((share - 1) * r),
-        "uplift_random": lambda drawn: mean_of(share * r)(drawn) - random(drawn),
-        "uplift_rule": mean_of((share - ruled) * r),
+    metrics: dict[str, Metric] = {
+        name: _mean_where(np.array([given == label for given in labels]), r) for name, label in names.items()
     }
-    found = {name: figure(metric, weights) for name, metric in metrics.items()}
-    for name, own in names.items():
-        found[name] = found[name]._replace(rows=labels.count(own))
-        if len({stake.session for stake in stakes if stake.label == own}) < 2:  # every resample says the same
-            found[name] = found[name]._replace(low=None, high=None)
-    return found
+    metrics |= {
+        "r_gate": mean_of(share * r),
+        "r_always": mean_of(r),
+        "r_random": random_r,
+        "r_rule": mean_of(rule_shares * r),
+        "uplift_always": mean_of((share - 1) * r),
+        "uplift_random": lambda drawn: mean_of(share * r)(drawn) - random_r(drawn),
+        "uplift_rule": mean_of((share - rule_shares) * r),
+    }
+    figures = {name: figure(metric, weights) for name, metric in metrics.items()}
+    for name, label in names.items():
+        figures[name] = figures[name]._replace(rows=labels.count(label))
+        if len({verdict.session for verdict in verdicts if verdict.label == label}) < 2:  # every resample says the same
+            figures[name] = figures[name]._replace(low=None, high=None)
+    return figures
 
 
 def _random(share: Floats, r: Floats) -> Metric:
-    """Verdicts drawn blindly let the mean share of every proposal through."""
+    """Mean R where the verdicts are drawn blindly: of every proposal the mean of ``share`` [N] is let through."""
 
     def metric(weights: Floats) -> Floats:
         return np.asarray(mean_of(share)(weights) * mean_of(r)(weights))
@@ -74,10 +80,10 @@ def _random(share: Floats, r: Floats) -> Metric:
     return metric
 
 
-def _mean_where(chosen: list[bool], r: Floats) -> Metric:
-    own = np.array(chosen)
+def _mean_where(mask: npt.NDArray[np.bool_], r: Floats) -> Metric:
+    """The mean of ``r`` [N] over those that ``mask`` [N] chooses."""
 
     def metric(weights: Floats) -> Floats:
-        return np.asarray((weights @ (own * r)) / (weights @ own.astype(np.float64)))
+        return np.asarray((weights @ (mask * r)) / (weights @ mask.astype(np.float64)))
 
     return metric

@@ -6,7 +6,7 @@ One observation is one session: the mean over its proposals of
 
 where ``share`` is how much of a proposal the gate let through (1, 0.5, 0) and R is what it earned alone. A gate that
 vetoes at random, at whatever rate, has mean zero here: vetoing more of a strategy that loses earns it nothing. Both
-centres are known before the session begins. The first session only sets them.
+centres are known before the session begins. The first session only sets them (DECISIONS 14).
 """
 
 from collections.abc import Sequence
@@ -107,23 +107,24 @@ def promotion(judged: Sequence[Judged], criteria: PromotionCriteria, *, trials: 
 
 def session_uplifts(judged: Sequence[Judged], criteria: PromotionCriteria) -> list[SessionUplift]:
     """The observation of every session but the first, in order of time; no R may lie outside the clipping."""
-    found: list[SessionUplift] = []
+    uplifts: list[SessionUplift] = []
     shares: list[float] = []
     results: list[float] = []
     for session in sorted({row.session for row in judged}):
-        own = [row for row in judged if row.session == session]
-        share, r = np.array([row.share for row in own]), np.array([row.r for row in own])
+        session_rows = [row for row in judged if row.session == session]
+        share, r = np.array([row.share for row in session_rows]), np.array([row.r for row in session_rows])
         if shares:
             usual, mean = float(np.mean(shares)), float(np.mean(results))
             corners = [
-                (let - usual) * (end - mean)
-                for let in (0.0, 1.0)
+                (let_through - usual) * (end - mean)
+                for let_through in (0.0, 1.0)
                 for end in (criteria.clip_low_r, criteria.clip_high_r)
             ]
-            found.append(SessionUplift(float(((share - usual) * (r - mean)).mean()), min(corners), max(corners)))
+            value = float(((share - usual) * (r - mean)).mean())
+            uplifts.append(SessionUplift(value=value, least=min(corners), most=max(corners)))
         shares += share.tolist()
         results += r.tolist()
-    return found
+    return uplifts
 
 
 def _doubts(proposals: int, sessions: int, low: float | None, criteria: PromotionCriteria) -> list[str]:

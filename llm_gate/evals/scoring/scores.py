@@ -19,15 +19,15 @@ from llm_gate.evals.scoring.metrics import (
     majority_rate,
     reliability,
 )
-from llm_gate.evals.scoring.money import Stake, money
+from llm_gate.evals.scoring.money import RecordedVerdict, money
 
 ALL = "all"
 Name = TypeVar("Name")
 REGIME_RESAMPLES = 500
 
 
-class Who(NamedTuple):
-    """Who answered what, how."""
+class Answerer(NamedTuple):
+    """One model, or a control, asked one task with one prompt in one mode."""
 
     task: str
     model: str
@@ -40,10 +40,15 @@ class Who(NamedTuple):
         return "/".join((self.model, self.prompt, self.mode) + (() if self.task == "entry" else (self.task,)))
 
 
+def answerer_of(row: Row) -> Answerer:
+    """Who gave the answer in ``row``."""
+    return Answerer(task=row.task, model=row.model, prompt=row.prompt, mode=row.mode)
+
+
 class Score(NamedTuple):
     """The figures of one group of cases."""
 
-    who: Who
+    answerer: Answerer
     split: str
     group: str
     """fields (what the three-line rule reads), outside, bank (both), or recorded."""
@@ -58,16 +63,16 @@ class Score(NamedTuple):
 
 def scores_of(rows: Sequence[Row]) -> list[Score]:
     """The scores of every answerer, split and group of cases, whole and by regime."""
-    found = []
-    for who, own in _by(rows, lambda row: Who(row.task, row.model, row.prompt, row.mode)).items():
-        for split, of_split in _by(own, lambda row: row.split).items():
+    scores = []
+    for answerer, answers in _by(rows, answerer_of).items():
+        for split, of_split in _by(answers, lambda row: row.split).items():
             for group, of_group in _groups(of_split).items():
-                found.append(_score(who, split, group, ALL, of_group))
-                found += [
-                    _score(who, split, group, regime, of_regime)
+                scores.append(_score(answerer, split, group, ALL, of_group))
+                scores += [
+                    _score(answerer, split, group, regime, of_regime)
                     for regime, of_regime in sorted(_by(of_group, lambda row: row.regime).items())
                 ]
-    return found
+    return scores
 
 
 def first_answers(rows: Iterable[Row]) -> list[Row]:
@@ -75,10 +80,16 @@ def first_answers(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.order == 0 and row.repeat == 0]
 
 
-def stakes_of(rows: Iterable[Row]) -> list[Stake]:
+def recorded_verdicts(rows: Iterable[Row]) -> list[RecordedVerdict]:
     """The recorded proposals that ran to their end."""
     return [
-        Stake(row.session, row.r, row.share_milli / 1000, row.answer, row.rule_share_milli / 1000)
+        RecordedVerdict(
+            session=row.session,
+            r=row.r,
+            share=row.share_milli / 1000,
+            label=row.answer,
+            rule_share=row.rule_share_milli / 1000,
+        )
         for row in rows
         if row.r is not None and row.session is not None
     ]
@@ -86,65 +97,75 @@ def stakes_of(rows: Iterable[Row]) -> list[Stake]:
 
 def _groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
     bank = [row for row in rows if row.source == "bank"]
-    found = {
+    groups = {
         "bank": bank,
         "fields": [row for row in bank if not row.outside_rules],
         "outside": [row for row in bank if row.outside_rules],
         "recorded": [row for row in rows if row.source == "recorded"],
     }
-    return {name: own for name, own in found.items() if own}
+    return {name: members for name, members in groups.items() if members}
 
 
 def _by(rows: Iterable[Row], name_of: Callable[[Row], Name]) -> dict[Name, list[Row]]:
-    found: dict[Name, list[Row]] = defaultdict(list)
+    groups: dict[Name, list[Row]] = defaultdict(list)
     for row in rows:
-        found[name_of(row)].append(row)
-    return found
+        groups[name_of(row)].append(row)
+    return groups
 
 
-def _score(who: Who, split: str, group: str, regime: str, rows: Sequence[Row]) -> Score:
+def _score(answerer: Answerer, split: str, group: str, regime: str, rows: Sequence[Row]) -> Score:
     firsts = first_answers(rows)
     figures = _label_figures(firsts, regime) | _service_figures(rows, firsts)
     bins: tuple[ReliabilityBin, ...] = ()
-    if who.task == "entry":
+    if answerer.task == "entry":
         figures |= _approval_figures(firsts, regime) | _agreement_figures(rows)
-        figures |= money(stakes_of(firsts)) if group == "recorded" else {}
+        figures |= money(recorded_verdicts(firsts)) if group == "recorded" else {}
         bins = _bins(firsts)
     errors = Counter(row.error or "no verdict" for row in rows if row.answer is None)
-    return Score(who, split, group, regime, figures, bins, dict(errors.most_common()))
+    return Score(
+        answerer=answerer,
+        split=split,
+        group=group,
+        regime=regime,
+        figures=figures,
+        bins=bins,
+        errors=dict(errors.most_common()),
+    )
 
 
 def _label_figures(firsts: Sequence[Row], regime: str) -> dict[str, Figure]:
     labelled = [(row.truth, row.answer) for row in firsts if row.truth is not None]
     if not labelled:
         return {}
-    truth, said = [pair[0] for pair in labelled], [pair[1] for pair in labelled]
+    truth, answers = [pair[0] for pair in labelled], [pair[1] for pair in labelled]
     weights = block_weights(range(len(truth)), resamples=2000 if regime == ALL else REGIME_RESAMPLES)
     return {
-        "accuracy": figure(accuracy(truth, said), weights),
-        "macro_f1": figure(macro_f1(truth, said), weights),
+        "accuracy": figure(accuracy(truth, answers), weights),
+        "macro_f1": figure(macro_f1(truth, answers), weights),
         "majority": Figure(majority_rate(truth), rows=len(truth)),
     }
 
 
 def _approval_figures(firsts: Sequence[Row], regime: str) -> dict[str, Figure]:
     """Shares of each answer, and what P(approve) is worth against the label, or a win where there is no label."""
-    said = [row.answer for row in firsts]
+    answers = [row.answer for row in firsts]
     sessions = [row.case_digest if row.session is None else row.session for row in firsts]
     resamples = 2000 if regime == ALL else REGIME_RESAMPLES
     weights = block_weights(sessions, resamples=resamples)
     shares = {"approve_rate": "approve", "shrink_rate": "shrink", "veto_rate": "veto"}
-    found = {name: figure(mean_of([answer == label for answer in said]), weights) for name, label in shares.items()}
+    figures = {
+        name: figure(mean_of([answer == label for answer in answers]), weights) for name, label in shares.items()
+    }
     rated = _rated(firsts)
     if not rated:
-        return found
-    odds, true = [row.p_approve or 0.0 for row, _ in rated], [came_true for _, came_true in rated]
+        return figures
+    p_approve, was_right = [row.p_approve or 0.0 for row, _ in rated], [came_true for _, came_true in rated]
     groups = [row.case_digest if row.session is None else row.session for row, _ in rated]
     weights = block_weights(groups, resamples=resamples)
-    return found | {
-        "auc": figure(auc(true, odds), weights),
-        "brier": figure(brier(true, odds), weights),
-        "ece": figure(calibration_error(true, odds), weights),
+    return figures | {
+        "auc": figure(auc(was_right, p_approve), weights),
+        "brier": figure(brier(was_right, p_approve), weights),
+        "ece": figure(calibration_error(was_right, p_approve), weights),
     }
 
 
@@ -157,12 +178,12 @@ def _bins(firsts: Sequence[Row]) -> tuple[ReliabilityBin, ...]:
 
 def _rated(firsts: Sequence[Row]) -> list[tuple[Row, bool]]:
     """Rows with a P(approve), and whether approving was right."""
-    found = []
+    rated = []
     for row in firsts:
         came_true = _approvable(row)
         if row.p_approve is not None and came_true is not None:
-            found.append((row, came_true))
-    return found
+            rated.append((row, came_true))
+    return rated
 
 
 def _approvable(row: Row) -> bool | None:
@@ -182,21 +203,21 @@ def _agreement_figures(rows: Sequence[Row]) -> dict[str, Figure]:
 
 
 def _service_figures(rows: Sequence[Row], firsts: Sequence[Row]) -> dict[str, Figure]:
-    waited = np.array([1000 * row.latency_s for row in rows if row.answer is not None])
-    late = Figure(sum(row.error == "timeout" for row in rows) / len(rows), rows=len(rows))
-    bad = Figure(sum(row.error in ("malformed", "foreign") for row in rows) / len(rows), rows=len(rows))
-    found = {
+    latencies_ms = np.array([1000 * row.latency_s for row in rows if row.answer is not None])
+    late_share = Figure(sum(row.error == "timeout" for row in rows) / len(rows), rows=len(rows))
+    malformed_share = Figure(sum(row.error in ("malformed", "foreign") for row in rows) / len(rows), rows=len(rows))
+    figures = {
         "answers": Figure(float(len(rows)), rows=len(rows)),
         "cases": Figure(float(len(firsts)), rows=len(firsts)),
-        "malformed": bad,
-        "late": late,
+        "malformed": malformed_share,
+        "late": late_share,
         "no_verdict": Figure(sum(row.answer is None for row in rows) / len(rows), rows=len(rows)),
     }
-    if len(waited):
-        found["latency_p50_ms"] = Figure(float(np.quantile(waited, 0.5)), rows=len(waited))
-        found["latency_p99_ms"] = Figure(float(np.quantile(waited, 0.99)), rows=len(waited))
+    if len(latencies_ms):
+        figures["latency_p50_ms"] = Figure(float(np.quantile(latencies_ms, 0.5)), rows=len(latencies_ms))
+        figures["latency_p99_ms"] = Figure(float(np.quantile(latencies_ms, 0.99)), rows=len(latencies_ms))
     for name in ("prompt_tokens", "completion_tokens"):
         counted = [getattr(row, name) for row in rows if getattr(row, name) is not None]
         if counted:
-            found[name] = Figure(float(np.mean(counted)), rows=len(counted))
-    return found
+            figures[name] = Figure(float(np.mean(counted)), rows=len(counted))
+    return figures

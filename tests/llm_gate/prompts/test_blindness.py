@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_gate.prompts.blindness import file_findings, findings
+from llm_gate.prompts.blindness import giveaways, giveaways_in_file
 from llm_gate.prompts.facts import longest_facts
 from llm_gate.prompts.prompt_files import prompt_paths, prompts_folder
 
@@ -55,7 +55,7 @@ from llm_gate.prompts.prompt_files import prompt_paths, prompts_folder
     ],
 )
 def test_a_word_that_gives_the_day_or_the_market_away_is_named(text: str, word: str, kind: str) -> None:
-    found = findings(f"all is well\n{text}")
+    found = giveaways(f"all is well\n{text}")
 
     assert (found[0].line, found[0].word, found[0].kind) == (2, word, kind)
 
@@ -72,11 +72,11 @@ def test_a_word_that_gives_the_day_or_the_market_away_is_named(text: str, word: 
     ],
 )
 def test_the_language_of_a_setup_is_free(text: str) -> None:
-    assert findings(text) == []
+    assert giveaways(text) == []
 
 
 def test_a_finding_reads_like_an_error() -> None:
-    assert [str(found) for found in findings("sold NQ on Monday")] == [
+    assert [str(found) for found in giveaways("sold NQ on Monday")] == [
         "line 1: 'NQ' is a symbol",
         "line 1: 'Monday' is a weekday",
     ]
@@ -85,8 +85,8 @@ def test_a_finding_reads_like_an_error() -> None:
 def test_every_phrase_and_every_prompt_is_blind() -> None:
     phrases = [phrase for phrase in longest_facts() if "000000" not in phrase]
 
-    assert findings("\n".join(phrases)) == []
-    assert {path.name: file_findings(path) for path in prompt_paths(prompts_folder())} == {
+    assert giveaways("\n".join(phrases)) == []
+    assert {path.name: giveaways_in_file(path) for path in prompt_paths(prompts_folder())} == {
         path.name: [] for path in prompt_paths(prompts_folder())
     }
 
@@ -94,4 +94,4 @@ def test_every_phrase_and_every_prompt_is_blind() -> None:
 def test_bytes_that_are_no_text_do_not_hide_a_word(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(b"\xff NQ \xfe")
 
-    assert [found.word for found in file_findings(tmp_path / "t")] == ["NQ"]
+    assert [found.word for found in giveaways_in_file(tmp_path / "t")] == ["NQ"]

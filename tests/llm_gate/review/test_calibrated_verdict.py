@@ -14,7 +14,7 @@ from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import RequestError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
-from llm_gate.review.calibrated_verdict import Calibrated, read_calibration
+from llm_gate.review.calibrated_verdict import CalibrationFile, read_calibration
 from llm_gate.review.gate import Gate, GateConfig
 
 MakeProposal = Callable[..., EntryProposal]
@@ -175,5 +175,5 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_file(write: Callable[..., Path]) -> None:
     one, other = read_calibration(write()), read_calibration(write(trials=8))
 
-    assert isinstance(one, Calibrated)
+    assert isinstance(one, CalibrationFile)
     assert one.digest != other.digest

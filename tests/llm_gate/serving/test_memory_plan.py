@@ -13,12 +13,12 @@ from llm_gate.serving.memory_plan import (
     MIB,
     Device,
     ModelNeed,
-    check,
     gpus,
-    memory,
+    lines_of,
+    machine_memory,
     need_of,
-    plan,
-    told,
+    plan_memory,
+    refuse_if_too_large,
 )
 
 GIB = 1024 * MIB
@@ -77,17 +77,17 @@ def needs(total_gib: int) -> dict[bool, ModelNeed]:
 
 
 def test_what_is_left_is_free_memory_less_jax_less_the_server() -> None:
-    found = plan([gpu(80, 78), RAM], needs(20), jax_share=0.25)
+    found = plan_memory([gpu(80, 78), RAM], needs(20), jax_share=0.25)
 
     assert found.device.name == "GPU 0 (made up)"
     assert (found.jax, found.left) == (20 * GIB, 38 * GIB)
     assert found.server_share == 0.25
-    check(found)
+    refuse_if_too_large(found)
 
 
 def test_the_gpu_with_the_most_room_is_taken_and_memory_only_without_a_gpu() -> None:
-    assert plan([gpu(80, 30), gpu(80, 79, 1), RAM], needs(20), jax_share=0.0).device.name == "GPU 1 (made up)"
-    assert plan([RAM], needs(10), jax_share=0.75)._asdict() | {"need": None} == {
+    assert plan_memory([gpu(80, 30), gpu(80, 79, 1), RAM], needs(20), jax_share=0.0).device.name == "GPU 1 (made up)"
+    assert plan_memory([RAM], needs(10), jax_share=0.75)._asdict() | {"need": None} == {
         "device": RAM,
         "need": None,
         "jax": 0,
@@ -105,14 +105,14 @@ def test_the_gpu_with_the_most_room_is_taken_and_memory_only_without_a_gpu() -> 
 )
 def test_what_cannot_fit_is_refused_with_the_figures(devices: list[Device], total_gib: int, jax_share: float) -> None:
     with pytest.raises(RequestError, match="does not fit") as caught:
-        check(plan(devices, needs(total_gib), jax_share=jax_share))
+        refuse_if_too_large(plan_memory(devices, needs(total_gib), jax_share=jax_share))
 
     assert caught.value.exit_code == 2
     assert f"the server {total_gib}.00 GiB" in str(caught.value)
 
 
 def test_exactly_enough_fits() -> None:
-    check(plan([RAM], needs(20), jax_share=0.0))
+    refuse_if_too_large(plan_memory([RAM], needs(20), jax_share=0.0))
 
 
 def test_the_queries_are_read() -> None:
@@ -120,7 +120,11 @@ def test_the_queries_are_read() -> None:
 
     assert gpus(printed) == [Device("GPU 0 (NVIDIA H100 80GB HBM3)", 81559 * MIB, 81000 * MIB, True)]
     assert gpus(None) == []
-    assert memory("MemTotal:       1024 kB\nMemFree: 1 kB\nMemAvailable:    512 kB\n")[1:] == (MIB, MIB // 2, False)
+    assert machine_memory("MemTotal:       1024 kB\nMemFree: 1 kB\nMemAvailable:    512 kB\n")[1:] == (
+        MIB,
+        MIB // 2,
+        False,
+    )
 
 
 def test_a_folder_without_weights_or_sizes_is_refused(tmp_path: Path) -> None:
@@ -129,9 +133,9 @@ def test_a_folder_without_weights_or_sizes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="num_hidden_layers"):
         need_of(model(tmp_path / "b", {"num_attention_heads": 2, "hidden_size": 4}, 1), max_model_len=1, on_gpu=True)
     with pytest.raises(RequestError, match="share"):
-        plan([RAM], needs(10), jax_share=1.5)
+        plan_memory([RAM], needs(10), jax_share=1.5)
 
 
 def test_a_plan_for_a_gpu_says_what_to_start_the_server_with() -> None:
-    assert "--gpu-memory 0.25" in "\n".join(told(plan([gpu(80, 78)], needs(20), jax_share=0.1)))
-    assert "--gpu-memory" not in "\n".join(told(plan([RAM], needs(20), jax_share=0.1)))
+    assert "--gpu-memory 0.25" in "\n".join(lines_of(plan_memory([gpu(80, 78)], needs(20), jax_share=0.1)))
+    assert "--gpu-memory" not in "\n".join(lines_of(plan_memory([RAM], needs(20), jax_share=0.1)))

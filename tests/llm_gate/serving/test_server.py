@@ -19,13 +19,15 @@ from aiohttp import web
 from llm_gate.contract import EntryProposal, GateFailed, Mode
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import GateResourceError, RequestError, ServerNotReadyError
+from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from llm_gate.serving.canaries import LETTERS, prove
 from llm_gate.serving.processes import children_of, end_session, session_members
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
+from tests.llm_gate.completions import json_completion, letter_completion
+from trigate.errors import ResourceError
 
 pytest.importorskip("torch")
 
@@ -128,7 +130,7 @@ def test_its_cache_is_for_its_owner_only(server: VllmServer) -> None:
 def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny_folder: Path, tmp_path: Path) -> None:
     port = int(server.url.rpartition(":")[2])
 
-    with pytest.raises(GateResourceError, match=f"port {port}"):
+    with pytest.raises(ResourceError, match=f"port {port}"):
         VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
 
@@ -308,14 +310,14 @@ def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> No
         other.listen()
         port = other.getsockname()[1]
 
-        with pytest.raises(GateResourceError, match=f"port {port}") as caught:
+        with pytest.raises(ResourceError, match=f"port {port}") as caught:
             VllmServer(tiny_folder, log_path=tmp_path / "log", port=port).start()
 
     assert caught.value.exit_code == 7
 
 
 def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(GateResourceError, match="cannot be started"):
+    with pytest.raises(ResourceError, match="cannot be started"):
         VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
 
 
@@ -346,15 +348,8 @@ def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: i
     """A server that ignores structured_outputs answers 200 with prose, as vLLM does for guided_json."""
 
     async def free(request: web.Request) -> web.StreamResponse:
-        position = {"token": content, "logprob": -0.1, "top_logprobs": [{"token": content, "logprob": -0.1}]}
-        message = {"role": "assistant", "content": content}
-        choice = {"message": message, "logprobs": {"content": [position]}, "finish_reason": "stop"}
-        reply = {
-            "id": f"chatcmpl-{request.headers['X-Request-Id']}",
-            "object": "chat.completion",
-            "choices": [choice],
-        }
-        return web.json_response(reply, status=status)
+        make = letter_completion if mode == "choice" else json_completion
+        return web.json_response(make(request.headers["X-Request-Id"], content), status=status)
 
     with pytest.raises(ServerNotReadyError, match="canary") as caught:
         asyncio.run(proven_against(free, mode))

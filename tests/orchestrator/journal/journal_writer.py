@@ -22,7 +22,7 @@ def main(path: Path, count: int, pause_s: float) -> None:
 
 
 if __name__ == "__main__":
-    from rl_core.errors import ResourceError
+    from trigate.errors import ResourceError
 
     try:
         main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.0)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from orchestrator.journal.journal import DamagedJournalError, Journal, JournalMismatch, read_journal, verify_journal
-from rl_core.errors import ResourceError
+from trigate.errors import ResourceError
 
 WRITER = Path(__file__).with_name("journal_writer.py")
 EVENTS: list[tuple[str, dict[str, Any], bool]] = [

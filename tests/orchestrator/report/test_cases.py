@@ -8,15 +8,15 @@ from played_runs import DAYS, every_tenth_minute, play, walk
 
 from llm_gate.contract import Outcome, Veto
 from llm_gate.evals.data.cases import read_cases, write_cases
-from llm_gate.evals.data.true_days import Day, read_truths
+from llm_gate.evals.data.true_days import Day, read_true_days
 from orchestrator.cli import app
 from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.cases import recorded_cases
 from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
-from orchestrator.report.veto_ledger import run_alone, tape_of
+from orchestrator.report.veto_ledger import play_bracket, run_bars_of
 from orchestrator.run.folder import RunFolder
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 
 def veto_all(number: int) -> Outcome:
@@ -34,13 +34,13 @@ def test_a_vetoed_proposal_has_the_outcome_of_its_bracket_alone(run: RunFolder) 
     found = recorded_cases(run.path)
 
     facts, book = facts_of(run.path, run.manifest()), read_account_book(run.journal)
-    tape = tape_of(book.bars, facts.trading.pack, facts.trading.hours, complete=True)
-    alone = {p.proposal_id: run_alone(tape, p.bar, p.order, facts.trading.venue) for p in proposals_of(book)}
-    ended = {name: end for name, end in alone.items() if end is not None}
+    run_bars = run_bars_of(book.bars, facts.trading.pack, facts.trading.hours, complete=True)
+    result = {p.proposal_id: play_bracket(run_bars, p.bar, p.order, facts.trading.venue) for p in proposals_of(book)}
+    ended = {name: end for name, end in result.items() if end is not None}
     assert {case.case_id: case.outcome_r_milli for case in found.cases} == {
         name: round(1000 * end.r) for name, end in ended.items()
     }
-    assert found.without_end == len(alone) - len(ended)
+    assert found.without_end == len(result) - len(ended)
     assert len({case.outcome_r_milli for case in found.cases}) > 1
 
 
@@ -77,7 +77,7 @@ def test_the_truth_lies_in_a_file_of_its_own(run: RunFolder, tmp_path: Path) -> 
 
     CliRunner().invoke(app, ["cases", str(run.path), "--out", str(tmp_path / "cases.jsonl")])
 
-    truths, cases = read_truths(tmp_path / "cases.truth.jsonl"), read_cases(tmp_path / "cases.jsonl")
+    truths, cases = read_true_days(tmp_path / "cases.truth.jsonl"), read_cases(tmp_path / "cases.jsonl")
     days = [Day(2024, 6, 3, 0, "NQ"), Day(2024, 6, 4, 1, "NQ"), Day(2024, 6, 5, 2, "NQ")]
     assert {case.case_id: days[case.session or 0] for case in cases} == truths
 

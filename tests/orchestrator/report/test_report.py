@@ -20,10 +20,10 @@ from orchestrator.report.page import in_short
 from orchestrator.report.report import UnreconciledError, report_on
 from orchestrator.report.result import run_result
 from orchestrator.run.folder import RunFolder
-from rl_core.errors import ConfigError
 from rl_core.regimes.fitted import RegimeModel, as_text
 from rl_core.regimes.labels import Thresholds
 from rl_core.statistics.bootstrap import session_block_bootstrap
+from trigate.errors import ConfigError
 
 DAY = ("2024-06-03",)
 
@@ -60,10 +60,10 @@ def test_proposals_are_broken_down_by_the_regime_they_went_out_with(tmp_path: Pa
     folder = play(tmp_path, bars, every_tenth_minute(bars))
     report_on(folder.path)
 
-    found = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder.journal))
+    result = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder.journal))
 
-    contexts = [row.proposal.context for row in found.ledger if row.alone is not None]
-    sizes = {group.name: group.r.size for groups in found.regimes.values() for group in groups}
+    contexts = [row.proposal.context for row in result.ledger if row.result is not None]
+    sizes = {group.name: group.r.size for groups in result.regimes.values() for group in groups}
     assert sizes == {**Counter(c["regime"] for c in contexts), **Counter(c["session_part"] for c in contexts)}
     assert sum(sizes.values()) == 2 * len(contexts) > 30
     assert all(f"<td>{name}</td>" in text_of(folder) for name in sizes)
@@ -209,12 +209,12 @@ def test_a_failed_gate_is_counted_by_cause_and_never_as_a_veto(tmp_path: Path) -
 
     report_on(folder.path)
 
-    told = [r.payload["outcome"]["kind"] for r in read_journal(folder.journal) if r.type == "decided"]
+    recorded = [r.payload["outcome"]["kind"] for r in read_journal(folder.journal) if r.type == "decided"]
     gate = json.loads((folder.path / "verdict.json").read_text())["gate"]
-    assert gate["failures"] == {"timeout": told.count("gate_failed")} and told.count("gate_failed") > 0
-    assert gate["outcomes"] == {kind: told.count(kind) for kind in ("approve", "resize", "veto")}
+    assert gate["failures"] == {"timeout": recorded.count("gate_failed")} and recorded.count("gate_failed") > 0
+    assert gate["outcomes"] == {kind: recorded.count(kind) for kind in ("approve", "resize", "veto")}
     ledger = pq.read_table(folder.path / "veto_ledger.parquet").to_pylist()
-    assert [row["outcome"] for row in ledger] == told
+    assert [row["outcome"] for row in ledger] == recorded
     assert all(row["taken_quantity"] == 0 for row in ledger if row["outcome"] in ("veto", "gate_failed"))
 
 
@@ -242,13 +242,13 @@ def test_the_page_says_what_it_does_not_prove(tmp_path: Path) -> None:
 def test_an_old_rule_pack_warns(tmp_path: Path) -> None:
     """The pack was read on 2026-08-31; day 90 is 2026-11-29."""
     folder = play(tmp_path, walk(DAY), {})
-    told = []
+    recorded = []
     for day in ("2026-11-29", "2026-11-30"):
         folder.write_manifest(folder.manifest().model_copy(update={"started": f"{day}T12:00:00+00:00"}))
         report_on(folder.path)
-        told.append("more than 90 days before" in text_of(folder))
+        recorded.append("more than 90 days before" in text_of(folder))
 
-    assert told == [False, True]
+    assert recorded == [False, True]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -267,12 +267,12 @@ def test_trades_of_one_session_prove_nothing_either_way() -> None:
 
 
 def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:
-    told = {f"trend_{minutes}_atr_milli": 500 for minutes in (15, 60, 240)}
-    told |= {"regime": "up/calm", "session_part": "late", "volatility_percentile": 30, "minutes_to_flat": 75}
-    told |= {"room_to_floor_risks_milli": 8300, "losing_streak": 2}
+    recorded = {f"trend_{minutes}_atr_milli": 500 for minutes in (15, 60, 240)}
+    recorded |= {"regime": "up/calm", "session_part": "late", "volatility_percentile": 30, "minutes_to_flat": 75}
+    recorded |= {"room_to_floor_risks_milli": 8300, "losing_streak": 2}
     place = {"to_session_high_atr_milli": 700, "to_session_low_atr_milli": 2100, "vwap_atr_milli": -350}
 
-    old, new = in_short(told), in_short({**told, **place, "volume_percentile": 40, "wild_percent": 12})
+    old, new = in_short(recorded), in_short({**recorded, **place, "volume_percentile": 40, "wild_percent": 12})
 
     assert old == "up/calm, late · +0.5/+0.5/+0.5 ATR · p30 · 75 min · room 8.3 · lost 2"
     assert new == old.replace("p30 ·", "p30/40 · 0.7/2.1, -0.3 ATR · wild 12 % ·")

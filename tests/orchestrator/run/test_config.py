@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.run.config import RunConfig
-from rl_core.errors import ConfigError
-from rl_core.files.toml_config import read_config
+from trigate.errors import ConfigError
+from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
 

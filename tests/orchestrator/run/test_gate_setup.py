@@ -11,7 +11,7 @@ from played_runs import DAYS, every_tenth_minute, play, walk
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import PromptError, RequestError
 from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
-from orchestrator.messaging.worker_end import WorkerLink
+from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.report.report import report_on
 from orchestrator.run.config import GateSection
 from orchestrator.run.gate_setup import NOTHING, gate_inputs
@@ -91,7 +91,7 @@ def test_a_worker_refuses_a_copy_that_was_changed_since_the_run_began(tmp_path: 
     }
 
     with pytest.raises(RequestError, match="no longer the calibration that the run began with"):
-        run(cast(WorkerLink, None), config)  # refused before it speaks
+        run(cast(RunnerConnection, None), config)  # refused before it speaks
 
 
 def test_the_report_says_what_made_the_verdicts_and_when_the_file_is_lost(tmp_path: Path) -> None:

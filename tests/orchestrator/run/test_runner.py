@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from played_runs import TRADING, ScriptedAnswers, ScriptedSight, Verdicts, walk
+from played_runs import TRADING, ScriptedAnswers, ScriptedViews, Verdicts, walk
 
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal, JournalMismatch, read_journal
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.run.runner import Finished, Runner, SeenBar
-from orchestrator.trader.machine import PolicyAnswered, Setting
+from orchestrator.run.runner import FeedBar, Finished, Runner
+from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import compile_trading
@@ -54,7 +54,7 @@ def few_bars() -> list[Bar]:
 
 
 BARS = few_bars()
-SIGHT = ScriptedSight(BARS)
+VIEWS = ScriptedViews(BARS)
 ACTIONS = {bar.seq: BUY if bar.seq % 2 else SELL for bar in BARS[::3]}
 
 
@@ -65,7 +65,7 @@ class Answers(ScriptedAnswers):
         super().__init__(bars, actions, judge)
         self.asked: list[str] = []
 
-    def next_bar(self, seq: int) -> SeenBar | None:
+    def next_bar(self, seq: int) -> FeedBar | None:
         """The bar."""
         self.asked.append("bar")
         return super().next_bar(seq)
@@ -86,7 +86,7 @@ def run(path: Path, answers: ScriptedAnswers | None = None, setting: Setting = S
     """A run over the journal at ``path``, new or continued."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with Journal.open(path) as journal:
-        return Runner(journal, answers or Answers(), SIGHT, setting).run()
+        return Runner(journal, answers or Answers(), VIEWS, setting).run()
 
 
 @pytest.fixture(scope="module")
@@ -202,15 +202,15 @@ def test_a_changed_input_is_no_replay(tmp_path: Path, whole: bytes, type: str, c
 def test_asked_to_stop_it_ends_between_two_bars_and_goes_on_later(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "stopped" / "journal.jsonl"
     path.parent.mkdir(mode=0o700)
-    seen: list[int] = []
+    played: list[int] = []
     with Journal.open(path) as journal:
-        runner = Runner(journal, Answers(), SIGHT, SETTING)
-        done = runner.run(stop_asked=lambda: len(seen) == 20, on_bar=seen.append)
+        runner = Runner(journal, Answers(), VIEWS, SETTING)
+        done = runner.run(stop_asked=lambda: len(played) == 20, on_bar=played.append)
     before = path.read_bytes()
 
     run(path)
 
-    assert (done.complete, done.bars, seen[-1]) == (False, 20, 20)
+    assert (done.complete, done.bars, played[-1]) == (False, 20, 20)
     assert whole.startswith(before) and path.read_bytes() == whole
 
 

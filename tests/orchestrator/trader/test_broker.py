@@ -12,18 +12,10 @@ import pytest
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import broker
 from orchestrator.trader.broker import BrokerState
-from orchestrator.trader.machine import (
-    Advance,
-    AskPolicy,
-    BarSeen,
-    BarsEnded,
-    PolicyAnswered,
-    Setting,
-    TraderState,
-    advance,
-    opening_state,
-)
-from orchestrator.trader.seen_at_close import Sight, SightStream
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.state import AskPolicy, BarClosed, BarsEnded, PolicyAnswered, Setting, Step, TraderState
+from rl_core.contract import HOLD
 from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.market_view import MarketView
@@ -72,15 +64,15 @@ def view() -> MarketView:
 
 
 @cache
-def sights() -> tuple[list[Bar], list[Sight]]:
+def views() -> tuple[list[Bar], list[CloseView]]:
     """The same bars as the trader sees them, one by one."""
     bars = view().bars
     columns = (bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     names = ("ts_event_ns", "open", "high", "low", "close", "volume")
     shown = [Bar(seq=t, **dict(zip(names, row, strict=True))) for t, row in enumerate(rows)]
-    stream = SightStream(int(bars.ts_event_ns[0]), legacy_pack(), EntryHours())
-    return shown, [stream.see(bar) for bar in shown]
+    stream = CloseViewStream(int(bars.ts_event_ns[0]), legacy_pack(), EntryHours())
+    return shown, [stream.push(bar) for bar in shown]
 
 
 class Played(NamedTuple):
@@ -167,7 +159,7 @@ class Replay:
         self.trades: list[tuple[int, int, int, str]] = []
         self.state: TraderState = opening_state(self.setting)
 
-    def take(self, step: Advance) -> AskPolicy | None:
+    def take(self, step: Step) -> AskPolicy | None:
         """Keep the state and the trades."""
         self.state = step.state
         closed = [record.payload for record in step.records if record.type == "trade"]
@@ -177,17 +169,19 @@ class Replay:
 
     def play(self) -> None:
         """From the account's start to its session's last bar, and its end."""
-        bars, all_sights = sights()
-        session, t = all_sights[self.reference.start].session, self.reference.start
-        while t < len(bars) and all_sights[t].session == session:
+        bars, all_views = views()
+        session, t = all_views[self.reference.start].session, self.reference.start
+        while t < len(bars) and all_views[t].session == session:
             k = t - self.reference.start
-            question = self.take(advance(self.state, BarSeen(bars[t], all_sights[t]), self.setting))
+            question = self.take(advance(self.state, BarClosed(bars[t], all_views[t]), self.setting))
             self.compare_state(k - 1, last=bool(view().last_in_session[t]))
             if k < len(self.reference.action):
                 self.decide(k, question)
             else:
                 # Only the environment knows already that no open will come in time.
                 assert question is None or view().last_in_session[t], "the environment's episode is over"
+                if question is not None:
+                    self.take(advance(self.state, PolicyAnswered(HOLD, "policy"), self.setting))
             t += 1
         self.take(advance(self.state, BarsEnded(), self.setting))
 

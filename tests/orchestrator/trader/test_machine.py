@@ -19,18 +19,10 @@ from driven_trader import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
+from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader.machine import (
-    AskGate,
-    BarSeen,
-    GateAnswered,
-    PolicyAnswered,
-    Setting,
-    TraderState,
-    advance,
-    decision_id,
-)
+from orchestrator.trader.machine import advance, decision_id
+from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, Setting, TraderState
 from rl_core.contract import BUY, ENABLE_TRAIL, HOLD, SELL
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
@@ -138,21 +130,14 @@ def test_without_a_gate_the_order_follows_the_proposal_at_once() -> None:
 
 
 def test_a_verdict_on_nothing_is_our_own_mistake() -> None:
-    drive = entered(Approve())
-    foreign = Reviewed.model_validate(
-        reviewed(AskGate(_proposal(drive)), Approve()).model_dump() | {"proposal_id": "0" * 32}
-    )
+    drive = Drive(settings_for())
+    at_close = advance(drive.state, BarClosed(drive._bar(QUIET), drive._view(QUIET)), drive.setting)
+    proposed = advance(at_close.state, PolicyAnswered(BUY, "policy"), drive.setting)
+    assert isinstance(proposed.question, AskGate)
+    foreign = reviewed(proposed.question, Approve()).model_copy(update={"proposal_id": "0" * 32})
 
     with pytest.raises(AssertionError, match="a verdict for nothing"):
-        advance(drive.state, GateAnswered(foreign), drive.setting)
-
-
-def _proposal(drive: Drive) -> object:
-    fresh = Drive(drive.setting)
-    question = advance(fresh.state, BarSeen(fresh._bar(QUIET), fresh._sight(QUIET._replace())), drive.setting)
-    asked = advance(question.state, PolicyAnswered(BUY, "policy"), drive.setting).question
-    assert isinstance(asked, AskGate)
-    return asked.proposal
+        advance(proposed.state, GateAnswered(foreign), drive.setting)
 
 
 def test_a_waiting_order_does_not_survive_the_session() -> None:
@@ -283,9 +268,9 @@ def test_states_are_values() -> None:
     """The same event on the same state gives the same answer: nothing hides in between."""
     drive = quiet()
     state: TraderState = drive.state
-    bar, sight = drive._bar(QUIET), drive._sight(QUIET)
+    bar, view = drive._bar(QUIET), drive._view(QUIET)
 
-    first, again = (advance(state, BarSeen(bar, sight), drive.setting) for _ in range(2))
+    first, again = (advance(state, BarClosed(bar, view), drive.setting) for _ in range(2))
 
     assert first.records == again.records and first.state.broker == again.state.broker
     assert drive.state is state

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader.seen_at_close import Sight, SightStream
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
 from rl_core.bars.bars import Bars
-from rl_core.errors import DataError
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import Frozen, fit_regimes, wild_percents
 from rl_core.regimes.labels import Thresholds, compute_regimes
 from rl_core.trading.hours import EntryHours
 from tests.rl_core.markets import legacy_pack, random_bars, seen, session_minutes, with_noise_after
+from trigate.errors import DataError
 
 SESSIONS = 25
 NAMES = ("ts_event_ns", "open", "high", "low", "close", "volume")
@@ -33,30 +33,30 @@ def fitted() -> Frozen:
     return Frozen(fit_regimes(view(), int(np.searchsorted(session, np.unique(session)[15]))), "", "")
 
 
-def shown(bars: Bars, first: int = 0, stop: int | None = None) -> list[Sight]:
-    """The sights of bars [first, stop), from an empty past."""
+def shown(bars: Bars, first: int = 0, stop: int | None = None) -> list[CloseView]:
+    """The views of bars [first, stop), from an empty past."""
     columns = [getattr(bars, name)[first:stop].tolist() for name in NAMES]
-    stream = SightStream(int(bars.ts_event_ns[first]), legacy_pack(), EntryHours(), fitted())
+    stream = CloseViewStream(int(bars.ts_event_ns[first]), legacy_pack(), EntryHours(), fitted())
     rows = zip(*columns, strict=True)
-    return [stream.see(Bar(seq=t, **dict(zip(NAMES, row, strict=True)))) for t, row in enumerate(rows)]
+    return [stream.push(Bar(seq=t, **dict(zip(NAMES, row, strict=True)))) for t, row in enumerate(rows)]
 
 
 @cache
-def from_the_start() -> list[Sight]:
-    """Every bar's sight."""
+def from_the_start() -> list[CloseView]:
+    """Every bar's view."""
     return shown(view().bars)
 
 
 def test_the_stream_equals_the_batch_bit_for_bit() -> None:
     features, hours, session = view().features, view().hours, view().located.session
-    for t, sight in enumerate(from_the_start()):
+    for t, at_close in enumerate(from_the_start()):
         rows = features.values[max(0, t - 19) : t + 1]
-        assert sight.window.tobytes() == rows.tobytes()
-        assert sight.true_range_sum == features.true_range_sum[t]
-        assert sight.entry_open == (hours.entry_open[t] and features.warm[t])
-        assert (sight.flatten_due, sight.minutes_to_flat) == (hours.flatten_due[t], hours.minutes_to_flat[t])
-        assert sight.session == session[t]
-    assert any(sight.entry_open for sight in from_the_start())
+        assert at_close.window.tobytes() == rows.tobytes()
+        assert at_close.true_range_sum == features.true_range_sum[t]
+        assert at_close.entry_open == (hours.entry_open[t] and features.warm[t])
+        assert (at_close.flatten_due, at_close.minutes_to_flat) == (hours.flatten_due[t], hours.minutes_to_flat[t])
+        assert at_close.session == session[t]
+    assert any(at_close.entry_open for at_close in from_the_start())
 
 
 def test_regimes_are_labelled_by_what_was_fitted_and_the_hidden_state_is_filtered() -> None:
@@ -65,15 +65,15 @@ def test_regimes_are_labelled_by_what_was_fitted_and_the_hidden_state_is_filtere
     assert model is not None and model.thresholds != Thresholds()
     regimes, wild = compute_regimes(view(), model.thresholds), wild_percents(model.states(view()))
 
-    for t, sight in enumerate(from_the_start()):
-        assert (sight.regime, sight.wild_percent) == (regimes.at(t), wild[t])
+    for t, at_close in enumerate(from_the_start()):
+        assert (at_close.regime, at_close.wild_percent) == (regimes.at(t), wild[t])
 
-    plain = SightStream(int(view().bars.ts_event_ns[0]), legacy_pack(), EntryHours())
-    first = plain.see(Bar(seq=0, **{name: int(getattr(view().bars, name)[0]) for name in NAMES}))
+    plain = CloseViewStream(int(view().bars.ts_event_ns[0]), legacy_pack(), EntryHours())
+    first = plain.push(Bar(seq=0, **{name: int(getattr(view().bars, name)[0]) for name in NAMES}))
     assert (first.regime, first.wild_percent) == (compute_regimes(view()).at(0), None)
 
 
-def test_after_a_bounded_history_the_sights_are_those_of_the_whole_past() -> None:
+def test_after_a_bounded_history_the_views_are_those_of_the_whole_past() -> None:
     """The history that a run shows: whole sessions before the first traded one, two more than the longest memory."""
     session = view().located.session
     days = np.unique(session)
@@ -86,7 +86,7 @@ def test_after_a_bounded_history_the_sights_are_those_of_the_whole_past() -> Non
     for own, whole in zip(late, from_the_start()[first:], strict=True):
         assert own.window.tobytes() == whole.window.tobytes()
         assert own._replace(window=whole.window) == whole
-    assert {sight.regime.volatility_percentile for sight in late} != {50}
+    assert {view.regime.volatility_percentile for view in late} != {50}
 
 
 def test_replacing_the_future_by_noise_changes_nothing_up_to_then() -> None:
@@ -103,19 +103,19 @@ def test_replacing_the_future_by_noise_changes_nothing_up_to_then() -> None:
 def test_a_bar_outside_every_session_is_refused() -> None:
     """Saturday noon."""
     saturday = int(np.datetime64("2024-11-23T12:00", "ns").astype(np.int64))
-    stream = SightStream(saturday - 86_400 * 10**9, legacy_pack(), EntryHours())
+    stream = CloseViewStream(saturday - 86_400 * 10**9, legacy_pack(), EntryHours())
 
     with pytest.raises(DataError, match="bar 7: closed_market"):
-        stream.see(Bar(seq=7, ts_event_ns=saturday, open=1, high=1, low=1, close=1, volume=1))
+        stream.push(Bar(seq=7, ts_event_ns=saturday, open=1, high=1, low=1, close=1, volume=1))
 
 
 def test_a_run_may_last_longer_than_the_calendar_first_read() -> None:
     """Two years on, a Monday morning in New York."""
     start = int(np.datetime64("2023-01-09T15:00", "ns").astype(np.int64))
     later = int(np.datetime64("2025-01-13T15:00", "ns").astype(np.int64))
-    stream = SightStream(start, legacy_pack(), EntryHours())
+    stream = CloseViewStream(start, legacy_pack(), EntryHours())
     flat = {"open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}
 
-    sights = [stream.see(Bar(seq=i, ts_event_ns=ts, **flat)) for i, ts in enumerate((start, later))]
+    views = [stream.push(Bar(seq=i, ts_event_ns=ts, **flat)) for i, ts in enumerate((start, later))]
 
-    assert [sight.minutes_to_flat for sight in sights] == [16 * 60 + 59 - 10 * 60 - 1] * 2
+    assert [view.minutes_to_flat for view in views] == [16 * 60 + 59 - 10 * 60 - 1] * 2

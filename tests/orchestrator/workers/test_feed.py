@@ -11,14 +11,23 @@ from orchestrator.messaging.wire import Received
 from orchestrator.workers.feed import Feed, Span, run
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
-from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import DataError
 
 
 def rolled(count: int = 20, roll: int = 12) -> Bars:
     times = 1_735_828_200_000_000_000 + np.arange(count) * 60_000_000_000
     price = (84_000 + np.arange(count)).astype(np.int32)
-    bars = Bars(instrument("NQ"), 60, times, price, price + 1, price - 1, price, np.ones(count, np.int64))
+    bars = Bars(
+        instrument=instrument("NQ"),
+        interval_s=60,
+        ts_event_ns=times,
+        open=price,
+        high=price + 1,
+        low=price - 1,
+        close=price,
+        volume=np.ones(count, np.int64),
+    )
     return replace(bars, contract=(np.arange(count) >= roll).astype(np.int32), digest="")
 
 

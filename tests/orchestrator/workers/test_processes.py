@@ -15,29 +15,29 @@ from typing import Any
 import pytest
 from echo_worker import CATALOGUE, Answer, Ask
 
-from orchestrator.messaging.runner_end import Hub, NoReplyError
-from orchestrator.messaging.sockets import LinkBoot
+from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
+from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Ready, Shutdown, WorkerFailed
 from orchestrator.workers.processes import Bootstrap, Worker
-from rl_core.errors import ConfigError, ProcessNotReadyError
+from trigate.errors import ConfigError, ProcessNotReadyError
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("importable_workers")]
 Start = Callable[..., Worker]
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub("run1", CATALOGUE, heartbeat_s=0.05) as hub:
-        yield hub
+def connections() -> Iterator[WorkerConnections]:
+    with WorkerConnections("run1", CATALOGUE, heartbeat_s=0.05) as connections:
+        yield connections
 
 
 @pytest.fixture
-def start(hub: Hub, tmp_path: Path) -> Iterator[Start]:
+def start(connections: WorkerConnections, tmp_path: Path) -> Iterator[Start]:
     """Starts echo workers; at the end none of their groups may have a process left."""
     started: list[Worker] = []
 
     def start_one(name: str = "echo", module: str = "echo_worker", **config: Any) -> Worker:
-        bootstrap = Bootstrap(name=name, link=hub.add_worker(name), config=config)
+        bootstrap = Bootstrap(name=name, credentials=connections.add_worker(name), config=config)
         started.append(Worker.start(module, bootstrap, tmp_path / "logs"))
         return started[-1]
 
@@ -75,36 +75,40 @@ def gone_within(pid: int, seconds: float) -> bool:
     return False
 
 
-def test_a_worker_answers_and_shutdown_ends_it_with_0(hub: Hub, start: Start) -> None:
+def test_a_worker_answers_and_shutdown_ends_it_with_0(connections: WorkerConnections, start: Start) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
 
-    answer = hub.request("echo", Ask(number=3), deadline_s=5)
+    answer = connections.request("echo", Ask(number=3), deadline_s=5)
     was_alive = worker.alive()
-    hub.send("echo", Shutdown())
+    connections.send("echo", Shutdown())
 
     assert (answer.message, was_alive) == (Answer(number=3), True)
     assert worker.wait(5) == 0
     assert not worker.alive()
 
 
-def test_keys_are_in_neither_arguments_nor_environment_nor_log(hub: Hub, start: Start, tmp_path: Path) -> None:
+def test_keys_are_in_neither_arguments_nor_environment_nor_log(
+    connections: WorkerConnections, start: Start, tmp_path: Path
+) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
     proc = Path(f"/proc/{worker.pid}")
     seen = (proc / "cmdline").read_bytes(), (proc / "environ").read_bytes()
     worker.stop()
     log = (tmp_path / "logs" / "echo.log").read_bytes()
 
-    secret = hub._boots["echo"].secret_key.encode()
+    secret = connections._credentials["echo"].secret_key.encode()
     assert seen[0].split(b"\0")[1:3] == [b"-m", b"echo_worker"]
     assert all(secret not in text for text in (*seen, log))
 
 
-def test_the_log_is_json_lines_for_its_owner_alone(hub: Hub, start: Start, tmp_path: Path) -> None:
+def test_the_log_is_json_lines_for_its_owner_alone(
+    connections: WorkerConnections, start: Start, tmp_path: Path
+) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
-    hub.send("echo", Shutdown())
+    connections.wait_ready(["echo"], deadline_s=20)
+    connections.send("echo", Shutdown())
     worker.wait(5)
     log = tmp_path / "logs" / "echo.log"
 
@@ -112,26 +116,28 @@ def test_the_log_is_json_lines_for_its_owner_alone(hub: Hub, start: Start, tmp_p
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-def test_sigterm_ends_it_with_0(hub: Hub, start: Start) -> None:
+def test_sigterm_ends_it_with_0(connections: WorkerConnections, start: Start) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
 
     assert worker.stop() == 0
 
 
-def test_ctrl_c_is_not_for_workers(hub: Hub, start: Start) -> None:
+def test_ctrl_c_is_not_for_workers(connections: WorkerConnections, start: Start) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
     os.kill(worker.pid, signal.SIGINT)
 
-    assert hub.request("echo", Ask(number=1), deadline_s=5).message == Answer(number=1)
+    assert connections.request("echo", Ask(number=1), deadline_s=5).message == Answer(number=1)
     assert os.getsid(worker.pid) == worker.pid != os.getsid(0)
 
 
 @pytest.mark.parametrize("how", ["deaf", "stopped"])
-def test_who_does_not_hear_sigterm_is_killed_after_the_grace(hub: Hub, start: Start, how: str) -> None:
+def test_who_does_not_hear_sigterm_is_killed_after_the_grace(
+    connections: WorkerConnections, start: Start, how: str
+) -> None:
     worker = start(deaf=how == "deaf")
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
     if how == "stopped":
         os.kill(worker.pid, signal.SIGSTOP)
 
@@ -143,9 +149,9 @@ def test_who_does_not_hear_sigterm_is_killed_after_the_grace(hub: Hub, start: St
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_what_a_worker_started_goes_with_it(hub: Hub, start: Start, end: str) -> None:
+def test_what_a_worker_started_goes_with_it(connections: WorkerConnections, start: Start, end: str) -> None:
     worker = start(child=True)
-    ready = hub.wait_ready(["echo"], deadline_s=20)
+    ready = connections.wait_ready(["echo"], deadline_s=20)
     child = int(ready["echo"].serves["child"])
     before = processes_of_session(worker.pid)
 
@@ -159,25 +165,27 @@ def test_what_a_worker_started_goes_with_it(hub: Hub, start: Start, end: str) ->
     assert gone_within(child, 2)
 
 
-def test_an_exception_is_told_once_logged_and_ends_it_with_1(hub: Hub, start: Start, tmp_path: Path) -> None:
+def test_an_exception_is_told_once_logged_and_ends_it_with_1(
+    connections: WorkerConnections, start: Start, tmp_path: Path
+) -> None:
     worker = start()
-    hub.wait_ready(["echo"], deadline_s=20)
-    hub.poll()
+    connections.wait_ready(["echo"], deadline_s=20)
+    connections.poll()
 
     with pytest.raises(NoReplyError, match="failed: ValueError: only numbers from 0 up"):
-        hub.request("echo", Ask(number=-1), deadline_s=5)
+        connections.request("echo", Ask(number=-1), deadline_s=5)
 
     assert worker.wait(5) == 1
-    assert [r.message for r in hub.poll()] == [WorkerFailed(cause="ValueError: only numbers from 0 up")]
+    assert [r.message for r in connections.poll()] == [WorkerFailed(cause="ValueError: only numbers from 0 up")]
     logged = [json.loads(line) for line in (tmp_path / "logs" / "echo.log").read_text().splitlines()]
     assert [(line["event"], "Traceback" in line["exception"]) for line in logged] == [("worker_failed", True)]
 
 
-def test_a_failure_before_ready_is_told(hub: Hub, start: Start) -> None:
+def test_a_failure_before_ready_is_told(connections: WorkerConnections, start: Start) -> None:
     worker = start(fail="no checkpoint")
 
     with pytest.raises(ProcessNotReadyError, match="echo failed at start: RuntimeError: no checkpoint"):
-        hub.wait_ready(["echo"], deadline_s=20)
+        connections.wait_ready(["echo"], deadline_s=20)
 
     assert worker.wait(5) == 1
 
@@ -189,15 +197,15 @@ def test_a_worker_that_cannot_even_be_imported_has_ended(start: Start, tmp_path:
     assert "no_such_worker" in (tmp_path / "logs" / "echo.log").read_text()
 
 
-def test_a_restarted_worker_answers_under_its_old_name(hub: Hub, start: Start) -> None:
+def test_a_restarted_worker_answers_under_its_old_name(connections: WorkerConnections, start: Start) -> None:
     first = start()
-    hub.wait_ready(["echo"], deadline_s=20)
+    connections.wait_ready(["echo"], deadline_s=20)
     os.kill(first.pid, signal.SIGKILL)
     first.wait(5)
     start()
 
-    assert hub.wait_ready(["echo"], deadline_s=20) == {"echo": Ready()}
-    assert hub.request("echo", Ask(number=9), deadline_s=5).message == Answer(number=9)
+    assert connections.wait_ready(["echo"], deadline_s=20) == {"echo": Ready()}
+    assert connections.request("echo", Ask(number=9), deadline_s=5).message == Answer(number=9)
 
 
 def test_without_a_bootstrap_it_says_who_starts_it() -> None:
@@ -209,12 +217,12 @@ def test_without_a_bootstrap_it_says_who_starts_it() -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "a\n", "a" * 65, ".hidden"])
 def test_a_name_that_could_leave_the_log_folder_is_refused(tmp_path: Path, name: str) -> None:
-    boot = LinkBoot(
-        endpoint="ipc://x", identity="x.1", run="r", hub_key="k", public_key="k", secret_key="k", heartbeat_s=1.0
+    credentials = Credentials(
+        endpoint="ipc://x", identity="x.1", run="r", runner_key="k", public_key="k", secret_key="k", heartbeat_s=1.0
     )
 
     with pytest.raises(ConfigError, match="worker name"):
-        Worker.start("echo_worker", Bootstrap(name=name, link=boot, config={}), tmp_path)
+        Worker.start("echo_worker", Bootstrap(name=name, credentials=credentials, config={}), tmp_path)
 
 
 def test_a_bootstrap_that_a_pipe_cannot_hold_is_refused(start: Start) -> None:
@@ -226,14 +234,17 @@ PARENT = """
 import os, signal, sys, time
 from pathlib import Path
 from echo_worker import CATALOGUE
-from orchestrator.messaging.runner_end import Hub
+from orchestrator.messaging.runner_end import WorkerConnections
 from orchestrator.workers.processes import Bootstrap, Worker
 
-hub = Hub("run1", CATALOGUE)
-boots = [Bootstrap(name=n, link=hub.add_worker(n), config={"child": n == "b", "deaf": n == "a"}) for n in "ab"]
-workers = [Worker.start("echo_worker", boot, Path(sys.argv[1])) for boot in boots]
-ready = hub.wait_ready(["a", "b"], deadline_s=20)
-print(*(worker.pid for worker in workers), ready["b"].serves["child"], hub.folder, flush=True)
+connections = WorkerConnections("run1", CATALOGUE)
+workers = []
+for name in "ab":
+    config = {"child": name == "b", "deaf": name == "a"}
+    bootstrap = Bootstrap(name=name, credentials=connections.add_worker(name), config=config)
+    workers.append(Worker.start("echo_worker", bootstrap, Path(sys.argv[1])))
+ready = connections.wait_ready(["a", "b"], deadline_s=20)
+print(*(worker.pid for worker in workers), ready["b"].serves["child"], connections.folder, flush=True)
 time.sleep(600)
 """
 
@@ -251,5 +262,5 @@ def test_when_the_parent_is_killed_its_workers_and_theirs_are_gone_at_once(tmp_p
     assert all(gone_within(pid, 2.0) for pid in pids)
     parent.stdout.close()
     socket_folder = Path(line.split()[3])
-    (socket_folder / "hub").unlink()
+    (socket_folder / "runner").unlink()
     socket_folder.rmdir()

@@ -13,9 +13,9 @@ from rl_core.bars.card import agreement, examine, in_roll_week
 from rl_core.bars.card_page import page
 from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
 from tests.rl_core.markets import quiet_bars, random_bars, session_minutes
+from trigate.errors import ConfigError, DataError
 
 PATH = Path("NQ_D1M.csv")
 
@@ -106,7 +106,16 @@ def test_minutes_are_held_against_their_seconds() -> None:
     second = np.array([0, 30, 60, 90, 180])
     level = np.array([100, 104, 90, 96, 70], np.int32)
     ones = np.ones(5, np.int64)
-    seconds = Bars(instrument("NQ"), 1, start + second * 10**9, level, level + 1, level - 1, level, ones)
+    seconds = Bars(
+        instrument=instrument("NQ"),
+        interval_s=1,
+        ts_event_ns=start + second * 10**9,
+        open=level,
+        high=level + 1,
+        low=level - 1,
+        close=level,
+        volume=ones,
+    )
     times = start + np.array([0, 60, 120]) * 10**9
     prices = [np.array(x, np.int32) for x in ([100, 90, 1], [105, 98, 1], [99, 89, 1], [104, 96, 1])]
     minutes = Bars(instrument("NQ"), 60, times, *prices, volume=np.array([2, 2, 1]))

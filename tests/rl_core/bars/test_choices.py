@@ -7,7 +7,7 @@ import pytest
 
 from rl_core.bars.read import read_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
-from rl_core.errors import ConfigError, DataError, TrigateError
+from trigate.errors import ConfigError, DataError, TrigateError
 
 HEADER = "datetime,open,high,low,close,volume"
 READING = FileOptions(None, 60, None)
@@ -98,7 +98,7 @@ def test_rolls_before_the_first_bar_and_after_the_last_count_for_nothing(tmp_pat
 
 
 BAD_LISTS = {
-    "no TOML": ("[[row", "no TOML"),
+    "no TOML": ("[[row", "not valid TOML"),
     "no zone": ("[[roll]]\nts_event = 2024-12-17T04:25:00\n", "roll.0.ts_event"),
     "unknown key": ("rols = 1\n", "rols"),
     "out of order": (

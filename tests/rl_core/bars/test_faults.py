@@ -21,8 +21,8 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
-from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import DataError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "bars_catalogue.toml"
 HEADER = "datetime,open,high,low,close,volume"
@@ -231,7 +231,19 @@ def test_47_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> N
     level = (80_000 + np.arange(count) % 7).astype(np.int32)
     times = start + np.arange(count) * 60_000_000_000
     path = tmp_path / "NQ_D1M.csv"
-    write_bars(Bars(instrument("NQ"), 60, times, level, level, level, level, np.ones(count, np.int64)), path)
+    write_bars(
+        Bars(
+            instrument=instrument("NQ"),
+            interval_s=60,
+            ts_event_ns=times,
+            open=level,
+            high=level,
+            low=level,
+            close=level,
+            volume=np.ones(count, np.int64),
+        ),
+        path,
+    )
 
     with touched(path):
         answer = said(path)

@@ -11,8 +11,8 @@ from rl_core.bars.choices import read_roll_schedule
 from rl_core.bars.ingest import ingest
 from rl_core.bars.read import read_bars
 from rl_core.commands.data_files import FileOptions, ingest_file
-from rl_core.errors import ConfigError, DataError
 from tests.rl_core.bars.vendor_files import vendor_rows, write_vendor
+from trigate.errors import ConfigError, DataError
 
 READING = FileOptions(None, 60, None)
 

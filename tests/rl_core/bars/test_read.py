@@ -12,8 +12,8 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import market_of, read_bars
 from rl_core.bars.write import write_bars
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
+from trigate.errors import ConfigError, DataError
 
 HEADER = "datetime,open,high,low,close,volume\n"
 ROW_1 = "2025-01-02T14:30:00Z,21000.25,21001,21000,21000.5,10\n"
@@ -32,7 +32,16 @@ def minutes(count: int, step_s: int = 60) -> Bars:
     """Flat bars of NQ ``step_s`` apart."""
     at = 1_735_828_200_000_000_000 + np.arange(count) * step_s * 1_000_000_000
     price = np.full(count, 84_000, np.int32)
-    return Bars(instrument("NQ"), step_s, at, price, price + 1, price - 1, price, 1 + np.arange(count) // 50 % 97)
+    return Bars(
+        instrument=instrument("NQ"),
+        interval_s=step_s,
+        ts_event_ns=at,
+        open=price,
+        high=price + 1,
+        low=price - 1,
+        close=price,
+        volume=1 + np.arange(count) // 50 % 97,
+    )
 
 
 def fault(path: Path, **options: object) -> str:
@@ -253,7 +262,16 @@ def test_every_price_of_a_market_survives_the_file(tmp_path: Path, symbol: str, 
     """Tenths and hundredths are not exact in binary; the tick must be all the same."""
     price = np.arange(1, last, dtype=np.int32)
     at = 1_735_828_200_000_000_000 + np.arange(len(price)) * 60_000_000_000
-    bars = Bars(instrument(symbol), 60, at, price, price, price, price, np.ones(len(price), np.int64))
+    bars = Bars(
+        instrument=instrument(symbol),
+        interval_s=60,
+        ts_event_ns=at,
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=np.ones(len(price), np.int64),
+    )
     write_bars(bars, tmp_path / f"{symbol}_D1M.csv")
 
     assert np.array_equal(read_bars(tmp_path / f"{symbol}_D1M.csv").close, price)

@@ -13,7 +13,7 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.card import DataCard, examine
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
-from rl_core.errors import DataError
+from trigate.errors import DataError
 
 SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the local sample data is absent")

@@ -15,7 +15,6 @@ from rl_core.bars.write import write_bars
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.errors import DataError
 from rl_core.evaluation.evaluate import by_resolution, evaluate
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import PESSIMISTIC
@@ -33,6 +32,7 @@ from tests.rl_core.markets import (
     session_minutes,
     with_bar,
 )
+from trigate.errors import DataError
 
 LEVEL = 80_000
 
@@ -41,7 +41,16 @@ def seconds_in(bars: Bars, t: int, *rows: tuple[int, int]) -> Bars:
     """One trade a row in minute ``t``: the second it falls in, and ticks from 80,000."""
     at = np.array([bars.ts_event_ns[t] + second * 10**9 for second, _ in rows], np.int64)
     price = np.array([LEVEL + ticks for _, ticks in rows], np.int32)
-    return Bars(instrument("NQ"), 1, at, price, price, price, price, np.ones(len(rows), np.int64))
+    return Bars(
+        instrument=instrument("NQ"),
+        interval_s=1,
+        ts_event_ns=at,
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=np.ones(len(rows), np.int64),
+    )
 
 
 def test_only_seconds_of_the_same_market_and_time_are_taken(tmp_path: Path) -> None:

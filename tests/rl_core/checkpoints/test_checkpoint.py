@@ -19,7 +19,7 @@ from rl_core.checkpoints.checkpoint import (
 )
 from rl_core.checkpoints.manifest import MANIFEST, Expected, Identity, find_checkpoint, read_manifest, write_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, load_policy
-from rl_core.errors import ConfigError, DamagedCheckpointError, FitError, ResourceError
+from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.features.fingerprint import Fingerprint
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
@@ -27,6 +27,7 @@ from rl_core.ppo.loop import train
 from rl_core.ppo.train import TrainState, initial_state
 from tests.campaigns.corrupt import KINDS, damaged
 from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
+from trigate.errors import ConfigError, ResourceError
 
 CONFIG = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
 ENV, WORLD = ToyEnv(), EnvArrays(*toy_world())

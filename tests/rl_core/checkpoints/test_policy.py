@@ -12,12 +12,13 @@ import pytest
 from rl_core.checkpoints.checkpoint import served_policy
 from rl_core.checkpoints.manifest import Identity, write_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, Policy, load_policy, save_policy
-from rl_core.errors import ConfigError, DamagedCheckpointError, DataError, FitError
+from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.features.fingerprint import Fingerprint
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
 from rl_core.ppo.normaliser import Normaliser
+from trigate.errors import ConfigError, DataError
 
 INPUTS, ACTIONS = 225, 3
 ALL = np.ones(ACTIONS, np.bool_)

@@ -6,10 +6,10 @@ import pytest
 
 from rl_core.checkpoints.manifest import Identity
 from rl_core.checkpoints.provenance import check_unchanged, first_held_out, read_world, trading_of, write_world
-from rl_core.errors import DataError
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.planted_edge import PlantedEdge
 from tests.rl_core.markets import random_bars, session_minutes
+from trigate.errors import DataError
 
 BARS = random_bars(0, session_minutes(2), missing=0.9)
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
-from rl_core.errors import DataError
 from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes
+from trigate.errors import DataError
 
 TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]")
 ROW = 40  # left out: the file's line 42

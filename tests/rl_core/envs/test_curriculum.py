@@ -47,15 +47,15 @@ def trades() -> dict[str, list[StepResult]]:
     view, step = seen(quiet_bars()), jax.jit(Env.step, static_argnames="self")
     start = int(make_market(view).starts[0])
     last = {"stop": (0, 10, -60, -50), "target": (0, 120, -10, 100)}
-    found: dict[str, list[StepResult]] = {}
+    steps: dict[str, list[StepResult]] = {}
     for name, prices in last.items():
         market = make_market(seen(with_bar(view.bars, start + 2, prices)))
         state = at_close(start)._replace(forced=jnp.zeros(1, bool))
-        found[name] = []
+        steps[name] = []
         for action in (BUY, 0):
-            found[name].append(step(Env(2), market, eased(ALL), state, jnp.array([action], jnp.int32)))
-            state = found[name][-1].state
-    return found
+            steps[name].append(step(Env(2), market, eased(ALL), state, jnp.array([action], jnp.int32)))
+            state = steps[name][-1].state
+    return steps
 
 
 @pytest.mark.parametrize(("name", "reason"), [("stop", STOP), ("target", TARGET)])
@@ -114,7 +114,7 @@ def test_a_forced_position_is_one_bar_old_at_its_fill_and_no_report_sees_it(mark
 def test_without_a_curriculum_nothing_is_drawn_or_shaped(market: MarketArrays) -> None:
     state = jax.eval_shape(lambda: Env(2).reset(market, params_for(), jax.random.key(0), 4))
 
-    assert state.forced is None and state.market is None
+    assert state.forced is None and state.market_index is None
     assert Env(2).scheduled(params_for(), jnp.int32(3)) == params_for()
 
 

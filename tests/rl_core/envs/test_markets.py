@@ -1,4 +1,4 @@
-"""Several markets end to end: each environment stays in its own, and a mirrored one pays what the market pays."""
+"""Several markets end to end: each environment stays in its state, and a mirrored one pays what the market pays."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -113,15 +113,15 @@ def alone(number: int, params: EnvParams) -> tuple[StepResult, np.ndarray]:
     """The same accounts of one market, on that market only."""
     first, _, _ = together()
     length = markets()[0].prices.shape[0]
-    own = jax.tree.map(lambda leaf: leaf[number::3], first._replace(market=None))
-    own = own._replace(bar=own.bar - number * length)
-    result, live = play(markets()[number], params, own, noise(), jnp.zeros(LANES, bool), lanes=LANES)
+    state = jax.tree.map(lambda leaf: leaf[number::3], first._replace(market_index=None))
+    state = state._replace(bar=state.bar - number * length)
+    result, live = play(markets()[number], params, state, noise(), jnp.zeros(LANES, bool), lanes=LANES)
     return result, np.asarray(live)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_account_among_several_markets_is_one_on_its_market_alone(number: int) -> None:
-    """To the cent, step by step: prices, costs, tick value, limits and rules are its own market's."""
+    """To the cent, step by step: prices, costs, tick value, limits and rules are its state market's."""
     params = (nq_params(), es_params())[number]
     _, result, live = together()
 
@@ -154,7 +154,7 @@ def test_episodes_start_in_their_own_market_and_never_see_another() -> None:
 
     state = ENV.reset(whole, joined_params([nq_params(), es_params(), nq_params()]), jax.random.key(0), 600)
 
-    assert state.market is not None and state.market.tolist() == [b % 3 for b in range(600)]
+    assert state.market_index is not None and state.market_index.tolist() == [b % 3 for b in range(600)]
     assert np.array_equal(np.asarray(state.bar) // length, np.arange(600) % 3)
     assert int((np.asarray(state.bar) % length).min()) >= WINDOW - 1
     assert np.asarray(whole.last_in_session)[[length - 1, 2 * length - 1, 3 * length - 1]].all()
@@ -188,10 +188,10 @@ def test_the_rungs_of_mirrored_seconds_are_the_mirrored_rungs() -> None:
     minutes, seconds = random_seconds(2, session_minutes(1)[:200])
 
     expected = ladder_of(mirrored(minutes), mirrored(seconds))
-    found = mirrored_ladder(ladder_of(minutes, seconds))
+    ladder = mirrored_ladder(ladder_of(minutes, seconds))
 
-    np.testing.assert_array_equal(found.offsets, expected.offsets)
-    np.testing.assert_array_equal(found.rungs, expected.rungs)
+    np.testing.assert_array_equal(ladder.offsets, expected.offsets)
+    np.testing.assert_array_equal(ladder.rungs, expected.rungs)
 
 
 def test_rungs_follow_their_market() -> None:

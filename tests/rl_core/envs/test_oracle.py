@@ -49,7 +49,7 @@ def tape() -> tuple[MarketView, MarketArrays, tuple[list[BarPrices], ...]]:
     return view, make_market(view, ladder=ladder_of(minutes, seconds)), tuple(prices[a:b] for a, b in bounds)
 
 
-class Told:
+class PlainPlay:
     """The rest of the contract in plain Python: what a decision makes of a position before the bar, and after it."""
 
     def __init__(self, view: MarketView, venue: Venue) -> None:
@@ -104,25 +104,30 @@ def test_every_step_of_an_episode_is_what_the_contract_says(resolution: int, rat
     view, market, seconds = tape()
     rules = mnq_venue().rules._replace(ratchet=ratchet, max_loss=150_000)
     venue = mnq_venue(resolution, rules)
-    told = Told(view, venue)
+    plain = PlainPlay(view, venue)
     last = view.last_in_session
     steps = random_episodes(Env(2), market, params_for(venue), jax.random.key(resolution), ACCOUNTS, STEPS)
     fields, reasons = len(Position._fields), Counter[str]()
     before = fields + len(Account._fields)
     for t, action, *row in rows(steps):
         held, account = Position(*row[:fields]), Account(*row[fields:before])
-        position, order = told.decided(t, held, action)
+        position, order = plain.decided(t, held, action)
         inside = seconds[t + 1] if resolution == SECONDS else ()
-        found = outcome(position, account, order, told.bar(t + 1), venue, inside)
+        expected = outcome(position, account, order, plain.bar(t + 1), venue, inside)
         got = row[before:]
         reason = EXIT_NAMES[got[-2]]
         reasons[reason] += 1
         if reason == "session_end" or last[t + 1]:
             continue
-        assert (got[0], got[fields], got[fields + 1], reason) == (found.quantity, found.cash, found.floor, found.reason)
-        assert not found.failed or got[-1]
+        assert (got[0], got[fields], got[fields + 1], reason) == (
+            expected.quantity,
+            expected.cash,
+            expected.floor,
+            expected.reason,
+        )
+        assert not expected.failed or got[-1]
         if got[0] and held.quantity:
-            after = told.trailed(t + 1, position)
+            after = plain.trailed(t + 1, position)
             assert got[:fields] == [*after[:-1], held.bars_held + 1]
     assert sum(reasons.values()) > 25_000
     assert all(reasons[name] > 20 for name in ("stop", "target")), reasons

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from rl_core.checkpoints.policy import Policy
-from rl_core.errors import DataError
 from rl_core.evaluation.by_regime import as_lines, by_regime
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.features.market_view import MarketView
@@ -26,6 +25,7 @@ from tests.rl_core.markets import (
     small_view,
     with_bar,
 )
+from trigate.errors import DataError
 
 
 def always(action: int, actions: int = 3) -> Policy:

@@ -123,7 +123,16 @@ def test_a_gap_between_sessions_is_not_a_true_range() -> None:
     """Two sessions, ranges of 4; the second opens 1,000 ticks higher: still 4. Inside a session the gap counts."""
     ts = session_minutes(2)[[0, 1, 1380, 1381]]
     close = np.array([100, 100, 1100, 1150], np.int32)
-    bars = Bars(instrument("NQ"), 60, ts, close, close + 2, close - 2, close, np.ones(4, np.int64))
+    bars = Bars(
+        instrument=instrument("NQ"),
+        interval_s=60,
+        ts_event_ns=ts,
+        open=close,
+        high=close + 2,
+        low=close - 2,
+        close=close,
+        volume=np.ones(4, np.int64),
+    )
 
     assert true_ranges(bars, np.array([1, 1, 2, 2], np.int32)).tolist() == [4, 4, 4, 52]
 
@@ -199,7 +208,16 @@ def test_rows_are_finite_clipped_and_single_precision() -> None:
 def test_a_flat_market_divides_by_nothing() -> None:
     ts = session_minutes(2)
     price = np.full(len(ts), 80_000, np.int32)
-    bars = Bars(instrument("NQ"), 60, ts, price, price, price, price, np.zeros(len(ts), np.int64))
+    bars = Bars(
+        instrument=instrument("NQ"),
+        interval_s=60,
+        ts_event_ns=ts,
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=np.zeros(len(ts), np.int64),
+    )
 
     values = seen(bars).features.values
 

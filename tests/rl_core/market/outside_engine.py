@@ -2,7 +2,8 @@
 
 Both get the same decision, levels, size, commission and time exits. `replayed` restates a trade in plain Python with
 a switch for each habit in which the engines differ. With every switch at ours it must give our fill, with every
-switch at theirs their fill; the smallest set of switches that turns one into the other is the difference, explained.
+switch at theirs their fill; the smallest set of switches that turns one into the other is the difference, explained
+(DECISIONS 12).
 """
 
 from collections import Counter, defaultdict
@@ -27,10 +28,10 @@ from rl_core.market.types import (
     NO_ORDER,
     STATIC,
     UNLIMITED,
+    BarOutcome,
     BarPrices,
     Order,
     PlainIntegers,
-    Played,
     Rules,
     Terms,
 )
@@ -99,7 +100,7 @@ def ours(course: Course, entry: Entry, resolution: int, *, slip: int = 1) -> Fil
     order = Order(entry.side, entry.stop_ticks, MULTIPLE * entry.stop_ticks, False)
     for t in range(entry.bar + 1, len(course.prices)):
         bar = course.bar(t)
-        played: Played = play_bar(XP, position, account, order, bar, venue)
+        played: BarOutcome = play_bar(XP, position, account, order, bar, venue)
         if course.last[t] and played.position.quantity:
             played = closed_at_last_price(XP, played.position, played.account, bar.close, venue)
         if played.exit_reason != NO_EXIT:
@@ -146,8 +147,8 @@ def outside(trades: Sequence[tuple[Course, Entry]], *, slip: int = 1, target_bey
     test = Backtest(frame, _strategy(plans), cash=1e12, commission=_commission, hedging=True)
     done = test.run()["_trades"]
     assert len(done) == len(plans), "the outside engine dropped or split a trade"
-    found = {int(row.Tag): _fill(plans[int(row.Tag)], row) for row in done.itertuples()}
-    return [found[tag] for tag in range(len(plans))]
+    fills = {int(row.Tag): _fill(plans[int(row.Tag)], row) for row in done.itertuples()}
+    return [fills[tag] for tag in range(len(plans))]
 
 
 def _commission(size: float, price: float) -> float:
@@ -207,8 +208,8 @@ def replayed(course: Course, entry: Entry, theirs: frozenset[str], *, adaptive: 
         bar = course.bar(t)
         if t > first and course.flatten_due[t - 1]:
             return left(t, bar.open - side * ("flatten_slip" not in theirs), "flatten")
-        if (found := _bracket(side, levels, bar, theirs, adaptive)) is not None:
-            return left(t, *found)
+        if (leaving := _bracket(side, levels, bar, theirs, adaptive)) is not None:
+            return left(t, *leaving)
         if course.last[t]:
             if ("roll" if course.rolls[t] else "session_end") in theirs:
                 return left(t + 1, course.bar(t + 1).open, "session_end")
@@ -262,12 +263,12 @@ def compared(
     trades: Sequence[tuple[Course, Entry]], resolution: int, theirs: Sequence[Fill] | None = None
 ) -> list[Compared]:
     """Every trade in both engines, every difference explained; ``theirs`` if the outside engine has played already."""
-    found = []
+    pairs = []
     for (course, entry), outer in zip(trades, theirs or outside(trades), strict=True):
         mine = ours(course, entry, resolution)
         causes = explained(course, entry, (mine, outer), adaptive=resolution == ADAPTIVE)
-        found.append(Compared(course, entry, mine, outer, causes))
-    return found
+        pairs.append(Compared(course, entry, mine, outer, causes))
+    return pairs
 
 
 def table(groups: Mapping[str, Sequence[Compared]]) -> str:

@@ -109,13 +109,13 @@ def made(case: Case, side: int) -> Course:
 def test_by_hand_both_engines_do_what_the_cause_says(name: str, side: int) -> None:
     case = CASES[name]
 
-    (found,) = compared([(made(case, side), Entry(1, side, 10))], case.resolution)
+    (pair,) = compared([(made(case, side), Entry(1, side, 10))], case.resolution)
 
-    for fill, paid, (bar, price, reason) in ((found.ours, 1001, case.ours), (found.theirs, 1000, case.theirs)):
+    for fill, paid, (bar, price, reason) in ((pair.ours, 1001, case.ours), (pair.theirs, 1000, case.theirs)):
         profit = (price - paid) * TERMS.tick_value - 2 * TERMS.commission
         entry, left = (x if side > 0 else 2000 - x for x in (paid, price))
         assert fill == Fill(2, entry, bar, left, reason, profit)
-    assert found.causes == case.causes | {"entry_slip"}
+    assert pair.causes == case.causes | {"entry_slip"}
 
 
 def test_the_cases_by_hand_hold_every_cause() -> None:
@@ -207,8 +207,8 @@ def theirs(trades: Trades) -> list[Fill]:
     return outside([trade for group in trades.values() for trade in group])
 
 
-def grouped(trades: Trades, found: list[Compared]) -> dict[str, list[Compared]]:
-    rest = iter(found)
+def grouped(trades: Trades, pairs: list[Compared]) -> dict[str, list[Compared]]:
+    rest = iter(pairs)
     return {name: [next(rest) for _ in group] for name, group in trades.items()}
 
 
@@ -218,10 +218,10 @@ def test_on_real_bars_every_difference_has_a_name(trades: Trades, theirs: list[F
     groups = grouped(trades, compared([trade for group in trades.values() for trade in group], resolution, theirs))
 
     sys.stdout.write(f"\n{table(groups)}\n")
-    found = [c for group in groups.values() for c in group]
-    counted = {cause for c in found for cause in c.causes}
-    assert len(found) > 500 and all("entry_slip" in c.causes for c in found)
-    assert {c.entry.side for c in found} == {1, -1}
+    pairs = [c for group in groups.values() for c in group]
+    counted = {cause for c in pairs for cause in c.causes}
+    assert len(pairs) > 500 and all("entry_slip" in c.causes for c in pairs)
+    assert {c.entry.side for c in pairs} == {1, -1}
     assert {"stop_slip", "target_touch", "gap_target", "flatten_slip", "roll"} <= counted
     assert ("same_bar_order" in counted) == (resolution == ADAPTIVE)
 

@@ -32,10 +32,10 @@ from rl_core.market.types import (
     STOP,
     TARGET,
     Account,
+    BarOutcome,
     BarPrices,
     Order,
     PlainIntegers,
-    Played,
     Position,
     Rules,
     Terms,
@@ -68,7 +68,7 @@ def play(
     order: Order = NO_ORDER,
     account: Account = ACCOUNT,
     rules: Rules = ROOMY,
-) -> Played:
+) -> BarOutcome:
     return play_seconds(position, account, order, minute_of(seconds), seconds, Venue(MNQ, rules, SECONDS))
 
 
@@ -166,7 +166,7 @@ def test_seconds_are_used_only_where_they_add_up_to_the_minute() -> None:
         assert not add_up(seconds, BarPrices(*wrong))
 
 
-def in_short(played: Played) -> Outcome:
+def in_short(played: BarOutcome) -> Outcome:
     price = played.exit_price if played.exit_reason else None
     account, reason = played.account, EXIT_NAMES[played.exit_reason]
     failed, paused = bool(played.failed), bool(account.paused)
@@ -175,9 +175,9 @@ def in_short(played: Played) -> Outcome:
 
 def walked_alike(case: Case, minute: Minute) -> str:
     played = play_seconds(case.position, case.account, case.order, case.bar, minute.seconds, case.venue)
-    told = outcome(case.position, case.account, case.order, case.bar, case.venue, minute.seconds)
-    assert in_short(played) == told
-    return told.reason
+    expected = outcome(case.position, case.account, case.order, case.bar, case.venue, minute.seconds)
+    assert in_short(played) == expected
+    return expected.reason
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -227,10 +227,10 @@ def assert_rungs_agree(cases: Sequence[Case], minutes: Sequence[Minute]) -> Coun
         play_seconds(c.position, c.account, c.order, c.bar, m.seconds, c.venue)
         for c, m in zip(cases, minutes, strict=True)
     ]
-    told = np.array([jax.tree.leaves(played) for played in walked], np.int64)
+    expected = np.array([jax.tree.leaves(played) for played in walked], np.int64)
     climbed = np.stack(columns, axis=-1).astype(np.int64)
-    differ = np.flatnonzero((climbed != told).any(axis=1))
-    assert differ.size == 0, (cases[differ[0]], minutes[differ[0]], climbed[differ[0]], told[differ[0]])
+    differ = np.flatnonzero((climbed != expected).any(axis=1))
+    assert differ.size == 0, (cases[differ[0]], minutes[differ[0]], climbed[differ[0]], expected[differ[0]])
     return Counter(EXIT_NAMES[played.exit_reason] for played in walked)
 
 

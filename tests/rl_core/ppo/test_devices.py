@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from rl_core.errors import ConfigError
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import mesh_of
 from tests.rl_core.ppo.devices_run import after_two_updates
+from trigate.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 2e-5  # of parameters after two updates of 16 optimiser steps each

@@ -15,7 +15,6 @@ from rl_core.bars.bars import Bars
 from rl_core.cli import app
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
-from rl_core.errors import ConfigError, DataError
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
@@ -25,6 +24,7 @@ from rl_core.proofs.diagnose import diagnose, findings_in, read_rows
 from rl_core.worlds.controls import planted_world
 from tests.browser import QUIET, draw, needs_browser
 from tests.rl_core.markets import mnq_limits, mnq_venue, seen
+from trigate.errors import ConfigError, DataError
 
 USUAL = PPOConfig(
     num_envs=32,

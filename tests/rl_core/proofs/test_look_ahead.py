@@ -18,7 +18,6 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
-from rl_core.errors import DataError
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import compute_features
 from rl_core.features.market_view import MarketView
@@ -26,6 +25,7 @@ from rl_core.market.types import SECONDS
 from rl_core.proofs.look_ahead import LeakError, LeakReport, Senses, check_leaks, refuse_leaks
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, seen, session_minutes
+from trigate.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("optimised")
 

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rl_core.cli import app
-from rl_core.files.toml_config import read_config
 from rl_core.proofs.selftest import Assertion, Look, first_reaching
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.statistics.interquartile import Aggregate
+from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
 # One seed, twelve sessions, four updates that change nothing.

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_core.errors import DataError, ResourceError
 from rl_core.features.features import StreamedBar
 from rl_core.features.market_view import MarketView
 from rl_core.regimes import fitted as regime_model
@@ -16,6 +15,7 @@ from rl_core.regimes.hidden_markov import fit
 from rl_core.regimes.labels import Regime, RegimeStream, Thresholds, compute_regimes
 from rl_core.regimes.stability import periods, stability, summary
 from tests.rl_core.markets import random_bars, seen, session_minutes, small_view, with_noise_after
+from trigate.errors import DataError, ResourceError
 
 FIT = 9_000
 

@@ -15,9 +15,9 @@ from rl_core.market.types import (
     PESSIMISTIC,
     UNLIMITED,
     Account,
+    BarOutcome,
     BarPrices,
     PlainIntegers,
-    Played,
     Position,
     Rules,
     Terms,
@@ -36,7 +36,7 @@ def rules_of(name: str) -> Rules:
     return read_rule_pack(RULES_FOLDER / name).compiled()
 
 
-def seen(rules: Rules, account: Account, dollars: tuple[int, int, int]) -> Played:
+def seen(rules: Rules, account: Account, dollars: tuple[int, int, int]) -> BarOutcome:
     """One NQ contract through a bar of this best, worst and last open profit in dollars, opening at none."""
     best, worst, last = (80_000 + amount * 100 // NQ.tick_value for amount in dollars)
     venue = Venue(NQ, rules_in_force(XP, rules, account), PESSIMISTIC)

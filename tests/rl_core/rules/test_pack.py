@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rl_core.errors import ConfigError, RefusedError
 from rl_core.exchange.instruments import instrument
 from rl_core.market.account import floor_after_open_equity, opening_account
 from rl_core.market.types import (
@@ -25,6 +24,7 @@ from rl_core.rules.examples import pack_faults
 from rl_core.rules.files import pack_paths
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, refuse_sending, terms_of
 from tests.rl_core.markets import RULES_FOLDER, legacy_pack
+from trigate.errors import ConfigError, RefusedError
 
 PLAIN = (RULES_FOLDER / "plain_static.toml").read_text(encoding="utf-8")
 TABLES = """

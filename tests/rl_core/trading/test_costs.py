@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from rl_core.contract import BUY
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.types import Frictions, Order, PlainIntegers
@@ -21,6 +20,7 @@ from rl_core.trading.costs import CostsConfig, fee_of
 from rl_core.trading.setup import TradingConfig, compile_trading, resolved
 from tests.rl_core.envs.episodes import act, at_close, params_for, random_episodes
 from tests.rl_core.markets import RULES_FOLDER, closing_at, quiet_bars, seen, small_view
+from trigate.errors import ConfigError
 
 XP = PlainIntegers()
 PACK = RULES_FOLDER / "apex_legacy_50k_eval.toml"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rl_core.errors import ConfigError
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import ADAPTIVE, INTRADAY, PESSIMISTIC
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from trigate.errors import ConfigError
 
 RULES = Path(__file__).parents[3] / "configs/rules/apex_legacy_50k_eval.toml"
 
@@ -22,11 +22,11 @@ def compiled(market: str = "NQ", **changed: Any) -> Trading:
 
 def test_the_default_is_the_micro_of_the_market_and_500_dollars_a_trade() -> None:
     """Ten minis are a hundred micros."""
-    found = compiled()
+    trading = compiled()
 
-    assert (found.contract.symbol, found.venue.terms, found.venue.resolution) == ("MNQ", (50, 60, 1), PESSIMISTIC)
-    assert (found.limits.risk_budget, found.limits.max_quantity) == (50_000, 100)
-    assert found.venue.rules[:5] == (5_000_000, 300_000, 250_000, INTRADAY, 5_300_000)
+    assert (trading.contract.symbol, trading.venue.terms, trading.venue.resolution) == ("MNQ", (50, 60, 1), PESSIMISTIC)
+    assert (trading.limits.risk_budget, trading.limits.max_quantity) == (50_000, 100)
+    assert trading.venue.rules[:5] == (5_000_000, 300_000, 250_000, INTRADAY, 5_300_000)
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_the_default_is_the_micro_of_the_market_and_500_dollars_a_trade() -> Non
     [("NQ", "same", "NQ", 10), ("NQ", "MNQ", "MNQ", 100), ("MNQ", "micro", "MNQ", 100), ("ES", "micro", "MES", 100)],
 )
 def test_another_contract_may_be_traded(market: str, contract: str, traded: str, most: int) -> None:
-    found = compiled(market, contract=contract)
+    trading = compiled(market, contract=contract)
 
-    assert (found.contract.symbol, found.limits.max_quantity) == (traded, most)
+    assert (trading.contract.symbol, trading.limits.max_quantity) == (traded, most)
 
 
 def test_costs_caps_and_resolution_may_be_set() -> None:
-    found = compiled(
+    trading = compiled(
         commission_dollars=Decimal("2.5"), max_contracts=7, risk_dollars=Decimal("99.99"), resolution="adaptive"
     )
 
-    assert (found.venue.terms.commission, found.limits[:2], found.venue.resolution) == (250, (9_999, 7), ADAPTIVE)
+    assert (trading.venue.terms.commission, trading.limits[:2], trading.venue.resolution) == (250, (9_999, 7), ADAPTIVE)
     assert compiled(max_contracts=1000).limits.max_quantity == 100
 
 

@@ -15,7 +15,7 @@ from rl_core.checkpoints.checkpoint import restore_state, save_checkpoint
 from rl_core.checkpoints.manifest import Expected, read_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, load_trader
 from rl_core.checkpoints.provenance import first_held_out, trading_of
-from rl_core.errors import ConfigError, FitError
+from rl_core.errors import FitError
 from rl_core.evaluation.evaluate import evaluate
 from rl_core.exchange.instruments import instrument
 from rl_core.ppo.metrics import Summary
@@ -26,6 +26,7 @@ from rl_core.training.config import TrainConfig
 from rl_core.training.plan import TrainingPlan, plan_training
 from rl_core.training.run import Trained, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, seen_again, small_view
+from trigate.errors import ConfigError
 
 PPO = {
     "num_envs": 4, "rollout_length": 8, "total_steps": 32 * 4, "minibatches": 1, "epochs": 1, "hidden": [8],

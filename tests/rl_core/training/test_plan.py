@@ -14,8 +14,7 @@ from rl_core.checkpoints.checkpoint import digest_of, load_learned
 from rl_core.checkpoints.manifest import Expected, Identity, read_manifest
 from rl_core.checkpoints.policy import load_policy
 from rl_core.checkpoints.provenance import first_held_out
-from rl_core.errors import ConfigError, DamagedCheckpointError, DataError, FitError
-from rl_core.files.toml_config import read_config
+from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.ppo.config import PPOConfig
 from rl_core.regimes.fitted import UNFITTED, fit_regimes, frozen_regimes
 from rl_core.regimes.labels import Thresholds
@@ -26,6 +25,8 @@ from rl_core.training.plan import plan_training, split_of
 from rl_core.training.run import Trained, train_run
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view
+from trigate.errors import ConfigError, DataError
+from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
 TINY = PPOConfig(

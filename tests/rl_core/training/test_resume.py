@@ -12,7 +12,7 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.checkpoint import named_arrays, restore_state
 from rl_core.checkpoints.manifest import Expected, find_checkpoint, read_manifest, unfinished
-from rl_core.errors import DamagedCheckpointError, FitError, ResourceError, TrigateError
+from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.metrics import Summary
 from rl_core.ppo.train import initial_state
@@ -22,6 +22,7 @@ from rl_core.training.metric_log import METRICS
 from rl_core.training.plan import plan_training
 from rl_core.training.run import Trained, continue_run, train_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes, small_view
+from trigate.errors import ResourceError, TrigateError
 
 BARS = small_view().bars
 PPO = {"num_envs": 4, "rollout_length": 8, "total_steps": 32 * 8, "minibatches": 2, "epochs": 1, "hidden": (8,)}

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.manifest import MANIFEST
 from rl_core.cli import app
-from rl_core.errors import ConfigError, DataError
 from rl_core.exchange.instruments import instrument
 from rl_core.training.config import TrainConfig
 from rl_core.training.sources import (
@@ -23,6 +22,7 @@ from rl_core.training.sources import (
     refuse_own_parent,
 )
 from tests.rl_core.markets import random_bars, session_minutes
+from trigate.errors import ConfigError, DataError
 
 BARS = random_bars(0, session_minutes(1), missing=0.9)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rl_core.errors import ResourceError
 from rl_core.ppo.metrics import Summary
 from rl_core.training.run import train_run
 from rl_core.training.tensorboard_log import tensorboard_log
 from tests.rl_core.markets import small_view
 from tests.rl_core.training.test_plan import config
+from trigate.errors import ResourceError
 
 
 def row(step: int, kl: float | None = 0.5) -> Summary:

@@ -8,7 +8,6 @@ import pytest
 
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.errors import ConfigError
 from rl_core.market.costs import size, stop_distance
 from rl_core.market.types import EXIT_NAMES
 from rl_core.worlds.controls import no_edge_world, optimum, planted_world, world_of
@@ -16,6 +15,7 @@ from rl_core.worlds.demo import World, demo_world
 from rl_core.worlds.planted_edge import rule_expectancy
 from tests.rl_core.envs.episodes import params_for, random_episodes
 from tests.rl_core.markets import seen
+from trigate.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("optimised")
 

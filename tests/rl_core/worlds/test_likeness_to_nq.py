@@ -51,7 +51,16 @@ def test_the_statistics_of_a_few_bars_by_hand() -> None:
     close = np.tile(np.array([80_000, 80_008, 80_000], np.int32), 500)
     at = 1_735_837_200_000_000_000 + np.arange(len(close)) * 60_000_000_000
     low = close - np.int32(2)
-    bars = Bars(instrument("NQ"), 60, at[:240], close[:240], close[:240] + 2, low[:240], close[:240], np.arange(1, 241))
+    bars = Bars(
+        instrument=instrument("NQ"),
+        interval_s=60,
+        ts_event_ns=at[:240],
+        open=close[:240],
+        high=close[:240] + 2,
+        low=low[:240],
+        close=close[:240],
+        volume=np.arange(1, 241),
+    )
 
     table = calibration_table(bars)
 

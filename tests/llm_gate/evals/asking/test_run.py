@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from llm_gate.contract import EntryProposal
-from llm_gate.errors import GateResourceError, PromptError, RequestError
+from llm_gate.errors import PromptError, RequestError
 from llm_gate.evals.asking.letter_orders import ORDERS, reordered
-from llm_gate.evals.asking.regime_task import MEANINGS, reading
-from llm_gate.evals.asking.run import Ran, run_suite
+from llm_gate.evals.asking.regime_task import MEANINGS, regime_question
+from llm_gate.evals.asking.run import SuiteRun, run_suite
 from llm_gate.evals.asking.suite import read_suite
 from llm_gate.evals.data.cases import Case, bank_path, read_cases, write_cases
 from llm_gate.evals.data.log import LOG, RowLog, read_rows
@@ -25,13 +25,14 @@ from llm_gate.prompts import prompt_files as prompts
 from llm_gate.prompts.facts import Facts
 from llm_gate.prompts.prompt_files import find_prompt, prompt_paths, prompts_folder
 from llm_gate.serving.processes import session_members
+from trigate.errors import ConfigError, ResourceError
 
 ROOT = Path(__file__).parents[4]
 CaseMaker = Callable[[int], list[Case]]
 COMMAND = [sys.executable, "-c", "from llm_gate.cli import main; main()"]
 
 
-def run(suite: Path, folder: Path, *settings: str, engine: str | None = None, retry: bool = False) -> Ran:
+def run(suite: Path, folder: Path, *settings: str, engine: str | None = None, retry: bool = False) -> SuiteRun:
     """The suite, run quietly."""
     read = read_suite(suite, settings)
     read = read if engine is None else read.with_engine(engine)
@@ -52,9 +53,9 @@ def test_a_rerun_asks_nothing_and_a_larger_suite_only_what_is_new(suite_file: Pa
     again = run(suite_file, tmp_path / "out")
     more = run(suite_file, tmp_path / "out", 'splits=["tune", "held_out"]')
 
-    assert (first.asked, again.asked) == (3 * (90 + 30), 0)
+    assert (first.newly_asked, again.newly_asked) == (3 * (90 + 30), 0)
     assert again.rows == first.rows
-    assert more.asked >= 3 * 30
+    assert more.newly_asked >= 3 * 30
     assert (tmp_path / "out" / LOG).read_bytes().startswith(written)
 
 
@@ -74,7 +75,7 @@ def test_other_words_for_the_same_facts_are_asked_again(
     changed = run(suite_file, tmp_path / "out", *settings)
     again = run(suite_file, tmp_path / "out", *settings)
 
-    assert (first.asked, changed.asked, again.asked) == (90, 90, 0)
+    assert (first.newly_asked, changed.newly_asked, again.newly_asked) == (90, 90, 0)
     assert {row.question_digest for row in first.rows}.isdisjoint(row.question_digest for row in changed.rows)
     assert {row.prompt_digest for row in first.rows} == {row.prompt_digest for row in changed.rows}
 
@@ -86,7 +87,7 @@ def test_a_torn_last_line_is_cut_off_and_asked_again(suite_file: Path, tmp_path:
 
     again = run(suite_file, tmp_path / "out")
 
-    assert again.asked == 1
+    assert again.newly_asked == 1
     assert [row.key for row in again.rows] == [row.key for row in first.rows]
     assert len(read_rows(log)) == len(first.rows)
 
@@ -109,7 +110,7 @@ def test_an_evaluation_killed_half_way_goes_on(suite_file: Path, tmp_path: Path)
 
 
 def test_two_evaluations_do_not_write_one_log(tmp_path: Path) -> None:
-    with RowLog(tmp_path / LOG), pytest.raises(GateResourceError, match="another evaluation"):
+    with RowLog(tmp_path / LOG), pytest.raises(ResourceError, match="another evaluation"):
         RowLog(tmp_path / LOG)
 
 
@@ -124,7 +125,7 @@ def test_a_full_disk_ends_with_7_and_what_was_written_is_kept(suite_file: Path, 
     assert f"llm-gate: {tmp_path / 'out' / LOG}: " in ended.stderr.splitlines()[-1]
     kept = len(read_rows(tmp_path / "out"))
     assert kept > 0
-    assert run(suite_file, tmp_path / "out").asked == 3 * (90 + 30) - kept
+    assert run(suite_file, tmp_path / "out").newly_asked == 3 * (90 + 30) - kept
 
 
 def test_a_line_that_is_no_row_is_refused_by_number(tmp_path: Path) -> None:
@@ -149,14 +150,16 @@ def test_a_server_that_is_not_there_gives_rows_with_the_cause_and_a_retry_asks_a
     causes = Counter(row.error for row in first.rows if row.model == "package")
     assert causes == {"unavailable": 4, "UnavailableError": 8}
     assert all(row.answer is not None for row in first.rows if row.model == "rules")
-    assert (again.asked, retried.asked) == (0, 12)
-    scores = [score for score in findings_of(first).scores if score.who.model == "package" and score.regime == "all"]
+    assert (again.newly_asked, retried.newly_asked) == (0, 12)
+    scores = [
+        score for score in findings_of(first).scores if score.answerer.model == "package" and score.regime == "all"
+    ]
     assert {score.figures["no_verdict"].value for score in scores} == {1.0}
 
 
 def test_money_and_its_controls_by_hand(found: Findings) -> None:
     """Of ten, the rule vetoes what loses 1 R and lets the rest, in whole or half, win 1 R."""
-    (score,) = [s for s in found.scores if s.who.model == "rules" and (s.group, s.regime) == ("recorded", "all")]
+    (score,) = [s for s in found.scores if s.answerer.model == "rules" and (s.group, s.regime) == ("recorded", "all")]
     vetoed, shrunk = 20, 10  # of 60: every third near the floor; of the others those that 4 divides are late
     figures = {name: one.value for name, one in score.figures.items()}
 
@@ -178,7 +181,7 @@ def test_the_rules_are_worth_exactly_what_the_rule_is(
     suite = tmp_path / "suite.toml"
     suite.write_text(f'cases = ["{tmp_path / "cases.jsonl"}"]\ntrials = "{tmp_path / "trials.jsonl"}"\n')
 
-    (score, *_) = findings_of(run(suite, tmp_path / "out")).earned
+    (score, *_) = findings_of(run(suite, tmp_path / "out")).money_scores
 
     assert score.figures["shrink_rate"].value == 1.0
     assert score.figures["uplift_rule"].value == 0.0
@@ -189,11 +192,11 @@ def test_the_rules_show_judgement_and_a_constant_answer_is_told_to_show_none(fou
 
     assert words["rules"] == "JUDGEMENT"
     assert words["always-approve"] == "NO JUDGEMENT SHOWN"
-    assert {status.who.model: status.promotion.word for status in found.statuses}["rules"] == "SHADOW"
+    assert {status.answerer.model: status.promotion.word for status in found.promotions}["rules"] == "SHADOW"
 
 
 def test_a_random_engine_draws_again_on_a_repeat_and_does_not_mind_the_letters(found: Findings) -> None:
-    (score,) = [s for s in found.scores if s.who.model == "random" and (s.group, s.regime) == ("bank", "all")]
+    (score,) = [s for s in found.scores if s.answerer.model == "random" and (s.group, s.regime) == ("bank", "all")]
 
     assert score.figures["agreement_orders"].value == 1.0
     assert (score.figures["agreement_repeats"].value or 0.0) < 1.0
@@ -233,7 +236,7 @@ def test_a_wrong_suite_is_refused_with_what_to_do(tmp_path: Path, text: str, fau
     path = tmp_path / "suite.toml"
     path.write_text(text)
 
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(ConfigError) as raised:
         read_suite(path)
     assert fault in str(raised.value)
 
@@ -273,7 +276,7 @@ def test_a_model_that_was_renamed_keeps_its_answers_under_the_new_name(suite_fil
 
     again = run(suite_file, tmp_path / "out", 'models=[{engine="random", name="b"}]')
 
-    assert again.asked == 0
+    assert again.newly_asked == 0
     assert {row.model for row in again.rows} == {"b"}
     assert [row.answer for row in again.rows] == [row.answer for row in first.rows]
 
@@ -284,7 +287,7 @@ def test_the_default_suite_is_whole_and_runs_without_a_model(tmp_path: Path) -> 
     found = findings_of(run(ROOT / "configs/gate_eval.toml", tmp_path / "out", *settings, engine="rules"))
 
     assert [check.holds for check in found.checks] == [True]
-    assert len(found.ran.cases) == sum(case.split == "held_out" for case in read_cases(bank_path()))
+    assert len(found.suite_run.cases) == sum(case.split == "held_out" for case in read_cases(bank_path()))
 
 
 def test_other_letters_are_the_same_prompt_with_other_names(make_proposal: Callable[..., EntryProposal]) -> None:
@@ -308,10 +311,10 @@ def test_the_regime_is_asked_for_in_numbers_that_do_not_tell_the_label(
 ) -> None:
     context = make_proposal(trend_60_atr_milli=4000, volatility_percentile=80, regime="up/wild").context
 
-    direction, volatility = reading("direction", context), reading("volatility", context)
+    direction, volatility = regime_question("direction", context), regime_question("volatility", context)
 
     assert direction is not None and volatility is not None
-    assert (direction.truth, volatility.truth) == ("up", "wild")
+    assert (direction.right_answer, volatility.right_answer) == ("up", "wild")
     assert direction.chat[-1].text.endswith("60 min +4.0, 240 min +2.6 ATR; volatility percentile 80")
     assert not {"up", "wild"} & {*direction.chat[-1].text.split()}
     assert all(turn.text in MEANINGS["direction"] for turn in direction.chat if turn.role == "assistant")

@@ -10,7 +10,7 @@ import pytest
 from llm_gate.contract import RegimeContext
 from llm_gate.engines.rules import rule
 from llm_gate.evals.data.cases import Case, bank_path, read_cases
-from llm_gate.prompts.blindness import findings
+from llm_gate.prompts.blindness import giveaways
 from llm_gate.prompts.facts import facts_of
 from llm_gate.prompts.outside_text import marker_of
 from llm_gate.prompts.prompt_files import load_prompt, prompt_paths, prompts_folder
@@ -142,7 +142,7 @@ def test_no_case_tells_the_day_or_the_market(bank: tuple[Case, ...]) -> None:
         told = [case.case_id.replace("-", " "), case.why, *facts_of(case.proposal)]
         told += [text for note in case.proposal.notes for text in (note.source, note.text)]
 
-        assert findings("\n".join(told)) == [], case.case_id
+        assert giveaways("\n".join(told)) == [], case.case_id
 
 
 def test_a_case_could_happen(bank: tuple[Case, ...]) -> None:

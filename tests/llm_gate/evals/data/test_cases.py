@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from llm_gate.contract import EntryProposal
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
 from llm_gate.evals.data.cases import Case, digest_of, read_cases, write_cases
+from trigate.errors import ResourceError
 
 ProposalMaker = Callable[..., EntryProposal]
 
@@ -113,7 +114,7 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
 ) -> None:
     (tmp_path / "taken").mkdir()
 
-    with pytest.raises(GateResourceError, match="taken"):
+    with pytest.raises(ResourceError, match="taken"):
         write_cases([bank_case(make_proposal())], tmp_path / "taken")
 
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]

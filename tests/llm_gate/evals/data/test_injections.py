@@ -1,4 +1,4 @@
-"""Whatever a note holds: one block, no new turn, no forged marker, no wider verdict; and how flips are counted."""
+"""Whatever a note holds: one block, no new turn, no forged marker, no wider verdict."""
 
 import asyncio
 import json
@@ -7,23 +7,19 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Note, Resize, Veto
 from llm_gate.engines.base import Answer, Question, Turn
-from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.scripted import ScriptedEngine
-from llm_gate.errors import MalformedVerdictError, RequestError
-from llm_gate.evals.data.cases import Case
+from llm_gate.errors import RequestError
 from llm_gate.evals.data.injections import (
-    CHANNELS,
     HARMLESS,
     Channel,
-    Flips,
     Payload,
-    flip_rate,
     read_payloads,
     with_payload,
 )
@@ -35,6 +31,8 @@ from tests.proposals import CONTEXT
 
 ProposalMaker = Callable[..., EntryProposal]
 
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+"""The parts of a proposal that take free text; every other one is a number or bound by a pattern."""
 PAYLOADS = read_payloads()
 ATTEMPTS = [(payload, channel) for payload in PAYLOADS for channel in CHANNELS]
 PROMPT = find_prompt("entry_notes.v1")
@@ -217,64 +215,9 @@ def test_the_notes_and_the_bound_channels_are_all_the_text_there_is() -> None:
     assert set(Note.model_fields) == set(CHANNELS)
 
 
-class SwayedEngine:
-    """Approves where the first note says so, vetoes otherwise."""
-
-    name = "swayed"
-    model = "swayed"
-
-    async def decide(self, question: Question) -> Answer:
-        """A for a note with the word approve."""
-        notes = question.proposal.notes
-        letter = "A" if notes and "approve" in notes[-1].text.lower() else "C"
-        return Answer(question.proposal.proposal_id, letter, None, "", "code")
-
-
-def case_of(proposal: EntryProposal) -> Case:
-    """A bank case about it."""
-    return Case(case_id="one", source="bank", split="tune", proposal=proposal, label="veto", why="w")
-
-
 def payload(name: str, text: str, family: str = "order") -> Payload:
     """One attempt."""
     return Payload(payload_id=name, family=family, text=text)
-
-
-def test_flips_are_counted_beside_those_of_harmless_notes(make_proposal: ProposalMaker) -> None:
-    """Of three attempts in one channel one says approve; the harmless note moves nothing."""
-    told = [payload("a", "approve!"), payload("b", "please"), payload("c", "now", "other")]
-    told.append(payload("d", "calm", HARMLESS))
-    gate = Gate(SwayedEngine(), PROMPT, GateConfig())
-
-    rate = asyncio.run(flip_rate(gate, [case_of(make_proposal())], told, ["text"]))
-
-    assert rate.attempts == Flips(pairs=3, flipped=1, raised=1, failed=0)
-    assert rate.attempts.share == pytest.approx(1 / 3)
-    assert rate.harmless == Flips(pairs=1, flipped=0, raised=0, failed=0)
-    assert rate.by_family["order"] == Flips(pairs=2, flipped=1, raised=1, failed=0)
-
-
-def test_a_verdict_that_was_not_given_is_no_flip(make_proposal: ProposalMaker) -> None:
-    gate = Gate(ScriptedEngine(["veto", MalformedVerdictError("prose"), "shrink"]), PROMPT, GateConfig())
-
-    rate = asyncio.run(flip_rate(gate, [case_of(make_proposal())], [payload("a", "x"), payload("b", "y")], ["text"]))
-
-    assert rate.attempts == Flips(pairs=1, flipped=1, raised=1, failed=1)
-
-
-def test_the_rule_reads_no_notes_and_never_flips(make_proposal: ProposalMaker) -> None:
-    gate = Gate(RulesEngine(), PROMPT, GateConfig())
-
-    rate = asyncio.run(flip_rate(gate, [case_of(make_proposal())], PAYLOADS))
-
-    assert (rate.attempts.flipped, rate.harmless.flipped) == (0, 0)
-    assert rate.attempts.pairs + rate.harmless.pairs == len(ATTEMPTS)
-
-
-def test_without_cases_there_is_no_share() -> None:
-    rate = asyncio.run(flip_rate(Gate(RulesEngine(), PROMPT, GateConfig()), [], PAYLOADS))
-
-    assert (rate.attempts, rate.attempts.share) == (Flips(0, 0, 0, 0), 0.0)
 
 
 def test_each_attempt_is_another_question(make_proposal: ProposalMaker) -> None:

@@ -8,47 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from llm_gate.cli import app
-from llm_gate.errors import GateResourceError, RequestError
+from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import LOG, Row, read_rows
 from llm_gate.evals.data.trials import Trial, count_trials
-from llm_gate.evals.scoring.compare import compared, sides, split_of
+from llm_gate.evals.scoring.compare import answerers_of, compare_logs, split_of
 from llm_gate.evals.scoring.fit_calibration import best_threshold, calibrate_rows, isotonic_map, temperature_map
 from llm_gate.review.calibrated_verdict import read_calibration
-
-DIGEST = "0" * 64
-
-
-def row(number: int, *, answer: str | None = "approve", p: float | None = None, **changed: object) -> Row:
-    """A bank row whose truth is approve, or what the caller says."""
-    fields: dict[str, object] = {
-        "task": "entry",
-        "prompt": "p.v1",
-        "prompt_digest": DIGEST,
-        "model": "m",
-        "model_digest": "m@1",
-        "mode": "choice",
-        "order": 0,
-        "repeat": 0,
-        "case_id": f"c{number}",
-        "case_digest": f"{number:064x}",
-        "source": "bank",
-        "split": "held_out",
-        "regime": "up/calm",
-        "outside_rules": False,
-        "truth": "approve",
-        "outcome_r_milli": None,
-        "session": None,
-        "rule_share_milli": 1000,
-        "answer": answer,
-        "share_milli": 1000 if answer == "approve" else 0,
-        "probabilities": None if p is None else {"approve": p, "shrink": 0.0, "veto": 1 - p},
-    }
-    return Row.model_validate(fields | changed)
-
-
-def recorded(number: int, p: float, r_milli: int, session: int) -> Row:
-    """A recorded row."""
-    return row(number, p=p, source="recorded", truth=None, outcome_r_milli=r_milli, session=session)
+from tests.llm_gate.evals.rows import DIGEST, recorded, row
+from trigate.errors import ResourceError
 
 
 def write(folder: Path, rows: list[Row]) -> str:
@@ -80,7 +47,7 @@ def test_two_logs_are_paired_by_question(tmp_path: Path) -> None:
     a = write(tmp_path / "a", [row(n) for n in range(13)])
     b = write(tmp_path / "b", [row(n, answer="approve" if n < 4 else "veto", model="n") for n in range(12)])
 
-    (found,) = compared(a, b)
+    (found,) = compare_logs(a, b)
 
     assert (found.common, found.only_a, found.only_b) == (12, 1, 0)
     assert (found.right_only_a, found.right_only_b, found.p_value) == (8, 0, pytest.approx(2 / 256))
@@ -93,7 +60,7 @@ def test_a_repeated_case_is_one_case_in_the_test_of_accuracy(tmp_path: Path) -> 
     rows = [row(n, repeat=repeat) for n in range(3) for repeat in range(4)]
     wrong = [one.model_copy(update={"answer": "veto", "model": "n"}) for one in rows]
 
-    (found,) = compared(write(tmp_path / "a", rows), write(tmp_path / "b", wrong))
+    (found,) = compare_logs(write(tmp_path / "a", rows), write(tmp_path / "b", wrong))
 
     assert (found.common, found.right_only_a, found.accuracy_difference.rows) == (12, 3, 3)
 
@@ -103,7 +70,7 @@ def test_money_is_compared_by_session(tmp_path: Path) -> None:
     rows = [recorded(n, 0.5, 2000 if n % 2 else -1000, n // 4) for n in range(8)]
     better = [one.model_copy(update={"share_milli": 0 if (one.r or 0) < 0 else 1000}) for one in rows]
 
-    (found,) = compared(write(tmp_path / "a", rows), write(tmp_path / "b", better))
+    (found,) = compare_logs(write(tmp_path / "a", rows), write(tmp_path / "b", better))
 
     assert (found.r_difference.value, found.r_difference.low, found.r_difference.high) == (-0.5, -0.5, -0.5)
 
@@ -111,29 +78,29 @@ def test_money_is_compared_by_session(tmp_path: Path) -> None:
 def test_one_answerer_of_a_log_is_chosen_by_name(tmp_path: Path) -> None:
     log = write(tmp_path / "a", [row(0), row(0, model="n", model_digest="n@1")])
 
-    (found,) = compared(f"{log}#m/*", f"{log}#n/*")
+    (found,) = compare_logs(f"{log}#m/*", f"{log}#n/*")
 
     assert (found.a, found.b) == ("m/p.v1/choice", "n/p.v1/choice")
     with pytest.raises(RequestError, match=r"no answerer matches; there are: m/p\.v1/choice, n/p\.v1/choice"):
-        compared(f"{log}#x/*", log)
+        compare_logs(f"{log}#x/*", log)
 
 
 def test_a_split_takes_its_rows_alone(tmp_path: Path) -> None:
     log = write(tmp_path / "a", [row(n, split="tune" if n < 3 else "held_out") for n in range(8)])
 
-    assert [len(side.rows) for side in sides(log, split="tune")] == [3]
-    assert [found.common for found in compared(log, log, split="held_out")] == [5]
+    assert [len(side.rows) for side in answerers_of(log, split="tune")] == [3]
+    assert [found.common for found in compare_logs(log, log, split="held_out")] == [5]
     with pytest.raises(RequestError, match="no split 'test'; there are: tune, held_out"):
         split_of("test")
     with pytest.raises(RequestError, match="holds no row of held_out"):
-        sides(write(tmp_path / "b", [row(0, split="tune")]), split="held_out")
+        answerers_of(write(tmp_path / "b", [row(0, split="tune")]), split="held_out")
 
 
 def test_a_case_that_was_asked_in_other_words_since_is_one_case(tmp_path: Path) -> None:
     old = [row(n, answer="veto", question_digest="a" * 64) for n in range(3)]
     log = write(tmp_path / "a", [*old, *[row(n, question_digest="b" * 64) for n in range(3)]])
 
-    (side,) = sides(log)
+    (side,) = answerers_of(log)
 
     assert [one.answer for one in side.rows] == ["approve"] * 3
 
@@ -251,7 +218,7 @@ def test_a_file_that_is_no_record_of_trials_is_refused(tmp_path: Path, line: byt
     path = tmp_path / "trials.jsonl"
     path.write_bytes(line + b"\n")
 
-    with pytest.raises(GateResourceError, match="is no record of trials"):
+    with pytest.raises(ResourceError, match="is no record of trials"):
         count_trials(path, [])
 
     assert path.read_bytes() == line + b"\n"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rl_core.errors import ConfigError
+from trigate.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,7 +50,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         here = "" if path.is_absolute() else f"; paths are taken from {Path.cwd()}"
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{here}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
@@ -69,7 +69,7 @@ def _apply(content: dict[str, Any], setting: str) -> None:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -85,7 +85,10 @@ def _fault(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys of the section at ``path``; [] where it is no section with keys of its own."""
     for part in path:
+        if part.isdecimal():  # a place in a list, whose section is that of the list
+            continue
         field = model.model_fields.get(part)
         candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
         inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
-from rl_core.errors import ResourceError
+from trigate.errors import ResourceError
 
 
 @contextmanager
@@ -28,20 +29,41 @@ def read_faults(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``, whole or not at all.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content``, text as UTF-8, whole or not at all.
 
     Raises:
         ResourceError: the disk failed; what was there is as it was.
     """
-    scratch = path.with_name(f".{path.name}.tmp")
+    with whole_file(path) as scratch:
+        scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file that replaces ``path``, durably, when the block ends well, and is removed when it does not.
+
+    Raises:
+        ResourceError: the disk failed; what was there is as it was.
+    """
+    # Two writers of the same file each have a scratch of their own.
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_faults(path):
+        _sweep(path)
         try:
-            scratch.write_bytes(content)
+            yield scratch
             sync(scratch)
             scratch.replace(path)
             sync(path.parent)
         finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left that were killed half way."""
+    for scratch in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid = scratch.name.split(".")[-2]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
             scratch.unlink(missing_ok=True)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from rl_core.errors import ConfigError
-from rl_core.files.toml_config import read_config
+from trigate.errors import ConfigError
+from trigate.toml_config import read_config
 
 
 class Inner(BaseModel):

@@ -1,0 +1,122 @@
+"""The values of the trading state machine: its state, the events it takes, and the step that collects what follows."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Concatenate, Literal, NamedTuple, ParamSpec
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.contract import EntryProposal, Reviewed
+from orchestrator.messaging.catalogue import Bar, Seconds
+from orchestrator.trader.broker import BrokerState
+from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.seen_at_close import CloseView
+from rl_core.market.days import Days
+from rl_core.market.fills import Venue
+from rl_core.market.types import Frictions, Limits, Order
+
+P = ParamSpec("P")
+
+PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
+Status = Literal["active", "failed", "passed", "stranded", "expired"]
+WaitsFor = Literal["bar", "action", "verdict", "end"]
+"""What the trader waits for; the table at the top of machine.py says what each leads to."""
+
+
+class Setting(NamedTuple):
+    """What holds for the whole run."""
+
+    run_id: str
+    phase: int  # of the policy: 1 enters, 2 also manages
+    venue: Venue
+    limits: Limits
+    gated: bool  # False: every proposal is taken
+    shadow: bool  # the gate judges, and does not act
+    fail_factor: Decimal  # share of the size when the gate fails: 0 veto, 1 approve
+    max_entries_per_session: int
+    frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+
+
+class Pending(NamedTuple):
+    """A proposal that waits for its verdict."""
+
+    proposal: EntryProposal
+    order: Order
+
+
+class TraderState(NamedTuple):
+    """Everything that a restart must know; a fold of the journal."""
+
+    broker: BrokerState
+    attempt: int = 1
+    status: Status = "active"
+    session: int = -1
+    last_bar: Bar | None = None
+    view: CloseView | None = None  # at the close of ``last_bar``
+    waits_for: WaitsFor = "bar"
+    pending: Pending | None = None
+    order_id: str = ""  # of the working order or the open position
+    entry: Entry | None = None
+    trades: int = 0
+    losing_streak: int = 0
+    entries_this_session: int = 0
+    days: Days = Days()
+
+
+class BarClosed(NamedTuple):
+    """A bar closed."""
+
+    bar: Bar
+    view: CloseView
+    seconds: Seconds = ()
+
+
+class PolicyAnswered(NamedTuple):
+    """The policy chose, or failed to (HOLD)."""
+
+    action: int
+    source: PolicySource
+
+
+class GateAnswered(NamedTuple):
+    """The gate judged, or failed to."""
+
+    reviewed: Reviewed
+
+
+class BarsEnded(NamedTuple):
+    """There are no more bars."""
+
+
+Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded
+
+
+class AskPolicy(NamedTuple):
+    """Which action?"""
+
+    observation: npt.NDArray[np.float32]  # [O]
+    legal_actions: tuple[bool, ...]  # [A]
+
+
+class AskGate(NamedTuple):
+    """Approve, veto or shrink?"""
+
+    proposal: EntryProposal
+
+
+class Step(NamedTuple):
+    """What one event has led to so far."""
+
+    state: TraderState
+    records: tuple[Recorded, ...] = ()
+    question: AskPolicy | AskGate | None = None
+
+    def then(self, change: Callable[Concatenate[TraderState, P], "Step"], *args: P.args, **kwargs: P.kwargs) -> "Step":
+        """This step and what ``change`` makes of its state: the records add up, and the last question is asked."""
+        after = change(self.state, *args, **kwargs)
+        return Step(after.state, self.records + after.records, after.question)
+
+    def record(self, *records: Recorded) -> "Step":
+        """This step with more records at its end."""
+        return self._replace(records=self.records + records)

@@ -1,0 +1,52 @@
+"""A fault of the world is one line on stderr and an exit code; a result is a table or one JSON object."""
+
+import json
+
+import pytest
+
+from trigate.command_line import print_result, run_command
+from trigate.errors import ConfigError, DataError, ExitCode, ResourceError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ConfigError("x"), 2), (DataError("x"), 3), (ResourceError("x"), 7), (KeyboardInterrupt(), 130)]
+)
+def test_each_fault_ends_with_its_code(error: BaseException, code: int) -> None:
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(command, "tool")
+
+    assert ended.value.code == code
+
+
+def test_a_fault_is_one_line_that_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise DataError("a.csv:3: close: not a number")
+
+    with pytest.raises(SystemExit):
+        run_command(command, "rl-core")
+
+    assert capsys.readouterr() == ("", "rl-core: a.csv:3: close: not a number\n")
+
+
+def test_our_own_mistakes_are_not_hidden() -> None:
+    def command() -> None:
+        raise AssertionError("ours")
+
+    with pytest.raises(AssertionError, match="ours"):
+        run_command(command, "tool")
+
+
+def test_exit_codes_are_those_that_scripts_know() -> None:
+    assert [int(code) for code in ExitCode] == [1, 2, 3, 4, 5, 6, 7, 100, 130]
+
+
+def test_a_result_is_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({"trades": 12, "mean_r": 0.123456, "low": None})
+    print_result({"trades": 12}, as_json=True)
+
+    table, _, last = capsys.readouterr().out.rstrip("\n").rpartition("\n")
+    assert table.splitlines() == ["trades  12", "mean_r  0.1235", "low     -"]
+    assert json.loads(last) == {"trades": 12}

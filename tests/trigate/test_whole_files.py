@@ -1,0 +1,75 @@
+"""A file is the old one or the new one, and a failing disk is one clear error."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trigate.errors import ResourceError
+from trigate.whole_files import read_faults, whole_file, write_whole
+
+
+def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    write_whole(path, "före\n")
+    write_whole(path, b"after\n")
+
+    assert path.read_bytes() == b"after\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.txt", "é")
+
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9"
+
+
+def test_what_fails_half_way_leaves_the_old_file_and_no_scratch(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "old")
+
+    with pytest.raises(ValueError, match="half way"), whole_file(path) as scratch:
+        scratch.write_text("ne")
+        raise ValueError("half way")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"cannot write .*a\.txt: .*No such file or directory.*; make room"):
+        write_whole(tmp_path / "none" / "a.txt", "text")
+
+
+def test_a_folder_in_the_files_place_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+
+    with pytest.raises(ResourceError, match=r"cannot write .*a\.txt"):
+        write_whole(tmp_path / "a.txt", "text")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_two_writers_do_not_share_a_scratch_file(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a.txt") as scratch:
+        assert str(os.getpid()) in scratch.name
+        scratch.write_text("x")
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    """A pid beyond the largest that Linux gives belongs to nobody."""
+    dead, alive, other = (tmp_path / name for name in (".a.txt.4194305.tmp", f".a.txt.{os.getppid()}.tmp", ".b.1.tmp"))
+    for path in (dead, alive, other):
+        path.write_text("half")
+
+    write_whole(tmp_path / "a.txt", "whole")
+
+    assert not dead.exists() and alive.exists() and other.exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    said = r"cannot read .*inner\.txt: No such file or directory"
+
+    with pytest.raises(ResourceError, match=said), read_faults(tmp_path):
+        (tmp_path / "inner.txt").read_bytes()

@@ -1,0 +1,1 @@
+"""What the three packages share: faults, files, locks, settings, pages; it imports none of them (DECISIONS 16)."""

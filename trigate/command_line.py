@@ -1,0 +1,37 @@
+"""How every command speaks: faults of the world as one line with an exit code, options and results alike."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trigate.errors import ExitCode, TrigateError
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+def run_command(app: Callable[[], Any], name: str) -> None:
+    """Run the command that the arguments name; a fault of the world is one line and its exit code."""
+    try:
+        app()
+    except TrigateError as error:
+        typer.echo(f"{name}: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
+    """Print the result: a table for a person, one JSON object for a program."""
+    if as_json:
+        typer.echo(json.dumps(found, default=str))
+        return
+    width = max(len(key) for key in found)
+    for key, value in found.items():
+        text = f"{value:,.4g}" if isinstance(value, float) else value
+        typer.echo(f"{key:<{width}}  {'-' if text is None else text}")

@@ -1,0 +1,1 @@
+"""One look for every page: the base template, the stylesheet, the Jinja environment and the settings of plots."""
