@@ -183,9 +183,10 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
     assert not {member for member in members if Path(f"/proc/{member}").exists()}
 
 
+@pytest.mark.last
 @pytest.mark.model
 def test_a_killed_api_server_takes_its_engine_with_it(server: VllmServer) -> None:
-    """The engine core and its worker would go on without it; the last test of this server."""
+    """The engine core and its worker would go on without it."""
     session = server.session
     (api_server,) = children_of(session)
     assert len(session_members(session)) >= 4
