@@ -19,6 +19,7 @@ from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.runner import Runner
+from orchestrator.run.settings import account_of
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.seen_at_close import CloseViewStream
 from orchestrator.trader.state import Setting
@@ -28,7 +29,7 @@ from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
@@ -81,7 +82,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
-    account = resolved(config.trading or trading_of(policy.identity), seconds=seconds is not None)
+    account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
