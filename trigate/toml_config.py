@@ -63,10 +63,11 @@ def _apply(content: dict[str, Any], setting: str) -> None:
         content = content.setdefault(parent, {})
         if not isinstance(content, dict):
             raise ConfigError(f"--set {setting!r}: {parent!r} is a value, not a section")
-    content[last] = _value(text)
+    content[last] = parse_value(text)
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """The value that ``text`` has in TOML, or the bare word itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
