@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import ServerWatch
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
@@ -18,6 +17,7 @@ from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.runner import Runner
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.seen_at_close import CloseViewStream
@@ -156,7 +156,11 @@ def _played(
         telemetry.note("worker", text=text)
         say(text)
 
-    server = _started_server(plan, folder, stack, (say, stop_asked))
+    def check() -> None:
+        if stop_asked():
+            raise _StopAsked
+
+    server = ready_server(plan.config.gate, plan.gate, folder.logs / "vllm.log", stack, say=say, check=check)
     if server is not None:
         assert server.warm_up is not None, "it is ready"
         telemetry.note("server_ready", **server.warm_up._asdict())
@@ -176,27 +180,7 @@ def _played(
     return Outcome(folder, finished.complete, finished.bars)
 
 
-def _started_server(
-    plan: RunPlan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
-) -> VllmServer | None:
-    """The model server, proven ready; None where the gate needs none."""
-    say, stop_asked = hooks
-    if plan.gate.folder is None:
-        return None
-
-    def check() -> None:
-        if stop_asked():
-            raise _StopAsked
-
-    folder.logs.mkdir(mode=0o700, exist_ok=True)
-    server = stack.enter_context(VllmServer(plan.gate.folder, log_path=folder.logs / "vllm.log"))
-    say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s, modes=(plan.config.gate.review.mode,), check=check)
-    say("vLLM gave a constrained answer and passed the canary")
-    return server
-
-
-def _jobs(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> dict[str, Job]:
+def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
@@ -222,6 +206,8 @@ def _jobs(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> dict[s
             "url": "" if server is None else server.url,
             "key": "" if server is None else server.key,
             "model": "" if server is None else server.model_id,
+            "served": "" if server is None else server.served,
+            "template": config.gate.chat_template_kwargs,
         }
         jobs[GATE] = Job("orchestrator.workers.gate", gate)
     return jobs
