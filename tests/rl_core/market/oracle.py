@@ -93,7 +93,7 @@ class Walk:
 
     def peak(self, best: int) -> int:
         """The best price before anything ends the trade: a target that is only touched is not filled."""
-        return min(best, self.position.target) if self.long else max(best, self.position.target)
+        return int(min(best, self.position.target) if self.long else max(best, self.position.target))
 
     def through(self, *prices: int) -> "Walk":
         """A copy that has traded from each price to the next, until the position was closed."""
@@ -161,7 +161,8 @@ def outcome(
                 break
     at_floor = walk.equity(bar.close) if rules.kills_open == 1 else walk.cash
     for_the_day = walk.equity(bar.close) if rules.daily_counts_open == 1 else walk.cash
-    paused = account.paused == 1 or walk.reason == "daily_loss" or for_the_day <= walk.day_floor
+    stood_down = walk.reason != "none" and rules.stand_down == 1 and walk.cash >= rules.start + rules.target
+    paused = account.paused != 0 or stood_down or walk.reason == "daily_loss" or for_the_day <= walk.day_floor
     failed = walk.reason == "liquidation" or at_floor <= walk.floor
     failed = failed or (rules.daily_fails == 1 and (walk.reason == "daily_loss" or for_the_day <= walk.day_floor))
     price = walk.price if walk.reason != "none" else None
