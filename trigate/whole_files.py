@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from trigate.errors import ResourceError
@@ -48,12 +49,21 @@ def whole_file(path: Path) -> Iterator[Path]:
     # Two writers of the same file each have a scratch of their own.
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_faults(path):
+        _sweep(path)
         try:
             yield scratch
             sync(scratch)
             scratch.replace(path)
             sync(path.parent)
         finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left that were killed half way."""
+    for scratch in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid = scratch.name.split(".")[-2]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
             scratch.unlink(missing_ok=True)
 
 

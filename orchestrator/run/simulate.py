@@ -30,7 +30,7 @@ from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
 from rl_core.evaluation.span import span_of
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
@@ -169,7 +169,8 @@ def _played(
     review = plan.config.gate.review
     answers = WorkerAnswers(crew, telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
     first_ns = int(plan.bars.ts_event_ns[plan.history])
-    views = CloseViewStream(first_ns, plan.trading.pack, plan.trading.hours, plan.regimes)
+    family = plan.bars.instrument.calendar
+    views = CloseViewStream(first_ns, plan.trading.pack, plan.trading.hours, plan.regimes, family)
     for bar in answers.history():
         views.push(bar)
     finished = Runner(journal, answers, views, _setting(plan)).run(stop_asked=stop_asked, on_bar=on_bar)
@@ -265,7 +266,7 @@ def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, 
     Raises:
         DataError: nothing is left to trade.
     """
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     session = located.session
     first = first_held_out(identity, bars) if config.part == "held_out" else 0
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run, write_whole
+from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from trigate.errors import ResourceError
 
 FACTS = {"market": "NQ", "contract": "MNQ", "rule_pack": "p", "rule_pack_as_of": "2026-08-31", "declaration": ""}
@@ -86,17 +86,6 @@ def test_the_newest_unended_folder_is_taken(tmp_path: Path) -> None:
     RunFolder(older).write_manifest(manifest())
 
     assert open_run(config, manifest()).path == newest.path
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    write_whole(path, "old")
-    (tmp_path / ".manifest.json.tmp").mkdir()
-
-    with pytest.raises(ResourceError, match=r"manifest\.json"):
-        write_whole(path, "new")
-
-    assert path.read_text() == "old"
 
 
 def test_a_broken_manifest_is_refused_by_name_in_one_line(tmp_path: Path) -> None:
