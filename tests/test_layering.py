@@ -205,7 +205,7 @@ def test_only_commands_print() -> None:
 @pytest.mark.parametrize(
     ("check", "path", "text"),
     [
-        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.broker"),
+        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.machine"),
         (wrong_way, "orchestrator/trader/machine.py", "from jax import numpy"),
         (wrong_way, "trigate/locks.py", "import rl_core.errors"),
         (out_of_place, "orchestrator/messaging/runner_end.py", "from zmq.auth import thread"),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.engines.base import TemplateValue
 from llm_gate.review.gate import GateConfig
-from rl_core.trading.setup import TradingConfig
+from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
@@ -72,6 +72,6 @@ class RunConfig(_Section):
     trading: TradingConfig | None = Field(None, description="none: as the checkpoint was trained")
     part: Literal["held_out", "all"] = Field("held_out", description="the bars after those trained on, or all")
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
-    max_entries_per_session: int = Field(50, gt=0)
+    max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
     runs: Path = Path("runs")

@@ -29,8 +29,9 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
-from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
+from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
@@ -252,25 +253,15 @@ def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, 
         DataError: nothing is left to trade.
     """
     located = locate(bars.ts_event_ns, bars.instrument.calendar)
-    first = first_held_out(identity, bars) if config.part == "held_out" else 0
-    first = max(first, _first_warm(located.session))
-    if first >= len(bars):
-        raise DataError(f"{config.bars}: {len(bars)} bars are too few: {LONG_BARS} come before the first decision")
     session = located.session
-    days = np.unique(session[first:])
-    stop = len(bars)
-    if config.sessions is not None and config.sessions < len(days):
-        stop = int(np.searchsorted(session, days[config.sessions]))
+    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    try:
+        first, stop = span_of(session, first, config.sessions)
+    except DataError as error:
+        raise DataError(f"{config.bars}: {error}") from error
     shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
     history = int(np.searchsorted(session, shown[0])) if len(shown) else first
     return first, stop, history
-
-
-def _first_warm(session: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
-    """The first bar of the first session that begins after the warm-up."""
-    if len(session) <= LONG_BARS:
-        return len(session)
-    return int(np.searchsorted(session, session[LONG_BARS], side="right"))
 
 
 def _digest(path: Path) -> str:
