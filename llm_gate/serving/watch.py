@@ -1,15 +1,16 @@
 """Watches a model server that was proven ready, and replaces it when it stops answering.
 
 A healthy API says nothing about the engine behind it: what counts is a real constrained answer. While requests end,
-nothing is asked; after some idle seconds one letter is, with a deadline of its own. After a few misses in a row every
-process of the server is killed and it is started again on the same address. Whoever asks meanwhile is refused.
+nothing is asked; after some idle seconds, or when a call has failed, one letter is, with a deadline of its own. After a
+few misses in a row every process of the server is killed and it is started again on the same address. Whoever asks
+meanwhile is refused, and can wait until the server is healthy.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import structlog
 
@@ -19,6 +20,8 @@ from llm_gate.serving.canaries import probe, run_watched
 from trigate.errors import TrigateError
 
 log = structlog.get_logger(__name__)
+
+ServerState = Literal["healthy", "probing", "restarting", "failed"]
 
 
 class Watched(Protocol):
@@ -69,12 +72,28 @@ class ServerWatch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="server-watch", daemon=True)
         self._restarts_s: list[float] = []
+        self._suspected = threading.Event()
+        self._misses = 0
+        self._replacing = False
         self.failed = False
 
     @property
     def restarts(self) -> int:
         """How often the server was replaced lately."""
         return len(self._restarts_s)
+
+    @property
+    def state(self) -> ServerState:
+        """What is known of the server; ``healthy`` says that nothing speaks against it."""
+        if self.failed:
+            return "failed"
+        if self._replacing or not self._server.alive():
+            return "restarting"
+        return "probing" if self._misses or self._suspected.is_set() else "healthy"
+
+    def suspect(self) -> None:
+        """A call of the server has just failed: look at once."""
+        self._suspected.set()
 
     def __enter__(self) -> Self:
         """Begin to watch the server."""
@@ -99,21 +118,30 @@ class ServerWatch:
 
     def _fault(self) -> str:
         """Waits until something is wrong with the server and says what."""
-        served, quiet_s, misses = -1, time.monotonic(), 0
-        while misses < self._patience.misses:
+        served, quiet_s, self._misses = -1, time.monotonic(), 0
+        while self._misses < self._patience.misses:
             self._pause(self._patience.poll_s)
             if not self._server.alive():
                 return "it ended"
-            if misses == 0 and time.monotonic() - quiet_s < self._patience.idle_s:
+            suspected = self._suspected.is_set()
+            if not (suspected or self._misses) and time.monotonic() - quiet_s < self._patience.idle_s:
                 continue
-            before, served = served, self._served()
+            # Tokens that move are a sign of life of an engine that works; whoever suspects it wants an answer.
+            before, served = served, -1 if suspected else self._served()
             if served == before or before < 0 or served < 0:
-                misses = 0 if self._answers() else misses + 1
-                served = self._served() if misses == 0 else served
+                self._probe()
+                served = served if self._misses else self._served()
             else:
-                misses = 0
+                self._misses = 0
             quiet_s = time.monotonic()
-        return f"no answer to {misses} probes"
+        return f"no answer to {self._misses} probes"
+
+    def _probe(self) -> None:
+        """Ask for one letter; an answer ends every suspicion, a miss is counted."""
+        # A suspicion stays until the answer, so that nobody who waits for the proof goes on before it.
+        self._misses = 0 if self._answers() else self._misses + 1
+        if not self._misses:
+            self._suspected.clear()
 
     def _answers(self) -> bool:
         try:
@@ -141,11 +169,16 @@ class ServerWatch:
         self._restarts_s.append(now_s)
         log.warning("server_replaced", url=self._server.url, fault=fault, restart=self.restarts)
         self._notify(f"model server: {fault}; starting it again (restart {self.restarts})")
+        self._replacing = True
         try:
             self._server.replace(self._check)
         except TrigateError as error:
             log.warning("server_not_replaced", url=self._server.url, error=str(error))
             return
+        finally:
+            self._misses = 0
+            self._replacing = False
+        self._suspected.clear()
         self._notify("model server: ready again")
 
     def _give_up(self, fault: str) -> None:

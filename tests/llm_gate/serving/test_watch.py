@@ -147,6 +147,42 @@ def test_a_server_that_ended_is_replaced_at_once(stub: StubServer) -> None:
         assert within(lambda: stub.replaced == 1)
 
 
+def test_a_suspicion_is_probed_at_once_and_stands_until_the_answer(stub: StubServer) -> None:
+    """Idle for ten minutes, it would not be looked at; its metrics, which may hang too, are not waited for."""
+    stub.completes = False
+
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600, deadline_s=0.5, misses=99)) as watch:
+        time.sleep(0.1)
+        before = (watch.state, stub.probes)
+        watch.suspect()
+        assert watch.state == "probing"
+        assert within(lambda: stub.probes >= 2)
+        still = watch.state
+        stub.completes = True
+        assert within(lambda: watch.state == "healthy")
+
+    assert (before, still, stub.replaced) == (("healthy", 0), "probing", 0)
+
+
+def test_it_is_never_healthy_between_a_fault_and_the_proof_of_its_successor(stub: StubServer) -> None:
+    held, seen = threading.Event(), []
+
+    def replace(check: Callable[[], None]) -> None:
+        seen.append(watch.state)
+        assert held.wait(10)
+        stub.up = True
+
+    stub.replace = replace  # type: ignore[method-assign]
+    stub.up = False
+    with ServerWatch(stub, patience=QUICK) as watch:
+        ended = watch.state
+        assert within(lambda: bool(seen))
+        held.set()
+        assert within(lambda: watch.state == "healthy")
+
+    assert (ended, seen) == ("restarting", ["restarting"])
+
+
 def test_one_that_never_comes_back_is_given_up_after_its_restarts(stub: StubServer) -> None:
     stub.up = stub.comes_back = False
     told: list[str] = []
