@@ -10,7 +10,7 @@ import math
 
 JSON_REPLY = '{"decision":"approve","reason":"nothing speaks against it"}'
 _TOP = [{"token": letter, "logprob": math.log(p)} for letter, p in (("A", 0.6), ("B", 0.3), ("C", 0.1))]
-_LOGPROBS = {"content": [{"token": "A", "logprob": -0.5, "top_logprobs": _TOP}]}
+_LOGPROBS = {"content": [{"token": "A", "logprob": math.log(0.6), "top_logprobs": _TOP}]}
 _MOST_BYTES = 256 * 1024
 
 
@@ -36,8 +36,8 @@ def completion(request_id: str, *, in_json: bool) -> bytes:
         "finish_reason": "stop",
     }
     usage = {"prompt_tokens": 700, "completion_tokens": 16 if in_json else 1, "total_tokens": 716}
-    reply = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice], "usage": usage}
-    return json.dumps(reply).encode()
+    reply = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "model": "gate"}
+    return json.dumps({**reply, "choices": [choice], "usage": usage}).encode()
 
 
 def response(

@@ -59,7 +59,7 @@ FLOORS = (
     "orchestrator/report",
     "orchestrator/commands",
 )
-"""Folders from the ground up: a folder imports from lower floors only, so no two folders know each other."""
+"""Folders from the ground up: a folder imports from lower floors only, and no two know each other (DECISIONS 15)."""
 UNPICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"recv_pyobj", "send_pyobj", "read_pickle", "to_pickle"}
 WITHOUT_JAX = (

@@ -14,6 +14,7 @@ import orchestrator.cli
 import rl_core.cli
 from tests.import_graph import PACKAGES, ROOT
 from tests.test_layering import FLOORS
+from trigate.errors import ExitCode
 
 PAGES = (
     "README.md",
@@ -26,12 +27,12 @@ COMMANDS = {
     "llm-gate": get_command(llm_gate.cli.app),
     "orchestrator": get_command(orchestrator.cli.app),
 }
-PATH = re.compile(
-    rf"(?:{'|'.join([*PACKAGES, 'tests', 'docs', 'configs', 'prompts', 'bench', 'requirements'])})/[\w./-]*"
-)
+ROOTS = (*PACKAGES, "tests", "docs", "configs", "prompts", "bench", "requirements")
+PATH = re.compile(rf"(?<![\w/.-])(?:(?:{'|'.join(ROOTS)})/[\w./-]*|\w+(?:/\w+)+\.py\b)")
 DOTTED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 CODE = re.compile(r"```[^\n]*\n(.*?)```|``?([^`]+)``?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGE = re.compile(r"\b(?:docs/\w+\.md|[A-Z]{4,}\.md)")
 CITATION = re.compile(r"DECISIONS(?:\.md)?,? #?(\d+)")
 
 
@@ -120,6 +121,14 @@ def unknown_targets(text: str) -> list[str]:
     return [name for line in code_of(text) for name in re.findall(r"\bmake ([a-z]+)", line) if name not in targets]
 
 
+def sources_and_pages() -> list[Path]:
+    """Everything of ours that cites a page: code, tests, settings and the pages themselves."""
+    files = [ROOT / page for page in PAGES]
+    for folder in (*PACKAGES, "tests", "bench", "configs"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".toml"}]
+    return [path for path in files if path.name != Path(__file__).name]
+
+
 def decisions() -> set[str]:
     """The numbers of DECISIONS.md."""
     return set(re.findall(r"^## (\d+)\.", (ROOT / "DECISIONS.md").read_text("utf-8"), re.MULTILINE))
@@ -160,14 +169,15 @@ def _holds(folder: Path) -> bool:
     return (folder / "__init__.py").exists()
 
 
-def test_every_decision_that_is_cited_is_written() -> None:
-    """In code, tests, settings and pages; and the decisions are numbered without a gap."""
-    files = [ROOT / page for page in PAGES]
-    for folder in (*PACKAGES, "tests", "bench", "configs"):
-        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".toml"}]
-    cited = {(path.name, number) for path in files for number in CITATION.findall(path.read_text("utf-8"))}
+def test_what_code_cites_is_written() -> None:
+    """Pages by their path, and decisions by their number, which have no gap."""
+    texts = {path: path.read_text("utf-8") for path in sources_and_pages()}
 
-    assert {(name, number) for name, number in cited if number not in decisions()} == set()
+    cited = {(path.name, page) for path, text in texts.items() for page in PAGE.findall(text)}
+    numbers = {(path.name, number) for path, text in texts.items() for number in CITATION.findall(text)}
+
+    assert {(name, page) for name, page in cited if not (ROOT / page).exists()} == set()
+    assert {(name, number) for name, number in numbers if number not in decisions()} == set()
     assert sorted(map(int, decisions())) == list(range(1, len(decisions()) + 1))
 
 
@@ -179,6 +189,16 @@ def test_every_line_of_the_timing_contract_has_a_test() -> None:
 
     assert lines == [str(number) for number in range(1, 10)]
     assert [line for line in lines if f"def test_line_{line}_" not in tests] == []
+
+
+def test_the_page_of_commands_knows_every_exit_code() -> None:
+    page = (ROOT / "docs/commands.md").read_text("utf-8").partition("## Exit codes")[2].partition("\n## ")[0]
+
+    told = {
+        int(code) for code in re.findall(r"^\| (\d+) \||Code\s+(\d+)\s+is", page, re.MULTILINE) for code in code if code
+    }
+
+    assert told == {0, *ExitCode}
 
 
 def test_the_drawn_floors_are_those_of_the_layering() -> None:
@@ -196,6 +216,7 @@ def test_the_drawn_floors_are_those_of_the_layering() -> None:
     ("found", "fault"),
     [
         (missing_paths("see `rl_core/bars/gone.py`"), ["rl_core/bars/gone.py"]),
+        (missing_paths("see `bars/read.py`"), ["bars/read.py"]),
         (missing_paths("```\nrl_core.bars.read.no_such_name\n```"), ["rl_core.bars.read.no_such_name"]),
         (broken_links("docs/data.md", "[x](gone.md) [y](timing.md#gone) [z](timing.md#entries)"), 2),
         (unknown_targets("`make sims` and `make sim`"), ["sims"]),

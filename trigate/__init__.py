@@ -1,1 +1,1 @@
-"""What the three packages share: faults and exit codes, files, locks, settings, pages; it imports none of them."""
+"""What the three packages share: faults, files, locks, settings, pages; it imports none of them (DECISIONS 16)."""

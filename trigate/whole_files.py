@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from trigate.errors import ResourceError
@@ -50,6 +51,7 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     # Two writers of the same file each have a scratch of their own.
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_faults(path):
+        _sweep(path)
         try:
             os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode))
             yield scratch
@@ -57,6 +59,14 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
             scratch.replace(path)
             sync(path.parent)
         finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of ``path`` left that were killed half way."""
+    for scratch in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid = scratch.name.split(".")[-2]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
             scratch.unlink(missing_ok=True)
 
 

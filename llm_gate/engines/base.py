@@ -7,6 +7,9 @@ from llm_gate.contract import EntryProposal, Label, Mode, ReasonSource
 
 Role = Literal["system", "user", "assistant"]
 
+SUM_TOLERANCE = 1e-3
+"""How far the probabilities of the letters may miss 1: a server rounds the logarithm of each to float32."""
+
 
 class Turn(NamedTuple):
     """One message of a chat."""

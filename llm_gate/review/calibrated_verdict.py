@@ -3,7 +3,8 @@
 A model's P(approve) is mapped to the share that came true, and a threshold says from where on an entry is approved;
 below it the entry is vetoed. That is the policy that was fitted on the past and tested on what came after, so nothing
 of the model's own letter is left: neither its shrink nor its veto. An approval is the proposal as it stands, so no
-calibration can make an entry larger than proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it.
+calibration can make an entry larger than proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it;
+DECISIONS 13 says why the threshold alone decides.
 """
 
 import hashlib

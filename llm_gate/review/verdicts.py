@@ -3,11 +3,8 @@
 from decimal import Decimal
 
 from llm_gate.contract import LONGEST_REASON, Approve, Label, Resize, Veto
-from llm_gate.engines.base import Answer, Question
+from llm_gate.engines.base import SUM_TOLERANCE, Answer, Question
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
-
-SUM_TOLERANCE = 1e-3
-"""How far the probabilities of the letters may miss 1: the server rounds each to float32."""
 
 
 def verdict_of(answer: Answer, question: Question, *, shrink_factor: Decimal) -> Approve | Veto | Resize:

@@ -44,7 +44,13 @@ def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE) -> Recor
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
     facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
-    run_bars = run_bars_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    run_bars = run_bars_of(
+        book.bars,
+        facts.trading.pack,
+        facts.trading.hours,
+        complete=book.ended,
+        family=facts.trading.contract.calendar,
+    )
     run_bars = run_bars._replace(seconds=book.seconds)
     asked = {event.payload["proposal"]["proposal_id"]: event.payload["proposal"] for event in book.of("proposed")}
     days = np.unique(run_bars.session)

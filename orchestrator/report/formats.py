@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from rl_core.exchange.calendar import EXCHANGE_ZONE
+from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
 EXCHANGE = ZoneInfo(EXCHANGE_ZONE)

@@ -87,7 +87,13 @@ class RunResult(NamedTuple):
 
 def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     """Every figure of one run."""
-    run_bars = run_bars_of(book.bars, facts.trading.pack, facts.trading.hours, complete=book.ended)
+    run_bars = run_bars_of(
+        book.bars,
+        facts.trading.pack,
+        facts.trading.hours,
+        complete=book.ended,
+        family=facts.trading.contract.calendar,
+    )
     run_bars = run_bars._replace(seconds=book.seconds)
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, run_bars.session)

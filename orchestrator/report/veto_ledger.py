@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from orchestrator.report.account_book import BarColumns, BookedProposal
 from orchestrator.trader.broker import XP
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
+from rl_core.exchange.product_hours import Family
 from rl_core.market.fills import Venue, closed_at_last_price
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
@@ -72,13 +73,15 @@ class LedgerRow(NamedTuple):
     result: BracketResult | None
 
 
-def run_bars_of(bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool) -> RunBars:
-    """The tape of ``bars`` under the flat time of ``pack``."""
+def run_bars_of(
+    bars: BarColumns, pack: RulePack, entry: EntryHours, *, complete: bool, family: Family = "equity"
+) -> RunBars:
+    """The bars of a run under the flat time of ``pack``, in the sessions of the contract's ``family``."""
     columns = (bars.open.tolist(), bars.high.tolist(), bars.low.tolist(), bars.close.tolist())
     prices = [BarPrices(*row) for row in zip(*columns, strict=True)]
     if not prices:
         return RunBars([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_), complete)
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, family)
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
     last = last_of_session(bars.ts_event_ns, located.session, hours.minutes_to_flat, bars.contract.astype(np.int32))
     return RunBars(prices, located.session, last, hours.flatten_due, complete)

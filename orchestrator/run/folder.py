@@ -1,4 +1,7 @@
-"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not."""
+"""A run's folder: found again if the same run has not ended, else made anew; its manifest is written whole or not.
+
+The same command continues it: DECISIONS 9.
+"""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """The one loop: bars in, questions out, every event journalled before it is used.
 
 A restart is the normal start: while the journal still holds recorded inputs they are taken from there instead of
-being asked for, and everything that follows from them is derived again and compared.
+being asked for, and everything that follows from them is derived again and compared (DECISIONS 3).
 """
 
 from collections import Counter

@@ -31,14 +31,14 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from trigate.errors import ConfigError, DataError
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 NEVER_OPENS = 1_000_000  # failures in a row
 
 Say = Callable[[str], None]
@@ -164,7 +164,11 @@ class _Simulation:
             crew = self._crew()
             answers = self._answers(crew)
             views = CloseViewStream(
-                int(plan.bars.ts_event_ns[plan.history]), plan.trading.pack, plan.trading.hours, plan.regimes
+                int(plan.bars.ts_event_ns[plan.history]),
+                plan.trading.pack,
+                plan.trading.hours,
+                plan.regimes,
+                plan.bars.instrument.calendar,
             )
             for bar in answers.history():
                 views.push(bar)
@@ -306,7 +310,7 @@ def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, 
     Raises:
         DataError: nothing is left to trade.
     """
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     first = first_held_out(identity, bars) if config.part == "held_out" else 0
     first = max(first, _first_warm(located.session))
     if first >= len(bars):

@@ -11,7 +11,7 @@ says which events it takes; each cell names what it may wait for next, and - is 
 | end | there are no more bars | - | - | - | - |
 
 The account has a standing of its own. An ended one is replaced by the next attempt when a bar opens a new session,
-so that of one stranded or expired at a session's edge only the record remains.
+so that of one stranded or expired at a session's edge only the record remains (DECISIONS 4).
 
 | account | BarClosed | BarsEnded |
 |---|---|---|

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from orchestrator.messaging.catalogue import Bar
 from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.product_hours import Family
 from rl_core.features.features import WINDOW, FeatureStream, StreamedBar
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
 from rl_core.regimes.labels import Regime, RegimeStream
@@ -35,9 +36,25 @@ class CloseView(NamedTuple):
 class CloseViewStream:
     """Views one bar at a time; the same bars give the same views, whatever was killed in between."""
 
-    def __init__(self, first_ns: int, pack: RulePack, entry: EntryHours, regimes: Frozen = UNFITTED) -> None:
-        """An empty past; ``first_ns`` is the first bar that will be seen, and begins a session for hidden states."""
-        self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS)
+    def __init__(
+        self,
+        first_ns: int,
+        pack: RulePack,
+        entry: EntryHours,
+        regimes: Frozen = UNFITTED,
+        family: Family = "equity",
+    ) -> None:
+        """An empty past.
+
+        Args:
+            first_ns: start of the first bar that will be seen; it begins a session for hidden states.
+            pack: gives the flat time.
+            entry: hours in which entries are decided.
+            regimes: as the checkpoint froze them.
+            family: of the bars' contract; it says when sessions are.
+        """
+        self._family: Family = family
+        self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS, family)
         self._covered_ns = first_ns + _AHEAD_NS
         self._pack, self._entry = pack, entry
         self._features, self._regimes = FeatureStream(), RegimeStream(regimes.thresholds)
@@ -51,7 +68,7 @@ class CloseViewStream:
             DataError: the bar lies outside every exchange session.
         """
         if bar.ts_event_ns > self._covered_ns:
-            self._calendar = Calendar.covering(bar.ts_event_ns, bar.ts_event_ns + _AHEAD_NS)
+            self._calendar = Calendar.covering(bar.ts_event_ns, bar.ts_event_ns + _AHEAD_NS, self._family)
             self._covered_ns = bar.ts_event_ns + _AHEAD_NS
         ts = np.array([bar.ts_event_ns], np.int64)
         located = self._calendar.locate(ts)

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
-from rl_core.bars.faults import RowFault, refuse
+from rl_core.bars.closed_hours import closed_faults
+from rl_core.bars.faults import refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
-from rl_core.exchange.calendar import EXCHANGE_ZONE, OUTSIDE, Calendar, Located
+from rl_core.exchange.calendar import Calendar, Located
 
 LISTED = 50
 HALF_HOURS = 48
@@ -130,10 +131,10 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     Raises:
         DataError: bars outside every exchange session.
     """
-    calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]))
+    calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]), bars.instrument.calendar)
     placed = _Placed(calendar, calendar.locate(bars.ts_event_ns))
-    refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines))
-    silent, gaps = _gaps(bars, placed.located)
+    refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines, bars.instrument))
+    silent, gaps = _gaps(bars, placed)
     jumps, missing = _jumps(bars), _missing_sessions(placed)
     return DataCard(
         file=path.name,
@@ -154,42 +155,6 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
         jumps=jumps,
         bars_without_volume=int((bars.volume == 0).sum()),
         seconds=None if seconds is None else agreement(bars, seconds),
-    )
-
-
-def closed_faults(ts_event_ns: npt.NDArray[np.int64], located: Located, lines: npt.NDArray[np.int64]) -> list[RowFault]:
-    """Bars [T] while the exchange was closed; ``lines`` may be empty for bars that stand in no file."""
-    rows = np.flatnonzero(located.session == OUTSIDE)
-    if not len(rows):
-        return []
-    at = lines[rows] if len(lines) else rows + 1
-    day = pd.DatetimeIndex(ts_event_ns[rows].astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
-    # The week ends on Friday at 17:00 ET; Saturday, and Sunday before 18:00, belong to no session.
-    weekend = np.asarray((day.day_of_week >= 5) | ((day.day_of_week == 4) & (day.hour >= 17)))
-    faults = []
-    for code, word, wrong in (("weekend", "a weekend", weekend), ("closed_market", "a holiday or a break", ~weekend)):
-        chosen = rows[wrong]
-        if len(chosen):
-            expected = f"a time in an exchange session was expected, this is {word}"
-            faults.append(_closed(code, chosen, at[wrong], ts_event_ns, expected))
-    return faults
-
-
-def _closed(
-    code: str,
-    rows: npt.NDArray[np.int64],
-    lines: npt.NDArray[np.int64],
-    ts_event_ns: npt.NDArray[np.int64],
-    expected: str,
-) -> RowFault:
-    remedy = "Check the time zone of the file; remove the row"
-    return RowFault(
-        code=code,
-        lines=lines,
-        column="time",
-        value=lambda k: _utc(ts_event_ns[rows[k]]),
-        expected=expected,
-        remedy=remedy,
     )
 
 
@@ -227,12 +192,13 @@ def in_roll_week(at: pd.Timestamp) -> bool:
 
 def _sessions(bars: Bars, placed: _Placed) -> tuple[SessionCoverage, ...]:
     days, first, counts = np.unique(placed.located.session, return_index=True, return_counts=True)
-    length = placed.located.close_ns[first] - placed.located.open_ns[first]
+    at = np.searchsorted(placed.calendar.trade_date, days)
+    length = placed.calendar.length_ns[at]
     expected = length // (bars.interval_s * NS_PER_SECOND)
     closes = bars.close[first + counts - 1] * float(bars.instrument.tick_size)
     rows = zip(days.tolist(), counts.tolist(), expected.tolist(), closes.tolist(), strict=True)
     return tuple(
-        SessionCoverage(trade_date=_day(day), bars=count, expected=whole, close=round(close, 6))
+        SessionCoverage(trade_date=_day(day), bars=count, expected=whole, close=round(close, 9))
         for day, count, whole, close in rows
     )
 
@@ -243,13 +209,22 @@ def _missing_sessions(placed: _Placed) -> tuple[str, ...]:
     return tuple(_day(day) for day in np.setdiff1d(inside, present).tolist())
 
 
-def _gaps(bars: Bars, located: Located) -> tuple[int, tuple[Gap, ...]]:
-    """All silent intervals inside sessions, and the longest runs of them."""
-    same = located.session[1:] == located.session[:-1]
-    silent = np.where(same, np.diff(bars.ts_event_ns) // (bars.interval_s * NS_PER_SECOND) - 1, 0)
+def _gaps(bars: Bars, placed: _Placed) -> tuple[int, tuple[Gap, ...]]:
+    """All silent intervals inside sessions, and the longest runs of them; a session's own break is not silence."""
+    session = placed.located.session
+    apart_ns = np.diff(bars.ts_event_ns) - _break_ns(bars, placed)
+    silent = np.where(session[1:] == session[:-1], apart_ns // (bars.interval_s * NS_PER_SECOND) - 1, 0)
     longest = np.argsort(-silent, kind="stable")[:LISTED]
     listed = tuple(Gap(after=_utc(bars.ts_event_ns[k]), silent=int(silent[k])) for k in longest if silent[k] > 0)
     return int(silent.sum()), listed
+
+
+def _break_ns(bars: Bars, placed: _Placed) -> npt.NDArray[np.int64]:
+    """[T-1] ns of the break that lies between each bar and the next."""
+    calendar = placed.calendar
+    at = np.searchsorted(calendar.trade_date, placed.located.session[1:])
+    across = (bars.ts_event_ns[:-1] < calendar.break_end_ns[at]) & (bars.ts_event_ns[1:] >= calendar.break_end_ns[at])
+    return np.where(across, calendar.break_end_ns[at] - calendar.break_start_ns[at], 0)
 
 
 def _half_hours(bars: Bars, located: Located) -> tuple[HalfHour, ...]:

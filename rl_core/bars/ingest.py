@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.card import closed_faults
 from rl_core.bars.choices import Roll, RollSchedule
+from rl_core.bars.closed_hours import closed_faults
 from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
 from rl_core.bars.faults import RowFault, always, in_header, refuse
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
 from rl_core.bars.read import market_of, parse_columns
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 from trigate.errors import ConfigError
 
@@ -134,8 +134,8 @@ def _parsed(
     mine = pc.equal(text, name)
     contract_columns = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
     prices = parse_columns(path, contract_columns, *asked, sparse=True).prices
-    located = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1])).locate(prices.ts_event_ns)
-    refuse(path, closed_faults(prices.ts_event_ns, located, contract_columns.lines))
+    located = locate(prices.ts_event_ns, asked[0].calendar)
+    refuse(path, closed_faults(prices.ts_event_ns, located, contract_columns.lines, asked[0]))
     return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, contract_columns.lines, located.session)
 
 

@@ -120,11 +120,12 @@ def regimes(
     from rl_core.features.market_view import view_of
     from rl_core.regimes.fitted import fit_regimes, read_model, write_model
     from rl_core.regimes.stability import as_lines, stability
-    from rl_core.trading.setup import TradingConfig, compile_trading
+    from rl_core.rules.pack import read_rule_pack
+    from rl_core.trading.setup import TradingConfig
 
     read = read_bars(file, market=market, timezone=timezone)
-    trading = compile_trading(TradingConfig(), read.instrument)
-    view = view_of(read, trading.pack, trading.hours)
+    config = TradingConfig()  # its flat time and hours alone are used: contracts that cannot be traded have regimes too
+    view = view_of(read, read_rule_pack(config.rules), config.hours)
     fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
     if out:
         write_model(fitted, out)

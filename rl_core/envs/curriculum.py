@@ -1,7 +1,7 @@
 """What makes the first updates easier for the learner; no report and no evaluation sees any of it.
 
 Only rewards and where episodes start change. The market is played at full costs whatever the reward leaves out, so
-trades, profits and accounts are those of any other run.
+trades, profits and accounts are those of any other run (DECISIONS 7).
 """
 
 from typing import Any, NamedTuple

@@ -1,4 +1,7 @@
-"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`."""
+"""The training environment of both phases: a batch of accounts over one market, thin over `rl_core.market`.
+
+One class serves both phases: DECISIONS 1.
+"""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast

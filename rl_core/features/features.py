@@ -2,7 +2,7 @@
 
 Across a roll the past is moved to the prices of the current contract: every earlier close by the new contract's first
 open minus the old one's last close. A row sees its own contract's prices as they traded; the move is known at that
-first bar, so nothing later changes it, and integers keep the stream and the pass equal to the bit.
+first bar, so nothing later changes it, and integers keep the stream and the pass equal to the bit. DECISIONS 6.
 """
 
 import hashlib

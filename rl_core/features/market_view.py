@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
-from rl_core.exchange.calendar import Calendar, Located
+from rl_core.exchange.calendar import Located, locate
 from rl_core.features.features import Features, compute_features
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
@@ -36,13 +36,13 @@ def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
     """
     if bars.interval_s * 1_000_000_000 != MINUTE_NS:
         raise DataError(f"decisions need minute bars, these are bars of {bars.interval_s} s")
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     outside = np.flatnonzero(located.session < 0)
     if outside.size:
         first = np.datetime64(int(bars.ts_event_ns[outside[0]]), "ns")
         raise DataError(
-            f"bar {outside[0] + 1} at {first}Z: closed_market: it lies outside every exchange session; "
-            f"remove it or correct its time (and {outside.size - 1} more)"
+            f"bar {outside[0] + 1} at {first}Z: closed_market: the calendar knows no session of "
+            f"{bars.instrument.symbol} then; rl-core data check says why (and {outside.size - 1} more)"
         )
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
     return MarketView(bars, located, hours, compute_features(bars, located.session, located.minute_et, hours))

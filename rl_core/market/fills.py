@@ -160,14 +160,15 @@ def _inside(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, venue: V
     adaptive = venue.resolution == ADAPTIVE
     favourable_first = adaptive & (as_long.favourable - as_long.open < as_long.open - as_long.adverse)
 
-    # Pessimistic assumes two worst cases at once, on purpose: the best price raises the floor although the stop comes
-    # first. Where the target is in reach, it rests unfilled at that price, so the best is one tick before it.
-    best = xp.where(reached, xp.maximum(as_long.open, as_long.target - 1), as_long.favourable)
-    seen_before = xp.where(adaptive & xp.logical_not(favourable_first), as_long.open, best)
-    floor_before = _floor_at(xp, floor, seen_before, as_long, rules)
+    # Pessimistic books the worst of every order in which the bar's prices can have come. For the account, the best came
+    # first and raised the floor; a target there was touched and not filled.
+    best = xp.minimum(as_long.favourable, as_long.target)
+    floor_at_open = _floor_at(xp, floor, as_long.open, as_long, rules)
+    floor_at_best = _floor_at(xp, floor, best, as_long, rules)
+    floor_before = xp.where(adaptive & xp.logical_not(favourable_first), floor_at_open, floor_at_best)
     killing = _killing_floor(xp, floor_before, rules)
-    kill = _kill(xp, floor_before, as_long, rules)
-    in_reach = (as_long.adverse <= as_long.stop) | (_equity_at(as_long.adverse, as_long) <= kill)
+    floor_reached = _equity_at(as_long.adverse, as_long) <= xp.maximum(killing, as_long.day_floor)
+    in_reach = (as_long.adverse <= as_long.stop) | floor_reached
     stopped = in_reach & xp.logical_not(favourable_first & reached)
     targeted = reached & xp.logical_not(stopped)
 
@@ -177,14 +178,20 @@ def _inside(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, venue: V
     late_kill = _kill(xp, floor_after, as_long, rules)
     late = xp.logical_not(stopped | targeted) & (_equity_at(as_long.close, as_long) <= late_kill)
 
-    kill_price = _price_at(xp.where(stopped, kill, late_kill), as_long)  # one division: it costs most of a bar's time
-    killed_by = xp.where(_equity_at(kill_price, as_long) <= killing, LIQUIDATION, DAILY_LOSS)
-    stop_reason = xp.where(kill_price >= as_long.stop, killed_by, STOP)
+    # For the profit, the worst price came first, while the floor was low, or after just so much of a rise that the
+    # floor met it there. So no order of the prices leaves lower than the highest of the stop, the floor as the bar
+    # opened, and the worst price. A floor that is known to have risen before the fall acts where it then was.
+    acting = xp.where(favourable_first, floor_at_best, floor_at_open)
+    kill = xp.where(stopped, _kill(xp, acting, as_long, rules), late_kill)
+    kill_price = _price_at(kill, as_long)  # one division: it costs most of a bar's time
+    worst_kill = xp.maximum(kill_price, as_long.adverse)
+    killed_by = xp.where(_equity_at(worst_kill, as_long) <= killing, LIQUIDATION, DAILY_LOSS)
+    stop_acts = (as_long.stop > kill_price) & (as_long.stop >= as_long.adverse)
     reason = xp.where(targeted, TARGET, xp.where(late, LIQUIDATION, NO_EXIT))
-    level = xp.where(stopped, xp.maximum(as_long.stop, kill_price), kill_price)
+    level = xp.where(stopped, xp.maximum(as_long.stop, worst_kill), kill_price)
     return BarExit(
         price=xp.where(targeted, as_long.target, level - slip),
-        reason=xp.where(stopped, stop_reason, reason),
+        reason=xp.where(stopped, xp.where(stop_acts, STOP, killed_by), reason),
         floor=xp.where(stopped, floor_before, floor_after),
         ambiguous=in_reach & reached,
     )

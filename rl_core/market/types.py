@@ -1,8 +1,9 @@
 """The values that cross one bar: plain integers in the broker, int32 arrays [B] in the environments.
 
-Prices are integer ticks and money is integer cents. The aliases below name the unit of a value and leave its form
-open: each stands for one Python integer, or for an array [B] with one value for each of B accounts. They are ``Any``
-to the type checker, because no type covers both forms; a reader learns the unit, and the form follows from the caller.
+Prices are integer ticks and money is integer cents (DECISIONS 2). The aliases below name the unit of a value and leave
+its form open: each stands for one Python integer, or for an array [B] with one value for each of B accounts. They are
+``Any`` to the type checker, because no type covers both forms; a reader learns the unit, and the form follows from the
+caller.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeAlias

@@ -167,7 +167,7 @@ class RulePack(Section):
 
     def contracts_per_mini(self, contract: Instrument) -> int:
         """Contracts of ``contract`` that count as one mini."""
-        return 1 if contract.micro else self.contracts.micros_per_mini
+        return self.contracts.micros_per_mini if contract.is_micro else 1
 
     def max_quantity(self, contract: Instrument) -> int:
         """Contracts of ``contract`` that may be held at once."""

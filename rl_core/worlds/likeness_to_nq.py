@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import NS_PER_SECOND, Bars
-from rl_core.exchange.calendar import Calendar, Located
+from rl_core.exchange.calendar import Located, locate
 from rl_core.worlds.nq_profile import HALF_HOUR, MEAN_ABS_RETURN_BP, SESSION_MINUTES, SESSION_OPEN_MINUTE
 
 RTH_OPEN, RTH_CLOSE = 9 * 60 + 30, 16 * 60
@@ -79,7 +79,7 @@ class _MinuteMoves(NamedTuple):
 def calibration_table(bars: Bars) -> dict[str, float]:
     """The statistics that ``REFERENCE`` names, of minute bars [T] over at least a few sessions."""
     assert bars.interval_s == 60
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     minutes = _minutes(bars, located)
     return {
         **_return_statistics(minutes),

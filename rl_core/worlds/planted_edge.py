@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
-from rl_core.exchange.calendar import Calendar
+from rl_core.exchange.calendar import locate
 
 ATR_BARS = 14
 TARGET_TO_STOP = 3
@@ -64,7 +64,7 @@ def rule_expectancy(bars: Bars, signals: npt.NDArray[np.int8], *, seed: int = 0)
         seed: of the random entries of the baseline.
     """
     assert len(signals) == len(bars) and signals.any()
-    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    located = locate(bars.ts_event_ns, bars.instrument.calendar)
     trades = _trade(bars, located.session, signals)
     random_entries = _random_signals(signals, located.minute_et, np.random.default_rng(seed))
     baseline = _trade(bars, located.session, random_entries)

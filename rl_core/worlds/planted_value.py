@@ -2,7 +2,7 @@
 
 Before costs the price is a martingale but for the drift. So a trade is worth the mean price at which it ends, and once
 the drift has passed nothing that is done changes that mean. Distances are in mean ranges (ATR) of the bars before the
-signal; the bracket is measured by ATR14 at the signal's close, which holds the signal's own range.
+signal; the bracket is measured by ATR14 at the signal's close, which holds the signal's own range. DECISIONS 11.
 """
 
 from functools import cache

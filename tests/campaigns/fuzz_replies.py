@@ -34,7 +34,7 @@ from llm_gate.contract import (
     parse_message,
 )
 from llm_gate.engines.base import Answer, Question
-from llm_gate.engines.replies import JSON_EXAMPLES, parse_completion, parse_json_completion
+from llm_gate.engines.replies import JSON_EXAMPLES, Expected, parse_completion, parse_json_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 from llm_gate.review.verdicts import verdict_of
 from orchestrator.messaging.catalogue import Bar
@@ -43,6 +43,7 @@ from orchestrator.trader.seen_at_close import CloseView
 from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, TraderState
 from rl_core.contract import BUY, SELL
 from rl_core.market.types import NO_ORDER, Order
+from tests.llm_gate.completions import json_completion, letter_completion
 from tests.orchestrator.driven_trader import REGIME, settings_for
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
@@ -108,7 +109,7 @@ def judged(mode: Mode, data: bytes, question: Question) -> Outcome:
     """What the gate makes of a reply."""
     parse: Callable[..., Answer] = parse_json_completion if mode == "json" else parse_completion
     try:
-        answer = parse(data, request_id=question.proposal.proposal_id, letters=LETTERS)
+        answer = parse(data, Expected(question.proposal.proposal_id, "gate", LETTERS))
         return verdict_of(answer, question, shrink_factor=SHRINK)
     except MalformedVerdictError:
         return GateFailed(cause="malformed")
@@ -170,12 +171,12 @@ def generated(draw: random.Random, mode: Mode, proposal_id: str) -> tuple[bytes,
 
 
 def _completion(draw: random.Random, mode: Mode, proposal_id: str, content: str) -> dict[str, Any]:
-    weights = [draw.random() + 1e-9 for _ in LETTERS]
-    top = [{"token": t, "logprob": math.log(w / sum(weights))} for t, w in zip(LETTERS, weights, strict=True)]
-    choice: dict[str, Any] = {"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
-    choice["logprobs"] = {"content": [{"token": content, "top_logprobs": top}]} if mode == "choice" else None
-    usage = {"prompt_tokens": draw.randrange(5000), "completion_tokens": draw.randrange(200)}
-    return {"id": f"chatcmpl-{proposal_id}", "object": "chat.completion", "choices": [choice], "usage": usage}
+    weights = {letter: draw.random() + 1e-9 + (letter == content) for letter in LETTERS}
+    total = sum(weights.values())
+    probabilities = {letter: weight / total for letter, weight in weights.items()}
+    if mode == "choice":
+        return letter_completion(proposal_id, content, probabilities)
+    return json_completion(proposal_id, content)
 
 
 VALUES: tuple[Any, ...] = (

@@ -227,22 +227,25 @@ def test_line_8_no_order_waits_over_a_break_in_the_data() -> None:
     assert position_of(ended).quantity == 0 and bool(ended.truncated[0])
 
 
-def test_line_9_the_floor_follows_open_equity_best_first_then_worst() -> None:
+def test_line_9_the_floor_follows_open_equity_and_the_worst_order_of_the_prices_is_booked() -> None:
     """Room 50,000 under a max loss of 50,000. Best +20 lifts the floor by 29,000: 14.48 ticks below entry remain.
 
-    Equity is at the floor first at -15, before the stop at -30: out at -16. A static floor leaves it to the stop.
+    With a low of -20 the account is at its floor in the order best, worst; on the way up the floor meets -20 itself, so
+    it is out at -21. With a low of -35 the stop at -30 may have come first: out at -31, and failed all the same. A
+    static floor holds on at -20.
     """
     rules = mnq_venue().rules._replace(max_loss=50_000)
-    account, market = Account(5_000_000, 4_950_000), next_bar(0, 20, -35, 0)
+    account, near, far = Account(5_000_000, 4_950_000), next_bar(0, 20, -20, 0), next_bar(0, 20, -35, 0)
     following, still = (params_for(mnq_venue(0, rules._replace(ratchet=r))) for r in (INTRADAY, STATIC))
 
-    lifted = act(ENV, market, at_close(T, LONG, account), HOLD, following)
-    fixed = act(ENV, market, at_close(T, LONG, account), HOLD, still)
+    lifted, stopped = (act(ENV, market, at_close(T, LONG, account), HOLD, following) for market in (near, far))
+    held, fixed = (act(ENV, market, at_close(T, LONG, account), HOLD, still) for market in (near, far))
 
-    assert exit_of(lifted) == ("liquidation", -16)
-    assert scalar(lifted.state.account)[1] == 4_979_000
-    assert bool(lifted.terminated[0])
-    assert exit_of(fixed) == ("stop", -31)
+    assert exit_of(lifted) == ("liquidation", -21)
+    assert exit_of(stopped) == exit_of(fixed) == ("stop", -31)
+    assert scalar(lifted.state.account)[1] == scalar(stopped.state.account)[1] == 4_979_000
+    assert bool(lifted.terminated[0]) and bool(stopped.terminated[0]) and not bool(fixed.terminated[0])
+    assert position_of(held).quantity == SIZE
     assert scalar(fixed.state.account)[1] == 4_950_000
 
 
@@ -319,11 +322,11 @@ def test_only_the_actions_of_the_position_are_legal() -> None:
 
 
 def test_the_pessimistic_floor_is_moved_by_a_favourable_extreme_below_the_target_even_if_the_stop_came_first() -> None:
-    """High +95 passes the target +90: only +89 counts, 89 x 1,450 = 129,050 above the balance; then the stop."""
+    """High +95 passes the target +90, which a touch need not fill: 90 x 1,450 = 130,500 above the balance; the stop."""
     result = act(ENV, next_bar(0, 95, -35, 0), at_close(T, LONG), HOLD)
 
     assert exit_of(result) == ("stop", -31)
-    assert scalar(result.state.account)[1] == 4_750_000 + 129_050
+    assert scalar(result.state.account)[1] == 4_750_000 + 130_500
 
 
 def test_an_nq_view_is_traded_as_mnq() -> None:

@@ -67,6 +67,17 @@ def test_two_writers_do_not_share_a_scratch_file(tmp_path: Path) -> None:
         scratch.write_text("x")
 
 
+def test_what_a_killed_writer_left_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    """A pid beyond the largest that Linux gives belongs to nobody."""
+    dead, alive, other = (tmp_path / name for name in (".a.txt.4194305.tmp", f".a.txt.{os.getppid()}.tmp", ".b.1.tmp"))
+    for path in (dead, alive, other):
+        path.write_text("half")
+
+    write_whole(tmp_path / "a.txt", "whole")
+
+    assert not dead.exists() and alive.exists() and other.exists()
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     said = r"cannot read .*inner\.txt: No such file or directory"
 

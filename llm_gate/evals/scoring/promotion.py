@@ -6,7 +6,7 @@ One observation is one session: the mean over its proposals of
 
 where ``share`` is how much of a proposal the gate let through (1, 0.5, 0) and R is what it earned alone. A gate that
 vetoes at random, at whatever rate, has mean zero here: vetoing more of a strategy that loses earns it nothing. Both
-centres are known before the session begins. The first session only sets them.
+centres are known before the session begins. The first session only sets them (DECISIONS 14).
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -15,18 +14,11 @@ from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from tests.llm_gate.completions import json_completion, letter_completion
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MakeProposal = Callable[..., EntryProposal]
 DEADLINE_S = 0.4
-
-
-def completion(request_id: str, letter: str = "A") -> dict[str, object]:
-    """What a good server answers."""
-    top = [{"token": token, "logprob": math.log(p)} for token, p in (("A", 0.6), ("B", 0.3), ("C", 0.1))]
-    logprobs = {"content": [{"token": letter, "logprob": -0.5, "top_logprobs": top}]}
-    choice = {"message": {"role": "assistant", "content": letter}, "logprobs": logprobs}
-    return {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice]}
 
 
 async def good(request: web.Request) -> web.StreamResponse:
@@ -35,7 +27,7 @@ async def good(request: web.Request) -> web.StreamResponse:
     assert asked["structured_outputs"] == {"choice": ["A", "B", "C"]}
     assert asked["messages"][-1]["role"] == "user"
     assert request.headers["Authorization"] == "Bearer secret"
-    return web.json_response(completion(request.headers["X-Request-Id"]))
+    return web.json_response(letter_completion(request.headers["X-Request-Id"]))
 
 
 async def silent(request: web.Request) -> web.StreamResponse:
@@ -48,7 +40,7 @@ async def dripping(request: web.Request) -> web.StreamResponse:
     """A byte now and then: no single read is ever late."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
-    for byte in json.dumps(completion(request.headers["X-Request-Id"])).encode():
+    for byte in json.dumps(letter_completion(request.headers["X-Request-Id"])).encode():
         await response.write(bytes([byte]))
         await asyncio.sleep(0.05)
     return response
@@ -91,12 +83,12 @@ async def garbage(request: web.Request) -> web.StreamResponse:
 
 async def prose(request: web.Request) -> web.StreamResponse:
     """A server that ignores the constraint."""
-    return web.json_response(completion(request.headers["X-Request-Id"], letter="The"))
+    return web.json_response(letter_completion(request.headers["X-Request-Id"], letter="The"))
 
 
 async def foreign(request: web.Request) -> web.StreamResponse:
     """The answer to another proposal."""
-    return web.json_response(completion("f" * 32))
+    return web.json_response(letter_completion("f" * 32))
 
 
 async def busy(request: web.Request) -> web.StreamResponse:
@@ -123,11 +115,7 @@ async def good_in_json(request: web.Request) -> web.StreamResponse:
     examples = [json.loads(turn["content"]) for turn in asked["messages"] if turn["role"] == "assistant"]
     assert {example["decision"] for example in examples} == {"approve", "shrink", "veto"}
     content = '{"decision":"shrink","size_percent":37,"reason":"a thin room"}'
-    choice = {"message": {"role": "assistant", "content": content}, "logprobs": None, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 700, "completion_tokens": 21, "total_tokens": 721}
-    request_id = request.headers["X-Request-Id"]
-    reply = {"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice], "usage": usage}
-    return web.json_response(reply)
+    return web.json_response(json_completion(request.headers["X-Request-Id"], content))
 
 
 def review_against(handler: Handler, proposal: EntryProposal, mode: Mode = "choice") -> Reviewed:

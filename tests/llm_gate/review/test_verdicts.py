@@ -1,6 +1,5 @@
-"""From a reply's bytes to a verdict, and everything on the way that is refused."""
+"""From an answer to a verdict, and everything on the way that is refused."""
 
-import json
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,58 +8,12 @@ import pytest
 
 from llm_gate.contract import Approve, EntryProposal, Label, Resize, Veto
 from llm_gate.engines.base import Answer, Question
-from llm_gate.engines.replies import parse_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 from llm_gate.review.verdicts import probabilities_by_label, verdict_of
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
 ID = "0" * 31 + "1"
 THIRDS = {"A": 0.25, "B": 0.25, "C": 0.5}
-
-
-def completion(*, letter: object = "C", request_id: str = ID, probabilities: dict[str, float] = THIRDS) -> bytes:
-    """A chat completion as the server writes it, cut down to what is read."""
-    top = [{"token": token, "logprob": math.log(p)} for token, p in probabilities.items()]
-    choice = {
-        "message": {"role": "assistant", "content": letter},
-        "logprobs": {"content": [{"token": letter, "logprob": -0.5, "top_logprobs": top}]},
-    }
-    return json.dumps({"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice]}).encode()
-
-
-def test_a_completion_gives_letter_and_probabilities() -> None:
-    answer = parse_completion(completion(), request_id=ID, letters=LETTERS)
-
-    assert answer.letter == "C"
-    assert answer.probabilities == pytest.approx(THIRDS)
-    assert answer.reason == "the model chose C with 0.50"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>busy</html>",
-        b"{}",
-        completion()[:-2],
-        completion(letter=None),
-        completion(letter=True),
-        completion(probabilities={"A": 0.5, "B": 0.5}),
-        completion().replace(b'"logprob": -0.5', b'"logprob": NaN'),
-        completion().replace(b'"chat.completion"', b'"error"'),
-        completion().replace(b'"choices": [', b'"choices": [], "other": ['),
-        completion().replace(b'"content": "C"', b'"content": "C", "content": "A"'),
-        completion(probabilities={"A": math.e, "B": 0.1, "C": 0.1}),
-    ],
-)
-def test_a_body_that_is_not_the_completion_asked_for_is_refused(body: bytes) -> None:
-    with pytest.raises(MalformedVerdictError):
-        parse_completion(body, request_id=ID, letters=LETTERS)
-
-
-def test_a_completion_of_another_request_is_foreign() -> None:
-    with pytest.raises(ForeignVerdictError):
-        parse_completion(completion(request_id="f" * 32), request_id=ID, letters=LETTERS)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from llm_gate.serving.canaries import LETTERS, prove
 from llm_gate.serving.processes import children_of, end_session, session_members
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
+from tests.llm_gate.completions import json_completion, letter_completion
 from trigate.errors import ResourceError
 
 pytest.importorskip("torch")
@@ -182,9 +183,10 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
     assert not {member for member in members if Path(f"/proc/{member}").exists()}
 
 
+@pytest.mark.last
 @pytest.mark.model
 def test_a_killed_api_server_takes_its_engine_with_it(server: VllmServer) -> None:
-    """The engine core and its worker would go on without it; the last test of this server."""
+    """The engine core and its worker would go on without it."""
     session = server.session
     (api_server,) = children_of(session)
     assert len(session_members(session)) >= 4
@@ -346,15 +348,8 @@ def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: i
     """A server that ignores structured_outputs answers 200 with prose, as vLLM does for guided_json."""
 
     async def free(request: web.Request) -> web.StreamResponse:
-        position = {"token": content, "logprob": -0.1, "top_logprobs": [{"token": content, "logprob": -0.1}]}
-        message = {"role": "assistant", "content": content}
-        choice = {"message": message, "logprobs": {"content": [position]}, "finish_reason": "stop"}
-        reply = {
-            "id": f"chatcmpl-{request.headers['X-Request-Id']}",
-            "object": "chat.completion",
-            "choices": [choice],
-        }
-        return web.json_response(reply, status=status)
+        make = letter_completion if mode == "choice" else json_completion
+        return web.json_response(make(request.headers["X-Request-Id"], content), status=status)
 
     with pytest.raises(ServerNotReadyError, match="canary") as caught:
         asyncio.run(proven_against(free, mode))

@@ -1,7 +1,6 @@
 """A healthy API over a dead engine is noticed, and the server replaced; a busy or slow one is left alone."""
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from llm_gate.errors import ServerNotReadyError
 from llm_gate.serving.watch import Patience, ServerWatch
+from tests.llm_gate.completions import letter_completion
 
 QUICK = Patience(idle_s=0.1, deadline_s=0.2, poll_s=0.02)
 
@@ -77,11 +77,7 @@ class StubServer:
         self.probes += 1
         if not self.completes:
             await asyncio.sleep(30)
-        top = [{"token": letter, "logprob": math.log(1 / 3)} for letter in "ABC"]
-        logprobs = {"content": [{"token": "A", "top_logprobs": top}]}
-        choice = {"message": {"content": "A"}, "logprobs": logprobs}
-        request_id = request.headers["X-Request-Id"]
-        return web.json_response({"id": f"chatcmpl-{request_id}", "object": "chat.completion", "choices": [choice]})
+        return web.json_response(letter_completion(request.headers["X-Request-Id"]))
 
 
 @pytest.fixture

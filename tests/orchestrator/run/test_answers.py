@@ -1,5 +1,6 @@
 """Nothing that fails changes what the runner is answered: it is asked again until there is an answer."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -71,9 +72,16 @@ class CountingPatience:
         self.proofs += 1
 
 
-def answers(crew: ScriptedCrew, folder: Path, patience: CountingPatience | None = None) -> WorkerAnswers:
+@pytest.fixture
+def telemetry(tmp_path: Path) -> Iterator[Telemetry]:
+    """What the wall clock saw."""
+    with Telemetry(tmp_path / "telemetry.jsonl") as opened:
+        yield opened
+
+
+def answers(crew: ScriptedCrew, telemetry: Telemetry, patience: CountingPatience | None = None) -> WorkerAnswers:
     """Over the scripted crew."""
-    made = WorkerAnswers(cast(Crew, crew), Telemetry(folder / "telemetry.jsonl"), gate_deadline_s=1.0)
+    made = WorkerAnswers(cast(Crew, crew), telemetry, gate_deadline_s=1.0)
     made.model = cast(ModelPatience, patience)
     return made
 
@@ -98,10 +106,12 @@ def failed(cause: FailureCause) -> Reviewed:
 
 
 @pytest.mark.parametrize("missed", ["timeout", "unreachable", "failed", "refused"])
-def test_a_policy_that_missed_a_question_is_asked_it_again(tmp_path: Path, missed: Missed) -> None:
+def test_a_policy_that_missed_a_question_is_asked_it_again(
+    telemetry: Telemetry, tmp_path: Path, missed: Missed
+) -> None:
     crew = ScriptedCrew(missed, missed, PolicyReply(bar_seq=7, action=BUY, probabilities=(0.1, 0.8, 0.1)))
 
-    answer = answers(crew, tmp_path).act(7, np.zeros(225, np.float32), LEGAL)
+    answer = answers(crew, telemetry).act(7, np.zeros(225, np.float32), LEGAL)
 
     assert answer == PolicyAnswered(BUY, "policy")
     assert len(crew.asked) == 3 and crew.asked[0] == crew.asked[2]
@@ -109,17 +119,17 @@ def test_a_policy_that_missed_a_question_is_asked_it_again(tmp_path: Path, misse
 
 
 @pytest.mark.parametrize("wrong", [PolicyReply(bar_seq=6, action=BUY, probabilities=(0.1, 0.8, 0.1)), EndOfBars(seq=7)])
-def test_an_answer_to_something_else_counts_against_its_worker(tmp_path: Path, wrong: BaseModel) -> None:
+def test_an_answer_to_something_else_counts_against_its_worker(telemetry: Telemetry, wrong: BaseModel) -> None:
     crew = ScriptedCrew(wrong, PolicyReply(bar_seq=7, action=BUY, probabilities=(0.1, 0.8, 0.1)))
 
-    assert answers(crew, tmp_path).act(7, np.zeros(225, np.float32), LEGAL).action == BUY
+    assert answers(crew, telemetry).act(7, np.zeros(225, np.float32), LEGAL).action == BUY
     assert crew.refused == ["policy"]
 
 
-def test_a_feed_that_answers_with_another_bar_is_asked_again(tmp_path: Path) -> None:
+def test_a_feed_that_answers_with_another_bar_is_asked_again(telemetry: Telemetry) -> None:
     crew = ScriptedCrew(BAR.model_copy(update={"seq": 6}), "timeout", BAR, EndOfBars(seq=8))
 
-    fed = answers(crew, tmp_path)
+    fed = answers(crew, telemetry)
 
     given = fed.next_bar(7)
     assert given is not None and given.bar == BAR
@@ -128,44 +138,44 @@ def test_a_feed_that_answers_with_another_bar_is_asked_again(tmp_path: Path) -> 
     assert [message for _, message in crew.asked] == [NextBar(seq=7)] * 3 + [NextBar(seq=8)]
 
 
-def test_a_worker_that_is_given_up_stops_the_run(tmp_path: Path) -> None:
+def test_a_worker_that_is_given_up_stops_the_run(telemetry: Telemetry) -> None:
     crew = ScriptedCrew("timeout", ProcessNotReadyError("gate: given up"))
 
     with pytest.raises(ProcessNotReadyError, match="given up"):
-        answers(crew, tmp_path).review(PROPOSAL)
+        answers(crew, telemetry).review(PROPOSAL)
 
 
 @pytest.mark.parametrize("cause", ["timeout", "unavailable", "http", "breaker_open"])
 def test_a_verdict_that_failed_with_the_server_is_asked_for_again_after_a_proof(
-    tmp_path: Path, cause: FailureCause
+    telemetry: Telemetry, cause: FailureCause
 ) -> None:
     crew, patience = ScriptedCrew(failed(cause), failed(cause), reviewed(Veto(reason="no"))), CountingPatience()
 
-    verdict = answers(crew, tmp_path, patience).review(PROPOSAL)
+    verdict = answers(crew, telemetry, patience).review(PROPOSAL)
 
     assert verdict.outcome == Veto(reason="no")
     assert (patience.waits, patience.proofs) == (3, 2)
 
 
-def test_the_third_failure_of_a_server_that_proves_itself_stands(tmp_path: Path) -> None:
+def test_the_third_failure_of_a_server_that_proves_itself_stands(telemetry: Telemetry) -> None:
     crew, patience = ScriptedCrew(*[failed("http")] * 3), CountingPatience()
 
-    verdict = answers(crew, tmp_path, patience).review(PROPOSAL)
+    verdict = answers(crew, telemetry, patience).review(PROPOSAL)
 
     assert verdict.outcome == GateFailed(cause="http")
     assert (len(crew.asked), patience.proofs) == (3, 2)
 
 
 @pytest.mark.parametrize("cause", ["malformed", "foreign"])
-def test_an_answer_that_was_refused_is_the_models_answer(tmp_path: Path, cause: FailureCause) -> None:
+def test_an_answer_that_was_refused_is_the_models_answer(telemetry: Telemetry, cause: FailureCause) -> None:
     """The model said it, and would say it again: it is no fault of the server."""
     crew, patience = ScriptedCrew(failed(cause)), CountingPatience()
 
-    assert answers(crew, tmp_path, patience).review(PROPOSAL).outcome == GateFailed(cause=cause)
+    assert answers(crew, telemetry, patience).review(PROPOSAL).outcome == GateFailed(cause=cause)
     assert patience.proofs == 0
 
 
-def test_without_a_server_of_ours_the_gates_word_stands(tmp_path: Path) -> None:
+def test_without_a_server_of_ours_the_gates_word_stands(telemetry: Telemetry) -> None:
     crew = ScriptedCrew(failed("timeout"), reviewed(Approve()))
 
-    assert answers(crew, tmp_path).review(PROPOSAL).outcome == GateFailed(cause="timeout")
+    assert answers(crew, telemetry).review(PROPOSAL).outcome == GateFailed(cause="timeout")

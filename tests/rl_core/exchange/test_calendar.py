@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from rl_core.exchange.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, OUTSIDE, Calendar, overrides
+from rl_core.exchange.calendar import MINUTES_PER_DAY, NS_PER_MINUTE, OUTSIDE, Calendar
+from rl_core.exchange.product_hours import HOURS, Family
+from rl_core.exchange.schedules import overrides
 
+FAMILY_TABLE = Path(__file__).parents[2] / "golden" / "calendars_by_family_2015_2027.csv"
 GOLDEN_TABLE = Path(__file__).parents[2] / "golden" / "calendar_2015_2027.csv"
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -150,10 +153,76 @@ def test_every_session_from_2015_to_2027_is_that_of_the_golden_table() -> None:
     assert {day: times for day, times in sessions.items() if date(2015, 1, 1) <= day <= date(2027, 12, 31)} == expected
 
 
+def exceptions(family: Family) -> dict[date, dict[str, str]]:
+    """The days on which ``family`` did not keep its ordinary hours, as the table of the families has them."""
+    with FAMILY_TABLE.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["calendar"] == family]
+    assert all(row["source"] and row["day"] for row in rows) and len({row["trade_date"] for row in rows}) == len(rows)
+    return {date.fromisoformat(row["trade_date"]): row for row in rows}
+
+
+def ordinary_close(family: Family, day: date) -> str:
+    """NYMEX and COMEX closed at 17:15 ET until 18 September 2015, as the equity products did."""
+    return "17:15" if family in ("metals", "energy") and day <= date(2015, 9, 18) else HOURS[family].close
+
+
+@pytest.mark.parametrize("family", ["metals", "energy", "fx", "rates", "grains"])
+def test_every_session_of_a_family_from_2015_to_2027_is_that_of_its_golden_table(family: Family) -> None:
+    """Every weekday: the table holds the exceptions, written from the exchange's rules without the library."""
+    table = exceptions(family)
+    calendar = Calendar.covering(ns("2015-01-02T12:00"), ns("2027-12-30T12:00"), family)
+    expected = {}
+    for number in range((date(2028, 1, 1) - date(2015, 1, 1)).days):
+        day = date(2015, 1, 1) + timedelta(number)
+        row = table.get(day, {"open_et": "", "close_et": ordinary_close(family, day)})
+        if day.weekday() < 5 and row["close_et"] != "none":
+            evening = f"{day - timedelta(1)}T{HOURS[family].open}"
+            opened = f"{day}T{row['open_et']}" if row["open_et"] else evening
+            expected[day] = (ns(opened), ns(f"{day}T{row['close_et']}"))
+
+    sessions = {
+        date(1970, 1, 1) + timedelta(int(day)): (int(opened), int(closed))
+        for day, opened, closed in zip(calendar.trade_date, calendar.open_ns, calendar.close_ns, strict=True)
+    }
+
+    assert {day: at for day, at in sessions.items() if date(2015, 1, 1) <= day <= date(2027, 12, 31)} == expected
+
+
+def test_families_differ_where_the_exchange_says_so() -> None:
+    """2025-01-09: equity until 09:30, rates and grains until 13:15, the rest as usual; two days of real CL bars."""
+
+    def session(local: str, family: Family) -> str | None:
+        at = np.array([ns(local)])
+        day = int(Calendar.covering(int(at[0]), int(at[0]), family).locate(at).session[0])
+        return None if day == OUTSIDE else str(np.datetime64(day, "D"))
+
+    open_at = {family: session("2025-01-09T13:14", family) is not None for family in HOURS}
+    assert open_at == {"equity": False, "metals": True, "energy": True, "fx": True, "rates": True, "grains": True}
+    assert session("2025-01-09T13:15", "rates") is None and session("2025-01-09T13:15", "grains") is None
+    assert session("2025-09-01T14:29", "energy") == "2025-09-01" and session("2025-09-01T14:30", "energy") is None
+    assert session("2025-11-28T14:44", "energy") == "2025-11-28" and session("2025-11-28T14:45", "energy") is None
+    assert session("2024-01-15T14:29", "metals") == "2024-01-15" and session("2024-01-15T14:30", "metals") is None
+
+
+def test_grains_pause_between_their_evening_and_their_day_session() -> None:
+    calendar = Calendar.covering(ns("2025-03-18T12:00"), ns("2025-03-18T12:00"), "grains")
+    clocks = ["19:59", "20:00", "08:44", "08:45", "09:29", "09:30", "14:19", "14:20"]
+    days = ["2025-03-17"] * 2 + ["2025-03-18"] * 6
+    at = np.array([ns(f"{day}T{clock}") for day, clock in zip(days, clocks, strict=True)])
+
+    located = calendar.locate(at)
+
+    assert (located.session != OUTSIDE).tolist() == [False, True, True, False, False, True, True, False]
+    index = int(np.searchsorted(calendar.trade_date, np.datetime64("2025-03-18").astype("datetime64[D]").astype(int)))
+    assert calendar.length_ns[index] == (1100 - 45) * NS_PER_MINUTE
+    assert located.minute_et[5] == 9 * 60 + 30
+
+
 def test_every_override_says_where_it_comes_from() -> None:
     found = overrides()
 
-    assert len(found.day) == 5 and all(len(entry.source) > 20 for entry in (*found.day, *found.hours))
+    assert len(found.day) == 15 and all(len(entry.source) > 20 for entry in (*found.day, *found.hours))
+    assert all(entry.close is not None or entry.open is not None for entry in found.day)
 
 
 def test_sessions_closed_a_quarter_of_an_hour_later_until_september_2015() -> None:

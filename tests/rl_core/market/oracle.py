@@ -1,6 +1,8 @@
 """One bar, or its seconds, walked tick by tick from the timing contract alone: the slow twin of `rl_core.market`."""
 
 from collections.abc import Sequence
+from copy import copy
+from itertools import pairwise
 from typing import NamedTuple
 
 from rl_core.market.fills import Venue
@@ -30,7 +32,7 @@ class Outcome(NamedTuple):
     paused: bool
 
 
-class _Walk:
+class Walk:
     """A held position while the price moves one tick at a time."""
 
     def __init__(self, position: Position, account: Account, terms: Terms, rules: Rules) -> None:
@@ -40,9 +42,11 @@ class _Walk:
 
     @property
     def long(self) -> bool:
+        """Whether it gains as the price rises."""
         return bool(self.position.quantity > 0)
 
     def equity(self, price: int) -> int:
+        """Cash and open profit at ``price``."""
         return int(self.cash + (price - self.position.entry) * self.position.quantity * self.terms.tick_value)
 
     def see(self, price: int) -> None:
@@ -54,6 +58,7 @@ class _Walk:
         self.floor = max(self.floor, min(reference - self.rules.max_loss, self.rules.floor_cap))
 
     def market_exit(self, price: int, reason: str) -> None:
+        """Out at ``price``, a slip worse."""
         slip = max(1, self.terms.slippage_ticks)
         self._exit(price - slip if self.long else price + slip, reason)
 
@@ -86,27 +91,47 @@ class _Walk:
         step = 1 if end >= start else -1
         return any(self.at(price) for price in range(start, end + step, step))
 
-    def glimpse(self, opened: int, best: int) -> int:
-        """The pessimist's first worst case: the best price is seen, but a limit order there is not filled."""
-        target = self.position.target
-        if self.long:
-            best = max(opened, target - 1) if best >= target + 1 else best
-        else:
-            best = min(opened, target + 1) if best <= target - 1 else best
-        self.see(best)
-        return best
+    def peak(self, best: int) -> int:
+        """The best price before anything ends the trade: a target that is only touched is not filled."""
+        return int(min(best, self.position.target) if self.long else max(best, self.position.target))
+
+    def through(self, *prices: int) -> "Walk":
+        """A copy that has traded from each price to the next, until the position was closed."""
+        walked = copy(self)
+        any(walked.to(start, end) for start, end in pairwise(prices))
+        return walked
+
+    def worth(self, close: int) -> int:
+        """Cash once the position is closed, equity at the close before."""
+        return self.cash if self.reason != "none" else self.equity(close)
 
 
-def _inside(walk: _Walk, bar: BarPrices, resolution: int) -> None:
+def _worst(walk: Walk, bar: BarPrices, best: int, worst: int) -> Walk:
+    """The worst of every way up before the fall; its floor has seen the best price, whichever way that was."""
+    peak = walk.peak(best)
+    step = 1 if peak >= bar.open else -1
+    highest = walk.through(bar.open, peak, worst, best, bar.close)
+    if highest.reason in ("none", "target"):
+        return highest
+    ways = (walk.through(bar.open, way, worst, best, bar.close) for way in range(bar.open, peak + step, step))
+    least = min(ways, key=lambda way: way.worth(bar.close))
+    if walk.rules.ratchet == INTRADAY:
+        least.floor = max(least.floor, min(walk.equity(peak) - walk.rules.max_loss, walk.rules.floor_cap))
+    slip = max(1, walk.terms.slippage_ticks)
+    trigger = least.price + slip if walk.long else least.price - slip
+    if least.reason == "daily_loss" and walk.rules.kills_open == 1 and walk.equity(trigger) <= least.floor:
+        least.reason = "liquidation"
+    return least
+
+
+def _inside(walk: Walk, bar: BarPrices, resolution: int) -> Walk:
     best, worst = (bar.high, bar.low) if walk.long else (bar.low, bar.high)
     if walk.at(bar.open):
-        return
+        return walk
     if resolution == ADAPTIVE:
         near, far = (best, worst) if abs(best - bar.open) < abs(bar.open - worst) else (worst, best)
-        walk.to(bar.open, near) or walk.to(near, far) or walk.to(far, bar.close)
-        return
-    glimpsed = walk.glimpse(bar.open, best)
-    walk.to(glimpsed, worst) or walk.to(worst, best) or walk.to(best, bar.close)
+        return walk.through(bar.open, near, far, bar.close)
+    return _worst(walk, bar, best, worst)
 
 
 def outcome(
@@ -125,13 +150,13 @@ def outcome(
         stop, target = fill - side * order.stop_ticks, fill + side * order.target_ticks
         position = Position(order.quantity, fill, stop, target, order.stop_ticks, 0, 0)
         account = account._replace(cash=account.cash - abs(order.quantity) * terms.commission)
-    walk = _Walk(position, account, terms, rules)
+    walk = Walk(position, account, terms, rules)
     if position.quantity != 0 and order.flatten:
         walk.see(bar.open)
         walk.market_exit(bar.open, "flatten")
     elif position.quantity != 0:
         for part in seconds or (bar,):
-            _inside(walk, part, PESSIMISTIC if seconds else resolution)
+            walk = _inside(walk, part, PESSIMISTIC if seconds else resolution)
             if walk.reason != "none":
                 break
     at_floor = walk.equity(bar.close) if rules.kills_open == 1 else walk.cash

@@ -2,7 +2,8 @@
 
 Both get the same decision, levels, size, commission and time exits. `replayed` restates a trade in plain Python with
 a switch for each habit in which the engines differ. With every switch at ours it must give our fill, with every
-switch at theirs their fill; the smallest set of switches that turns one into the other is the difference, explained.
+switch at theirs their fill; the smallest set of switches that turns one into the other is the difference, explained
+(DECISIONS 12).
 """
 
 from collections import Counter, defaultdict

@@ -127,6 +127,41 @@ def test_adaptive_takes_the_nearer_extreme_first_and_a_tie_stops() -> None:
     assert [x.exit_reason for x in (nearer_target, tie, nearer_stop)] == [TARGET, STOP, STOP]
 
 
+def test_a_floor_that_rose_inside_the_bar_is_no_better_than_a_stop_that_came_before() -> None:
+    """3 MNQ from 1000, room $15: at 1020 the floor rises to 1010, which would sell at 1009 for +$11.70.
+
+    But the fall to 970 may have come first, and then the stop at 992 sold at 991: 3 x (-9 x 50 - 60) = -$15.30. That
+    account is at its floor of $49,985 and has failed in either order.
+    """
+    held = Position(quantity=3, entry=1000, stop=992, target=1031, stop_ticks=8, trailing=0, bars_held=1)
+    rules = ROOMY._replace(max_loss=1_500, ratchet=INTRADAY)
+    account = Account(cash=5_000_000, floor=4_998_500)
+    bar = BarPrices(998, 1020, 970, 1005)
+
+    played = play(held, bar, account=account, rules=rules)
+    adverse_first = play(held, bar._replace(low=980), account=account, rules=rules, resolution=ADAPTIVE)
+
+    assert (played.exit_reason, played.exit_price, played.failed) == (STOP, 991, True)
+    assert played.account.cash - account.cash == -1_530
+    assert played.account.floor == 5_001_500
+    assert (adverse_first.exit_reason, adverse_first.exit_price) == (STOP, 991)
+
+
+def test_a_floor_that_meets_the_worst_price_on_its_way_up_acts_there() -> None:
+    """2 MNQ, $25 of room: the floor acts at 975 as the bar opens, and at 995 once the price was at 1020.
+
+    The low is 985. From 1000 up to 1010 and down to 985, the floor has risen just to it: out at 984, not at 994.
+    """
+    rules, account = ROOMY._replace(max_loss=2_500, ratchet=INTRADAY), Account(5_000_000, 4_997_500)
+
+    played = play(LONG, BarPrices(1000, 1020, 985, 1015), account=account, rules=rules)
+    harmless = play(LONG, BarPrices(1000, 1009, 985, 1005), account=account, rules=rules)
+
+    assert (played.exit_reason, played.exit_price, played.failed) == (LIQUIDATION, 984, True)
+    assert played.account.floor == 4_999_500
+    assert (harmless.exit_reason, harmless.failed, harmless.account.floor) == (NO_EXIT, False, 4_998_400)
+
+
 def test_the_nearer_of_floor_and_stop_acts() -> None:
     """2 contracts x 50 cents: a room of 2,000 is 20 ticks, nearer than the stop at 30; of 4,000 it is farther."""
     bar = BarPrices(1000, 1001, 900, 905)
@@ -139,7 +174,10 @@ def test_the_nearer_of_floor_and_stop_acts() -> None:
 
 
 def test_the_pessimist_moves_an_intraday_floor_to_the_best_price_before_the_worst() -> None:
-    """Best 1040 = +4,000 lifts the floor to 4,999,000 (max loss 5,000): touched at 990, before the stop at 970."""
+    """Best 1040 = +4,000 lifts the floor to 4,999,000 (max loss 5,000), which ends the account at 990.
+
+    The stop at 970 may have come before that rise, so the trade is booked there: worse for the profit.
+    """
     rules = ROOMY._replace(max_loss=5_000, ratchet=INTRADAY)
     account = Account(5_000_000, 4_995_000)
     bar = BarPrices(1000, 1040, 965, 1000)
@@ -147,7 +185,8 @@ def test_the_pessimist_moves_an_intraday_floor_to_the_best_price_before_the_wors
     played = play(LONG, bar, account=account, rules=rules)
     adverse_first = play(LONG, bar, account=account, rules=rules, resolution=ADAPTIVE)
 
-    assert (played.exit_reason, played.exit_price, played.account.floor) == (LIQUIDATION, 989, 4_999_000)
+    assert (played.exit_reason, played.exit_price, played.account.floor) == (STOP, 969, 4_999_000)
+    assert played.failed
     assert (adverse_first.exit_reason, adverse_first.exit_price) == (STOP, 969)
 
 
