@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
@@ -19,6 +18,7 @@ from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.model_patience import ModelPatience
+from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import opening_state
@@ -31,8 +31,9 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
-from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
+from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
@@ -203,7 +204,14 @@ class _Simulation:
             self._hooks.check()
             crew.tend()  # their heartbeats are taken in meanwhile
 
-        server = _started_server(self._plan, self._folder, self._stack, self._hooks.say, look_after)
+        server = ready_server(
+            self._plan.config.gate,
+            self._plan.gate,
+            self._folder.logs / "vllm.log",
+            self._stack,
+            say=self._hooks.say,
+            check=look_after,
+        )
         if server is not None:
             assert server.warm_up is not None, "it is ready"
             self._telemetry.note("server_ready", **server.warm_up._asdict())
@@ -217,22 +225,10 @@ class _Simulation:
 
 def _patience(plan: RunPlan) -> Patience:
     """As long as the gate itself waits: a server that is slow but in time is not replaced."""
-    usual = Patience()
-    return usual._replace(deadline_s=max(usual.deadline_s, plan.config.gate.review.deadline_s))
-
-
-def _started_server(
-    plan: RunPlan, folder: RunFolder, stack: ExitStack, say: Say, check: Callable[[], None]
-) -> VllmServer | None:
-    """The model server, proven ready; None where the gate needs none."""
-    if plan.gate.folder is None:
-        return None
-    folder.logs.mkdir(mode=0o700, exist_ok=True)
-    server = stack.enter_context(VllmServer(plan.gate.folder, log_path=folder.logs / "vllm.log"))
-    say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s, modes=(plan.config.gate.review.mode,), check=check)
-    say("vLLM gave a constrained answer and passed the canary")
-    return server
+    usual, waits_s = Patience(), plan.config.gate.review.deadline_s
+    return usual._replace(
+        deadline_s=max(usual.deadline_s, waits_s), suspect_deadline_s=max(usual.suspect_deadline_s, waits_s)
+    )
 
 
 def _jobs(plan: RunPlan) -> dict[str, Job]:
@@ -253,7 +249,7 @@ def _jobs(plan: RunPlan) -> dict[str, Job]:
     }
 
 
-def _gate_job(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> Job:
+def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:
     config = plan.config.gate
     review = config.review.model_dump(mode="json")
     review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
@@ -268,6 +264,8 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> Jo
         "url": "" if server is None else server.url,
         "key": "" if server is None else server.key,
         "model": "" if server is None else server.model_id,
+        "served": "" if server is None else server.served,
+        "template": config.chat_template_kwargs,
     }
     return Job("orchestrator.workers.gate", gate)
 
@@ -311,25 +309,15 @@ def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, 
         DataError: nothing is left to trade.
     """
     located = locate(bars.ts_event_ns, bars.instrument.calendar)
-    first = first_held_out(identity, bars) if config.part == "held_out" else 0
-    first = max(first, _first_warm(located.session))
-    if first >= len(bars):
-        raise DataError(f"{config.bars}: {len(bars)} bars are too few: {LONG_BARS} come before the first decision")
     session = located.session
-    days = np.unique(session[first:])
-    stop = len(bars)
-    if config.sessions is not None and config.sessions < len(days):
-        stop = int(np.searchsorted(session, days[config.sessions]))
+    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    try:
+        first, stop = span_of(session, first, config.sessions)
+    except DataError as error:
+        raise DataError(f"{config.bars}: {error}") from error
     shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
     history = int(np.searchsorted(session, shown[0])) if len(shown) else first
     return first, stop, history
-
-
-def _first_warm(session: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
-    """The first bar of the first session that begins after the warm-up."""
-    if len(session) <= LONG_BARS:
-        return len(session)
-    return int(np.searchsorted(session, session[LONG_BARS], side="right"))
 
 
 def _digest(path: Path) -> str:
