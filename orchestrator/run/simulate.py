@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import ServerWatch
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
@@ -18,6 +17,7 @@ from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.runner import Runner
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.seen_at_close import CloseViewStream
@@ -29,8 +29,9 @@ from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
-from rl_core.features.features import LONG_BARS, VOLUME_SESSIONS
+from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.setup import Trading, compile_trading, resolved
@@ -156,7 +157,11 @@ def _played(
         telemetry.note("worker", text=text)
         say(text)
 
-    server = _started_server(plan, folder, stack, (say, stop_asked))
+    def check() -> None:
+        if stop_asked():
+            raise _StopAsked
+
+    server = ready_server(plan.config.gate, plan.gate, folder.logs / "vllm.log", stack, say=say, check=check)
     if server is not None:
         assert server.warm_up is not None, "it is ready"
         telemetry.note("server_ready", **server.warm_up._asdict())
@@ -176,27 +181,7 @@ def _played(
     return Outcome(folder, finished.complete, finished.bars)
 
 
-def _started_server(
-    plan: RunPlan, folder: RunFolder, stack: ExitStack, hooks: tuple[Say, Callable[[], bool]]
-) -> VllmServer | None:
-    """The model server, proven ready; None where the gate needs none."""
-    say, stop_asked = hooks
-    if plan.gate.folder is None:
-        return None
-
-    def check() -> None:
-        if stop_asked():
-            raise _StopAsked
-
-    folder.logs.mkdir(mode=0o700, exist_ok=True)
-    server = stack.enter_context(VllmServer(plan.gate.folder, log_path=folder.logs / "vllm.log"))
-    say(f"starting vLLM with {server.model_id} on the loopback address")
-    server.wait_ready(plan.config.gate.ready_deadline_s, modes=(plan.config.gate.review.mode,), check=check)
-    say("vLLM gave a constrained answer and passed the canary")
-    return server
-
-
-def _jobs(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> dict[str, Job]:
+def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
@@ -222,6 +207,8 @@ def _jobs(plan: RunPlan, folder: RunFolder, server: VllmServer | None) -> dict[s
             "url": "" if server is None else server.url,
             "key": "" if server is None else server.key,
             "model": "" if server is None else server.model_id,
+            "served": "" if server is None else server.served,
+            "template": config.gate.chat_template_kwargs,
         }
         jobs[GATE] = Job("orchestrator.workers.gate", gate)
     return jobs
@@ -266,25 +253,15 @@ def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, 
         DataError: nothing is left to trade.
     """
     located = locate(bars.ts_event_ns, bars.instrument.calendar)
-    first = first_held_out(identity, bars) if config.part == "held_out" else 0
-    first = max(first, _first_warm(located.session))
-    if first >= len(bars):
-        raise DataError(f"{config.bars}: {len(bars)} bars are too few: {LONG_BARS} come before the first decision")
     session = located.session
-    days = np.unique(session[first:])
-    stop = len(bars)
-    if config.sessions is not None and config.sessions < len(days):
-        stop = int(np.searchsorted(session, days[config.sessions]))
+    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    try:
+        first, stop = span_of(session, first, config.sessions)
+    except DataError as error:
+        raise DataError(f"{config.bars}: {error}") from error
     shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
     history = int(np.searchsorted(session, shown[0])) if len(shown) else first
     return first, stop, history
-
-
-def _first_warm(session: np.ndarray[tuple[int], np.dtype[np.int32]]) -> int:
-    """The first bar of the first session that begins after the warm-up."""
-    if len(session) <= LONG_BARS:
-        return len(session)
-    return int(np.searchsorted(session, session[LONG_BARS], side="right"))
 
 
 def _digest(path: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
-from orchestrator.trader.broker import BrokerState, Fill, equity_at
+from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, BarOutcome, Order, Position
@@ -168,6 +168,11 @@ def day_paused(session: int, attempt: int, account: Account) -> Recorded:
     """The daily loss limit was touched: no entries before the next trading day."""
     payload = {"session": session, "attempt": attempt, "cash": account.cash, "day_floor": account.day_floor}
     return Recorded("day_paused", payload)
+
+
+def stood_down(session: int, attempt: int, account: Account) -> Recorded:
+    """A trade closed with the target banked: no entries before the next trading day."""
+    return Recorded("stood_down", {"session": session, "attempt": attempt, "cash": account.cash})
 
 
 def marked(state: BrokerState, bar: Bar, venue: Venue) -> Recorded:

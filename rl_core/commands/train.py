@@ -1,4 +1,4 @@
-"""`rl-core train` and `rl-core evaluate`."""
+"""The commands `rl-core train` and `rl-core evaluate`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import typer
 from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
 from rl_core.rules.pack import read_rule_pack
-from rl_core.training.watchdog import guard
+from rl_core.training.watchdog import run_in_watched_child
 from trigate.command_line import AsJson, ConfigFile, Settings, print_result
 from trigate.toml_config import read_config
 
@@ -51,37 +51,37 @@ def train(
 ) -> None:
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
-        guard()
+        run_in_watched_child()
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.config import TrainConfig
     from rl_core.training.plan import plan_training
-    from rl_core.training.processes import Members, leads, together
+    from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
-    from rl_core.training.sources import named_files, prepare_training, records_of, refuse_own_parent
+    from rl_core.training.sources import named_files, prepare_training, refuse_own_parent, run_records
 
     use_compile_cache()
-    members = Members(coordinator, processes, process) if distributed else None
-    with stop_on_signals() as asked, together(members) as joined:
+    group = ProcessGroup(coordinator, processes, process) if distributed else None
+    with stop_on_signals() as asked, distributed_training(group) as joined:
         chosen = [f"phase={phase}", *(settings or ()), *joined]
         given = read_config(TrainConfig, config or _default_config(phase), chosen)
         files = named_files(bars or [])
         refuse_own_parent(parent, out)
         job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
         plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
-        if not leads():
+        if not is_writer():
             continue_run(plan, out, on_update=lambda row: asked())
             return
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
-        with training_progress(plan.total, phase, quiet=as_json) as shown:
+        with training_progress(plan.total, phase, quiet=as_json) as progress:
 
             def on_update(row: Mapping[str, Any]) -> bool:
-                shown.row(row)
+                progress.row(row)
                 return asked()
 
-            found = records_of(job)
-            trained = continue_run(plan, out, records=found, new_run=new_run, say=shown.say, on_update=on_update)
+            records = run_records(job)
+            trained = continue_run(plan, out, records=records, new_run=new_run, say=progress.say, on_update=on_update)
         if trained.transfer is not None:
             report = trained.transfer
             fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
@@ -103,7 +103,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session with a fresh account and print what was earned, with an interval."""
-    from rl_core.evaluation.by_regime import as_lines, by_regime
+    from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.evaluate import by_resolution
     from rl_core.evaluation.evaluate import evaluate as play
     from rl_core.statistics.verdict import verdict_on
@@ -112,23 +112,23 @@ def evaluate(
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
     if job.note:
         say(f"warning: {job.note}")
-    found = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    evaluation = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
     readings = {}
     if job.ladder is not None:
         readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
-    verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
-    groups = by_regime(found.trades, job.view, job.regimes)
-    said: dict[str, Any] = {
-        **found.summary(),
+    verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
+    groups = by_regime(evaluation.trades, job.view, job.regimes)
+    result: dict[str, Any] = {
+        **evaluation.summary(),
         **readings,
         "verdict": verdict.word,
         "because": "; ".join(verdict.reasons),
     }
     if as_json:
-        said["regimes_digest"], said["by_regime"] = job.regimes.digest, [group.row() for group in groups]
-    print_result(said, as_json=as_json)
+        result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
+    print_result(result, as_json=as_json)
     if groups and not as_json:
-        typer.echo("\n".join(["", *as_lines(groups, job.regimes)]))
+        typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
 
 
 def _default_config(phase: int) -> Path | None:

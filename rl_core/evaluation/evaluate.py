@@ -1,4 +1,4 @@
-"""Out-of-sample runs, every session at once: a fresh account each, the reference decision, the trades that closed."""
+"""Evaluates a policy: every session at once, each with a fresh account and the reference decision."""
 
 from functools import partial
 from typing import NamedTuple, cast
@@ -38,7 +38,7 @@ class Trades(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What a policy did on bars that it was not trained on."""
+    """What a policy did over a range of bars."""
 
     trades: Trades
     sessions: int
@@ -46,7 +46,7 @@ class Evaluation(NamedTuple):
     expectancy: Interval | None  # mean R a trade
 
     def summary(self) -> dict[str, float | int | None]:
-        """The figures, for a person or a file."""
+        """The figures that are printed or written to a file."""
         r = self.trades.r
         wins, losses = r[r > 0], r[r <= 0]
         reasons = {f"exits_{name}": int((self.trades.reason == i).sum()) for i, name in enumerate(EXIT_NAMES) if i}
@@ -69,13 +69,13 @@ class Evaluation(NamedTuple):
 def by_resolution(
     policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder
 ) -> dict[str, float | int | None]:
-    """Profit under every reading of a bar's inside, and the share of bars that have usable seconds."""
-    found: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
+    """Profit under each way to order the prices inside a bar, and the share of bars that have usable seconds."""
+    figures: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
     for name, code in RESOLUTIONS.items():
-        read = trading._replace(venue=trading.venue._replace(resolution=code))
-        summary = evaluate(policy, view, read, first, stop, ladder).summary()
-        found |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
-    return found
+        with_reading = trading._replace(venue=trading.venue._replace(resolution=code))
+        summary = evaluate(policy, view, with_reading, first, stop, ladder).summary()
+        figures |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
+    return figures
 
 
 def evaluate(
@@ -94,36 +94,36 @@ def evaluate(
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
     starts = np.asarray(market.starts[: market.start_count])
     days, begins = np.unique(view.located.session[starts], return_index=True)
-    state = _opened(jnp.asarray(starts[begins]), params)
+    state = _fresh_accounts(jnp.asarray(starts[begins]), params)
     playing = np.ones(len(days), bool)
     failed = np.zeros(len(days), bool)
     decided = starts[begins].astype(np.int64)
     closed: list[list[npt.NDArray[np.int64]]] = []
     while playing.any():
         decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
-        seen = _observed(market, params, state, env=env)
-        action = policy.decide_batch(np.asarray(seen.values), np.asarray(seen.legal_actions))
+        observation = _observed(market, params, state, env=env)
+        action = policy.decide_batch(np.asarray(observation.values), np.asarray(observation.legal_actions))
         step = _stepped(market, params, state, jnp.asarray(action), env=env)
         trade = jax.device_get(step.trade)
         rows = np.flatnonzero(playing & trade.closed)
         columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
-        found = [days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)]
-        closed.append([*found, decided[rows]])
+        of_trades = [days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)]
+        closed.append([*of_trades, decided[rows]])
         banked = passed(step.state.account, step.state.position, trading.venue.rules)
         failed |= playing & np.asarray(step.terminated & ~banked)
         playing &= ~np.asarray(step.terminated | step.truncated)
-        state = _kept(playing, step.state, state)
+        state = _advance_playing(playing, step.state, state)
     trades = Trades(*(np.concatenate(column) for column in zip(*closed, strict=True)))
     return Evaluation(trades, len(days), int(failed.sum()), session_block_bootstrap(trades.r, trades.session))
 
 
-def _opened(bar: jax.Array, params: EnvParams) -> EnvState:
+def _fresh_accounts(bar: jax.Array, params: EnvParams) -> EnvState:
     zeros = jnp.zeros_like(bar)
     return EnvState(bar, Position(*(zeros for _ in FLAT)), new_accounts(params.venue.rules, len(bar)))
 
 
-def _kept(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:
-    """New states where a session goes on; the others stand still, so that no index runs off the bars."""
+def _advance_playing(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:
+    """``new`` states where a session goes on [B]; ended ones keep their bar, so that no index runs off the market."""
     mask = jnp.asarray(playing)
     return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old))
 

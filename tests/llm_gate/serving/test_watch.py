@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiohttp import web
 
+from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import ServerNotReadyError
 from llm_gate.serving.watch import Patience, ServerWatch
 from tests.llm_gate.completions import letter_completion
@@ -25,13 +26,18 @@ class StubServer:
         self.probes = 0
         self.replaced = 0
         self.comes_back = True
-        self.key = "k"
         self.url = ""
+        self.remedy = "starting it again"
+        self.frozen = False
         self._tokens = 0
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         threading.Thread(target=self._serve, args=(started,), daemon=True).start()
         assert started.wait(10)
+
+    def engine(self) -> VllmEngine:
+        """What asks it."""
+        return VllmEngine(self.url, "k")
 
     def alive(self) -> bool:
         """Whether its process would run."""
@@ -44,6 +50,7 @@ class StubServer:
         if not self.comes_back:
             raise ServerNotReadyError("no")
         self.completes = self.up = True
+        self.frozen = False
 
     def close(self) -> None:
         """End."""
@@ -69,6 +76,8 @@ class StubServer:
         return web.Response()
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self.frozen:
+            await asyncio.sleep(30)
         self._tokens += self.tokens_move
         page = f'vllm:prompt_tokens_total{{engine="0"}} {self._tokens}\nvllm:generation_tokens_total 0.0\n'
         return web.Response(text=page, content_type="text/plain")
@@ -162,3 +171,54 @@ def test_the_watch_ends_at_once_even_while_a_probe_waits(stub: StubServer) -> No
         assert within(lambda: stub.probes >= 1)
 
     assert time.monotonic() - started_s < 5.0
+
+
+def test_a_frozen_server_is_noticed_within_its_patience_for_one_that_is_suspected(stub: StubServer) -> None:
+    """Its API hangs too, so that its counters cannot be read: both count against one deadline of 0.2 s, twice."""
+    stub.completes, stub.frozen = False, True
+    patience = Patience(idle_s=600.0, suspect_deadline_s=0.2, poll_s=0.02)
+
+    with ServerWatch(stub, patience=patience) as watch:
+        watch.suspect()
+        seen = watch.state
+        started_s = time.monotonic()
+        assert within(lambda: stub.replaced == 1, 5.0)
+        waited_s = time.monotonic() - started_s
+        assert within(lambda: watch.state == "healthy")
+
+    assert seen == "probing", "at once, so that whoever waits for a verdict does not ask meanwhile"
+    assert waited_s < 3.0
+
+
+def test_a_suspicion_that_a_probe_refutes_changes_nothing(stub: StubServer) -> None:
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600.0)) as watch:
+        watch.suspect()
+        assert within(lambda: watch.state == "healthy")
+
+    assert (stub.probes, stub.replaced) == (1, 0)
+
+
+def test_while_it_is_replaced_the_state_says_so(stub: StubServer) -> None:
+    stub.up = False
+    states: list[str] = []
+    replace = stub.replace
+
+    def noted(check: Callable[[], None]) -> None:
+        states.append(watch.state)
+        replace(check)
+
+    stub.replace = noted  # type: ignore[method-assign]
+    with ServerWatch(stub, patience=QUICK) as watch:
+        assert within(lambda: stub.replaced == 1 and watch.state == "healthy")
+
+    assert states == ["restarting"]
+
+
+def test_restarts_that_fail_slowly_are_counted_in_a_row(stub: StubServer) -> None:
+    """Each took longer than the window of the others, so that the window alone would never be full."""
+    stub.up = stub.comes_back = False
+
+    with ServerWatch(stub, patience=QUICK._replace(restarts=2, restarts_in_s=0.0)) as watch:
+        assert within(lambda: watch.failed)
+
+    assert (stub.replaced, watch.state) == (2, "failed")

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("setting", "hint"),
     [
-        ("gate.shadw=true", "did you mean 'shadow'"),
+        ("gate.shadw=true", "did you mean 'gate.shadow'"),
         ("chekpoint=x", "did you mean 'checkpoint'"),
-        ("gate.review.deadline=3", "did you mean 'deadline_s'"),
-        ("trading.max_contarcts=3", "did you mean 'max_contracts'"),
+        ("gate.review.deadline=3", "did you mean 'gate.review.deadline_s'"),
+        ("trading.max_contarcts=3", "did you mean 'trading.max_contracts'"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(setting: str, hint: str) -> None:

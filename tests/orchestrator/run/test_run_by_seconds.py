@@ -9,11 +9,11 @@ from orchestrator.report.account_book import read_account_book, trades_of
 from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
 from orchestrator.report.result import run_result
-from orchestrator.trader import broker
 from orchestrator.trader.events import bar_closed, seconds_from
 from orchestrator.workers.feed import Feed
 from rl_core.bars.bars import Bars
 from rl_core.exchange.instruments import instrument
+from rl_core.market import broker
 from rl_core.market.fills import Venue
 from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, SECONDS, STATIC, Account, BarPrices, Position, Rules, Terms
 from tests.orchestrator.played_runs import every_tenth_minute, play, walk

@@ -9,6 +9,7 @@ from orchestrator.messaging.catalogue import Bar
 from orchestrator.report.account_book import AccountBook, read_account_book, trades_of
 from orchestrator.report.attempts import attempt_days
 from orchestrator.report.report import report_on
+from rl_core.contract import BUY
 from rl_core.exchange.instruments import instrument
 from rl_core.rules.pack import read_rule_pack
 from rl_core.trading.setup import TradingConfig, compile_trading
@@ -88,6 +89,20 @@ def test_a_target_that_is_banked_too_early_passes_on_the_day_that_makes_the_coun
         ends[count] = sum(event.bar < bar for event in book.of("session_closed"))
         assert len(sessions) == 3
     assert ends[3] == 2 and ends[1] < 2
+
+
+def test_an_entry_of_a_run_slips_by_the_minute_in_which_its_bar_begins(tmp_path: Path) -> None:
+    """Bars 89 to 91 begin at 10:59 to 11:01; each is entered by a decision at the close before it."""
+    slips = {}
+    for seq in (89, 90, 91):
+        folder, bars = tmp_path / str(seq), walk(DAYS[:1])
+        folder.mkdir()
+        costs = {"slippage_by_time": {"00:00": 1, "11:00": 3, "11:01": 5}}
+        book = read_account_book(play(folder, bars, {seq - 1: BUY}, account=own(folder), costs=costs).journal)
+        (entry,) = (event.payload for event in book.of("fill") if event.payload["reason"] == "entry")
+        slips[seq] = entry["price"] - bars[seq].open
+
+    assert slips == {89: 1, 90: 3, 91: 5}
 
 
 def test_an_attempt_out_of_calendar_days_expires_and_starts_over(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rl_core.checkpoints.policy import Policy
-from rl_core.evaluation.by_regime import as_lines, by_regime
+from rl_core.evaluation.by_regime import by_regime, regime_table_lines
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.features.market_view import MarketView
 from rl_core.market.types import EXIT_NAMES, INTRADAY, LIQUIDATION, NEVER_LOCKS, STATIC, Rules
@@ -152,6 +152,6 @@ def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> No
     groups = by_regime(bought().trades, small_view(), UNFITTED)
 
     assert {group.kind for group in groups} == {"regime", "part of the session"}
-    lines = as_lines(groups, UNFITTED)
+    lines = regime_table_lines(groups, UNFITTED)
     assert lines[0] == "by regime (thresholds the usual ones, none were fitted: 2.5 ATR an hour, percentiles 33 and 67)"
     assert len(lines) == 2 + len(groups) and len({line.index(" to ") for line in lines if " to " in line}) <= 1

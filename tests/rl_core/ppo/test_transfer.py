@@ -79,11 +79,11 @@ def test_every_parameter_is_reported(config: PPOConfig) -> None:
     """First layers and the policy head grow, all else is copied, nothing is new."""
     report = transfer(config, fresh(config), shown(), key=jax.random.key(0)).report
 
-    widened = {name for name, fate in report.fates.items() if fate == "widened"}
+    widened = {name for name, origin in report.origins.items() if origin == "widened"}
     first = {"torso.dense_0.kernel"} if config.shared_torso else {"actor.dense_0.kernel", "critic.dense_0.kernel"}
     assert widened == first | {"actor.head.kernel", "actor.head.bias"}
     assert report.count("new") == 0
-    assert report.count("copied") == len(report.fates) - len(widened)
+    assert report.count("copied") == len(report.origins) - len(widened)
 
 
 def test_the_normaliser_is_carried_over(phase2: Transfer, phase1: tuple[Parameters, Normaliser]) -> None:
@@ -97,7 +97,7 @@ def test_the_normaliser_is_carried_over(phase2: Transfer, phase1: tuple[Paramete
 
 def test_a_disagreement_on_entries_is_measured(phase2: Transfer, phase1: tuple[Parameters, Normaliser]) -> None:
     """A normaliser left behind, an old mistake, shows as ten times the divergence allowed and more."""
-    forgotten = (phase2.parameters, norm.fresh(6))
+    forgotten = (phase2.parameters, norm.initial_normaliser(6))
 
     divergence, _ = entry_divergence(CONFIG, phase1, forgotten, shown())
 
