@@ -97,25 +97,38 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
     bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
     part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    account: Annotated[
+        str,
+        typer.Option(
+            help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
+            "as `orchestrator run --gate off` plays them."
+        ),
+    ] = "fresh",
+    sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play every held-out session with a fresh account and print what was earned, with an interval."""
+    """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.evaluate import by_resolution
-    from rl_core.evaluation.evaluate import evaluate as play
+    from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.statistics.verdict import verdict_on
     from rl_core.training.sources import prepare_evaluation
 
+    kind = account_kind(account)
+    if trades is not None:
+        check_ending(trades)
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
     if job.note:
         say(f"warning: {job.note}")
-    evaluation = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
-    readings = {}
-    if job.ladder is not None:
-        readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    inputs = job.inputs(sessions)
+    evaluation = play_account(kind, inputs)
+    if trades is not None:
+        write_trades(trades, evaluation.trades, job.view.bars)
+    readings = {} if job.ladder is None else by_resolution(kind, inputs)
     verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     result: dict[str, Any] = {

@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
-from rl_core.bars.seconds import read_seconds
+from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
@@ -84,6 +86,16 @@ class EvaluationJob(NamedTuple):
     ladder: Ladder | None
     regimes: Frozen
     note: str | None = None  # a warning about the checkpoint
+    seconds: MinuteSeconds | None = None
+
+    def inputs(self, sessions: int | None = None) -> EvaluationInputs:
+        """What is played: from the first whole warm session on, ``sessions`` of them at most.
+
+        Raises:
+            DataError: no bar is left to play.
+        """
+        span = span_of(self.view.located.session, self.first, sessions)
+        return EvaluationInputs(self.policy, self.view, self.trading, span, self.ladder, self.seconds)
 
 
 def prepare_training(
@@ -201,7 +213,7 @@ def prepare_evaluation(
     read = read_bars(bars, market=market, timezone=timezone)
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)
-    ladder = _ladder(seconds, read, timezone)
+    second_bars = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
@@ -214,9 +226,10 @@ def prepare_evaluation(
         first=first,
         stop=len(read),
         world=world,
-        ladder=ladder,
+        ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=regimes,
         note=note,
+        seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
     )
 
 
