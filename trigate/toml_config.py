@@ -65,7 +65,8 @@ def read_with_origins(model: type[Model], path: Path | None, given: Sequence[str
     typed = [_parsed(each) if isinstance(each, str) else each for each in given]
     for each in typed:
         _put(content, each)
-        origins[each.key] = COMMAND_LINE
+        table = isinstance(each.value, dict) and each.value
+        origins |= dict.fromkeys(_dotted(each.value, f"{each.key}.") if table else [each.key], COMMAND_LINE)
     return ReadConfig(validated(model, content, str(path) if path is not None else "configuration", typed), origins)
 
 
@@ -134,7 +135,7 @@ def _parsed(setting: str) -> Given:
     key, equals, text = setting.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set {setting!r}: expected a.b=value")
-    return Given(key, _value(text), f"--set {setting}")
+    return Given(key, parse_value(text), f"--set {setting}")
 
 
 def _put(content: dict[str, Any], given: Given) -> None:
@@ -146,7 +147,8 @@ def _put(content: dict[str, Any], given: Given) -> None:
     content[last] = given.value
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """The value that ``text`` has in TOML, or the bare word itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

@@ -64,12 +64,6 @@ class GateFigures(NamedTuple):
     latency_ms: tuple[float, float] | None  # p50, p99
 
     @property
-    def without_verdict(self) -> float:
-        """Share of the judged proposals on which the gate failed."""
-        failed = sum(self.failures.values())
-        return failed / (failed + self.verdicts) if failed else 0.0
-
-    @property
     def verdicts(self) -> int:
         """Answers of the gate itself."""
         return sum(self.outcomes.values())

@@ -180,7 +180,8 @@ def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_
         synthetic=facts.synthetic,
         trained_on_world=origin.trained_on_world,
         training_ended=origin.training_ended,
-        gate_without_verdict=gate.without_verdict,
+        proposals=gate.proposed,
+        without_verdict=sum(gate.failures.values()),
         record_faults=(*record_faults, *origin.doubts),
     )
 

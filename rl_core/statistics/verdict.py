@@ -6,7 +6,7 @@ from rl_core.statistics.bootstrap import Interval
 
 MIN_SESSIONS = 60
 MIN_TRADES = 100
-MOST_WITHOUT_VERDICT = 0.05
+MOST_WITHOUT_VERDICT = 0.03
 """A gate that was silent on a larger share of its proposals was not the gate that is judged."""
 
 Word = Literal["PASS", "NOT PROVEN", "FAIL", "IN SAMPLE"]
@@ -20,7 +20,8 @@ class Evidence(NamedTuple):
     synthetic: bool  # the bars are a generated world
     trained_on_world: bool  # the policy was trained on one
     training_ended: bool
-    gate_without_verdict: float  # share of the proposals on which a gate gave no verdict; 0 without a gate
+    proposals: int  # to a gate; 0 without one
+    without_verdict: int  # proposals on which it failed
     record_faults: tuple[str, ...]  # what makes the record itself doubtful, such as books that do not agree
 
 
@@ -58,12 +59,14 @@ def verdict_on(evidence: Evidence) -> Verdict:
 
 def _of_origin(evidence: Evidence) -> tuple[str, ...]:
     """Doubts about the record, the bars, the policy and the gate."""
-    silent = evidence.gate_without_verdict
+    silent, asked = evidence.without_verdict, max(1, evidence.proposals)
+    gate = f"{silent} of {asked} proposals went without a verdict ({100 * silent / asked:.1f} %)"
     doubts = {
         "the bars are a synthetic world: its edge was planted": evidence.synthetic,
         "the policy was trained on a synthetic world": evidence.trained_on_world,
         "the training of the policy has not ended": not evidence.training_ended,
-        f"the gate gave no verdict on {100 * silent:.0f} % of its proposals": silent > MOST_WITHOUT_VERDICT,
+        f"{100 * silent:.1f} % of the proposals went without a verdict: the gate did not judge what was traded": silent
+        > MOST_WITHOUT_VERDICT,
     }
     return (*evidence.record_faults, *(reason for reason, holds in doubts.items() if holds))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rl_core.statistics.bootstrap import Interval
-from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, MOST_WITHOUT_VERDICT, Evidence, verdict_on
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Evidence, verdict_on
 
 GOOD = Interval(0.2, 0.05, 0.35, 0.95, MIN_SESSIONS, MIN_TRADES)
 BAD = Interval(-0.2, -0.35, -0.05, 0.95, MIN_SESSIONS, MIN_TRADES)
@@ -15,14 +15,15 @@ CLEAN = Evidence(
     synthetic=False,
     trained_on_world=False,
     training_ended=True,
-    gate_without_verdict=0.0,
+    proposals=200,
+    without_verdict=0,
     record_faults=(),
 )
 DOUBTS: list[tuple[dict[str, Any], str]] = [
     ({"synthetic": True}, "synthetic world: its edge was planted"),
     ({"trained_on_world": True}, "the policy was trained on a synthetic world"),
     ({"training_ended": False}, "has not ended"),
-    ({"gate_without_verdict": MOST_WITHOUT_VERDICT + 0.01}, "no verdict on 6 %"),
+    ({"without_verdict": 7}, "7 of 200 proposals went without a verdict (3.5 %)"),
     ({"record_faults": ("the books do not reconcile",)}, "do not reconcile"),
 ]
 
@@ -62,7 +63,7 @@ def test_one_doubt_is_enough(clear: Interval, doubt: dict[str, Any], reason: str
 
 
 def test_a_gate_that_was_silent_now_and_then_is_still_the_gate() -> None:
-    assert verdict_on(CLEAN._replace(gate_without_verdict=MOST_WITHOUT_VERDICT)).word == "PASS"
+    assert verdict_on(CLEAN._replace(without_verdict=6)).word == "PASS"
 
 
 @pytest.mark.parametrize("expectancy", [GOOD, BAD, None, GOOD._replace(low=None, high=None, sessions=3)])
