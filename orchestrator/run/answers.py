@@ -1,7 +1,8 @@
 """The workers as the runner sees them: bars, actions and verdicts, each asked for until there is one.
 
 In sim time stands still while somebody is waited for. A worker or a model server that fails must therefore change
-nothing: it is started again and asked again, and only when supervision has given it up does the run stop (DECISIONS 19).
+nothing: it is started again and asked again, and only when supervision has given it up does the run stop.
+DECISIONS 19 says why.
 """
 
 import hashlib
