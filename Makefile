@@ -49,7 +49,7 @@ $(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
 	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D) --new-run
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 lint: setup
 	$(BIN)/ruff check .

@@ -27,9 +27,9 @@ from bench.facts import versions
 from bench.train import Row, fields, line, world_of
 from rl_core.envs.env import Env
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import WHOLE, placed
+from rl_core.ppo.devices import REPLICATED, put_on_devices
 from rl_core.ppo.environment import EnvArrays
-from rl_core.ppo.train import SPLIT, TrainState, initial_state, update
+from rl_core.ppo.train import STATE_SHARDING, TrainState, initial_state, update
 
 ENVS = (64, 256, 1024, 4096, 16384, 65536)
 BARS = (10_000, 50_000, 500_000, 3_000_000, 5_000_000)
@@ -73,8 +73,8 @@ def unmeasured(name: str, needed: int, **settings: Any) -> Row:
 def compiled(config: PPOConfig, world: EnvArrays) -> tuple[Any, TrainState, EnvArrays, float]:
     """The update as a program, with what it takes, and the seconds that took."""
     began = time.perf_counter()
-    state = placed(initial_state(config, ENV, world), config.devices, SPLIT)
-    world = placed(world, config.devices, WHOLE)
+    state = put_on_devices(initial_state(config, ENV, world), config.devices, STATE_SHARDING)
+    world = put_on_devices(world, config.devices, REPLICATED)
     program = update.lower(state, world, config=config, env=ENV).compile()
     return program, state, world, time.perf_counter() - began
 

@@ -1,10 +1,13 @@
-"""For all tests."""
+"""For all tests: programs are compiled once, and nobody relies on the order of tests."""
 
 import gc
+import random
 from collections.abc import Iterator
 
 import jax
 import pytest
+
+from rl_core.training.compile_cache import use_compile_cache
 
 # A worker comes to hold millions of objects of JAX, and each look for garbage visits them.
 gc.set_threshold(200_000, 20, 100)
@@ -13,6 +16,9 @@ gc.set_threshold(200_000, 20, 100)
 # The commands, which tests start as processes of their own, compile as they do for users.
 jax.config.update("jax_disable_most_optimizations", True)
 
+# What one worker has compiled the other loads, and so does the next session: a program is its own key.
+use_compile_cache()
+
 
 @pytest.fixture
 def optimised() -> Iterator[None]:
@@ -20,3 +26,44 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order-seed", type=int, help="run the tests in the order of this seed; drawn if not given")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed once: xdist hands its workers the options as they are here."""
+    if config.option.order_seed is None:
+        config.option.order_seed = random.SystemRandom().randrange(10**6)
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest then brings together again what shares a fixture's parameter
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files in random order and the tests of a file in random order, but for those marked ``last``.
+
+    Files that wait for processes come first: they last longest, and so the workers end at about the same time.
+    """
+    drawn = random.Random(config.option.order_seed)
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    tests = list(files.values())
+    drawn.shuffle(tests)
+    for group in tests:
+        drawn.shuffle(group)
+        group.sort(key=_ends_what_is_shared)
+    items[:] = [item for group in sorted(tests, key=_comes_late) for item in group]
+
+
+def _ends_what_is_shared(item: pytest.Item) -> int:
+    return item.get_closest_marker("last") is not None
+
+
+def _comes_late(group: list[pytest.Item]) -> bool:
+    return not any(item.get_closest_marker(name) for item in group for name in ("model", "process"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to get this order again."""
+    terminalreporter.write_line(f"order of tests: --order-seed {config.option.order_seed}")

@@ -1,1 +1,1 @@
-"""What a checkpoint is, how it is proven and served, and where it came from."""
+"""Saves and restores checkpoints, verifies them, serves their policy, and tells where they came from."""

@@ -1,4 +1,8 @@
-"""Saving and restoring a run: Orbax holds the arrays, a manifest proves them, `policy.npz` serves them."""
+"""Saves and restores a training run.
+
+A checkpoint folder holds the arrays of the training state (Orbax), `policy.npz` for serving without JAX, and a manifest
+with the SHA-256 of every file: Orbax alone restores flipped bits without a word.
+"""
 
 import hashlib
 import json
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from rl_core.checkpoints.manifest import MANIFEST, Expected, Identity, check_fit, read_manifest, write_manifest
 from rl_core.checkpoints.policy import POLICY_FILE, Policy, policy_of, save_policy
 from rl_core.errors import DamagedCheckpointError, FitError
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.networks import Parameters
 from rl_core.ppo.normaliser import BOUND, EPSILON, Normaliser
 from rl_core.ppo.train import TrainState
@@ -37,8 +41,8 @@ Tree = TypeVar("Tree")
 Arrays = dict[str, NDArray[Any]]
 
 
-class Learned(NamedTuple):
-    """What another phase can go on from."""
+class LearnedParameters(NamedTuple):
+    """What phase 2 takes from a checkpoint of phase 1."""
 
     parameters: Parameters
     normaliser: Normaliser
@@ -48,11 +52,11 @@ class Learned(NamedTuple):
 def save_checkpoint(
     folder: Path, state: TrainState, identity: Identity, *, final: bool, extra: Mapping[str, bytes] = NOTHING
 ) -> Path:
-    """Write ``state`` as a new folder inside ``folder`` and return it: whole under its name, or not there at all.
+    """Write ``state`` as a new folder inside ``folder``, and return it. The folder appears whole or not at all.
 
     Args:
         folder: where the run keeps its checkpoints; made if missing.
-        state: finite, and not yet taken over by the next update.
+        state: finite, and not yet donated to the next update.
         identity: what it was trained as, and on.
         final: whether training has ended.
         extra: small files to keep beside the arrays, by name; the manifest covers them.
@@ -75,20 +79,20 @@ def save_checkpoint(
 
 
 def served_policy(parameters: Parameters, normaliser: Normaliser) -> Policy:
-    """The NumPy policy that decides as the network does behind its normaliser."""
+    """The NumPy policy that decides as the network behind its normaliser does."""
     mean, variance, _, gain = (np.asarray(column) for column in normaliser)
     plain = policy_of(parameters, mean=mean, scale=np.sqrt(variance + np.float32(EPSILON)), bound=BOUND)
-    # The gain follows the clip, so it is part of the first layer.
+    # The gain is applied after the clip, so it can be multiplied into the first layer's rows.
     return replace(plain, kernels=(gain[:, None] * plain.kernels[0], *plain.kernels[1:]))
 
 
 def restore_state(path: Path, like: TrainState, *, expected: Expected) -> tuple[TrainState, Identity]:
-    """The state saved in folder ``path``, to go on training from.
+    """Restore the training state saved in folder ``path``.
 
     Args:
         path: a checkpoint folder.
         like: a state of the run that wants it (`initial_state`): its shapes must be those saved.
-        expected: what the run is.
+        expected: what the run needs the checkpoint to be.
 
     Raises:
         ConfigError: there is no checkpoint.
@@ -99,7 +103,7 @@ def restore_state(path: Path, like: TrainState, *, expected: Expected) -> tuple[
     return from_named_arrays(path, arrays, like), identity
 
 
-def load_learned(path: Path, *, expected: Expected) -> Learned:
+def load_learned(path: Path, *, expected: Expected) -> LearnedParameters:
     """Parameters and normaliser saved in folder ``path``; raises as `restore_state` does."""
     identity, arrays = read_arrays(path, expected)
     prefix = "learner.parameters."
@@ -108,14 +112,14 @@ def load_learned(path: Path, *, expected: Expected) -> Learned:
         part, layer, leaf = name.removeprefix(prefix).split(".")
         parameters.setdefault(part, {}).setdefault(layer, {})[leaf] = jnp.asarray(arrays[name])
     normaliser = Normaliser(*(jnp.asarray(arrays[f"normaliser.{field}"]) for field in Normaliser._fields))
-    return Learned(parameters, normaliser, identity)
+    return LearnedParameters(parameters, normaliser, identity)
 
 
 def write_records(
     folder: Path,
     *,
     market: str,
-    metrics: Sequence[Summary],
+    metrics: Sequence[MetricRow],
     metadata: Mapping[str, object],
     adjustments: Sequence[Mapping[str, object]] = (),
 ) -> None:
@@ -163,22 +167,22 @@ def from_named_arrays(path: Path, arrays: Arrays, like: Tree) -> Tree:
             differences.append(f"{name} was {was.dtype}{list(was.shape)}, is {now.dtype}{list(now.shape)}")
     if differences:
         raise FitError(f"checkpoint {path} does not fit: {'; '.join(differences)}")
-    restored = [_like(arrays[name], leaf) for name, leaf in wanted.items()]
+    restored = [_placed_like(arrays[name], leaf) for name, leaf in wanted.items()]
     tree: Tree = jax.tree_util.tree_unflatten(structure, restored)
     return tree
 
 
 def read_arrays(path: Path, expected: Expected) -> tuple[Identity, Arrays]:
-    """What the checkpoint in folder ``path`` says of itself, and every array by its name; raises as `restore_state`."""
+    """The identity and every named array of the checkpoint in folder ``path``; raises as `restore_state`."""
     identity = read_manifest(path).identity
     check_fit(path, identity, expected)
     try:
         with _checkpointer() as checkpointer:
             folder = (path / ARRAYS).absolute()
-            known = checkpointer.metadata(folder).item_metadata
-            if known is None:
+            stored = checkpointer.metadata(folder).item_metadata
+            if stored is None:
                 raise ValueError("Orbax finds no arrays in it")
-            as_numpy = dict.fromkeys(known.tree, ocp.RestoreArgs(restore_type=np.ndarray))
+            as_numpy = dict.fromkeys(stored.tree, ocp.RestoreArgs(restore_type=np.ndarray))
             arrays: Arrays = checkpointer.restore(folder, restore_args=as_numpy)
     except (ValueError, KeyError, OSError) as error:
         raise DamagedCheckpointError(f"checkpoint {path}: {ARRAYS} cannot be restored: {error}") from error
@@ -186,29 +190,29 @@ def read_arrays(path: Path, expected: Expected) -> tuple[Identity, Arrays]:
 
 
 def _save_arrays(target: Path, folder: Path, arrays: Arrays) -> None:
-    """Let Orbax write ``arrays`` into ``folder``, which will be part of ``target``."""
-    with disk_faults(target), _alone(), _checkpointer() as checkpointer:
+    """Let Orbax write ``arrays`` into ``folder``; a fault names ``target``, of which it will be a part."""
+    with disk_faults(target), _orbax_faults_as_os_errors(), _checkpointer() as checkpointer:
         checkpointer.save(folder.absolute(), arrays)
 
 
 def _checkpointer() -> Any:
-    """Orbax for this process, which waits for no other of a run that is trained by several."""
-    own = jax.process_index()
+    """Orbax for this process alone: in a distributed run it would otherwise wait for the other processes to save."""
+    this_process = jax.process_index()
     options = ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+        primary_host=this_process, active_processes={this_process}, barrier_sync_key_prefix=f"process_{this_process}"
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
     return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Orbax's fault as an OSError with its cause, which its threads would also print, each with a traceback."""
+def _orbax_faults_as_os_errors() -> Iterator[None]:
+    """Turn a fault of Orbax into an OSError, and silence its threads, each of which would print a traceback of it."""
     log = logging.getLogger("absl")
     before = log.disabled, threading.excepthook, sys.unraisablehook
-    log.disabled, threading.excepthook, sys.unraisablehook = True, _silent, _silent
-    futures = logging.getLogger("asyncio")  # tells of a failed save's other futures whenever they are collected
-    told, futures.disabled = futures.disabled, True
+    log.disabled, threading.excepthook, sys.unraisablehook = True, _print_nothing, _print_nothing
+    futures = logging.getLogger("asyncio")  # logs the other futures of a failed save when they are collected
+    futures_were_off, futures.disabled = futures.disabled, True
     try:
         yield
     except ORBAX_FAULTS as error:
@@ -216,16 +220,16 @@ def _alone() -> Iterator[None]:
         first, _, rest = str(error).partition(": ")
         raise OSError(f"{first}: {rest.rpartition(': ')[2]}") from error
     log.disabled, threading.excepthook, sys.unraisablehook = before
-    futures.disabled = told
+    futures.disabled = futures_were_off
 
 
-def _silent(_: object) -> None:
+def _print_nothing(_: object) -> None:
     """Print nothing."""
 
 
 @contextmanager
 def _whole_or_nothing(target: Path) -> Iterator[Path]:
-    """A scratch folder that becomes ``target``, durably, when the block ends well."""
+    """Yield a scratch folder that is synced and renamed to ``target`` when the block ends without a fault."""
     scratch = target.with_name(f".{target.name}.tmp")
     with disk_faults(target):
         shutil.rmtree(scratch, ignore_errors=True)
@@ -240,7 +244,7 @@ def _whole_or_nothing(target: Path) -> Iterator[Path]:
 
 
 def _move(scratch: Path, target: Path) -> None:
-    """Give ``scratch`` the name ``target``; a folder already there steps aside, as it cannot be overwritten."""
+    """Rename ``scratch`` to ``target``. A folder already there is moved aside first: a rename cannot replace it."""
     aside = target.with_name(f".{target.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
     if target.exists():
@@ -262,8 +266,8 @@ def _raw(leaf: Any) -> jax.Array:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _like(array: NDArray[Any], leaf: jax.Array) -> jax.Array:
-    """``array`` where ``leaf`` lies, whatever the devices."""
+def _placed_like(array: NDArray[Any], leaf: jax.Array) -> jax.Array:
+    """Put ``array`` on the devices on which ``leaf`` lies, as a PRNG key where ``leaf`` is one."""
     words = jnp.asarray(array)
     made = jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else words
     placed: jax.Array = jax.device_put(made, leaf.sharding)

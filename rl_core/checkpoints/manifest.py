@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: identity, versions and the SHA-256 of every file; no JAX needed to read it."""
+"""The manifest of a checkpoint: identity, package versions and the SHA-256 of every file; read without JAX."""
 
 import hashlib
 import json
@@ -20,11 +20,11 @@ PACKAGES = ("trigate", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".npy")
 
 
-NAME = re.compile(r"phase([12])_jax_(?:final_)?(\d+)\Z")
+CHECKPOINT_NAME = re.compile(r"phase([12])_jax_(?:final_)?(\d+)\Z")
 
 
 class Identity(BaseModel):
-    """What a checkpoint was trained as, and on."""
+    """What a checkpoint is: its phase, step, inputs, actions, features, settings and training bars."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class CheckpointManifest(BaseModel):
 
 
 class Expected(NamedTuple):
-    """What the reader of a checkpoint needs it to be; None = anything will do."""
+    """What the reader of a checkpoint needs it to be; None = not compared."""
 
     phase: int | None = None
     observation_size: int | None = None
@@ -62,25 +62,25 @@ class Expected(NamedTuple):
 def find_checkpoint(path: Path, *, phase: int | None = None) -> Path:
     """``path`` if it is a checkpoint, else the one with most steps in it or in its ``checkpoints`` folder.
 
-    Half-written folders carry another name and are not looked at.
+    Half-written folders carry other names and are not considered.
 
     Raises:
         ConfigError: there is none, or ``path`` is a pickle.
         ResourceError: a folder cannot be read.
     """
     refuse_pickle(path)
-    if (path / MANIFEST).is_file() and NAME.match(path.name):
+    if (path / MANIFEST).is_file() and CHECKPOINT_NAME.match(path.name):
         return path
     with read_faults(path):
         entries = [
             entry for folder in (path, path / "checkpoints") if folder.is_dir() for entry in sorted(folder.iterdir())
         ]
-    named = [(match, entry) for entry in entries if (match := NAME.match(entry.name))]
-    found = [(int(m[1]), int(m[2]), entry) for m, entry in named if phase is None or int(m[1]) == phase]
-    if not found:
+    named = [(match, entry) for entry in entries if (match := CHECKPOINT_NAME.match(entry.name))]
+    candidates = [(int(m[1]), int(m[2]), entry) for m, entry in named if phase is None or int(m[1]) == phase]
+    if not candidates:
         kind = "checkpoint" if phase is None else f"checkpoint of phase {phase}"
         raise ConfigError(f"no {kind} in {path}; train one with rl-core train")
-    return max(found)[2]
+    return max(candidates)[2]
 
 
 def is_final(path: Path) -> bool:
@@ -88,8 +88,8 @@ def is_final(path: Path) -> bool:
     return "_final_" in path.name
 
 
-def unfinished(path: Path, identity: Identity) -> str | None:
-    """What to say of a checkpoint whose training had not ended; None if it had."""
+def unfinished_note(path: Path, identity: Identity) -> str | None:
+    """A warning where training had not ended at the checkpoint in ``path``; None if it had."""
     if is_final(path):
         return None
     total = identity.config.get("ppo", {}).get("total_steps", "?")
@@ -97,35 +97,35 @@ def unfinished(path: Path, identity: Identity) -> str | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """Of the packages that the numbers of a run come from."""
+    """Versions of the packages that a run's numbers come from, by name."""
     return {name: version(name) for name in PACKAGES}
 
 
 def write_manifest(folder: Path, identity: Identity) -> None:
-    """Describe every file now in ``folder``."""
+    """Write the manifest of the files that are now in ``folder``."""
     files = {name: _sha256(folder / name) for name in _files_in(folder)}
     manifest = CheckpointManifest(identity=identity, versions=installed_versions(), files=files)
     (folder / MANIFEST).write_bytes(_encoded(manifest.model_dump(mode="json")))
 
 
 def read_manifest(folder: Path) -> CheckpointManifest:
-    """The manifest of ``folder``, once every file has proved to hold the bytes that were written.
+    """Read the manifest of ``folder``, and check every file against its SHA-256.
 
     Raises:
         ConfigError: there is no such checkpoint, or it is a pickle.
-        DamagedCheckpointError: a file is changed, missing or not ours; its name is in the message.
+        DamagedCheckpointError: a file was changed, is missing or is not in the manifest; the message names it.
         ResourceError: a file cannot be read.
     """
     refuse_pickle(folder)
     with read_faults(folder):
-        return _proved(folder)
+        return _verified(folder)
 
 
-def _proved(folder: Path) -> CheckpointManifest:
+def _verified(folder: Path) -> CheckpointManifest:
     if not (folder / MANIFEST).is_file():
         what = "holds no manifest.json, so it is no whole checkpoint" if folder.exists() else "does not exist"
         raise ConfigError(f"checkpoint {folder} {what}; give the folder that training printed")
-    manifest = _parsed(folder)
+    manifest = _parsed_manifest(folder)
     present = set(_files_in(folder))
     for name, digest in manifest.files.items():
         if name not in present:
@@ -148,11 +148,11 @@ def check_fit(folder: Path, identity: Identity, expected: Expected) -> None:
         ("observation size", identity.observation_size, expected.observation_size),
         ("actions", list(identity.actions), None if expected.actions is None else list(expected.actions)),
     )
-    found = [_difference(name, was, now) for name, was, now in pairs if now is not None and was != now]
+    differences = [_difference(name, was, now) for name, was, now in pairs if now is not None and was != now]
     if expected.fingerprint is not None and expected.fingerprint.digest != identity.fingerprint:
-        found += _feature_differences(identity.features, expected.fingerprint.parts)
-    if found:
-        raise FitError(f"checkpoint {folder} does not fit: {'; '.join(found)}")
+        differences += _feature_differences(identity.features, expected.fingerprint.parts)
+    if differences:
+        raise FitError(f"checkpoint {folder} does not fit: {'; '.join(differences)}")
 
 
 def refuse_pickle(path: Path) -> None:
@@ -161,16 +161,16 @@ def refuse_pickle(path: Path) -> None:
         raise ConfigError(f"{path}: pickle files execute code; convert it in a sandbox, or train a checkpoint here")
 
 
-def _parsed(folder: Path) -> CheckpointManifest:
-    found = (folder / MANIFEST).read_bytes()
+def _parsed_manifest(folder: Path) -> CheckpointManifest:
+    content = (folder / MANIFEST).read_bytes()
     try:
-        body = json.loads(found)
+        body = json.loads(content)
         body.pop("sha256")
         manifest = CheckpointManifest.model_validate(body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
         raise DamagedCheckpointError(f"checkpoint {folder}: {MANIFEST} cannot be read; restore a copy") from error
-    # Comparing bytes, not values: a lenient parser would overlook a flipped space.
-    if _encoded(body) != found:
+    # Bytes are compared, not values: JSON has many spellings of one value, and a flipped bit may be one of them.
+    if _encoded(body) != content:
         raise DamagedCheckpointError(f"checkpoint {folder}: {MANIFEST} is damaged (SHA-256 differs); restore a copy")
     return manifest
 

@@ -1,4 +1,8 @@
-"""The reference decision: the trained policy in plain NumPy float32, without JAX (DECISIONS 5)."""
+"""The reference decision: the trained policy in plain NumPy float32, without JAX (DECISIONS 5).
+
+Evaluation, worker and replay must choose the same action on every machine. JAX and batched products round differently,
+so wherever two actions are nearly tied the decision of `Policy.act` holds.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
 from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
-DECIDING_MARGIN = 1e-3
+DECIDING_MARGIN = 1e-3  # between the two best legal logits; rounding moves them by some 1e-5
 GOLDEN_TOLERANCE = 1e-4
 GOLDEN_CANDIDATES = 64
 ILLEGAL_LOGIT = np.float32(-1e9)
@@ -27,15 +31,15 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 
-class Action(NamedTuple):
-    """One decision."""
+class PolicyDecision(NamedTuple):
+    """The action that a policy takes in one state."""
 
     action: int
     probabilities: Floats  # [A], zero where illegal
 
 
-class Golden(NamedTuple):
-    """A decision that a loaded policy must repeat."""
+class GoldenDecision(NamedTuple):
+    """A decision kept in the checkpoint, which a loaded policy must repeat."""
 
     observation: Floats  # [O]
     legal_actions: Bools  # [A]
@@ -45,7 +49,7 @@ class Golden(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """Normaliser and tanh layers, all float32.
+    """A normaliser and layers with tanh between them, all float32.
 
     Attributes:
         mean: [O] subtracted from an observation.
@@ -73,7 +77,7 @@ class Policy:
         """A."""
         return len(self.biases[-1])
 
-    def act(self, observation: Floats, legal_actions: Bools) -> Action:
+    def act(self, observation: Floats, legal_actions: Bools) -> PolicyDecision:
         """The most probable legal action, the lowest index on ties.
 
         Args:
@@ -86,7 +90,7 @@ class Policy:
         assert legal_actions.shape == (self.num_actions,) and legal_actions.any(), legal_actions
         logits = np.where(legal_actions, self.logits(observation), ILLEGAL_LOGIT)
         exponents = np.exp(logits - logits.max())
-        return Action(int(np.argmax(logits)), exponents / exponents.sum())
+        return PolicyDecision(int(np.argmax(logits)), exponents / exponents.sum())
 
     def decide_batch(self, observations: Floats, legal_actions: Bools) -> NDArray[np.int32]:
         """The action [N] that `act` takes in each of N states, [N, O] and [N, A], from few matrix products.
@@ -113,7 +117,7 @@ class Policy:
 
 
 def load_policy(path: Path, *, fingerprint: Fingerprint | None = None) -> Policy:
-    """The policy of the checkpoint in folder ``path``, verified byte for byte and by its golden decision.
+    """Load the policy of the checkpoint in folder ``path``; its bytes and its golden decision are verified.
 
     Args:
         path: a checkpoint folder.
@@ -135,12 +139,12 @@ def load_policy(path: Path, *, fingerprint: Fingerprint | None = None) -> Policy
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise DamagedCheckpointError(f"checkpoint {path}: {name} in {POLICY_FILE} is not finite; train again")
-    _repeat(path, policy, golden)
+    _check_golden_decision(path, policy, golden)
     return policy
 
 
 def load_trader(path: Path) -> Policy:
-    """The policy of the checkpoint in folder ``path``, once it has proved to fit what this code observes and does.
+    """Load the policy of the checkpoint in folder ``path``, and check that it fits this code's features and actions.
 
     Raises:
         ConfigError, DamagedCheckpointError: as `load_policy`.
@@ -166,22 +170,24 @@ def save_policy(policy: Policy, folder: Path) -> None:
     arrays: dict[str, Any] = {"mean": policy.mean, "scale": policy.scale, "bound": np.float32(policy.bound)}
     for layer, (kernel, bias) in enumerate(zip(policy.kernels, policy.biases, strict=True)):
         arrays |= {f"kernel_{layer}": kernel, f"bias_{layer}": bias}
-    golden = _golden(policy)._asdict()
+    golden = _golden_decision(policy)._asdict()
     np.savez(folder / POLICY_FILE, allow_pickle=False, **arrays, **{f"golden_{name}": golden[name] for name in golden})
 
 
-def _golden(policy: Policy) -> Golden:
-    """The clearest decision among random observations: a near tie might fall otherwise on another machine."""
+def _golden_decision(policy: Policy) -> GoldenDecision:
+    """Choose the clearest decision among random observations; a near tie may be decided otherwise elsewhere."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((GOLDEN_CANDIDATES, policy.observation_size), dtype=np.float32)
     candidates = policy.mean + policy.scale * noise
     best = np.sort(policy.logits(candidates), axis=1)
     observation = candidates[np.argmax(best[:, -1] - best[:, -2])]
     legal_actions = np.ones(policy.num_actions, np.bool_)
-    return Golden(observation, legal_actions, policy.logits(observation), policy.act(observation, legal_actions).action)
+    return GoldenDecision(
+        observation, legal_actions, policy.logits(observation), policy.act(observation, legal_actions).action
+    )
 
 
-def _repeat(path: Path, policy: Policy, golden: Golden) -> None:
+def _check_golden_decision(path: Path, policy: Policy, golden: GoldenDecision) -> None:
     logits = policy.logits(golden.observation)
     action = policy.act(golden.observation, golden.legal_actions).action
     if action != golden.action or not np.allclose(logits, golden.logits, atol=GOLDEN_TOLERANCE, rtol=GOLDEN_TOLERANCE):
@@ -191,7 +197,7 @@ def _repeat(path: Path, policy: Policy, golden: Golden) -> None:
         )
 
 
-def _from_arrays(arrays: Mapping[str, NDArray[Any]], identity: Identity) -> tuple[Policy, Golden]:
+def _from_arrays(arrays: Mapping[str, NDArray[Any]], identity: Identity) -> tuple[Policy, GoldenDecision]:
     depth = sum(name.startswith("kernel_") for name in arrays)
     policy = Policy(
         mean=arrays["mean"],
@@ -201,7 +207,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], identity: Identity) -> tupl
         biases=tuple(arrays[f"bias_{layer}"] for layer in range(depth)),
         identity=identity,
     )
-    golden = Golden(
+    golden = GoldenDecision(
         observation=arrays["golden_observation"],
         legal_actions=arrays["golden_legal_actions"],
         logits=arrays["golden_logits"],

@@ -39,13 +39,13 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     return first
 
 
-def check_unchanged(path: Path, digest: str, known: str) -> None:
+def check_unchanged(path: Path, digest: str, recorded: str) -> None:
     """The bars of ``path`` are still those that were read before.
 
     Raises:
         DataError: their digest is another.
     """
-    if digest != known:
+    if digest != recorded:
         raise DataError(f"{path}: file_changed: its bars are not those that were read before; give the same file again")
 
 
@@ -65,8 +65,8 @@ def carry_world(bars_path: Path, bars: Bars, copy: Path) -> None:
         return
     card = _read_card(bars_path) if bars.left_out else read_world(bars_path, bars.digest)
     assert card is not None, "it exists"
-    told = card.model_copy(update={"digest": bars.digest})
-    write_whole(_card_path(copy), told.model_dump_json(indent=1) + "\n")
+    copied_card = card.model_copy(update={"digest": bars.digest})
+    write_whole(_card_path(copy), copied_card.model_dump_json(indent=1) + "\n")
 
 
 def read_world(bars_path: Path, digest: str) -> WorldCard | None:

@@ -1,4 +1,4 @@
-"""`rl-core train` beside the training: signals that ask it to stop, and what a person sees meanwhile."""
+"""Handles the signals that ask `rl-core train` to stop, and shows its progress."""
 
 import signal
 import sys
@@ -30,7 +30,9 @@ FIGURES = {
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT has come: training then saves and ends; a second SIGINT ends it at once.
+    """Yield a function that tells whether SIGTERM or SIGINT has come.
+
+    Training then saves and ends; a second SIGINT ends it at once.
 
     Raises:
         KeyboardInterrupt: SIGINT came.
@@ -55,7 +57,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
 
 
 class ProgressSinks(NamedTuple):
-    """Where to tell what a person should see."""
+    """Where progress goes: rows of metrics, and lines of text."""
 
     row: Callable[[Row], None]
     say: Callable[[str], None]
@@ -105,5 +107,5 @@ def _as_table(row: Row) -> Table:
 
 
 def _figures(row: Row) -> list[tuple[str, str]]:
-    known = [(name, row[key], form) for key, (name, form) in FIGURES.items() if key in row]
-    return [(name, "-" if value is None else format(value, form)) for name, value, form in known]
+    figures = [(name, row[key], form) for key, (name, form) in FIGURES.items() if key in row]
+    return [(name, "-" if value is None else format(value, form)) for name, value, form in figures]

@@ -1,4 +1,4 @@
-"""`rl-core selftest` and `rl-core diagnose`: does the learner learn, and what ails a run."""
+"""The commands `rl-core selftest` (does the learner learn?) and `rl-core diagnose` (what ails a training run?)."""
 
 import json
 import time
@@ -36,19 +36,19 @@ def selftest(
 
     given = read_config(SelftestConfig, config or (QUICK if quick else FULL), settings or ())
     began = time.perf_counter()
-    found = run_selftest(given, lambda line: typer.echo(line, err=True))
+    result = run_selftest(given, lambda line: typer.echo(line, err=True))
     seconds = time.perf_counter() - began
     record = {
-        "passed": all(check.passed for check in found.checks),
+        "passed": all(check.passed for check in result.checks),
         "seconds": seconds,
-        "checks": [check._asdict() | {"passed": check.passed} for check in found.checks],
-        "worlds": [_world(world, given.least_share) for world in found.taught],
-        "no_edge": _control(found.control),
+        "checks": [check._asdict() | {"passed": check.passed} for check in result.checks],
+        "worlds": [_world(world, given.least_share) for world in result.worlds],
+        "no_edge": _control(result.control),
     }
     if out is not None:
         from rl_core.proofs.pages import selftest_page
 
-        _write(out / SELFTEST_PAGE, selftest_page(found, given.least_share, seconds))
+        _write(out / SELFTEST_PAGE, selftest_page(result, given.least_share, seconds))
         _write(out / "selftest.json", json.dumps(record, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(record))
@@ -67,19 +67,19 @@ def diagnose(
     from rl_core.proofs.diagnose import diagnose as look
     from rl_core.proofs.pages import diagnosis_page
 
-    found = look(run)
+    diagnosis = look(run)
     page = (out or run) / DIAGNOSIS_PAGE
-    _write(page, diagnosis_page(run.resolve().name, found))
-    findings = [finding._asdict() for finding in found.findings]
+    _write(page, diagnosis_page(run.resolve().name, diagnosis))
+    ailments = [ailment._asdict() for ailment in diagnosis.ailments]
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "rows": len(found.rows), "findings": findings, "page": str(page)}))
+        typer.echo(json.dumps({"run": str(run), "rows": len(diagnosis.rows), "findings": ailments, "page": str(page)}))
         return
-    for finding in found.findings:
+    for ailment in diagnosis.ailments:
         typer.echo(
-            f"{finding.name}: {finding.says} (a fault {finding.relation} {finding.threshold:g}); "
-            f"{finding.key}: {finding.change}; plot {finding.plot}"
+            f"{ailment.name}: {ailment.says} (a fault {ailment.relation} {ailment.threshold:g}); "
+            f"{ailment.key}: {ailment.change}; plot {ailment.plot}"
         )
-    typer.echo(f"{len(found.findings)} findings in {len(found.rows)} rows; plots: {page}")
+    typer.echo(f"{len(diagnosis.ailments)} findings in {len(diagnosis.rows)} rows; plots: {page}")
 
 
 def _world(world: Any, least_share: float) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def _world(world: Any, least_share: float) -> dict[str, Any]:
     reached = first_reaching(world.curve, least_share)
     looks = [{"step": look.step, "seconds": look.seconds, **look.share._asdict()} for look in world.curve]
     to_share = None if reached is None else {"step": reached.step, "seconds": reached.seconds}
-    found: dict[str, Any] = world._asdict()
-    return found | {
+    record: dict[str, Any] = world._asdict()
+    return record | {
         "curve": looks,
         "share": world.curve[-1].share.label,
         "of_rule": world.of_rule.label,
@@ -98,8 +98,8 @@ def _world(world: Any, least_share: float) -> dict[str, Any]:
 
 
 def _control(control: Any) -> dict[str, Any]:
-    found: dict[str, Any] = control._asdict()
-    return found | {"learned": control.learned._asdict(), "random": control.random._asdict()}
+    record: dict[str, Any] = control._asdict()
+    return record | {"learned": control.learned._asdict(), "random": control.random._asdict()}
 
 
 def _tell(record: dict[str, Any]) -> None:

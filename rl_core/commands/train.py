@@ -1,4 +1,4 @@
-"""`rl-core train` and `rl-core evaluate`."""
+"""The commands `rl-core train` and `rl-core evaluate`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,10 +9,10 @@ import typer
 
 from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
-from rl_core.training.watchdog import guard
+from rl_core.training.watchdog import run_in_watched_child
 from trigate.command_line import AsJson, ConfigFile, Settings, print_result
-from trigate.toml_config import read_config
 
 Coordinator = Annotated[
     str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
@@ -23,6 +23,7 @@ TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("train")(train)
+    app.command("show-config")(show_config)
     app.command("evaluate")(evaluate)
 
 
@@ -51,37 +52,36 @@ def train(
 ) -> None:
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
-        guard()
+        run_in_watched_child()
     from rl_core.training.compile_cache import use_compile_cache
-    from rl_core.training.config import TrainConfig
     from rl_core.training.plan import plan_training
-    from rl_core.training.processes import Members, leads, together
+    from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
-    from rl_core.training.sources import named_files, prepare_training, records_of, refuse_own_parent
+    from rl_core.training.settings import read_train_config
+    from rl_core.training.sources import named_files, prepare_training, refuse_own_parent, run_records
 
     use_compile_cache()
-    members = Members(coordinator, processes, process) if distributed else None
-    with stop_on_signals() as asked, together(members) as joined:
-        chosen = [f"phase={phase}", *(settings or ()), *joined]
-        given = read_config(TrainConfig, config or _default_config(phase), chosen)
+    group = ProcessGroup(coordinator, processes, process) if distributed else None
+    with stop_on_signals() as asked, distributed_training(group) as joined:
+        given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
         refuse_own_parent(parent, out)
         job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
         plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
-        if not leads():
+        if not is_writer():
             continue_run(plan, out, on_update=lambda row: asked())
             return
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
-        with training_progress(plan.total, phase, quiet=as_json) as shown:
+        with training_progress(plan.total, phase, quiet=as_json) as progress:
 
             def on_update(row: Mapping[str, Any]) -> bool:
-                shown.row(row)
+                progress.row(row)
                 return asked()
 
-            found = records_of(job)
-            trained = continue_run(plan, out, records=found, new_run=new_run, say=shown.say, on_update=on_update)
+            records = run_records(job)
+            trained = continue_run(plan, out, records=records, new_run=new_run, say=progress.say, on_update=on_update)
         if trained.transfer is not None:
             report = trained.transfer
             fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
@@ -97,40 +97,48 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
     bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
     part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    account: Annotated[
+        str,
+        typer.Option(
+            help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
+            "as `orchestrator run --gate off` plays them."
+        ),
+    ] = "fresh",
+    sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play every held-out session with a fresh account and print what was earned, with an interval."""
-    from rl_core.evaluation.by_regime import as_lines, by_regime
-    from rl_core.evaluation.evaluate import by_resolution
-    from rl_core.evaluation.evaluate import evaluate as play
+    """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
+    from rl_core.evaluation.by_regime import by_regime, regime_table_lines
+    from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.statistics.verdict import verdict_on
     from rl_core.training.sources import prepare_evaluation
 
+    kind = account_kind(account)
+    if trades is not None:
+        check_ending(trades)
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
     if job.note:
         say(f"warning: {job.note}")
-    found = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
-    readings = {}
-    if job.ladder is not None:
-        readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
-    verdict = verdict_on(found.expectancy, synthetic=job.world is not None)
-    groups = by_regime(found.trades, job.view, job.regimes)
-    said: dict[str, Any] = {
-        **found.summary(),
+    inputs = job.inputs(sessions)
+    evaluation = play_account(kind, inputs)
+    if trades is not None:
+        write_trades(trades, evaluation.trades, job.view.bars)
+    readings = {} if job.ladder is None else by_resolution(kind, inputs)
+    verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
+    groups = by_regime(evaluation.trades, job.view, job.regimes)
+    result: dict[str, Any] = {
+        **evaluation.summary(),
         **readings,
         "verdict": verdict.word,
         "because": "; ".join(verdict.reasons),
     }
     if as_json:
-        said["regimes_digest"], said["by_regime"] = job.regimes.digest, [group.row() for group in groups]
-    print_result(said, as_json=as_json)
+        result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
+    print_result(result, as_json=as_json)
     if groups and not as_json:
-        typer.echo("\n".join(["", *as_lines(groups, job.regimes)]))
-
-
-def _default_config(phase: int) -> Path | None:
-    path = Path(f"configs/phase{phase}_nq.toml")
-    return path if path.exists() else None
+        typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))

@@ -1,1 +1,1 @@
-"""Runs of a policy outside its training bars."""
+"""Plays a policy over bars and reports the trades."""

@@ -1,11 +1,11 @@
-"""Trades of an evaluation by the regime in which each was decided."""
+"""Groups the trades of an evaluation by the regime in which each was decided."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.evaluate import Trades
+from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes
@@ -37,27 +37,31 @@ class RegimeTrades(NamedTuple):
 
 def by_regime(trades: Trades, view: MarketView, regimes: Frozen) -> list[RegimeTrades]:
     """``trades`` on ``view`` by label, by hidden state where one is known, and by part of the session."""
-    found, at = compute_regimes(view, regimes.thresholds), trades.decided
-    groups = _grouped("regime", LABELS, (found.direction * len(VOLATILITIES) + found.volatility)[at], trades)
+    regimes_at_bars, at = compute_regimes(view, regimes.thresholds), trades.decided
+    groups = _groups_with_trades(
+        "regime", LABELS, (regimes_at_bars.direction * len(VOLATILITIES) + regimes_at_bars.volatility)[at], trades
+    )
     if regimes.model is not None:
         wild = wild_percents(regimes.model.states(view))[at] >= WILD_FROM
-        groups += _grouped("hidden state", STATES, wild.astype(np.int64), trades)
-    return [*groups, *_grouped("part of the session", PARTS, found.part[at], trades)]
+        groups += _groups_with_trades("hidden state", STATES, wild.astype(np.int64), trades)
+    return [*groups, *_groups_with_trades("part of the session", PARTS, regimes_at_bars.part[at], trades)]
 
 
-def _grouped(kind: str, names: tuple[str, ...], group: npt.NDArray[np.int64], trades: Trades) -> list[RegimeTrades]:
+def _groups_with_trades(
+    kind: str, names: tuple[str, ...], group: npt.NDArray[np.int64], trades: Trades
+) -> list[RegimeTrades]:
     """The groups that have a trade; ``group`` [N] is the index of each trade's name."""
     rows = []
     for k, name in enumerate(names):
-        own = group == k
-        expectancy = session_block_bootstrap(trades.r[own], trades.session[own])
+        in_group = group == k
+        expectancy = session_block_bootstrap(trades.r[in_group], trades.session[in_group])
         if expectancy is not None:
-            rows.append(RegimeTrades(kind, name, int(own.sum()), expectancy))
+            rows.append(RegimeTrades(kind, name, int(in_group.sum()), expectancy))
     return rows
 
 
-def as_lines(groups: list[RegimeTrades], regimes: Frozen) -> list[str]:
-    """A table for a person."""
+def regime_table_lines(groups: list[RegimeTrades], regimes: Frozen) -> list[str]:
+    """The groups as lines of a table for the terminal."""
     how = "fitted on the training split" if regimes.model is not None else "the usual ones, none were fitted"
     trend, calm, wild = regimes.thresholds
     lines = [f"by regime (thresholds {how}: {trend / 1000:g} ATR an hour, percentiles {calm} and {wild})"]

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 
 class Trajectory(NamedTuple):
-    """What the advantage of a rollout depends on; every field is [T, B]."""
+    """What the advantages of a rollout are computed from; every field is [T, B]."""
 
     reward: jax.Array
     value: jax.Array  # V(s_t)
-    next_value: jax.Array  # V(s_{t+1}) before any reset; not read where terminated
+    next_value: jax.Array  # V(s_{t+1}) of the state before any reset; not read where terminated
     terminated: jax.Array  # the episode ended by itself: nothing follows
-    done: jax.Array  # terminated or cut off
+    done: jax.Array  # terminated or truncated
 
 
 def generalized_advantage(trajectory: Trajectory, *, discount: float, gae_lambda: float) -> jax.Array:
@@ -29,6 +29,8 @@ def generalized_advantage(trajectory: Trajectory, *, discount: float, gae_lambda
         discount: what a reward one bar later is worth, 0..1.
         gae_lambda: 0 = one-step estimate, 1 = whole-episode estimate.
     """
+    # A truncated episode would have gone on, so it is bootstrapped with the value of its last state; only termination
+    # makes the future worth nothing. Either way the advantage of the next episode must not flow back into this one.
     future = jnp.where(trajectory.terminated, 0.0, trajectory.next_value)
     delta = trajectory.reward + discount * future - trajectory.value
     carried = jnp.where(trajectory.done, 0.0, discount * gae_lambda)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class EntropyControl(BaseModel):
-    """What entropy over states with a choice should be, and how the coefficient may move to get it there."""
+    """The entropy that the policy should keep where it has a choice, and how fast its coefficient may follow."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

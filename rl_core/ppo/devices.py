@@ -1,8 +1,8 @@
-"""The environments split over devices: who holds which, and what the devices tell each other.
+"""Splits the environments over devices, and combines what each device computes.
 
-Environments and rollouts are split, parameters are the same everywhere. Everything random is drawn for all environments
-and every minibatch takes an equal part of each device's, so any number of devices makes the same updates but for the
-order in which floats are summed.
+Environments and rollouts are split; parameters are replicated. Random numbers are drawn for all environments on every
+device, and a minibatch takes an equal share of each device's environments. Any number of devices therefore makes the
+same updates, but for the order in which floats are summed.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,19 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from trigate.errors import ConfigError
 
 AXIS = "envs"
-JOIN_S = 120  # in which all processes must have come
-HEARTBEAT_S = 20  # in which one that is alive says so
+JOIN_S = 120  # seconds within which every process must have joined
+HEARTBEAT_S = 20  # seconds without a sign after which a process counts as lost
 _spec: Any = PartitionSpec  # untyped in JAX
-WHOLE, PARTS = _spec(), _spec(AXIS)
+REPLICATED, SHARDED = _spec(), _spec(AXIS)
 Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
 class Shards:
-    """How many equal parts the environments are in; static under ``jit``. One part talks to nobody."""
+    """The number of equal parts that the environments are split into; static under ``jit``.
+
+    With one part every method returns its argument, so that no collective operation is compiled.
+    """
 
     count: int = 1
 
@@ -41,8 +44,8 @@ class Shards:
     def _combined(self, collective: Callable[[Any, str], Any], tree: Tree) -> Tree:
         return tree if self.count == 1 else cast(Tree, collective(tree, AXIS))
 
-    def own(self, tree: Tree) -> Tree:
-        """This part of leaves [B, ...] that hold all environments."""
+    def local_part(self, tree: Tree) -> Tree:
+        """The slice of leaves [B, ...], B over all environments, that this device holds: [B / count, ...]."""
         if self.count == 1:
             return tree
         part = jax.lax.axis_index(AXIS)
@@ -54,7 +57,7 @@ class Shards:
         return cast(Tree, jax.tree.map(cut, tree))
 
 
-ALONE = Shards()
+UNSHARDED = Shards()
 
 
 def mesh_of(count: int) -> Mesh:
@@ -70,13 +73,18 @@ def mesh_of(count: int) -> Mesh:
 
 
 def on_devices(part: Callable[..., Any], count: int, split: Any) -> Callable[..., Any]:
-    """``part(state, world)`` on each of ``count`` devices; ``split`` tells what of the state each holds a part of."""
-    # Every collective is written out, so the check that would insert some is off.
-    return jax.shard_map(part, mesh=mesh_of(count), in_specs=(split, WHOLE), out_specs=(split, WHOLE), check_vma=False)
+    """Run ``part(state, env_arrays)`` on each of ``count`` devices.
+
+    ``split`` has the top-level structure of the state and says which of its fields are `SHARDED` or `REPLICATED`.
+    """
+    # Our code writes every collective itself; the check would insert further ones.
+    return jax.shard_map(
+        part, mesh=mesh_of(count), in_specs=(split, REPLICATED), out_specs=(split, REPLICATED), check_vma=False
+    )
 
 
-def placed(tree: Tree, count: int, split: Any) -> Tree:
-    """``tree`` where an update on ``count`` devices wants it; every host must hold the same values."""
+def put_on_devices(tree: Tree, count: int, split: Any) -> Tree:
+    """Place ``tree`` as an update on ``count`` devices expects it; every host must hold the same values."""
     if count == 1:
         return tree
     mesh = mesh_of(count)
@@ -89,7 +97,7 @@ def placed(tree: Tree, count: int, split: Any) -> Tree:
 
 
 def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
-    """A global array of what every host holds; a key is made of its data, which NumPy can hold."""
+    """Make a global array of ``leaf``, which every host holds whole; a PRNG key travels as its uint32 words."""
     leaf = jnp.asarray(leaf)
     if not leaf.is_fully_addressable:
         return leaf
@@ -103,16 +111,16 @@ def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
     return made
 
 
-def gathered(tree: Tree, count: int) -> Tree:
-    """``tree`` with every leaf whole on this process's first device, so that it can save it; all must ask."""
+def gather(tree: Tree, count: int) -> Tree:
+    """Copy every leaf whole to this process's first device, so that it can be saved; every process must call it."""
     if count == 1:
         return tree
-    whole = jax.jit(lambda leaves: leaves, out_shardings=NamedSharding(mesh_of(count), WHOLE))
+    whole = jax.jit(lambda leaves: leaves, out_shardings=NamedSharding(mesh_of(count), REPLICATED))
     return cast(Tree, jax.tree.map(lambda leaf: leaf.addressable_data(0), whole(tree)))
 
 
-def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Make the devices of ``processes`` processes one set; call before anything else touches JAX.
+def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Join the devices of ``processes`` processes into one set; call it before anything else touches JAX.
 
     Args:
         coordinator: host:port of process 0, which listens there; on all addresses unless it is the loopback one.
@@ -121,7 +129,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     """
     configuration: Any = jax.config  # untyped in JAX
     configuration.update("jax_cpu_collectives_implementation", "gloo")
-    # It would take SIGTERM for itself, and nobody would be asked to stop.
+    # JAX's preemption service would catch SIGTERM, and our loop would never learn that it should stop and save.
     configuration.update("jax_enable_preemption_service", False)
     near = coordinator is not None and coordinator.startswith(("127.", "localhost:", "[::1]:"))
     jax.distributed.initialize(

@@ -1,12 +1,12 @@
-"""What the learner asks of a batch of environments, and no more."""
+"""The interface of an environment, as far as the learner uses it: B environments that step together."""
 
 from typing import Any, NamedTuple, Protocol
 
 import jax
 
 
-class Observed(Protocol):
-    """What an environment shows of a batch of states."""
+class ObservedBatch(Protocol):
+    """The observations of a batch of states, and which actions each state allows."""
 
     @property
     def values(self) -> jax.Array:
@@ -17,8 +17,11 @@ class Observed(Protocol):
         """[B, A] bool, at least one per row."""
 
 
-class Glimpsed(Protocol):
-    """What an observation of a batch of states can be rebuilt from, and its mask."""
+class CompactObservations(Protocol):
+    """What the observations of a batch of states can be rebuilt from, and which actions each state allows.
+
+    A rollout keeps this instead of observations: some tens of bytes a state where an observation takes 900.
+    """
 
     @property
     def memory(self) -> Any:
@@ -29,8 +32,8 @@ class Glimpsed(Protocol):
         """[B, A] bool, at least one per row."""
 
 
-class Closed(Protocol):
-    """The trade that one step closed, if it closed one; every field is [B]."""
+class ClosedTrades(Protocol):
+    """The trade that one step closed in each environment, if it closed one; every field is [B]."""
 
     @property
     def closed(self) -> jax.Array:
@@ -42,14 +45,14 @@ class Closed(Protocol):
 
     @property
     def risk_cents(self) -> jax.Array:
-        """What the first stop would have lost."""
+        """What the trade would have lost at its first stop."""
 
     @property
     def bars_held(self) -> jax.Array:
         """Bars from entry to exit."""
 
 
-class Stepped(Protocol):
+class StepOutcome(Protocol):
     """What one step of a batch of environments returns."""
 
     @property
@@ -62,23 +65,23 @@ class Stepped(Protocol):
 
     @property
     def terminated(self) -> jax.Array:
-        """[B] bool: the episode ended by itself."""
+        """[B] bool: the episode ended, as when an account fails, and nothing follows."""
 
     @property
     def truncated(self) -> jax.Array:
-        """[B] bool: the episode was cut off."""
+        """[B] bool: the episode was cut off, as by the end of the session, and would have gone on."""
 
     @property
-    def trade(self) -> Closed:
+    def trade(self) -> ClosedTrades:
         """The trades closed by this step."""
 
     @property
     def shaping(self) -> jax.Array | None:
-        """[B] float32 that the learner gets beside the reward and no report sees; None: nothing."""
+        """[B] float32 added to the reward for the learner alone, never in a report; None where it is off."""
 
 
 class Environment(Protocol):
-    """A batch of environments; hashable, so that it can be static under ``jit``."""
+    """A batch of B environments; hashable, so that it can be static under ``jit``."""
 
     @property
     def observation_size(self) -> int:
@@ -89,29 +92,32 @@ class Environment(Protocol):
         """A."""
 
     def scheduled(self, params: Any, updates: jax.Array) -> Any:
-        """The parameters as the update after ``updates`` has them."""
+        """``params`` as they are after ``updates`` updates: a curriculum changes them on the way."""
 
     def reset(self, market: Any, params: Any, key: jax.Array, num_envs: int) -> Any:
         """Fresh states [num_envs]."""
 
-    def observe(self, market: Any, params: Any, state: Any) -> Observed:
-        """What the policy sees."""
+    def observe(self, market: Any, params: Any, state: Any) -> ObservedBatch:
+        """The observations [B, O] and legal actions [B, A] of ``state``."""
 
-    def glimpse(self, market: Any, params: Any, state: Any) -> Glimpsed:
-        """What `shown` makes the observation of."""
+    def glimpse(self, market: Any, params: Any, state: Any) -> CompactObservations:
+        """What `shown` rebuilds the observations of ``state`` from, and the legal actions [B, A]."""
 
     def shown(self, market: Any, memory: Any) -> jax.Array:
         """The observations [N, O] of memories [N, ...]; `observe` gives the same values."""
 
-    def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> Stepped:
-        """One bar; nothing is reset here."""
+    def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> StepOutcome:
+        """Play one bar with ``action`` [B]; ended episodes are not reset here."""
 
     def __hash__(self) -> int:
         """Equal environments hash alike."""
 
 
 class EnvArrays(NamedTuple):
-    """What an environment is played on: traced arrays, so that new contents never recompile."""
+    """The market and the parameters that an environment plays on.
+
+    They are traced arrays, not static: other bars or costs of the same shapes run the same compiled program.
+    """
 
     market: Any
     params: Any

@@ -1,4 +1,4 @@
-"""The loop that repeats the update until the run is finished, is asked to stop, or meets what is not finite."""
+"""Repeats the update until training is finished, is asked to stop, or meets numbers that are not finite."""
 
 import time
 from collections.abc import Callable
@@ -9,44 +9,47 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import WHOLE, placed
+from rl_core.ppo.devices import REPLICATED, put_on_devices
 from rl_core.ppo.environment import EnvArrays, Environment
-from rl_core.ppo.metrics import Summary, UpdateMetrics, summarise
-from rl_core.ppo.train import SPLIT, TrainState, update
+from rl_core.ppo.metrics import MetricRow, UpdateMetrics, summarise
+from rl_core.ppo.train import STATE_SHARDING, TrainState, update
 
-Stop: TypeAlias = Literal["finished", "asked", "not_finite"]
+StopReason: TypeAlias = Literal["finished", "asked", "not_finite"]
 
 
 class TrainResult(NamedTuple):
-    """Where training ended; the state is finite whatever the reason."""
+    """Where training ended, and why; the state is finite whatever the reason."""
 
     state: TrainState
-    stop: Stop
+    stop: StopReason
 
 
 def train(
     config: PPOConfig,
     env: Environment,
-    world: EnvArrays,
+    env_arrays: EnvArrays,
     initial: TrainState,
-    on_update: Callable[[TrainState, Summary], bool],
+    on_update: Callable[[TrainState, MetricRow], bool],
 ) -> TrainResult:
     """Run the updates that ``initial`` still lacks of ``config.num_updates``.
 
     Args:
         config: the learner's settings.
         env: the environment to play.
-        world: its market and parameters.
-        initial: where to start; its buffers are taken over and must not be used again.
+        env_arrays: its market and parameters.
+        initial: where to start; its buffers are donated and must not be used again.
         on_update: called every ``config.updates_per_sync`` updates with the last finite state and the metrics
             since the last call; returns True to stop.
     """
-    state, world = placed(initial, config.devices, SPLIT), placed(world, config.devices, WHOLE)
+    state, env_arrays = (
+        put_on_devices(initial, config.devices, STATE_SHARDING),
+        put_on_devices(env_arrays, config.devices, REPLICATED),
+    )
     done, kept = int(initial.updates), jax.tree.map(jnp.copy, state)
     while done < config.num_updates:
         began, block = time.perf_counter(), []
         for _ in range(_to_the_next_sync(config, done)):
-            state, metrics = update(state, world, config=config, env=env)
+            state, metrics = update(state, env_arrays, config=config, env=env)
             block.append(metrics)
         kept, finite = _last_finite(state, kept)
         fetched: list[UpdateMetrics] = jax.device_get(block)
@@ -79,6 +82,6 @@ def _last_finite(state: TrainState, kept: TrainState) -> tuple[TrainState, jax.A
     return last, finite
 
 
-def _row(config: PPOConfig, done: int, metrics: list[UpdateMetrics], elapsed: float) -> Summary:
+def _row(config: PPOConfig, done: int, metrics: list[UpdateMetrics], elapsed: float) -> MetricRow:
     speed = len(metrics) * config.batch_size / elapsed
     return {"step": done * config.batch_size, "update": done, "steps_per_s": speed} | summarise(metrics)

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import ALONE, Shards
+from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.networks import NetworkOutput, entropy, has_choice, log_probabilities, log_probability_of
 
 
 class Batch(NamedTuple):
     """Transitions [N] to learn from."""
 
-    memory: Any  # [N, ...], what `rollout.recall` makes the observations of
+    memory: Any  # [N, ...], what `rollout.rebuilt_observations` makes the observations of
     legal_actions: jax.Array  # [N, A] bool
     action: jax.Array  # [N]
     log_probability: jax.Array  # [N] of the action under the behaviour policy
@@ -37,7 +37,7 @@ def ppo_loss(
     output: NetworkOutput,
     batch: Batch,
     config: PPOConfig,
-    shards: Shards = ALONE,
+    shards: Shards = UNSHARDED,
     *,
     entropy_coefficient: jax.Array | None = None,
 ) -> Losses:
@@ -56,23 +56,29 @@ def ppo_loss(
     clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
     surrogate = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage)
 
+    # Without shaping most bars allow HOLD alone. Counting them would dilute the policy loss and the entropy by a
+    # factor that changes from rollout to rollout.
     choice = has_choice(batch.legal_actions)
     policy = -mean_where(choice, surrogate, shards)
-    spread = mean_where(choice, entropy(log_probability), shards)
+    mean_entropy = mean_where(choice, entropy(log_probability), shards)
     value = value_loss(output.value, batch, config.value_clip)
-    push = config.entropy_coefficient if entropy_coefficient is None else entropy_coefficient
+    coefficient = config.entropy_coefficient if entropy_coefficient is None else entropy_coefficient
     return Losses(
-        total=policy + config.value_coefficient * value - push * spread,
+        total=policy + config.value_coefficient * value - coefficient * mean_entropy,
         policy=policy,
         value=value,
-        entropy=spread,
+        entropy=mean_entropy,
         kl=mean_where(choice, ratio - 1 - log_ratio, shards),
         clip_fraction=mean_where(choice, (jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype), shards),
     )
 
 
 def value_loss(value: jax.Array, batch: Batch, clip: float | None) -> jax.Array:
-    """Half the mean squared error of values [N]; with ``clip``, the worse of moving freely and by at most ``clip``."""
+    """Half the mean squared error of the values [N].
+
+    With ``clip`` the larger error of two counts: that of the value as it is, and that of the value moved by at most
+    ``clip`` from the behaviour policy's. It stops the critic from chasing one rollout's targets too far.
+    """
     error = jnp.square(value - batch.target)
     if clip is not None:
         near = batch.value + jnp.clip(value - batch.value, -clip, clip)
@@ -80,17 +86,17 @@ def value_loss(value: jax.Array, batch: Batch, clip: float | None) -> jax.Array:
     return 0.5 * jnp.mean(error)
 
 
-def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array, shards: Shards = ALONE) -> jax.Array:
-    """Advantages [...] with mean 0 and variance 1 over the states with a choice, of all parts."""
+def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array, shards: Shards = UNSHARDED) -> jax.Array:
+    """Advantages [...] shifted and scaled to mean 0 and variance 1 over the states with a choice, of all shards."""
     choice = has_choice(legal_actions)
     centred = advantage - shards.mean(mean_where(choice, advantage, shards))
     return centred / jnp.sqrt(shards.mean(mean_where(choice, jnp.square(centred), shards)) + 1e-8)
 
 
-def mean_where(where: jax.Array, values: jax.Array, shards: Shards = ALONE) -> jax.Array:
-    """Mean of the values [...] picked by ``where`` [...]; 0 if none is.
+def mean_where(where: jax.Array, values: jax.Array, shards: Shards = UNSHARDED) -> jax.Array:
+    """Mean of the values [...] picked by ``where`` [...] bool; 0 if none is picked.
 
-    Of several parts each divides by the mean number picked, so that the mean over the parts is that of the whole.
+    Each of several shards divides by the mean number picked, so that the mean over shards is that of the whole.
     """
     picked = shards.mean(jnp.sum(where).astype(values.dtype))
     return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(picked, 1 / shards.count)

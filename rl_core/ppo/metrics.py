@@ -1,4 +1,4 @@
-"""What training reports: sums on the device, and rates of them on the host."""
+"""The metrics of training: sums on the device, turned into rates on the host."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from rl_core.ppo.entropy import Adjustment
+from rl_core.ppo.entropy import EntropyAdjustment
 from rl_core.ppo.losses import Losses
 from rl_core.ppo.rollout import Counts
 
-Summary: TypeAlias = dict[str, float | int | None]
+MetricRow: TypeAlias = dict[str, float | int | None]
 """One row of metrics; None where nothing happened that could be measured."""
 
 
@@ -23,12 +23,12 @@ class UpdateMetrics(NamedTuple):
     explained_variance: jax.Array  # 1 - Var(target - value) / Var(target) of the behaviour policy's critic
     learning_rate: jax.Array  # of the next optimiser step
     skipped: jax.Array  # optimiser steps skipped because they were not finite
-    entropy: Adjustment  # of the coefficient, after the update
-    drawdown: jax.Array  # R, `deepest_fall` of the rollout's rewards
+    entropy: EntropyAdjustment  # of the coefficient, after the update
+    drawdown: jax.Array  # R, `mean_max_drawdown` of the rollout's rewards
 
 
-def deepest_fall(reward: jax.Array) -> jax.Array:
-    """The deepest fall of equity from its best within a rollout, in R, as a mean over environments.
+def mean_max_drawdown(reward: jax.Array) -> jax.Array:
+    """The maximum drawdown of equity within a rollout, in R, as a mean [] over environments.
 
     An environment counts as one account from the rollout's first bar to its last, open profit included: where an
     episode ends, the next one goes on from the same equity.
@@ -41,7 +41,7 @@ def deepest_fall(reward: jax.Array) -> jax.Array:
     return jnp.mean(jnp.max(best - equity, axis=0))
 
 
-def summarise(metrics: Sequence[UpdateMetrics]) -> Summary:
+def summarise(metrics: Sequence[UpdateMetrics]) -> MetricRow:
     """One row for several updates already fetched to the host: sums of what was counted, rates per trade and episode.
 
     Money is summed here as Python integers: a device's int32 would overflow over a long run.
@@ -65,7 +65,7 @@ def summarise(metrics: Sequence[UpdateMetrics]) -> Summary:
     }
 
 
-def adjustments(rows: Sequence[Summary]) -> list[dict[str, float | int | None]]:
+def entropy_adjustments(rows: Sequence[MetricRow]) -> list[dict[str, float | int | None]]:
     """What each of ``rows`` says of the entropy coefficient, where it followed a target; nothing where it is fixed."""
     return [
         {
@@ -80,7 +80,7 @@ def adjustments(rows: Sequence[Summary]) -> list[dict[str, float | int | None]]:
     ]
 
 
-def _learning(metrics: Sequence[UpdateMetrics]) -> Summary:
+def _learning(metrics: Sequence[UpdateMetrics]) -> MetricRow:
     losses = [row.losses for row in metrics]
     return {
         "entropy_choice": _mean([row.entropy for row in losses]),

@@ -1,4 +1,4 @@
-"""The policy and value network, and the masked categorical over its logits."""
+"""The policy and value network, and the masked categorical distribution over its logits."""
 
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -9,24 +9,24 @@ from flax import linen as nn
 
 from rl_core.contract import HOLD
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import ALONE, Shards
+from rl_core.ppo.devices import UNSHARDED, Shards
 
 Parameters: TypeAlias = Any
 """Nested dict of float32 arrays; its top level names what belongs to the actor, the critic and both (torso)."""
 
-ILLEGAL_LOGIT = -1e9
-POLICY_SCALE = 0.01
+ILLEGAL_LOGIT = -1e9  # finite: -inf would turn 0 x log 0 of the entropy into NaN
+POLICY_SCALE = 0.01  # near 0, so that training starts from an almost uniform policy
 
 
 class NetworkOutput(NamedTuple):
-    """What the network says of a batch of observations."""
+    """The network's outputs for N observations."""
 
     logits: jax.Array  # [N, A], not yet masked
     value: jax.Array  # [N]
 
 
-class Tower(nn.Module):
-    """Tanh layers, and a linear head where ``outputs`` is given."""
+class TanhLayers(nn.Module):
+    """Dense layers with tanh, followed by a linear head where ``outputs`` is given."""
 
     hidden: tuple[int, ...]
     outputs: int | None = None
@@ -34,7 +34,7 @@ class Tower(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """[N, I] -> [N, last hidden] or [N, outputs]."""
+        """Map inputs [N, I] to [N, last hidden width], or to [N, outputs] behind a head."""
         for layer, width in enumerate(self.hidden):
             dense = nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5), name=f"dense_{layer}")
             inputs = nn.tanh(dense(inputs))
@@ -47,33 +47,33 @@ class Tower(nn.Module):
 class ActorCritic(nn.Module):
     """Logits [N, A] and value [N] of normalised observations [N, O].
 
-    With a shared torso each head's pull on it is bounded by ``max_pull``, so that a large value
-    error cannot drown the policy's gradient; without one the two share nothing.
+    With a shared torso the gradient that each head sends into it is limited on its own, so that a large value error
+    cannot drown the policy's gradient. Without one the two heads share no parameter.
     """
 
     num_actions: int
     hidden: tuple[int, ...]
     shared_torso: bool
-    max_pull: float
-    shards: Shards = ALONE
+    max_gradient: float
+    shards: Shards = UNSHARDED
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> NetworkOutput:
-        """Run both heads."""
+        """Compute both heads."""
         assert observation.ndim == 2, observation.shape
         below: tuple[int, ...] = self.hidden
         to_actor = to_critic = observation
         if self.shared_torso:
-            features = Tower(self.hidden, name="torso")(observation)
-            to_actor, to_critic = (bounded_pull(features, self.max_pull, self.shards) for _ in range(2))
+            features = TanhLayers(self.hidden, name="torso")(observation)
+            to_actor, to_critic = (limited_gradient(features, self.max_gradient, self.shards) for _ in range(2))
             below = ()
-        logits = Tower(below, self.num_actions, POLICY_SCALE, name="actor")(to_actor)
-        value = Tower(below, 1, name="critic")(to_critic)
+        logits = TanhLayers(below, self.num_actions, POLICY_SCALE, name="actor")(to_actor)
+        value = TanhLayers(below, 1, name="critic")(to_critic)
         return NetworkOutput(logits, value[:, 0])
 
 
-def actor_critic(config: PPOConfig, num_actions: int, shards: Shards = ALONE) -> ActorCritic:
-    """The network that ``config`` describes."""
+def actor_critic(config: PPOConfig, num_actions: int, shards: Shards = UNSHARDED) -> ActorCritic:
+    """The network that ``config`` describes, with ``num_actions`` logits."""
     return ActorCritic(num_actions, config.hidden, config.shared_torso, config.max_grad_norm, shards)
 
 
@@ -86,39 +86,45 @@ def initial_parameters(config: PPOConfig, observation_size: int, num_actions: in
     return parameters
 
 
-def forward(config: PPOConfig, parameters: Parameters, observation: jax.Array, shards: Shards = ALONE) -> NetworkOutput:
-    """Logits and value of normalised observations [N, O], which are one of ``shards`` where gradients are taken."""
+def forward(
+    config: PPOConfig, parameters: Parameters, observation: jax.Array, shards: Shards = UNSHARDED
+) -> NetworkOutput:
+    """Logits [N, A] and value [N] of normalised observations [N, O].
+
+    ``shards`` matters for gradients alone: the N observations are then one shard of the minibatch.
+    """
     num_actions = parameters["actor"]["head"]["bias"].shape[0]
     output: Any = actor_critic(config, num_actions, shards).apply({"params": parameters}, observation)
     return NetworkOutput(*output)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def bounded_pull(features: jax.Array, limit: float, shards: Shards = ALONE) -> jax.Array:
-    """``features`` [N, H] unchanged; the gradient flowing back through them has at most ``limit`` RMS per sample.
+def limited_gradient(features: jax.Array, limit: float, shards: Shards = UNSHARDED) -> jax.Array:
+    """Return ``features`` [N, H] unchanged, but limit the gradient that flows back through them.
 
-    A loss that is a mean over N samples sends back 1/N of each sample's gradient g, so the bound is
-    on sqrt(mean |g|^2) = sqrt(N * sum of squares of what arrives here), of all parts alike.
+    The limit is on the root mean square over samples. A loss that is a mean over N samples sends back 1/N of each
+    sample's gradient g, so the figure is sqrt(mean |g|^2) = sqrt(N * sum of squares of what arrives here), over all
+    shards alike.
     """
     del limit, shards
     return features
 
 
-def _pull_forward(features: jax.Array, limit: float, shards: Shards) -> tuple[jax.Array, None]:
+def _limited_forward(features: jax.Array, limit: float, shards: Shards) -> tuple[jax.Array, None]:
     del limit, shards
     return features, None
 
 
-def _pull_backward(limit: float, shards: Shards, _: None, gradient: jax.Array) -> tuple[jax.Array]:
-    pull = jnp.sqrt(gradient.shape[0] * shards.mean(jnp.sum(jnp.square(gradient))))
-    return (gradient * (limit / jnp.maximum(pull, limit)),)
+def _limited_backward(limit: float, shards: Shards, _: None, gradient: jax.Array) -> tuple[jax.Array]:
+    size = jnp.sqrt(gradient.shape[0] * shards.mean(jnp.sum(jnp.square(gradient))))
+    return (gradient * (limit / jnp.maximum(size, limit)),)
 
 
-bounded_pull.defvjp(_pull_forward, _pull_backward)
+limited_gradient.defvjp(_limited_forward, _limited_backward)
 
 
 def masked_logits(logits: jax.Array, legal_actions: jax.Array) -> jax.Array:
-    """Logits [..., A] with illegal actions pushed to probability zero; the same in training, evaluation and serving."""
+    """Logits [..., A] in which illegal actions have probability zero; the same in training, evaluation and serving."""
     return jnp.where(legal_actions, logits, ILLEGAL_LOGIT)
 
 
@@ -138,5 +144,5 @@ def log_probability_of(log_probability: jax.Array, action: jax.Array) -> jax.Arr
 
 
 def has_choice(legal_actions: jax.Array) -> jax.Array:
-    """Where [...] more than one action is legal; elsewhere there is nothing to learn about acting."""
+    """Whether [...] more than one action is legal; elsewhere there is nothing to learn about acting."""
     return jnp.sum(legal_actions, axis=-1) > 1

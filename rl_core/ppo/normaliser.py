@@ -1,4 +1,8 @@
-"""Running mean and variance of raw observations, and how much each input counts."""
+"""The running mean and variance of raw observations, and a fixed weight for each input.
+
+The normaliser belongs to the checkpoint: a policy is only meaningful behind the very moments that it was trained with,
+and other moments would be another policy without any error to show it. Phase 2 starts from phase 1's for that reason.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +13,7 @@ import numpy as np
 from rl_core.features.features import FEATURE_NAMES, WINDOW
 
 EPSILON = 1e-8
-BOUND = 10.0
+BOUND = 10.0  # standard deviations; one wild bar must not saturate every unit of the first layer
 
 
 class Normaliser(NamedTuple):
@@ -17,12 +21,12 @@ class Normaliser(NamedTuple):
 
     mean: jax.Array  # [O]
     variance: jax.Array  # [O], population
-    seen: jax.Array  # [O] float32, how many; inputs that phase 2 adds start at 0
+    seen: jax.Array  # [O] float32, observations counted; inputs that phase 2 adds start at 0
     gain: jax.Array  # [O] fixed weight of the normalised input
 
 
-def fresh(size: int, *, recency: float = 1.0) -> Normaliser:
-    """A normaliser that has seen nothing; with ``recency`` 1 it changes nothing.
+def initial_normaliser(size: int, *, recency: float = 1.0) -> Normaliser:
+    """A normaliser before any observation; with ``recency`` 1 it changes nothing.
 
     Args:
         size: inputs; with ``recency`` below 1 they start with the window of features, oldest bar first.
@@ -39,7 +43,8 @@ def fresh(size: int, *, recency: float = 1.0) -> Normaliser:
 
 def normalise(normaliser: Normaliser, raw: jax.Array) -> jax.Array:
     """Raw observations [..., O] in standard deviations from the mean, within +-``BOUND``, times the gain."""
-    # The gain is in the factor and the bounds: XLA makes this seven times as fast on a CPU as a factor after the clip.
+    # The gain stands in the factor and in the bounds. A factor after the clip gives the same values, but XLA compiles
+    # it to a program that is seven times slower on a CPU.
     factor, bound = normaliser.gain / jnp.sqrt(normaliser.variance + EPSILON), BOUND * normaliser.gain
     return jnp.clip((raw - normaliser.mean) * factor, -bound, bound)
 
@@ -51,26 +56,30 @@ def moments(raw: jax.Array) -> Normaliser:
 
 
 class Sums(NamedTuple):
-    """What a rollout adds up to know its moments: of raw observations less ``around``, so that little cancels."""
+    """Sums from which the moments of a rollout follow.
+
+    They are sums of observations less ``around``, a value near their mean: sums of squares of the observations
+    themselves would lose most float32 digits where a mean is large beside its deviation.
+    """
 
     around: jax.Array  # [O]
     parts: tuple[jax.Array, jax.Array, jax.Array]  # how many (scalar float32), sum [O], sum of squares [O]
 
 
-def no_sums(around: jax.Array) -> Sums:
-    """Nothing added yet to sums about ``around`` [O]."""
+def empty_sums(around: jax.Array) -> Sums:
+    """Sums about ``around`` [O] before the first observation."""
     return Sums(around, (jnp.float32(0), jnp.zeros_like(around), jnp.zeros_like(around)))
 
 
 def add(sums: Sums, raw: jax.Array) -> Sums:
-    """``sums`` and raw observations [N, O]."""
+    """Add raw observations [N, O] to ``sums``."""
     count, first, second = sums.parts
     off = raw - sums.around
     return Sums(sums.around, (count + raw.shape[0], first + jnp.sum(off, 0), second + jnp.sum(jnp.square(off), 0)))
 
 
 def moments_of(sums: Sums) -> Normaliser:
-    """The moments of everything added."""
+    """The moments of all observations that were added, as a normaliser with gain 1."""
     count, first, second = sums.parts
     mean, square = first / count, second / count
     variance = jnp.maximum(square - jnp.square(mean), 0.0)

@@ -1,4 +1,4 @@
-"""Adam behind a clip for each head, with a learning rate that counts optimiser steps."""
+"""Adam behind gradient clipping for each head, with a learning rate that counts optimiser steps."""
 
 from typing import Any
 
@@ -39,7 +39,10 @@ def steps_taken(state: Any) -> jax.Array:
 
 
 def clip_by_head(max_norm: float) -> optax.GradientTransformation:
-    """Clip actor, critic and torso each to its own global norm: a huge value error leaves the policy's step alone."""
+    """Clip the gradients of actor, critic and torso each by its own global norm.
+
+    One norm over all would let a huge value error, as at the first updates, scale the policy's step to nothing.
+    """
 
     def clip(gradients: Any) -> Any:
         scale = max_norm / jnp.maximum(optax.tree.norm(gradients), max_norm)

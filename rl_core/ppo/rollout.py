@@ -1,4 +1,4 @@
-"""Playing: the behaviour policy over a batch of environments, with resets in between."""
+"""Plays a rollout: T bars of the behaviour policy in B environments, with a reset where an episode ends."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,16 +9,16 @@ from rl_core.contract import BUY, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import Trajectory
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import ALONE, Shards
-from rl_core.ppo.environment import Closed, EnvArrays, Environment
+from rl_core.ppo.devices import UNSHARDED, Shards
+from rl_core.ppo.environment import ClosedTrades, EnvArrays, Environment
 from rl_core.ppo.networks import NetworkOutput, Parameters, forward, has_choice, log_probabilities, log_probability_of
 from rl_core.ppo.normaliser import Normaliser, Sums
 
 Tree = TypeVar("Tree")
 
 
-class Playing(NamedTuple):
-    """Environments in the middle of their episodes."""
+class EpisodesInPlay(NamedTuple):
+    """B environments in the middle of their episodes."""
 
     env_state: Any  # leaves [B, ...]
     episode_return: jax.Array  # [B], rewards since the last reset, without shaping
@@ -27,7 +27,7 @@ class Playing(NamedTuple):
 class Transition(NamedTuple):
     """One step of every environment; leaves are [B, ...], stacked to [T, B, ...]."""
 
-    memory: Any  # what `Actor.recall` makes the normalised observation of
+    memory: Any  # what `rebuilt_observations` makes the normalised observations of
     legal_actions: jax.Array  # [B, A] bool
     action: jax.Array  # [B] int8
     log_probability: jax.Array  # [B]
@@ -38,7 +38,7 @@ class Transition(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What happened in a rollout, counted; every field is a scalar, or [B] before it is summed."""
+    """What happened in a rollout, as sums; every field is a scalar, or [B] before it is summed over environments."""
 
     trades: jax.Array  # closed
     wins: jax.Array  # closed with a profit after costs
@@ -55,27 +55,31 @@ class Counts(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """The fruits of one rollout."""
+    """What one rollout leaves for learning and for the metrics."""
 
     transitions: Transition  # [T, B, ...]
     cut_value: jax.Array  # [T, B], V of the state before its reset where truncated, else 0
     last_value: jax.Array  # [B], V of the states in which the rollout stopped
-    seen: Normaliser  # moments of the raw observations of this rollout
+    observed: Normaliser  # moments of the raw observations of this rollout
     counts: Counts
 
 
-class _Cuts(NamedTuple):
-    """Episodes cut off: their values, and the states that still wait for one, at most one an environment."""
+class _TruncatedStates(NamedTuple):
+    """Values of truncated episodes' last states, and the states still to be valued: at most one an environment.
+
+    A truncated episode is bootstrapped with V of its last state, which the reset overwrites. Valuing that state at once
+    would run the network over all environments at every bar, for a truncation every few hundred bars.
+    """
 
     value: jax.Array  # [T, B]
-    step: jax.Array  # [B] int32, when the waiting one was cut; T where none waits
+    step: jax.Array  # [B] int32, the bar at which the waiting state was truncated; T where none waits
     memory: Any  # [B, ...] of the waiting state
 
 
 class _Carry(NamedTuple):
-    playing: Playing
-    cuts: _Cuts
-    seen: Sums
+    playing: EpisodesInPlay
+    cuts: _TruncatedStates
+    observed: Sums
     counts: Counts  # [B] each
 
 
@@ -85,83 +89,89 @@ class Actor(NamedTuple):
     parameters: Parameters
     normaliser: Normaliser
 
-    def look(self, config: PPOConfig, raw: jax.Array) -> tuple[jax.Array, NetworkOutput]:
-        """The normalised observation [B, O] and what the network says of it."""
+    def evaluate(self, config: PPOConfig, raw: jax.Array) -> tuple[jax.Array, NetworkOutput]:
+        """The normalised observations [B, O] of raw ones [B, O], and the network's outputs for them."""
         observation = norm.normalise(self.normaliser, raw)
         return observation, forward(config, self.parameters, observation)
 
 
-def recall(config: PPOConfig, env: Environment, world: EnvArrays, normaliser: Normaliser, memory: Any) -> jax.Array:
-    """The normalised observations [N, O] that the behaviour policy saw, of what its rollout kept [N, ...]."""
+def rebuilt_observations(
+    config: PPOConfig, env: Environment, env_arrays: EnvArrays, normaliser: Normaliser, memory: Any
+) -> jax.Array:
+    """The normalised observations [N, O] that the behaviour policy acted on, made of what its rollout kept [N, ...]."""
     if config.stored_observations:
-        seen: jax.Array = memory
-        return seen
-    return norm.normalise(normaliser, env.shown(world.market, memory))
+        stored: jax.Array = memory
+        return stored
+    return norm.normalise(normaliser, env.shown(env_arrays.market, memory))
 
 
-class Stage(NamedTuple):
-    """What a rollout is played with."""
+class RolloutContext(NamedTuple):
+    """Everything constant that a rollout is played with."""
 
     config: PPOConfig
     env: Environment
-    world: EnvArrays
+    env_arrays: EnvArrays
     actor: Actor
-    shards: Shards = ALONE
+    shards: Shards = UNSHARDED
 
     def value_of(self, memory: Any) -> jax.Array:
-        """V [B] of the states that are remembered."""
-        return self.actor.look(self.config, self.env.shown(self.world.market, memory))[1].value
+        """V [B] of the states that ``memory`` [B, ...] stands for."""
+        return self.actor.evaluate(self.config, self.env.shown(self.env_arrays.market, memory))[1].value
 
 
-class _Bar(NamedTuple):
-    """What is drawn for one bar."""
+class _BarDraws(NamedTuple):
+    """The random numbers of one bar."""
 
     step: jax.Array  # int32
     noise: jax.Array  # [B, A] Gumbel: the largest log-probability plus noise is a draw of the policy
     reset_key: jax.Array
 
 
-def roll_out(stage: Stage, playing: Playing, key: jax.Array) -> tuple[Playing, Rollout]:
-    """Play ``rollout_length`` bars in every environment, starting afresh where an episode ends."""
-    config, env, world = stage.config, stage.env, stage.world
+def roll_out(context: RolloutContext, playing: EpisodesInPlay, key: jax.Array) -> tuple[EpisodesInPlay, Rollout]:
+    """Play T = ``rollout_length`` bars in each of B environments, resetting those whose episode ends.
+
+    Returns the environments after the last bar, and the rollout with leaves [T, B, ...].
+    """
+    config, env, env_arrays = context.config, context.env, context.env_arrays
     steps = config.rollout_length
     noise_key, reset_key = jax.random.split(key)
+    # The noise is drawn for all environments and then cut to this shard's, so that the split changes no number.
     noise = jax.random.gumbel(noise_key, (config.num_envs, steps, env.num_actions))
-    noise = jnp.swapaxes(stage.shards.own(noise), 0, 1)
-    now = env.glimpse(*world, playing.env_state)
+    noise = jnp.swapaxes(context.shards.local_part(noise), 0, 1)
+    now = env.glimpse(*env_arrays, playing.env_state)
     envs = now.legal_actions.shape[0]
 
-    def one_bar(carry: _Carry, bar: _Bar) -> tuple[_Carry, Transition]:
-        return _one_bar(stage, carry, bar)
+    def one_bar(carry: _Carry, bar: _BarDraws) -> tuple[_Carry, Transition]:
+        return _one_bar(context, carry, bar)
 
     start = _Carry(
         playing=playing,
-        cuts=_Cuts(jnp.zeros((steps, envs)), jnp.full(envs, steps), now.memory),
-        seen=norm.no_sums(stage.shards.mean(jnp.mean(env.shown(world.market, now.memory), axis=0))),
-        counts=_nothing(envs),
+        cuts=_TruncatedStates(jnp.zeros((steps, envs)), jnp.full(envs, steps), now.memory),
+        observed=norm.empty_sums(context.shards.mean(jnp.mean(env.shown(env_arrays.market, now.memory), axis=0))),
+        counts=_zero_counts(envs),
     )
-    bars = _Bar(jnp.arange(steps), noise, jax.random.split(reset_key, steps))
+    bars = _BarDraws(jnp.arange(steps), noise, jax.random.split(reset_key, steps))
     end, transitions = jax.lax.scan(one_bar, start, bars)
-    last = env.glimpse(*world, end.playing.env_state)
+    last = env.glimpse(*env_arrays, end.playing.env_state)
     return end.playing, Rollout(
         transitions=transitions,
-        cut_value=_all_valued(stage, end.cuts).value,
-        last_value=stage.value_of(last.memory),
-        seen=norm.moments_of(end.seen._replace(parts=stage.shards.sum(end.seen.parts))),
-        counts=stage.shards.sum(jax.tree.map(jnp.sum, end.counts)),
+        cut_value=_value_truncated(context, end.cuts).value,
+        last_value=context.value_of(last.memory),
+        observed=norm.moments_of(end.observed._replace(parts=context.shards.sum(end.observed.parts))),
+        counts=context.shards.sum(jax.tree.map(jnp.sum, end.counts)),
     )
 
 
-def _one_bar(stage: Stage, carry: _Carry, bar: _Bar) -> tuple[_Carry, Transition]:
-    config, env, world = stage.config, stage.env, stage.world
+def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_Carry, Transition]:
+    config, env, env_arrays = context.config, context.env, context.env_arrays
     state, episode_return = carry.playing
-    now = env.glimpse(*world, state)
-    raw = env.shown(world.market, now.memory)
-    observation, output = stage.actor.look(config, raw)
+    now = env.glimpse(*env_arrays, state)
+    raw = env.shown(env_arrays.market, now.memory)
+    observation, output = context.actor.evaluate(config, raw)
     log_probability = log_probabilities(output.logits, now.legal_actions)
     action = jnp.argmax(log_probability + bar.noise, axis=-1)
 
-    result = env.step(*world, state, action)
+    result = env.step(*env_arrays, state, action)
     done = result.terminated | result.truncated
     cut = result.truncated & ~result.terminated
     episode_return = episode_return + result.reward
@@ -176,41 +186,44 @@ def _one_bar(stage: Stage, carry: _Carry, bar: _Bar) -> tuple[_Carry, Transition
         done=done,
     )
 
-    def restart() -> tuple[Any, _Cuts]:
-        fresh = stage.shards.own(env.reset(*world, bar.reset_key, config.num_envs))
-        last = env.glimpse(*world, result.state).memory
-        return _where(done, fresh, result.state), _noted(stage, carry.cuts, cut, bar.step, last)
+    def restart() -> tuple[Any, _TruncatedStates]:
+        fresh = context.shards.local_part(env.reset(*env_arrays, bar.reset_key, config.num_envs))
+        last = env.glimpse(*env_arrays, result.state).memory
+        queued = _queue_truncated(context, carry.cuts, cut, bar.step, last)
+        return _select_environments(done, fresh, result.state), queued
 
     state, cuts = jax.lax.cond(jnp.any(done), restart, lambda: (result.state, carry.cuts))
     counts = _counts(transition, log_probability, result.trade, episode_return)
     after = _Carry(
-        playing=Playing(state, jnp.where(done, 0.0, episode_return)),
+        playing=EpisodesInPlay(state, jnp.where(done, 0.0, episode_return)),
         cuts=cuts,
-        seen=norm.add(carry.seen, raw),
+        observed=norm.add(carry.observed, raw),
         counts=jax.tree.map(jnp.add, carry.counts, counts),
     )
     return after, transition
 
 
-def _noted(stage: Stage, cuts: _Cuts, cut: jax.Array, step: jax.Array, last: Any) -> _Cuts:
-    """``cuts`` and the states ``last`` of the environments ``cut`` [B] now.
+def _queue_truncated(
+    context: RolloutContext, cuts: _TruncatedStates, cut: jax.Array, step: jax.Array, last: Any
+) -> _TruncatedStates:
+    """Queue the states ``last`` [B, ...] of the environments that are truncated now (``cut`` [B]).
 
-    They are valued together at the end of the rollout, or before where an environment is cut a second time.
+    They are valued together at the end of the rollout, or earlier where an environment is truncated a second time.
     """
     crowded = jnp.any(cut & (cuts.step < cuts.value.shape[0]))
-    cuts = jax.lax.cond(crowded, lambda: _all_valued(stage, cuts), lambda: cuts)
-    return _Cuts(cuts.value, jnp.where(cut, step, cuts.step), _where(cut, last, cuts.memory))
+    cuts = jax.lax.cond(crowded, lambda: _value_truncated(context, cuts), lambda: cuts)
+    return _TruncatedStates(cuts.value, jnp.where(cut, step, cuts.step), _select_environments(cut, last, cuts.memory))
 
 
-def _all_valued(stage: Stage, cuts: _Cuts) -> _Cuts:
-    """``cuts`` with nobody waiting."""
+def _value_truncated(context: RolloutContext, cuts: _TruncatedStates) -> _TruncatedStates:
+    """Value every waiting state; none waits afterwards."""
     steps, envs = cuts.value.shape
-    value = cuts.value.at[cuts.step, jnp.arange(envs)].set(stage.value_of(cuts.memory), mode="drop")
-    return _Cuts(value, jnp.full_like(cuts.step, steps), cuts.memory)
+    value = cuts.value.at[cuts.step, jnp.arange(envs)].set(context.value_of(cuts.memory), mode="drop")
+    return _TruncatedStates(value, jnp.full_like(cuts.step, steps), cuts.memory)
 
 
-def _where(picked: jax.Array, new: Tree, old: Tree) -> Tree:
-    """Leaves [B, ...] of ``new`` where ``picked`` [B], else of ``old``."""
+def _select_environments(picked: jax.Array, new: Tree, old: Tree) -> Tree:
+    """Leaves [B, ...] of ``new`` where ``picked`` [B] is True, else of ``old``."""
 
     def choose(a: jax.Array, b: jax.Array) -> jax.Array:
         chosen: jax.Array = jnp.where(picked.reshape(picked.shape + (1,) * (b.ndim - 1)), a, b)
@@ -220,7 +233,9 @@ def _where(picked: jax.Array, new: Tree, old: Tree) -> Tree:
     return tree
 
 
-def _counts(transition: Transition, log_probability: jax.Array, trade: Closed, episode_return: jax.Array) -> Counts:
+def _counts(
+    transition: Transition, log_probability: jax.Array, trade: ClosedTrades, episode_return: jax.Array
+) -> Counts:
     """One bar's counts [B]; ``episode_return`` [B] includes this bar's reward."""
     closed, pnl = trade.closed, trade.pnl_cents
     legal, action = transition.legal_actions, transition.action
@@ -242,15 +257,15 @@ def _counts(transition: Transition, log_probability: jax.Array, trade: Closed, e
     )
 
 
-def _nothing(envs: int) -> Counts:
-    """Zeros [B]: probabilities, returns and multiples of risk are float32, the rest int32."""
+def _zero_counts(envs: int) -> Counts:
+    """Counts of zero [B]: probabilities, returns and multiples of risk are float32, the rest int32."""
     whole, real = jnp.zeros(envs, jnp.int32), jnp.zeros(envs)
     empty = Counts(*[whole] * len(Counts._fields))
     return empty._replace(r=real, episode_return=real, entry_probability=real)
 
 
 def trajectory_of(rollout: Rollout) -> Trajectory:
-    """What the advantages are estimated from: the next value is the one before any reset."""
+    """The rollout [T, B] as the advantages need it: the next value is that of the state before any reset."""
     steps = rollout.transitions
     following = jnp.concatenate([steps.value[1:], rollout.last_value[None]])
     next_value = jnp.where(steps.done, rollout.cut_value, following)

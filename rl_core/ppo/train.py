@@ -1,4 +1,4 @@
-"""One update (play, estimate, learn) as one compiled function."""
+"""One PPO update (play a rollout, estimate advantages, learn) as one compiled function."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,31 +11,42 @@ import optax
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import PARTS, WHOLE, Shards, on_devices
-from rl_core.ppo.entropy import adjusted, first_coefficient
+from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
+from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
 from rl_core.ppo.environment import EnvArrays, Environment
 from rl_core.ppo.losses import Batch, Losses, normalised_advantage, ppo_loss
-from rl_core.ppo.metrics import UpdateMetrics, deepest_fall
+from rl_core.ppo.metrics import UpdateMetrics, mean_max_drawdown
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.optimiser import learning_rate, make_optimiser, steps_taken
-from rl_core.ppo.rollout import Actor, Playing, Rollout, Stage, recall, roll_out, trajectory_of
+from rl_core.ppo.rollout import (
+    Actor,
+    EpisodesInPlay,
+    Rollout,
+    RolloutContext,
+    rebuilt_observations,
+    roll_out,
+    trajectory_of,
+)
 
 
 class Learner(NamedTuple):
-    """What an optimiser step changes."""
+    """What an optimiser step changes; it is kept as it was where the step is not finite."""
 
     parameters: Parameters
     optimiser: Any  # optax state
-    skipped: jax.Array  # int32, non-finite optimiser steps in a row
+    skipped: jax.Array  # int32 scalar, non-finite optimiser steps in a row
 
 
 class TrainState(NamedTuple):
-    """Everything that the next update depends on, and so everything that a checkpoint keeps."""
+    """Everything that the next update depends on, and so everything that a checkpoint keeps.
+
+    The names of the fields are those of the arrays in a checkpoint: renaming one makes older checkpoints unreadable.
+    """
 
     learner: Learner
     normaliser: Normaliser
-    playing: Playing
+    playing: EpisodesInPlay
     key: jax.Array
     updates: jax.Array  # int32, updates done
     entropy_coefficient: jax.Array  # float32
@@ -46,40 +57,40 @@ class TrainState(NamedTuple):
         return self.learner.parameters
 
 
-SPLIT = TrainState(*(PARTS if field == "playing" else WHOLE for field in TrainState._fields))
-"""Which of the state is split over several devices: the environments."""
+STATE_SHARDING = TrainState(*(SHARDED if field == "playing" else REPLICATED for field in TrainState._fields))
+"""Over several devices the environments are split, and everything else is replicated."""
 
 
 def initial_state(
-    config: PPOConfig, env: Environment, world: EnvArrays, *, start: tuple[Parameters, Normaliser] | None = None
+    config: PPOConfig, env: Environment, env_arrays: EnvArrays, *, start: tuple[Parameters, Normaliser] | None = None
 ) -> TrainState:
     """The state before the first update, from ``config.seed`` alone.
 
     Args:
         config: the learner's settings.
         env: the environment to play.
-        world: its market and parameters.
+        env_arrays: its market and parameters.
         start: parameters and normaliser to go on from (phase 2); fresh ones if None.
     """
     # The seed stays out of what is compiled: another one is the same program.
     unseeded = config.model_copy(update={"seed": 0})
-    state: TrainState = _fresh_state(world, jax.random.key(config.seed), config=unseeded, env=env)
+    state: TrainState = _fresh_state(env_arrays, jax.random.key(config.seed), config=unseeded, env=env)
     if start is None:
         return state
-    # The first update takes its buffers over; the caller's stay whole.
+    # The first update donates its buffers to XLA; copying leaves the caller's arrays usable.
     parameters, normaliser = jax.tree.map(jnp.copy, start)
     return state._replace(learner=state.learner._replace(parameters=parameters), normaliser=normaliser)
 
 
 @partial(jax.jit, static_argnames=("config", "env"))
-def _fresh_state(world: EnvArrays, key: jax.Array, *, config: PPOConfig, env: Environment) -> TrainState:
+def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, env: Environment) -> TrainState:
     key, parameter_key, reset_key = jax.random.split(key, 3)
-    world = world._replace(params=env.scheduled(world.params, jnp.int32(0)))
+    env_arrays = env_arrays._replace(params=env.scheduled(env_arrays.params, jnp.int32(0)))
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.fresh(env.observation_size, recency=config.recency),
-        playing=Playing(env.reset(*world, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
+        normaliser=norm.initial_normaliser(env.observation_size, recency=config.recency),
+        playing=EpisodesInPlay(env.reset(*env_arrays, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),
         entropy_coefficient=first_coefficient(config),
@@ -88,29 +99,35 @@ def _fresh_state(world: EnvArrays, key: jax.Array, *, config: PPOConfig, env: En
 
 @partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("state",))
 def update(
-    state: TrainState, world: EnvArrays, *, config: PPOConfig, env: Environment
+    state: TrainState, env_arrays: EnvArrays, *, config: PPOConfig, env: Environment
 ) -> tuple[TrainState, UpdateMetrics]:
-    """Play one rollout and learn from it. Only ``config`` and ``env`` shape the compiled code."""
-    part = partial(_one_update, config=config, env=env, shards=Shards(config.devices))
-    return part(state, world) if config.devices == 1 else on_devices(part, config.devices, SPLIT)(state, world)
+    """Play one rollout [T, B] and learn from it; ``state`` is donated and must not be used again.
+
+    Only ``config`` and ``env`` are static: another market or other parameters run the same compiled program.
+    """
+    part: Callable[..., Any] = partial(_one_update, config=config, env=env, shards=Shards(config.devices))
+    if config.devices > 1:
+        part = on_devices(part, config.devices, STATE_SHARDING)
+    state, metrics = part(state, env_arrays)
+    return state, metrics
 
 
 def _one_update(
-    state: TrainState, world: EnvArrays, *, config: PPOConfig, env: Environment, shards: Shards
+    state: TrainState, env_arrays: EnvArrays, *, config: PPOConfig, env: Environment, shards: Shards
 ) -> tuple[TrainState, UpdateMetrics]:
-    """`update` of one part of the environments; every part learns the same."""
+    """Run `update` on one shard of the environments; gradients are averaged, so every shard learns the same."""
     key, play_key, learn_key = jax.random.split(state.key, 3)
-    world = world._replace(params=env.scheduled(world.params, state.updates))
+    env_arrays = env_arrays._replace(params=env.scheduled(env_arrays.params, state.updates))
     actor = Actor(state.learner.parameters, state.normaliser)
-    stage = Stage(config, env, world, actor, shards)
-    playing, rollout = roll_out(stage, state.playing, play_key)
+    context = RolloutContext(config, env, env_arrays, actor, shards)
+    playing, rollout = roll_out(context, state.playing, play_key)
     batch = batch_of(config, rollout, shards)
-    learner, (each, applied) = _learn(stage, state, batch, learn_key)
+    learner, (each, applied) = _optimise(context, state, batch, learn_key)
     losses = shards.mean(jax.tree.map(jnp.mean, each))
-    entropy = adjusted(config, state.entropy_coefficient, losses.entropy, batch.legal_actions, shards)
+    entropy = adjusted_coefficient(config, state.entropy_coefficient, losses.entropy, batch.legal_actions, shards)
     after = TrainState(
         learner=learner,
-        normaliser=_next_normaliser(config, state.normaliser, rollout.seen),
+        normaliser=_next_normaliser(config, state.normaliser, rollout.observed),
         playing=playing,
         key=key,
         updates=state.updates + 1,
@@ -123,13 +140,13 @@ def _one_update(
         learning_rate=learning_rate(config)(steps_taken(learner.optimiser)),
         skipped=jnp.sum(~applied),
         entropy=entropy,
-        drawdown=shards.mean(deepest_fall(rollout.transitions.reward)),
+        drawdown=shards.mean(mean_max_drawdown(rollout.transitions.reward)),
     )
     return after, metrics
 
 
 def batch_of(config: PPOConfig, rollout: Rollout, shards: Shards) -> Batch:
-    """What is learned from the rollout [T, B, ...]."""
+    """The rollout as transitions to learn from, leaves [T, B, ...], with advantages and value targets."""
     trajectory = trajectory_of(rollout)
     advantage = generalized_advantage(trajectory, discount=config.discount, gae_lambda=config.gae_lambda)
     steps = rollout.transitions
@@ -140,31 +157,38 @@ def batch_of(config: PPOConfig, rollout: Rollout, shards: Shards) -> Batch:
         log_probability=steps.log_probability,
         value=steps.value,
         advantage=normalised_advantage(advantage, steps.legal_actions, shards),
+        # The target takes the advantage as estimated: normalised ones would teach the critic another scale.
         target=advantage + steps.value,
     )
 
 
-def _learn(stage: Stage, state: TrainState, batch: Batch, key: jax.Array) -> tuple[Learner, tuple[Losses, jax.Array]]:
-    """Epochs x minibatches optimiser steps; also each step's losses and whether it was applied [E * M]."""
-    config, shards, optimiser = stage.config, stage.shards, make_optimiser(stage.config)
-    # On a GPU the condition would be a wait, and on several devices it could hold a collective.
-    turns = not config.shared_torso and shards.count == 1 and jax.default_backend() == "cpu"
+def _optimise(
+    context: RolloutContext, state: TrainState, batch: Batch, key: jax.Array
+) -> tuple[Learner, tuple[Losses, jax.Array]]:
+    """Make epochs x minibatches optimiser steps; returns each step's losses and whether it was applied, [E * M]."""
+    config, shards, optimiser = context.config, context.shards, make_optimiser(context.config)
+    # Taking one head after the other halves the activations in cache, which pays on a CPU only: the condition that
+    # orders them costs a GPU a synchronisation, and a collective inside it could hang several devices.
+    one_head_at_a_time = not config.shared_torso and shards.count == 1 and jax.default_backend() == "cpu"
 
-    def loss(parameters: Parameters, rows: Batch, *, judge: bool = True) -> tuple[jax.Array, Losses]:
-        observation = recall(config, stage.env, stage.world, stage.actor.normaliser, rows.memory)
+    def loss(parameters: Parameters, rows: Batch, *, value_counts: bool = True) -> tuple[jax.Array, Losses]:
+        observation = rebuilt_observations(
+            config, context.env, context.env_arrays, context.actor.normaliser, rows.memory
+        )
         output, coefficient = forward(config, parameters, observation, shards), state.entropy_coefficient
-        judged = output if judge else output._replace(value=rows.value)
-        losses = ppo_loss(judged, rows, config, shards, entropy_coefficient=coefficient)
+        output = output if value_counts else output._replace(value=rows.value)
+        losses = ppo_loss(output, rows, config, shards, entropy_coefficient=coefficient)
         return losses.total, losses
 
     def one_step(learner: Learner, picked: jax.Array) -> tuple[Learner, tuple[Losses, jax.Array]]:
         rows = minibatch(batch, picked, config.minibatches)
-        gradients, losses = (in_turn if turns else together)(config, loss, learner.parameters, rows)
+        gradients_of = separate_gradients if one_head_at_a_time else joint_gradients
+        gradients, losses = gradients_of(config, loss, learner.parameters, rows)
         gradients, total = shards.mean((gradients, losses.total))
         changes, stepped = optimiser.update(gradients, learner.optimiser, learner.parameters)
         parameters = optax.apply_updates(learner.parameters, changes)
         finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(gradients))
-        # Once too many were skipped in a row nothing more is learnt: the loop stops at its next look.
+        # After too many skipped steps in a row nothing more is learned; the loop sees it at its next sync and stops.
         finite &= learner.skipped <= config.max_skipped
         after = Learner(parameters, stepped, jnp.int32(0))
         stayed = learner._replace(skipped=learner.skipped + 1)
@@ -174,47 +198,58 @@ def _learn(stage: Stage, state: TrainState, batch: Batch, key: jax.Array) -> tup
     return jax.lax.scan(one_step, state.learner, shuffled(config, key))
 
 
-def together(
+def joint_gradients(
     config: PPOConfig, loss: Callable[..., Any], parameters: Parameters, rows: Batch
 ) -> tuple[Parameters, Losses]:
-    """Gradients and losses of both heads at once."""
+    """Gradients of both heads in one backward pass, and the minibatch's losses."""
     del config
-    found: tuple[Parameters, Losses] = jax.grad(loss, has_aux=True)(parameters, rows)
-    return found
+    result: tuple[Parameters, Losses] = jax.grad(loss, has_aux=True)(parameters, rows)
+    return result
 
 
-def in_turn(
+def separate_gradients(
     config: PPOConfig, loss: Callable[..., Any], parameters: Parameters, rows: Batch
 ) -> tuple[Parameters, Losses]:
-    """`together`, but first the actor's and then the critic's, which share nothing: half the activations at a time."""
-    gradients, losses = jax.grad(partial(loss, judge=False), has_aux=True)(parameters, rows)
+    """The same values as `joint_gradients`, from two backward passes: the actor's, then the critic's.
+
+    Without a shared torso the heads have no parameter in common, and only half of the activations are alive at a time.
+    """
+    gradients, losses = jax.grad(partial(loss, value_counts=False), has_aux=True)(parameters, rows)
     actor = gradients["actor"]
 
-    def judged() -> tuple[Parameters, jax.Array]:
-        gradients, found = jax.grad(loss, has_aux=True)(parameters, rows)
-        return gradients["critic"], found.value
+    def critic_gradients() -> tuple[Parameters, jax.Array]:
+        gradients, losses = jax.grad(loss, has_aux=True)(parameters, rows)
+        return gradients["critic"], losses.value
 
     nothing = jax.tree.map(jnp.zeros_like, parameters["critic"]), losses.value
-    # XLA overlaps the two unless one decides about the other; a step that is not finite is skipped in any case.
-    critic, value = jax.lax.cond(jnp.isfinite(optax.tree.norm(actor)), judged, lambda: nothing)
+    # XLA would overlap the two passes, and keep both sets of activations, unless the second depends on the first. The
+    # condition is such a dependency, and changes nothing: a step with a non-finite gradient is skipped in any case.
+    critic, value = jax.lax.cond(jnp.isfinite(optax.tree.norm(actor)), critic_gradients, lambda: nothing)
     total = losses.total + config.value_coefficient * (value - losses.value)
     return {"actor": actor, "critic": critic}, losses._replace(total=total, value=value)
 
 
 def shuffled(config: PPOConfig, key: jax.Array) -> jax.Array:
-    """Which of M groups of environments each minibatch takes at each bar, [E * M, T]; an epoch takes every one once.
+    """Choose which of M groups of environments each minibatch takes at each bar, [E * M, T]; an epoch takes all once.
 
-    Group g holds the environments g, g + M, g + 2M, ... The groups go round by a new random number at every bar of
-    every epoch. Sorting 32,768 random numbers an epoch costs a fifth of an update on a CPU; this costs nothing,
-    spreads each episode over all minibatches, and takes equal parts of environments split over devices (DECISIONS 8).
+    Group g holds the environments g, g + M, g + 2M, ... At every bar of every epoch the groups are rotated by a new
+    random number. A full permutation would sort 32,768 random numbers an epoch, a fifth of an update on a CPU; the
+    rotation costs nothing, spreads each episode over all minibatches, and takes equal parts of every device's
+    environments (DECISIONS 8).
     """
-    turns = jax.random.randint(key, (config.epochs, 1, config.rollout_length), 0, config.minibatches)
-    groups = (turns + jnp.arange(config.minibatches)[:, None]) % config.minibatches
+    offsets = jax.random.randint(key, (config.epochs, 1, config.rollout_length), 0, config.minibatches)
+    groups = (offsets + jnp.arange(config.minibatches)[:, None]) % config.minibatches
     return groups.reshape(config.steps_per_update, config.rollout_length)
 
 
 def minibatch(batch: Batch, groups: jax.Array, count: int) -> Batch:
-    """The rows [T * B / count, ...] that one of ``groups`` [T] of ``count`` takes of ``batch`` [T, B, ...]."""
+    """The rows [T * B / count, ...] of ``batch`` [T, B, ...] that one minibatch takes.
+
+    Args:
+        batch: leaves [T, B, ...].
+        groups: [T], a row of `shuffled`: the group of environments taken at each bar.
+        count: minibatches an epoch, and so groups.
+    """
 
     def of_bar(column: jax.Array, group: jax.Array) -> jax.Array:
         rows: jax.Array = jax.lax.dynamic_index_in_dim(column, group, 1, keepdims=False)
@@ -230,7 +265,7 @@ def minibatch(batch: Batch, groups: jax.Array, count: int) -> Batch:
 
 
 def _explained_variance(batch: Batch, shards: Shards) -> jax.Array:
-    """1 - Var(target - value) / Var(target) over all parts."""
+    """1 - Var(target - value) / Var(target) over all shards: 1 is a perfect critic, 0 one no better than a constant."""
 
     def variance(values: jax.Array) -> jax.Array:
         mean = shards.mean(jnp.mean(values))
@@ -239,11 +274,15 @@ def _explained_variance(batch: Batch, shards: Shards) -> jax.Array:
     return 1 - variance(batch.target - batch.value) / (variance(batch.target) + 1e-8)
 
 
-def _next_normaliser(config: PPOConfig, known: Normaliser, seen: Normaliser) -> Normaliser:
-    """``known`` with what the last rollout saw, from the next update on; a non-finite observation teaches nothing."""
+def _next_normaliser(config: PPOConfig, current: Normaliser, of_rollout: Normaliser) -> Normaliser:
+    """Merge the moments of the last rollout into ``current``; they hold from the next update on.
+
+    Changing them within an update would change the observations under which actions were chosen, and with them every
+    probability ratio. A non-finite observation leaves ``current`` as it is.
+    """
     if not config.normalise_observations:
-        return known
-    merged = norm.merge(known, seen)
+        return current
+    merged = norm.merge(current, of_rollout)
     finite = jnp.all(jnp.isfinite(merged.mean) & jnp.isfinite(merged.variance))
-    kept: Normaliser = jax.tree.map(partial(jnp.where, finite), merged, known)
+    kept: Normaliser = jax.tree.map(partial(jnp.where, finite), merged, current)
     return kept

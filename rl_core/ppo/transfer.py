@@ -1,4 +1,4 @@
-"""From phase 1 to phase 2: a wider network that enters exactly as the old one did."""
+"""Widens phase 1's network for phase 2, so that both enter trades with the same probabilities at first."""
 
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,38 +9,40 @@ from rl_core.contract import HOLD
 from rl_core.errors import FitError
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.environment import Observed
+from rl_core.ppo.environment import ObservedBatch
 from rl_core.ppo.losses import mean_where
 from rl_core.ppo.networks import Parameters, forward, initial_parameters, log_probabilities
 from rl_core.ppo.normaliser import Normaliser
 
-NEW_ACTION_HANDICAP = 5.0
-MAX_DIVERGENCE = 1e-4
+NEW_ACTION_HANDICAP = 5.0  # nats below HOLD: new actions are tried now and then, but leave the entries as they were
+MAX_DIVERGENCE = 1e-4  # nats
 
-Fate: TypeAlias = Literal["copied", "widened", "new"]
+ParameterOrigin: TypeAlias = Literal["copied", "widened", "new"]
 
 
 class TransferReport(NamedTuple):
-    """What became of every parameter, and how far the entry policies are apart."""
+    """Where every parameter came from, and how far the two entry policies are apart."""
 
-    fates: dict[str, Fate]
+    origins: dict[str, ParameterOrigin]
     divergence: float  # mean KL(phase 1, phase 2) in nats over states in which an entry is legal
     states: int  # of which there were so many
 
-    def count(self, fate: Fate) -> int:
-        """How many parameters met ``fate``."""
-        return sum(met == fate for met in self.fates.values())
+    def count(self, origin: ParameterOrigin) -> int:
+        """How many parameters are of ``origin``."""
+        return sum(each == origin for each in self.origins.values())
 
 
 class Transfer(NamedTuple):
-    """Where phase 2 starts."""
+    """Phase 2's first parameters and normaliser, and the report about them."""
 
     parameters: Parameters
     normaliser: Normaliser
     report: TransferReport
 
 
-def transfer(config: PPOConfig, learned: tuple[Parameters, Normaliser], shown: Observed, *, key: jax.Array) -> Transfer:
+def transfer(
+    config: PPOConfig, learned: tuple[Parameters, Normaliser], states_seen: ObservedBatch, *, key: jax.Array
+) -> Transfer:
     """Widen phase 1's network and normaliser to phase 2's observations and actions.
 
     New inputs get zero weights. A new action gets HOLD's column and a bias lower by
@@ -49,38 +51,38 @@ def transfer(config: PPOConfig, learned: tuple[Parameters, Normaliser], shown: O
     Args:
         config: phase 2's settings.
         learned: phase 1's parameters and normaliser.
-        shown: phase 2's observations [N, O] and masks [N, A] of N states, among them some that allow an entry.
-        key: for parameters that phase 1 has none for.
+        states_seen: phase 2's observations [N, O] and masks [N, A] of N states, among them some that allow an entry.
+        key: PRNG key of the parameters that phase 1 does not have.
 
     Raises:
         FitError: nothing could be copied, shapes cannot be widened, or the two disagree on entries.
     """
     old, old_normaliser = learned
-    size, num_actions = shown.values.shape[1], shown.legal_actions.shape[1]
+    size, num_actions = states_seen.values.shape[1], states_seen.legal_actions.shape[1]
     wanted = initial_parameters(config, size, num_actions, key)
-    fates: dict[str, Fate] = {}
+    origins: dict[str, ParameterOrigin] = {}
 
     def place(path: tuple[jax.tree_util.KeyEntry, ...], fresh: jax.Array) -> jax.Array:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        parameter, fates[name] = _placed(name, _named(old).get(name), fresh)
+        parameter, origins[name] = _placed(name, _named(old).get(name), fresh)
         return parameter
 
     parameters = jax.tree_util.tree_map_with_path(place, wanted)
-    if "copied" not in fates.values():
+    if "copied" not in origins.values():
         raise FitError("transfer copied no parameter: phase 1 and phase 2 need the same hidden sizes and shared_torso")
     normaliser = widened_normaliser(old_normaliser, size)
-    divergence, states = entry_divergence(config, learned, (parameters, normaliser), shown)
+    divergence, states = entry_divergence(config, learned, (parameters, normaliser), states_seen)
     if states == 0 or not divergence < MAX_DIVERGENCE:
         raise FitError(
             f"phase 2 does not enter as phase 1 does: KL {divergence:.2g} nats over {states} entry states, "
             f"allowed {MAX_DIVERGENCE:.0e}"
         )
-    return Transfer(parameters, normaliser, TransferReport(fates, divergence, states))
+    return Transfer(parameters, normaliser, TransferReport(origins, divergence, states))
 
 
 def widened_normaliser(old: Normaliser, size: int) -> Normaliser:
-    """``old`` for observations of ``size`` inputs; the new ones have mean 0, variance 1 and nothing seen."""
-    known, new = old.mean.shape[0], norm.fresh(size)
+    """Extend ``old`` to observations of ``size`` inputs; the new ones have mean 0, variance 1 and no observation."""
+    known, new = old.mean.shape[0], norm.initial_normaliser(size)
     widened: Normaliser = jax.tree.map(lambda column, rest: jnp.concatenate([column, rest[known:]]), old, new)
     return widened
 
@@ -89,16 +91,16 @@ def entry_divergence(
     config: PPOConfig,
     old: tuple[Parameters, Normaliser],
     new: tuple[Parameters, Normaliser],
-    shown: Observed,
+    states_seen: ObservedBatch,
 ) -> tuple[float, int]:
-    """Mean KL(old, new) in nats over the states that allow an entry, and how many they are.
+    """Mean KL(old, new) in nats over the N states that allow an entry, and how many they are.
 
-    The old policy sees the first inputs and may take the first actions.
+    The old policy gets the first inputs of each observation [N, O] and may take the first of its actions [N, A].
     """
     size, num_actions = old[1].mean.shape[0], old[0]["actor"]["head"]["bias"].shape[0]
-    legal = shown.legal_actions[:, :num_actions]
-    before = log_probabilities(_logits(config, old, shown.values[:, :size]), legal)
-    after = log_probabilities(_logits(config, new, shown.values), shown.legal_actions)[:, :num_actions]
+    legal = states_seen.legal_actions[:, :num_actions]
+    before = log_probabilities(_logits(config, old, states_seen.values[:, :size]), legal)
+    after = log_probabilities(_logits(config, new, states_seen.values), states_seen.legal_actions)[:, :num_actions]
     apart = jnp.sum(jnp.exp(before) * (before - after), axis=-1)
     may_enter = jnp.any(legal[:, HOLD + 1 :], axis=-1)
     return float(mean_where(may_enter, apart)), int(jnp.sum(may_enter))
@@ -109,7 +111,7 @@ def _logits(config: PPOConfig, policy: tuple[Parameters, Normaliser], raw: jax.A
     return forward(config, parameters, norm.normalise(normaliser, raw)).logits
 
 
-def _placed(name: str, old: jax.Array | None, fresh: jax.Array) -> tuple[jax.Array, Fate]:
+def _placed(name: str, old: jax.Array | None, fresh: jax.Array) -> tuple[jax.Array, ParameterOrigin]:
     if old is None:
         return fresh, "new"
     if old.shape == fresh.shape:
@@ -124,7 +126,7 @@ def _placed(name: str, old: jax.Array | None, fresh: jax.Array) -> tuple[jax.Arr
 
 
 def _repeated_hold(old: jax.Array, fresh: jax.Array) -> jax.Array:
-    """HOLD's column once for every action that ``fresh`` [..., A] has more than ``old``."""
+    """HOLD's column of ``old``, repeated once for every action that ``fresh`` [..., A] has beyond those of ``old``."""
     return jnp.repeat(old[..., HOLD : HOLD + 1], fresh.shape[-1] - old.shape[-1], axis=-1)
 
 

@@ -1,1 +1,1 @@
-"""Whether the learner learns, whether anything looks ahead, and what ails a run."""
+"""Checks of the learner: does it learn, does anything look ahead, what ails a training run."""

@@ -1,4 +1,4 @@
-"""Other futures of the same past, for the leak check: noise, stillness, other rolls, other seconds, or none at all."""
+"""Makes other futures of the same past for the leak check: noise, no movement, other rolls or seconds, or no bars."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Future(NamedTuple):
     """One way in which it might have gone on."""
 
     kind: str
-    tape: MarketSlice
+    market: MarketSlice
 
     @property
     def ends_session(self) -> bool:
@@ -44,24 +44,24 @@ class Future(NamedTuple):
         return self.kind == "cut"
 
 
-def futures(tape: MarketSlice, last: int, seed: int) -> list[Future]:
-    """The tape with another course after minute ``last``."""
+def futures(market: MarketSlice, last: int, seed: int) -> list[Future]:
+    """The market continued in other ways after minute ``last``."""
     generator = np.random.default_rng(seed)
-    past = tape.part(0, last + 1)
-    noise = _replaced(tape.bars, last, _noise(tape.bars, last, generator))
-    still = _replaced(tape.bars, last, _still(tape.bars, last))
-    found = [
+    past = market.part(0, last + 1)
+    noise = _with_future(market.bars, last, _noise_future(market.bars, last, generator))
+    still = _with_future(market.bars, last, _still_future(market.bars, last))
+    possible = [
         Future("noise", MarketSlice(noise, _made_seconds(noise, past, last))),
         Future("still", MarketSlice(still, past.seconds)),
-        Future("rolls", MarketSlice(_other_rolls(tape.bars, last, generator), tape.seconds)),
+        Future("rolls", MarketSlice(_other_rolls(market.bars, last, generator), market.seconds)),
         Future("cut", past),
     ]
-    if tape.seconds is not None:
-        found.append(Future("seconds", MarketSlice(tape.bars, _made_seconds(tape.bars, past, last))))
-    return found
+    if market.seconds is not None:
+        possible.append(Future("seconds", MarketSlice(market.bars, _made_seconds(market.bars, past, last))))
+    return possible
 
 
-def _noise(bars: Bars, last: int, generator: np.random.Generator) -> Columns:
+def _noise_future(bars: Bars, last: int, generator: np.random.Generator) -> Columns:
     count = len(bars) - last - 1
     scale = 4 * max(1.0, float(np.mean(bars.high[: last + 1] - bars.low[: last + 1])))
     walk = int(bars.close[last]) + np.cumsum(np.rint(generator.standard_t(3, count) * scale)).astype(np.int64)
@@ -77,13 +77,13 @@ def _noise(bars: Bars, last: int, generator: np.random.Generator) -> Columns:
     }
 
 
-def _still(bars: Bars, last: int) -> Columns:
+def _still_future(bars: Bars, last: int) -> Columns:
     count = len(bars) - last - 1
     level = np.full(count, int(bars.close[last]))
     return dict.fromkeys(PRICES, level) | {"volume": np.zeros(count, np.int64)}
 
 
-def _replaced(bars: Bars, last: int, future: Columns) -> Bars:
+def _with_future(bars: Bars, last: int, future: Columns) -> Bars:
     columns = {}
     for name, values in future.items():
         old = getattr(bars, name)
@@ -92,7 +92,10 @@ def _replaced(bars: Bars, last: int, future: Columns) -> Bars:
 
 
 def _other_rolls(bars: Bars, last: int, generator: np.random.Generator) -> Bars:
-    """The same prices, rolled elsewhere: from the bar after next on, as the next one says whether this is the last."""
+    """The same prices with other rolls, from the bar after next on.
+
+    The next bar's contract is part of the past: it decides whether the last bar is the last before a roll.
+    """
     contract = bars.contract.copy()
     rolls = generator.uniform(size=len(bars) - last - 2) < 1 / ROLL_EVERY
     rolls[:1] = True
@@ -101,14 +104,20 @@ def _other_rolls(bars: Bars, last: int, generator: np.random.Generator) -> Bars:
 
 
 def _made_seconds(bars: Bars, past: MarketSlice, last: int) -> Bars | None:
-    """The seconds of the past, and four trades in each later minute, worst price first, that add up to it."""
-    known = past.seconds
-    if known is None:
+    """The seconds of the past, then four trades in each later minute, low before high, that make up its bar."""
+    past_seconds = past.seconds
+    if past_seconds is None:
         return None
     after = np.s_[last + 1 :]
     at = (bars.ts_event_ns[after, None] + AT_SECONDS * NS_PER_SECOND).ravel()
     path = np.stack([bars.open[after], bars.low[after], bars.high[after], bars.close[after]], axis=-1).ravel()
-    prices = {name: np.concatenate([getattr(known, name), path]) for name in PRICES}
-    stamps = np.concatenate([known.ts_event_ns, at])
-    volume = np.concatenate([known.volume, np.ones(len(at), np.int64)])
-    return Bars(instrument=known.instrument, interval_s=known.interval_s, ts_event_ns=stamps, **prices, volume=volume)
+    prices = {name: np.concatenate([getattr(past_seconds, name), path]) for name in PRICES}
+    stamps = np.concatenate([past_seconds.ts_event_ns, at])
+    volume = np.concatenate([past_seconds.volume, np.ones(len(at), np.int64)])
+    return Bars(
+        instrument=past_seconds.instrument,
+        interval_s=past_seconds.interval_s,
+        ts_event_ns=stamps,
+        **prices,
+        volume=volume,
+    )

@@ -1,6 +1,6 @@
-"""What ails a training run, read off its rows of metrics: each fault with its figure, its threshold and the remedy.
+"""Finds what ails a training run in its rows of metrics: each ailment with its figure, threshold and remedy.
 
-"Late" is the second half of the rows: what a run does at first is not yet a fault.
+Most checks judge the second half of the rows: what a run does at first is not yet a fault.
 """
 
 import json
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 
 class Ailment(NamedTuple):
-    """One fault."""
+    """One fault of a training run."""
 
     name: str
     says: str
@@ -37,14 +37,14 @@ class Ailment(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """A run looked through."""
+    """The rows of a run and the ailments that they show."""
 
     rows: list[Row]
-    findings: list[Ailment]
+    ailments: list[Ailment]
 
 
 def diagnose(run: Path) -> Diagnosis:
-    """The faults of the run in folder ``run``.
+    """Diagnose the run in folder ``run``.
 
     Raises:
         ConfigError: there are no metrics, or too few to judge.
@@ -53,11 +53,11 @@ def diagnose(run: Path) -> Diagnosis:
     rows = read_rows(run)
     if len(rows) < LEAST_ROWS:
         raise ConfigError(f"{run}: {len(rows)} rows of metrics are too few to judge, {LEAST_ROWS} are needed")
-    return Diagnosis(rows, findings_in(rows))
+    return Diagnosis(rows, ailments_in(rows))
 
 
 def read_rows(run: Path) -> list[Row]:
-    """`metrics.jsonl` of a run, or its `training_metrics_<MARKET>.json`; a torn last line is left out."""
+    """Read `metrics.jsonl` of a run, or its `training_metrics_<MARKET>.json`; a half-written last line is left out."""
     lines = run / METRICS
     whole = sorted(run.glob("training_metrics_*.json"))
     try:
@@ -71,9 +71,9 @@ def read_rows(run: Path) -> list[Row]:
     raise ConfigError(f"{run}: holds no metrics; give the folder of a training run")
 
 
-def _rows(found: Iterable[Any]) -> list[Row]:
-    """What was read, each proved to be named figures with a step; ValueError for anything else."""
-    rows = list(found)
+def _rows(decoded: Iterable[Any]) -> list[Row]:
+    """Check that every decoded row is a mapping of names to numbers with a step; ValueError otherwise."""
+    rows = list(decoded)
     for number, row in enumerate(rows, start=1):
         named = isinstance(row, dict) and row.get("step") is not None
         if not named or not all(value is None or isinstance(value, int | float) for value in row.values()):
@@ -81,44 +81,53 @@ def _rows(found: Iterable[Any]) -> list[Row]:
     return rows
 
 
-def findings_in(rows: Sequence[Row]) -> list[Ailment]:
-    """Every fault that the rows show, the worst kind first."""
-    return [found for look in LOOKS if (found := look(rows)) is not None]
+def ailments_in(rows: Sequence[Row]) -> list[Ailment]:
+    """Every ailment that the rows show, the worst kind first."""
+    return [ailment for check in CHECKS if (ailment := check(rows)) is not None]
 
 
 def _skipped(rows: Sequence[Row]) -> Ailment | None:
     total = sum(row.get("skipped_steps") or 0 for row in rows)
-    return _if(
+    return _ailment_if(
         total > 0,
         Ailment(
-            "skipped_steps",
-            f"{total} optimiser steps were skipped: a loss or gradient was not finite",
-            total,
-            "above",
-            0,
-            "lower it",
-            "ppo.learning_rate",
-            "skipped_steps",
+            name="skipped_steps",
+            says=f"{total} optimiser steps were skipped: a loss or gradient was not finite",
+            figure=total,
+            relation="above",
+            threshold=0,
+            change="lower it",
+            key="ppo.learning_rate",
+            plot="skipped_steps",
         ),
     )
 
 
 def _exploding(rows: Sequence[Row]) -> Ailment | None:
-    kl, clipped = _late(rows, "kl"), _late(rows, "clip_fraction")
+    kl, clipped = _late_mean(rows, "kl"), _late_mean(rows, "clip_fraction")
     if kl is not None and kl > MOST_KL:
         says = f"an update moves the policy by {kl:.3g} nats on average"
-        return Ailment("exploding_updates", says, kl, "above", MOST_KL, "lower it", "ppo.learning_rate", "kl")
-    return _if(
+        return Ailment(
+            name="exploding_updates",
+            says=says,
+            figure=kl,
+            relation="above",
+            threshold=MOST_KL,
+            change="lower it",
+            key="ppo.learning_rate",
+            plot="kl",
+        )
+    return _ailment_if(
         clipped is not None and clipped > MOST_CLIPPED,
         Ailment(
-            "exploding_updates",
-            f"{100 * (clipped or 0):.0f} % of the ratios are clipped",
-            clipped or 0.0,
-            "above",
-            MOST_CLIPPED,
-            "lower it, or use fewer epochs",
-            "ppo.learning_rate",
-            "clip_fraction",
+            name="exploding_updates",
+            says=f"{100 * (clipped or 0):.0f} % of the ratios are clipped",
+            figure=clipped or 0.0,
+            relation="above",
+            threshold=MOST_CLIPPED,
+            change="lower it, or use fewer epochs",
+            key="ppo.learning_rate",
+            plot="clip_fraction",
         ),
     )
 
@@ -127,18 +136,18 @@ def _frozen_schedule(rows: Sequence[Row]) -> Ailment | None:
     rates = [float(row["learning_rate"]) for row in rows if row.get("learning_rate") is not None]
     top = max(rates, default=0.0)
     share = sum(rate <= LOW_RATE * top for rate in rates) / max(1, len(rates))
-    return _if(
+    return _ailment_if(
         share > MOST_LOW_ROWS,
         Ailment(
-            "frozen_schedule",
-            f"the learning rate stands at 1 % of its highest value or less in {100 * share:.0f} % of the rows: "
+            name="frozen_schedule",
+            says=f"the learning rate stands at 1 % of its highest value or less in {100 * share:.0f} % of the rows: "
             "the schedule ended long before the run",
-            share,
-            "above",
-            MOST_LOW_ROWS,
-            "let it end with the run",
-            "ppo.total_steps",
-            "learning_rate",
+            figure=share,
+            relation="above",
+            threshold=MOST_LOW_ROWS,
+            change="let it end with the run",
+            key="ppo.total_steps",
+            plot="learning_rate",
         ),
     )
 
@@ -150,23 +159,23 @@ def _one_sided(rows: Sequence[Row]) -> Ailment | None:
         return None
     longs = sum(row["long_share"] * row["entries"] for row in late) / entries
     share, side = max(longs, 1 - longs), "long" if longs > 0.5 else "short"
-    return _if(
+    return _ailment_if(
         share > MOST_ONE_SIDE,
         Ailment(
-            "one_sided",
-            f"{100 * share:.0f} % of {entries:,} late entries are {side}: it has learned the market's direction",
-            share,
-            "above",
-            MOST_ONE_SIDE,
-            "train on bars that rise and fall, or explore more",
-            "ppo.entropy_coefficient",
-            "long_share",
+            name="one_sided",
+            says=f"{100 * share:.0f} % of {entries:,} late entries are {side}: it has learned the market's direction",
+            figure=share,
+            relation="above",
+            threshold=MOST_ONE_SIDE,
+            change="train on bars that rise and fall, or explore more",
+            key="ppo.entropy_coefficient",
+            plot="long_share",
         ),
     )
 
 
-class _Low(NamedTuple):
-    """A column whose late mean must not be below ``least``."""
+class _TooLow(NamedTuple):
+    """A check that the mean of a column over the second half of the rows is not below ``least``."""
 
     name: str
     column: str
@@ -177,39 +186,47 @@ class _Low(NamedTuple):
 
     def look(self, rows: Sequence[Row]) -> Ailment | None:
         """The fault, if the mean was measured and is too low."""
-        mean = _late(rows, self.column)
+        mean = _late_mean(rows, self.column)
         if mean is None or mean >= self.least:
             return None
-        says = self.says.format(mean)
-        return Ailment(self.name, says, mean, "below", self.least, self.change, self.key, self.column)
+        return Ailment(
+            name=self.name,
+            says=self.says.format(mean),
+            figure=mean,
+            relation="below",
+            threshold=self.least,
+            change=self.change,
+            key=self.key,
+            plot=self.column,
+        )
 
 
-FROZEN_POLICY = _Low(
-    "frozen_policy",
-    "kl",
-    LEAST_KL,
-    "an update moves the policy by {:.1e} nats: it learns nothing",
-    "raise it, or max_grad_norm if that is tiny",
-    "ppo.learning_rate",
+FROZEN_POLICY = _TooLow(
+    name="frozen_policy",
+    column="kl",
+    least=LEAST_KL,
+    says="an update moves the policy by {:.1e} nats: it learns nothing",
+    change="raise it, or max_grad_norm if that is tiny",
+    key="ppo.learning_rate",
 )
-HOLD_TRAP = _Low(
-    "hold_trap",
-    "p_entry_flat",
-    LEAST_ENTRY_CHANCE,
-    "where an entry is legal the policy takes it with {:.2g} on average: too few trades to learn from. In a market "
-    "without an edge that is right",
-    "lower it, or raise ppo.entropy_coefficient",
-    "ppo.hold_bias",
+HOLD_TRAP = _TooLow(
+    name="hold_trap",
+    column="p_entry_flat",
+    least=LEAST_ENTRY_CHANCE,
+    says="where an entry is legal the policy takes it with {:.2g} on average: too few trades to learn from. In a "
+    "market without an edge that is right",
+    change="lower it, or raise ppo.entropy_coefficient",
+    key="ppo.hold_bias",
 )
-DEAD_CRITIC = _Low(
-    "dead_critic",
-    "explained_variance",
-    LEAST_EXPLAINED,
-    "the critic explains {:.1%} of the variance of its targets",
-    "raise it; a discount nearer to 0.9 is easier to predict",
-    "ppo.value_coefficient",
+DEAD_CRITIC = _TooLow(
+    name="dead_critic",
+    column="explained_variance",
+    least=LEAST_EXPLAINED,
+    says="the critic explains {:.1%} of the variance of its targets",
+    change="raise it; a discount nearer to 0.9 is easier to predict",
+    key="ppo.value_coefficient",
 )
-LOOKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
+CHECKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _skipped,
     _exploding,
     _frozen_schedule,
@@ -220,11 +237,11 @@ LOOKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
 )
 
 
-def _late(rows: Sequence[Row], column: str) -> float | None:
-    """Mean of a column over the second half, None where it was never measured."""
+def _late_mean(rows: Sequence[Row], column: str) -> float | None:
+    """Mean of a column over the second half of the rows; None where it was never measured."""
     values = [float(row[column]) for row in rows[len(rows) // 2 :] if row.get(column) is not None]
     return sum(values) / len(values) if values else None
 
 
-def _if(holds: bool, finding: Ailment) -> Ailment | None:
-    return finding if holds else None
+def _ailment_if(holds: bool, ailment: Ailment) -> Ailment | None:
+    return ailment if holds else None

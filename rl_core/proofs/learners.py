@@ -1,4 +1,4 @@
-"""Several learners side by side: one compiled update over all seeds, which share the market."""
+"""Trains several learners side by side: one compiled update over all seeds, which share the market."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -29,71 +29,77 @@ from rl_core.worlds.demo import World as SyntheticMarket
 TRANSFER_STATES = 1024
 LEAST_ROOM, MOST_ROOM = 0.2, 1.0
 
-Learned = tuple[Parameters, Normaliser]
+LearnedArrays = tuple[Parameters, Normaliser]
 
 
-class Ground(NamedTuple):
-    """A synthetic market as an account sees it."""
+class TradedWorld(NamedTuple):
+    """A synthetic market with the account that trades it."""
 
     view: MarketView
     trading: Trading
     signals: npt.NDArray[np.int8]  # [T]
 
     @property
-    def world(self) -> EnvArrays:
-        """What learners play on."""
+    def env_arrays(self) -> EnvArrays:
+        """The arrays that learners play on."""
         params = EnvParams(self.trading.venue, self.trading.limits, LEAST_ROOM, MOST_ROOM)
         return EnvArrays(make_market(self.view), params)
 
     def judge(self, policy: Policy) -> Evaluation:
-        """Every session with a fresh account, the reference decision, pessimistic fills and all costs."""
+        """Evaluate ``policy`` in every session with a fresh account, pessimistic fills and all costs."""
         return evaluate(policy, self.view, self.trading, 0, len(self.view.bars))
 
 
 class Snapshot(NamedTuple):
-    """The learners at one moment."""
+    """The learners at one moment of their training."""
 
     step: int  # bars that each has played
     seconds: float  # since the first update, the compilation not counted; all learners together
-    learned: list[Learned]
+    learned: list[LearnedArrays]
 
     @property
     def policies(self) -> list[Policy]:
-        """What each decides."""
+        """The policy of each learner."""
         return [served_policy(*learned) for learned in self.learned]
 
 
-def ground_of(market: SyntheticMarket, trading: TradingConfig) -> Ground:
-    """The market under an account."""
+def traded_world(market: SyntheticMarket, trading: TradingConfig) -> TradedWorld:
+    """Compile the account's settings for the market."""
     compiled = compile_trading(resolved(trading, seconds=False), market.minutes.instrument)
-    return Ground(view_of(market.minutes, compiled.pack, compiled.hours), compiled, market.edge.signals)
+    return TradedWorld(view_of(market.minutes, compiled.pack, compiled.hours), compiled, market.edge.signals)
 
 
 def learn(
-    config: PPOConfig, phase: int, ground: Ground, seeds: Sequence[int], *, looks: int, start: Snapshot | None = None
+    config: PPOConfig,
+    phase: int,
+    traded: TradedWorld,
+    seeds: Sequence[int],
+    *,
+    looks: int,
+    start: Snapshot | None = None,
 ) -> Iterator[Snapshot]:
-    """Train one learner a seed on ``ground``, and show them ``looks`` times, the last time at the end.
+    """Train one learner a seed on ``traded``, and show them ``looks`` times, the last time at the end.
 
     Args:
         config: of every learner; its seed is not read.
         phase: 1, or 2 from ``start``.
-        ground: to train on.
+        traded: to train on.
         seeds: one learner each.
         looks: how many snapshots.
         start: phase 1's learners, one a seed.
     """
-    env, world = Env(phase), ground.world
-    starts = [None] * len(seeds) if start is None else _widened(config, env, world, start.learned)
+    env, env_arrays = Env(phase), traded.env_arrays
+    starts = [None] * len(seeds) if start is None else _widened(config, env, env_arrays, start.learned)
     states = _stacked(
         [
-            initial_state(config.model_copy(update={"seed": seed}), env, world, start=first)
+            initial_state(config.model_copy(update={"seed": seed}), env, env_arrays, start=first)
             for seed, first in zip(seeds, starts, strict=True)
         ]
     )
     wanted = {round(config.num_updates * (look + 1) / looks) for look in range(looks)}
     seconds, playing = 0.0, time.perf_counter()
     for done in range(1, config.num_updates + 1):
-        states, _ = update_all(states, world, config=config, env=env)
+        states, _ = update_all(states, env_arrays, config=config, env=env)
         if done == 1:
             states.updates.block_until_ready()
             playing = time.perf_counter()
@@ -106,27 +112,29 @@ def learn(
 
 @partial(jax.jit, static_argnames=("config", "env"), donate_argnames=("states",))
 def update_all(
-    states: TrainState, world: EnvArrays, *, config: PPOConfig, env: Env
+    states: TrainState, env_arrays: EnvArrays, *, config: PPOConfig, env: Env
 ) -> tuple[TrainState, UpdateMetrics]:
-    """One update of every learner: leaves of ``states`` are [S, ...]."""
-    together: tuple[TrainState, UpdateMetrics] = jax.vmap(lambda state: update(state, world, config=config, env=env))(
-        states
-    )
+    """One update of each of S learners: leaves of ``states`` are [S, ...]."""
+    together: tuple[TrainState, UpdateMetrics] = jax.vmap(
+        lambda state: update(state, env_arrays, config=config, env=env)
+    )(states)
     return together
 
 
-def session_r(found: Evaluation) -> npt.NDArray[np.float64]:
-    """R of each session [N], those without a trade as zeros at the end."""
-    _, row = np.unique(found.trades.session, return_inverse=True)
-    return np.asarray(np.bincount(row, weights=found.trades.r, minlength=found.sessions), np.float64)
+def r_by_session(evaluation: Evaluation) -> npt.NDArray[np.float64]:
+    """R of each of N sessions [N]; sessions without a trade are the zeros at the end."""
+    _, row = np.unique(evaluation.trades.session, return_inverse=True)
+    return np.asarray(np.bincount(row, weights=evaluation.trades.r, minlength=evaluation.sessions), np.float64)
 
 
-def _widened(config: PPOConfig, env: Env, world: EnvArrays, learned: Sequence[Learned]) -> list[Learned]:
-    """Phase 2's first parameters from phase 1's last, learner by learner; FitError if one enters otherwise."""
+def _widened(
+    config: PPOConfig, env: Env, env_arrays: EnvArrays, learned: Sequence[LearnedArrays]
+) -> list[LearnedArrays]:
+    """Phase 2's first parameters of every learner from phase 1's last; FitError if one would enter otherwise."""
     key_states, key_new = jax.random.split(jax.random.key(0))
-    shown = env.observe(*world, env.reset(*world, key_states, TRANSFER_STATES))
-    moved = [transfer(config, jax.tree.map(jnp.asarray, own), shown, key=key_new) for own in learned]
-    return [(own.parameters, own.normaliser) for own in moved]
+    states_seen = env.observe(*env_arrays, env.reset(*env_arrays, key_states, TRANSFER_STATES))
+    started = [transfer(config, jax.tree.map(jnp.asarray, of_seed), states_seen, key=key_new) for of_seed in learned]
+    return [(of_seed.parameters, of_seed.normaliser) for of_seed in started]
 
 
 def _stacked(states: Sequence[TrainState]) -> TrainState:
@@ -134,6 +142,6 @@ def _stacked(states: Sequence[TrainState]) -> TrainState:
     return together
 
 
-def _apart(states: TrainState, count: int) -> list[Learned]:
+def _apart(states: TrainState, count: int) -> list[LearnedArrays]:
     held = jax.device_get((states.parameters, states.normaliser))
-    return [jax.tree.map(lambda leaf, own=own: leaf[own], held) for own in range(count)]
+    return [jax.tree.map(lambda leaf, seed=seed: leaf[seed], held) for seed in range(count)]

@@ -1,4 +1,4 @@
-"""No look-ahead, shown on the bars themselves: replace the future, and nothing seen or done before may change.
+"""Checks for look-ahead on the bars themselves: where the future is replaced, nothing seen or done before may change.
 
 At several moments t the bars after t are replaced by noise, held still, rolled elsewhere, given other seconds, or cut
 off. Features, hours, regimes, hidden states, rungs, and what accounts under fixed actions observe, may do, get filled
@@ -34,8 +34,8 @@ SALTS = (1, 2)  # two courses of actions an experiment
 RUNG_WEIGHTS = 1009 ** np.arange(5)
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-Seer = Callable[[Bars], MarketView]
-Reducer = Callable[[Bars, Bars], Ladder]
+ViewFunction = Callable[[Bars], MarketView]
+LadderFunction = Callable[[Bars, Bars], Ladder]
 
 
 class LeakError(TrigateError):
@@ -45,7 +45,7 @@ class LeakError(TrigateError):
 
 
 class Leak(NamedTuple):
-    """One thing that changed with the future."""
+    """One value before a moment that changed with the bars after it."""
 
     what: str
     future: str  # how the future was changed: noise, still, rolls, seconds or cut
@@ -54,7 +54,7 @@ class Leak(NamedTuple):
 
 
 class LeakReport(NamedTuple):
-    """What was compared, and what was found."""
+    """What was compared, and the leaks that were found."""
 
     moments: list[int]
     compared: list[str]
@@ -62,15 +62,15 @@ class LeakReport(NamedTuple):
     leaks: list[Leak]
 
 
-class Senses(NamedTuple):
-    """How bars are seen; the project's own, or ones with a leak."""
+class SeenBy(NamedTuple):
+    """The functions that bars are seen by: the project's own, or in tests ones with a planted leak."""
 
-    view: Seer
-    ladder: Reducer = ladder_of
+    view: ViewFunction
+    ladder: LadderFunction = ladder_of
 
 
-class _Played(NamedTuple):
-    """What accounts saw and got, leaves [K, B]; ``bar`` is that of the decision."""
+class _PlayedSteps(NamedTuple):
+    """What B accounts saw and got at K closes, leaves [K, B, ...]; ``bar`` is that of the decision."""
 
     bar: jax.Array
     live: jax.Array
@@ -86,7 +86,7 @@ def check_leaks(
     seconds: Bars | None = None,
     moments: int = 4,
     seed: int = 0,
-    senses: Senses | None = None,
+    seen_by: SeenBy | None = None,
 ) -> LeakReport:
     """Change the future at ``moments`` bars of ``bars``, and shortly before each of the last rolls.
 
@@ -96,31 +96,31 @@ def check_leaks(
         seconds: one-second bars of the same time.
         moments: how many, besides those before rolls.
         seed: of the moments and of what follows them.
-        senses: `view_of` and `ladder_of` if None.
+        seen_by: `view_of` and `ladder_of` if None.
 
     Raises:
         DataError: the file is too short to have a past and a future.
     """
-    senses = senses or Senses(lambda part: view_of(part, trading.pack, trading.hours))
-    tape = MarketSlice(bars, seconds)
-    past, future = _lengths(len(bars))
+    seen_by = seen_by or SeenBy(lambda part: view_of(part, trading.pack, trading.hours))
+    market = MarketSlice(bars, seconds)
+    past, future = _past_and_future_lengths(len(bars))
     leaks: list[Leak] = []
     names: list[str] = []
     values = 0
     chosen = _moments(bars, trading, (past, future), moments, seed)
     for at in chosen:
         offset = at + 1 - past
-        whole, last = tape.part(offset, at + 1 + future), past - 1
-        before = _Experiment(_market_of(whole, senses), trading, last)
+        whole, last = market.part(offset, at + 1 + future), past - 1
+        before = _Experiment(_market_of(whole, seen_by), trading, last)
         for other in futures(whole, last, seed + at):
-            after = _Experiment(_market_of(other.tape, senses), trading, last, before.starts)
-            found = before.differences(after, cut=other.ends_session)
-            leaks += [Leak(name, other.kind, at, offset + first) for name, first in found.items()]
-            names, values = list(before.seen) + list(before.played_names), values + before.size
+            after = _Experiment(_market_of(other.market, seen_by), trading, last, before.starts)
+            differing = before.differences(after, cut=other.ends_session)
+            leaks += [Leak(name, other.kind, at, offset + first) for name, first in differing.items()]
+            names, values = list(before.market_values) + list(before.played_names), values + before.size
     return LeakReport(chosen, names, values, leaks)
 
 
-def _lengths(bars: int) -> tuple[int, int]:
+def _past_and_future_lengths(bars: int) -> tuple[int, int]:
     """Bars before and after each moment."""
     future = min(FUTURE_BARS, bars // 6)
     past = min(PAST_BARS, bars * 2 // 3)
@@ -145,25 +145,28 @@ def _moments(bars: Bars, trading: Trading, lengths: tuple[int, int], moments: in
     return sorted({int(t) for t in chosen})
 
 
-class _Sensed(NamedTuple):
-    """What is known of one tape."""
+class _ObservedMarket(NamedTuple):
+    """A market as seen: its features and hours, and the rungs of its seconds."""
 
     view: MarketView
     ladder: Ladder | None
 
 
-def _market_of(tape: MarketSlice, senses: Senses) -> _Sensed:
-    """The tape seen. Rungs are padded to a power of two, so that other futures compile nothing."""
-    view = senses.view(tape.bars)
-    if tape.seconds is None:
-        return _Sensed(view, None)
-    offsets, rungs = senses.ladder(tape.bars, tape.seconds)
+def _market_of(market: MarketSlice, seen_by: SeenBy) -> _ObservedMarket:
+    """Compute what is seen of ``market``.
+
+    Rungs are padded to a power of two: their number differs by future, and other shapes would compile anew.
+    """
+    view = seen_by.view(market.bars)
+    if market.seconds is None:
+        return _ObservedMarket(view, None)
+    offsets, rungs = seen_by.ladder(market.bars, market.seconds)
     room = (1 << max(1, len(rungs)).bit_length()) - len(rungs)
-    return _Sensed(view, Ladder(offsets, np.pad(rungs, ((0, room), (0, 0)))))
+    return _ObservedMarket(view, Ladder(offsets, np.pad(rungs, ((0, room), (0, 0)))))
 
 
 def _of_each_minute(ladder: Ladder) -> npt.NDArray[np.int64]:
-    """[T] a number that changes with any rung of the minute."""
+    """A number for each minute [T] that changes with any of its rungs."""
     counts = np.diff(ladder.offsets)
     minute = np.repeat(np.arange(len(counts)), counts)
     place = np.arange(len(minute)) - ladder.offsets[minute]
@@ -174,40 +177,40 @@ def _of_each_minute(ladder: Ladder) -> npt.NDArray[np.int64]:
 
 
 class _Experiment:
-    """Everything seen and done on one course of bars."""
+    """Everything that is seen and done on one course of bars."""
 
     def __init__(
-        self, sensed: "_Sensed", trading: Trading, last: int, starts: npt.NDArray[np.int32] | None = None
+        self, sensed: _ObservedMarket, trading: Trading, last: int, starts: npt.NDArray[np.int32] | None = None
     ) -> None:
         view, ladder = sensed
         self.last = last
-        self.seen = _seen(view) | ({} if ladder is None else {"rungs": _of_each_minute(ladder)})
+        self.market_values = _known_at_closes(view) | ({} if ladder is None else {"rungs": _of_each_minute(ladder)})
         market = make_market(view, ladder=ladder, frictions=trading.frictions)
         params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
-        self.starts = _starts(view, last) if starts is None else starts
-        first = _opened(market, params, self.starts)
+        self.starts = _episode_starts(view, last) if starts is None else starts
+        first = _opened_accounts(market, params, self.starts)
         self.played = [jax.device_get(_play(market, params, first, jnp.uint32(salt))) for salt in SALTS]
         self.played_names = ("observation", "legal_actions", *sorted(self.played[0].results))
 
     @property
     def size(self) -> int:
-        """Values that are compared."""
-        own = sum(values[: self.last + 1].size for values in self.seen.values())
-        return own + sum(int(played.observation.size) for played in self.played)
+        """How many values are compared."""
+        of_market = sum(values[: self.last + 1].size for values in self.market_values.values())
+        return of_market + sum(int(played.observation.size) for played in self.played)
 
     def differences(self, other: "_Experiment", *, cut: bool) -> dict[str, int]:
         """The first bar at which each thing differs, up to ``last``."""
-        found = {}
-        for name, values in self.seen.items():
-            rows = _unequal(values[: self.last + 1], other.seen[name][: self.last + 1])
+        first_differing = {}
+        for name, values in self.market_values.items():
+            rows = _unequal(values[: self.last + 1], other.market_values[name][: self.last + 1])
             if rows.any():
-                found[name] = int(np.flatnonzero(rows)[0])
+                first_differing[name] = int(np.flatnonzero(rows)[0])
         for a, b in zip(self.played, other.played, strict=True):
             for name, first in self._played_differences(a, b, cut=cut).items():
-                found[name] = min(first, found.get(name, first))
-        return found
+                first_differing[name] = min(first, first_differing.get(name, first))
+        return first_differing
 
-    def _played_differences(self, a: _Played, b: _Played, *, cut: bool) -> dict[str, int]:
+    def _played_differences(self, a: _PlayedSteps, b: _PlayedSteps, *, cut: bool) -> dict[str, int]:
         # A cut makes the last bar the last of its session, so that episodes end at it: nothing to compare there.
         decided = a.live & (a.bar <= self.last - cut)
         arrived = a.live & (a.bar + 1 <= self.last - cut)
@@ -216,21 +219,21 @@ class _Experiment:
             "legal_actions": (a.legal_actions, b.legal_actions, decided),
             **{name: (a.results[name], b.results[name], arrived) for name in a.results},
         }
-        found = {}
+        first_differing = {}
         for name, (x, y, counted) in pairs.items():
             rows = _unequal(x.reshape(-1, *x.shape[2:]), y.reshape(-1, *y.shape[2:])) & counted.ravel()
             if rows.any():
-                found[name] = int(a.bar.ravel()[rows].min())
-        return found
+                first_differing[name] = int(a.bar.ravel()[rows].min())
+        return first_differing
 
 
 def _unequal(a: Any, b: Any) -> npt.NDArray[np.bool_]:
-    """[N] whether any value of the row differs; NaN equals NaN."""
+    """Whether any value of the row differs [N]; NaN equals NaN."""
     differs = (a != b) & ~((a != a) & (b != b))
     return np.asarray(differs.reshape(len(a), -1).any(axis=1))
 
 
-def _seen(view: MarketView) -> dict[str, npt.NDArray[Any]]:
+def _known_at_closes(view: MarketView) -> dict[str, npt.NDArray[Any]]:
     """Everything that is known at each close, by name, [T, ...]."""
     regimes = compute_regimes(view)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -251,8 +254,8 @@ _FIXED_MODEL = RegimeModel(
 )  # fmt: skip
 
 
-def _starts(view: MarketView, last: int) -> npt.NDArray[np.int32]:
-    """[B] a bar of each of the latest sessions up to ``last`` at which an account opens."""
+def _episode_starts(view: MarketView, last: int) -> npt.NDArray[np.int32]:
+    """The first bar that allows an entry in each of the latest sessions up to ``last`` [B]; accounts open there."""
     open_to_us = np.flatnonzero((view.hours.entry_open & view.features.warm)[: last + 1])
     _, first = np.unique(view.located.session[open_to_us], return_index=True)
     if not first.size:
@@ -262,19 +265,19 @@ def _starts(view: MarketView, last: int) -> npt.NDArray[np.int32]:
 
 
 @jax.jit
-def _opened(market: MarketArrays, params: EnvParams, starts: jax.Array) -> EnvState:
+def _opened_accounts(market: MarketArrays, params: EnvParams, starts: jax.Array) -> EnvState:
     return Env(2).reset(market, params, jax.random.key(0), ACCOUNTS)._replace(bar=starts)
 
 
 @partial(jax.jit)
-def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Array) -> _Played:
-    """One episode an account; the action is a fixed function of bar, account and mask."""
+def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Array) -> _PlayedSteps:
+    """Play one episode with each account; the action is a fixed function of bar, account and legal actions."""
     env, bars = Env(2), market.prices.shape[0]
 
-    def one(carry: tuple[EnvState, jax.Array], _: None) -> tuple[tuple[EnvState, jax.Array], _Played]:
+    def one(carry: tuple[EnvState, jax.Array], _: None) -> tuple[tuple[EnvState, jax.Array], _PlayedSteps]:
         state, live = carry
-        seen = env.observe(market, params, state)
-        step = env.step(market, params, state, _action(seen.legal_actions, state.bar, salt))
+        observation = env.observe(market, params, state)
+        step = env.step(market, params, state, _fixed_action(observation.legal_actions, state.bar, salt))
         results = {
             **{f"position.{name}": field for name, field in step.state.position._asdict().items()},
             **{f"account.{name}": field for name, field in step.state.account._asdict().items()},
@@ -285,13 +288,13 @@ def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Ar
         }
         going = live & ~(step.terminated | step.truncated) & (step.state.bar + 1 < bars)
         following = jax.tree.map(lambda a, b: jnp.where(going, a, b), step.state, state)
-        return (following, going), _Played(state.bar, live, seen.values, seen.legal_actions, results)
+        return (following, going), _PlayedSteps(state.bar, live, observation.values, observation.legal_actions, results)
 
-    played: _Played = jax.lax.scan(one, (first, jnp.ones((ACCOUNTS,), bool)), None, length=STEPS)[1]
+    played: _PlayedSteps = jax.lax.scan(one, (first, jnp.ones((ACCOUNTS,), bool)), None, length=STEPS)[1]
     return played
 
 
-def _action(legal: jax.Array, bar: jax.Array, salt: jax.Array) -> jax.Array:
+def _fixed_action(legal: jax.Array, bar: jax.Array, salt: jax.Array) -> jax.Array:
     """A legal action [B] from the bits of bar, account and salt; HOLD three times in four while it may manage."""
     mixed = (bar.astype(jnp.uint32) * jnp.uint32(2_654_435_761)) ^ (jnp.arange(ACCOUNTS, dtype=jnp.uint32) << 7) ^ salt
     mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2_246_822_519)
@@ -303,10 +306,10 @@ def _action(legal: jax.Array, bar: jax.Array, salt: jax.Array) -> jax.Array:
 
 
 def refuse_leaks(report: LeakReport) -> None:
-    """Nothing, if there are none.
+    """Raise the first leak of ``report`` as an error, if it has any.
 
     Raises:
-        LeakError: names the first.
+        LeakError: names what leaks, at which bar, and how many leaks there are besides.
     """
     if report.leaks:
         first = min(report.leaks, key=lambda leak: leak.first)

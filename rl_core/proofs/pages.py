@@ -1,4 +1,4 @@
-"""Pages about learning, each one HTML file that needs no network: plots and plotly.js inside."""
+"""Writes the pages of selftest and diagnose, each one HTML file that needs no network: plotly.js is inside."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from rl_core.proofs.diagnose import Ailment, Diagnosis
-from rl_core.proofs.selftest import SelftestResult, Taught, first_reaching
+from rl_core.proofs.selftest import SelftestResult, WorldResult, first_reaching
 from trigate.pages.plots import BAND, BLUE, GREEN, INK, RED, plot_html
 from trigate.pages.render import rendered
 
@@ -26,19 +26,19 @@ PLOTS = {
 }
 
 
-def selftest_page(found: SelftestResult, least_share: float, seconds: float) -> str:
+def selftest_page(result: SelftestResult, least_share: float, seconds: float) -> str:
     """The report of a selftest."""
-    rows = [(world, first_reaching(world.curve, least_share), _curve(world, least_share)) for world in found.taught]
+    rows = [(world, first_reaching(world.curve, least_share), _curve(world, least_share)) for world in result.worlds]
     return rendered(
         "rl_core.proofs",
         "selftest.html.j2",
-        {"found": found, "rows": rows, "least_share": least_share, "seconds": seconds},
+        {"result": result, "rows": rows, "least_share": least_share, "seconds": seconds},
     )
 
 
 def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
     """The report on a run: its findings first, each with the plot that shows it, then all plots."""
-    blamed = {finding.plot: finding for finding in diagnosis.findings}
+    blamed = {ailment.plot: ailment for ailment in diagnosis.ailments}
     known = [column for column in PLOTS if any(row.get(column) is not None for row in diagnosis.rows)]
     plots = {column: _column(diagnosis, column, blamed.get(column)) for column in known}
     return rendered(
@@ -46,7 +46,7 @@ def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
     )
 
 
-def _curve(world: Taught, least_share: float) -> str:
+def _curve(world: WorldResult, least_share: float) -> str:
     steps = [look.step for look in world.curve]
     shares = [look.share for look in world.curve]
     figure = go.Figure()
@@ -66,15 +66,15 @@ def _curve(world: Taught, least_share: float) -> str:
     return plot_html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name), height=260, top=34)
 
 
-def _column(diagnosis: Diagnosis, column: str, finding: Ailment | None) -> str:
+def _column(diagnosis: Diagnosis, column: str, ailment: Ailment | None) -> str:
     figure = go.Figure()
     steps: Sequence[Any] = [row["step"] for row in diagnosis.rows]
     values = [row.get(column) for row in diagnosis.rows]
-    colour = BLUE if finding is None else RED
+    colour = BLUE if ailment is None else RED
     figure.add_scatter(x=steps, y=values, mode="lines+markers", line={"color": colour}, marker={"size": 4})
-    if finding is not None and finding.name not in ("frozen_schedule", "one_sided"):
+    if ailment is not None and ailment.name not in ("frozen_schedule", "one_sided"):
         figure.add_hline(
-            y=finding.threshold, line={"color": INK, "dash": "dash", "width": 1}, annotation_text="threshold"
+            y=ailment.threshold, line={"color": INK, "dash": "dash", "width": 1}, annotation_text="threshold"
         )
     if column == "long_share":
         figure.update_yaxes(range=[-0.03, 1.03])

@@ -1,4 +1,4 @@
-"""Whether the learner learns: on planted worlds it must earn most of what can be earned, and without an edge nothing.
+"""Tests that the learner learns: on planted worlds it must earn most of the optimum, and without an edge nothing.
 
 "Optimum" is exact: a trade of the best rule is worth what `rl_core.worlds.planted_value` computes from the world's
 parameters, less its costs (two commissions, a tick at the entry and one at the exit); a session holds as many as that
@@ -16,7 +16,7 @@ import numpy as np
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.market.costs import stop_distance
 from rl_core.market.types import Namespace
-from rl_core.proofs.learners import Ground, Snapshot, ground_of, learn, session_r
+from rl_core.proofs.learners import Snapshot, TradedWorld, learn, r_by_session, traded_world
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.proofs.untrained_policies import declared_rule, random_entries
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
@@ -29,7 +29,7 @@ TRAIL_AFTER = 2  # bars held; the best of 2, 4, 5 and 6 on another reverting wor
 SLIPPED_TICKS = 2  # entry and exit; a target does not slip, but the price must trade one tick through it
 RULE_ERRORS = 4.0  # standard errors that the rule's own R may be from the computed optimum
 
-Report = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 class Assertion(NamedTuple):
@@ -46,16 +46,16 @@ class Assertion(NamedTuple):
         return bool(self.figure >= self.limit if self.relation == "at least" else self.figure <= self.limit)
 
 
-class Look(NamedTuple):
-    """The learners on their way."""
+class CurvePoint(NamedTuple):
+    """The learners' share of the optimum at one moment of training."""
 
     step: int
     seconds: float
     share: Aggregate
 
 
-class Taught(NamedTuple):
-    """What the learners of one world came to; R is per session of the test."""
+class WorldResult(NamedTuple):
+    """What the learners of one world earned; R is per session of the test world."""
 
     name: str
     optimum: float  # computed, with the bracket left alone
@@ -64,22 +64,22 @@ class Taught(NamedTuple):
     rule_error: float
     phase1: list[float]  # by seed
     phase2: list[float]
-    curve: list[Look]
+    curve: list[CurvePoint]
     sessions: int
     trades: list[int]  # of phase 1, by seed
 
     def share(self, earned: Sequence[float]) -> list[float]:
         """Each seed's share of the optimum."""
-        return [1 + (own - self.rule) / self.optimum for own in earned]
+        return [1 + (of_seed - self.rule) / self.optimum for of_seed in earned]
 
     @property
     def of_rule(self) -> Aggregate:
         """Phase 1's measured R over the rule's measured R on the same bars."""
-        return aggregate([[own / self.rule for own in self.phase1]])
+        return aggregate([[of_seed / self.rule for of_seed in self.phase1]])
 
 
-class Control(NamedTuple):
-    """The world without an edge."""
+class ControlResult(NamedTuple):
+    """What learners and random entries earned in the world without an edge."""
 
     learned: Interval  # R per session, the learners' mean, over sessions
     learned_trades: list[int]
@@ -89,118 +89,123 @@ class Control(NamedTuple):
 
 
 class SelftestResult(NamedTuple):
-    """The whole selftest."""
+    """The results of every world, and the assertions about them."""
 
-    taught: list[Taught]
-    control: Control
+    worlds: list[WorldResult]
+    control: ControlResult
     checks: list[Assertion]
 
 
-def run_selftest(config: SelftestConfig, report: Report) -> SelftestResult:
-    """Train and judge on every world; ``report`` is told each step in a line."""
-    taught = []
+def run_selftest(config: SelftestConfig, report: ReportLine) -> SelftestResult:
+    """Train and judge on every world; ``report`` is called with a line about each step."""
+    worlds = []
     for number, strength in enumerate(config.strengths):
         drift, name = fading_drift(strength), f"planted {strength:g}"
-        market = _pair(config, number, partial(planted_world, drift_atr=strength))
-        taught.append(_teach(config, name, market, (bracket_value(drift).mean_r, None), report))
+        market = _training_and_test_world(config, number, partial(planted_world, drift_atr=strength))
+        worlds.append(_train_and_judge(config, name, market, (bracket_value(drift).mean_r, None), report))
     if config.reverting:
         drift = reverting_drift()
         worth = bracket_value(drift).mean_r, managed_value(drift)
-        market = _pair(config, len(config.strengths), reverting_world)
-        taught.append(_teach(config, "reverting", market, worth, report))
-    control = _control(config, report)
-    checks = [check for world in taught for check in _checks(config, world)]
-    return SelftestResult(taught, control, [*checks, *_control_checks(control)])
+        market = _training_and_test_world(config, len(config.strengths), reverting_world)
+        worlds.append(_train_and_judge(config, "reverting", market, worth, report))
+    control = _control_result(config, report)
+    checks = [check for world in worlds for check in _checks(config, world)]
+    return SelftestResult(worlds, control, [*checks, *_control_checks(control)])
 
 
-def _pair(config: SelftestConfig, number: int, make: Callable[[int, int], World]) -> tuple[Ground, Ground]:
+def _training_and_test_world(
+    config: SelftestConfig, number: int, make: Callable[[int, int], World]
+) -> tuple[TradedWorld, TradedWorld]:
     """A world to train on and another one to be judged on."""
     seed = config.world_seed + 2 * number
     train, test = make(seed, config.train_sessions), make(seed + 1, config.test_sessions)
-    return ground_of(train, config.trading), ground_of(test, config.trading)
+    return traded_world(train, config.trading), traded_world(test, config.trading)
 
 
-def _teach(
-    config: SelftestConfig, name: str, grounds: tuple[Ground, Ground], worth: tuple[float, float | None], report: Report
-) -> Taught:
-    train, test = grounds
+def _train_and_judge(
+    config: SelftestConfig,
+    name: str,
+    worlds: tuple[TradedWorld, TradedWorld],
+    worth: tuple[float, float | None],
+    report: ReportLine,
+) -> WorldResult:
+    train, test = worlds
     rule = test.judge(declared_rule())
-    rule_r, costs = session_r(rule), trade_costs(test, at_signals=True)
+    rule_r, costs = r_by_session(rule), trade_costs(test, at_signals=True)
     optimum = (worth[0] - costs) * len(rule.trades.r) / rule.sessions
     managed = None
     if worth[1] is not None:
         by_rule = test.judge(declared_rule(trail_after=TRAIL_AFTER))
         managed = (worth[1] - costs) * len(by_rule.trades.r) / by_rule.sessions
-        report(
-            f"{name}: the rule that trails after {TRAIL_AFTER} bars earns {session_r(by_rule).mean():+.3f} R a session"
-        )
-    report(f"{name}: optimum {optimum:+.3f} R a session computed, {rule_r.mean():+.3f} by the rule on the test's bars")
-    taught = Taught(
-        name,
-        optimum,
-        managed,
-        float(rule_r.mean()),
-        float(rule_r.std() / np.sqrt(len(rule_r))),
-        [],
-        [],
-        [],
-        rule.sessions,
-        [],
+        earned = r_by_session(by_rule).mean()
+        report(f"{name}: the rule that trails after {TRAIL_AFTER} bars earns {earned:+.3f} R a session")
+    report(f"{name}: optimum {optimum:+.3f} R a session, {rule_r.mean():+.3f} by the rule on the test's bars")
+    result = WorldResult(
+        name=name,
+        optimum=optimum,
+        managed_optimum=managed,
+        rule=float(rule_r.mean()),
+        rule_error=float(rule_r.std() / np.sqrt(len(rule_r))),
+        phase1=[],
+        phase2=[],
+        curve=[],
+        sessions=rule.sessions,
+        trades=[],
     )
     for look in learn(config.phase1, 1, train, config.seeds, looks=config.curve_points):
         judged = [test.judge(policy) for policy in look.policies]
-        taught = _seen(taught, look, judged)
+        result = _with_curve_point(result, look, judged)
         report(
-            f"{name}: phase 1 after {look.step:,} steps ({look.seconds:.0f} s): share {taught.curve[-1].share.label}"
+            f"{name}: phase 1 after {look.step:,} steps ({look.seconds:.0f} s): share {result.curve[-1].share.label}"
         )
     *_, last = learn(config.phase2, 2, train, config.seeds, looks=1, start=look)
-    taught = taught._replace(phase2=[_mean_r(test.judge(policy)) for policy in last.policies])
-    report(f"{name}: phase 2 after {last.step:,} steps: R a session {aggregate([taught.phase2]).label}")
-    return taught
+    result = result._replace(phase2=[_mean_r(test.judge(policy)) for policy in last.policies])
+    report(f"{name}: phase 2 after {last.step:,} steps: R a session {aggregate([result.phase2]).label}")
+    return result
 
 
-def _seen(taught: Taught, look: Snapshot, judged: Sequence[Evaluation]) -> Taught:
-    earned = [_mean_r(found) for found in judged]
-    curve = [*taught.curve, Look(look.step, look.seconds, aggregate([taught.share(earned)]))]
-    return taught._replace(phase1=earned, curve=curve, trades=[len(found.trades.r) for found in judged])
+def _with_curve_point(result: WorldResult, look: Snapshot, judged: Sequence[Evaluation]) -> WorldResult:
+    earned = [_mean_r(evaluation) for evaluation in judged]
+    curve = [*result.curve, CurvePoint(look.step, look.seconds, aggregate([result.share(earned)]))]
+    return result._replace(phase1=earned, curve=curve, trades=[len(evaluation.trades.r) for evaluation in judged])
 
 
-def _control(config: SelftestConfig, report: Report) -> Control:
+def _control_result(config: SelftestConfig, report: ReportLine) -> ControlResult:
     number = len(config.strengths) + 1
-    train, test = _pair(config, number, no_edge_world)
+    train, test = _training_and_test_world(config, number, no_edge_world)
     *_, last = learn(config.phase1, 1, train, config.seeds, looks=1)
     judged = [test.judge(policy) for policy in last.policies]
-    by_session = np.mean([session_r(found) for found in judged], axis=0)
+    by_session = np.mean([r_by_session(evaluation) for evaluation in judged], axis=0)
     learned = session_block_bootstrap(by_session, np.arange(len(by_session)))
     by_chance = test.judge(random_entries(config.random_chance, config.world_seed))
     assert learned is not None
     random = by_chance.expectancy or Interval(float("nan"), float("nan"), float("nan"), 0.95, 0, 0)
     report(f"no_edge: learners {learned.mean:+.3f} R a session, random entries {random.mean:+.3f} R a trade")
-    return Control(
+    return ControlResult(
         learned=learned,
-        learned_trades=[len(found.trades.r) for found in judged],
+        learned_trades=[len(evaluation.trades.r) for evaluation in judged],
         random=random,
         random_session_r=_mean_r(by_chance),
         costs=trade_costs(test, at_signals=False),
     )
 
 
-def trade_costs(ground: Ground, *, at_signals: bool) -> float:
-    """R that the costs of a trade are, on average over the closes that may decide an entry."""
-    view, terms = ground.view, ground.trading.venue.terms
+def trade_costs(traded: TradedWorld, *, at_signals: bool) -> float:
+    """The costs of a trade in R, on average over the closes at which an entry may be decided."""
+    view, terms = traded.view, traded.trading.venue.terms
     may_enter = view.hours.entry_open & view.features.warm
     if at_signals:
-        may_enter &= ground.signals != 0
+        may_enter &= traded.signals != 0
     stop_ticks = stop_distance(cast(Namespace, np), view.features.true_range_sum[may_enter].astype(np.int64))
     ticks = SLIPPED_TICKS * terms.slippage_ticks + 2 * terms.commission / terms.tick_value
     return float(np.mean(ticks / np.asarray(stop_ticks)))
 
 
-def _mean_r(found: Evaluation) -> float:
-    return float(session_r(found).mean())
+def _mean_r(evaluation: Evaluation) -> float:
+    return float(r_by_session(evaluation).mean())
 
 
-def _checks(config: SelftestConfig, world: Taught) -> list[Assertion]:
+def _checks(config: SelftestConfig, world: WorldResult) -> list[Assertion]:
     errors = abs(world.rule - world.optimum) / world.rule_error
     share = aggregate([world.share(world.phase1)]).iqm
     gained = [b - a for a, b in zip(world.phase1, world.phase2, strict=True)]
@@ -219,7 +224,7 @@ def _checks(config: SelftestConfig, world: Taught) -> list[Assertion]:
     return [*checks, Assertion(name, low, "at least", 0.0)]
 
 
-def _control_checks(control: Control) -> list[Assertion]:
+def _control_checks(control: ControlResult) -> list[Assertion]:
     random = control.random
     return [
         Assertion("no_edge: learners' R a session (lower end of the interval)", control.learned.low, "at most", 0.0),
@@ -234,6 +239,6 @@ def _control_checks(control: Control) -> list[Assertion]:
     ]
 
 
-def first_reaching(curve: Sequence[Look], share: float) -> Look | None:
+def first_reaching(curve: Sequence[CurvePoint], share: float) -> CurvePoint | None:
     """The first look at which the share was reached."""
     return next((look for look in curve if look.share.iqm >= share), None)

@@ -1,4 +1,4 @@
-"""Policies that need no training: the rule that knows a planted world, its managed form, and random entries."""
+"""Policies without training: the rule of a planted world, the same with a trailing stop, and random entries."""
 
 from dataclasses import dataclass, field
 from math import log
@@ -30,15 +30,15 @@ class DeclaredRule(Policy):
 
     def logits(self, observation: Floats) -> Floats:
         """[..., A]: 1 where the rule acts, 0 where it holds, -1 elsewhere."""
-        found = np.full((*observation.shape[:-1], self.num_actions), -1, np.float32)
-        found[..., HOLD] = 0
+        scores = np.full((*observation.shape[:-1], self.num_actions), -1, np.float32)
+        scores[..., HOLD] = 0
         signal = (observation[..., VOLUME] > LEAST_VOLUME) & (np.abs(observation[..., MOVE]) > LEAST_MOVE_ATR)
-        found[..., BUY][signal & (observation[..., MOVE] > 0)] = 1
-        found[..., SELL][signal & (observation[..., MOVE] < 0)] = 1
+        scores[..., BUY][signal & (observation[..., MOVE] > 0)] = 1
+        scores[..., SELL][signal & (observation[..., MOVE] < 0)] = 1
         if self.trail_after is not None:
             held = np.rint(observation[..., BARS_HELD] * HELD_SCALE)
-            found[..., ENABLE_TRAIL][(observation[..., SIDE] != 0) & (held >= self.trail_after)] = 2
-        return found
+            scores[..., ENABLE_TRAIL][(observation[..., SIDE] != 0) & (held >= self.trail_after)] = 2
+        return scores
 
 
 @dataclass(frozen=True)

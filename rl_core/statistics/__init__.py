@@ -1,1 +1,1 @@
-"""What a list of trades proves: intervals and the verdict."""
+"""Says what a list of trades proves: intervals and the verdict."""

@@ -1,4 +1,4 @@
-"""How sure a mean is, when the trades of one session hang together."""
+"""The interval of a mean R a trade, where the trades of one session depend on each other."""
 
 from typing import NamedTuple
 

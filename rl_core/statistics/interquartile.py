@@ -1,4 +1,4 @@
-"""The interquartile mean of a few runs, and how sure it is: runs are resampled within each task."""
+"""The interquartile mean of a few runs with its bootstrap interval; runs are resampled within each task."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,9 +8,9 @@ import numpy.typing as npt
 from scipy.stats import trim_mean
 
 RESAMPLES = 5_000
-CUT = 0.25  # of the runs at each end
+TRIMMED_SHARE = 0.25  # of the runs at each end
 
-Reals = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 
 
 class Aggregate(NamedTuple):
@@ -31,9 +31,9 @@ class Aggregate(NamedTuple):
         return f"{self.iqm:+.3f} ({self.low:+.3f} to {self.high:+.3f}, {self.runs} seeds)"
 
 
-def interquartile_mean(values: Reals) -> float:
+def interquartile_mean(values: FloatArray) -> float:
     """Mean of the middle half of ``values`` [N]; the whole mean where N is below 4."""
-    return float(trim_mean(values, CUT))
+    return float(trim_mean(values, TRIMMED_SHARE))
 
 
 def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: int = 0) -> Aggregate:
@@ -49,10 +49,10 @@ def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: i
     """
     rows = [np.asarray(row, np.float64) for row in scores]
     assert rows and all(len(row) for row in rows)
-    found, runs = interquartile_mean(np.concatenate(rows)), min(len(row) for row in rows)
+    middle, runs = interquartile_mean(np.concatenate(rows)), min(len(row) for row in rows)
     if runs == 1:
-        return Aggregate(found, None, None, level, runs, len(rows))
+        return Aggregate(middle, None, None, level, runs, len(rows))
     generator = np.random.default_rng(seed)
     drawn = np.concatenate([row[generator.integers(0, len(row), (RESAMPLES, len(row)))] for row in rows], axis=1)
-    low, high = np.quantile(trim_mean(drawn, CUT, axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Aggregate(found, float(low), float(high), level, runs, len(rows))
+    low, high = np.quantile(trim_mean(drawn, TRIMMED_SHARE, axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return Aggregate(middle, float(low), float(high), level, runs, len(rows))

@@ -1,4 +1,4 @@
-"""Compiled programs are kept between runs, in the user's cache folder."""
+"""Keeps compiled JAX programs between runs, in the user's cache folder."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def use_compile_cache() -> Path | None:
-    """Let JAX keep what it compiles; returns the folder, None if JAX's own settings say what to do.
+    """Let JAX keep what it compiles; returns the folder, or None where JAX's own settings already decide.
 
     A program compiled for one processor must not run on another that shares the home folder, so each kind of
     processor has a folder of its own.

@@ -10,7 +10,7 @@ from rl_core.trading.setup import TradingConfig
 
 
 class EpisodeConfig(BaseModel):
-    """How an episode starts."""
+    """The account that a training episode starts with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     least_room: float = Field(0.2, gt=0, le=1, description="room to the floor at the start, share of the limit")
@@ -28,7 +28,7 @@ class EpisodeConfig(BaseModel):
 
 
 class CurriculumConfig(BaseModel):
-    """What is easier at first, and for how many updates; off by default, and never on at evaluation."""
+    """What is easier in the first updates; everything is off by default, and always off at evaluation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     cost_share: float = Field(1.0, ge=0, le=1, description="of a trade's costs that the reward bears at first")
@@ -50,7 +50,7 @@ class CurriculumConfig(BaseModel):
         return self
 
     def compiled(self) -> Curriculum | None:
-        """As the environment takes it; None where everything is off."""
+        """The curriculum in the environment's form; None where everything is off."""
         if self == CurriculumConfig():
             return None
         cost_milli = round(1000 * self.cost_share)

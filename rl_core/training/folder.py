@@ -1,4 +1,4 @@
-"""A training run's folder: held by one process, continued by the same run, closed to any other (DECISIONS 9)."""
+"""The folder of a training run: locked by one process, resumed by the same run, refused to others (DECISIONS 9)."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rl_core.checkpoints.manifest import MANIFEST, NAME, installed_versions, is_final, read_manifest
+from rl_core.checkpoints.manifest import CHECKPOINT_NAME, MANIFEST, installed_versions, is_final, read_manifest
 from rl_core.errors import DamagedCheckpointError, FitError
 from trigate.locks import lock_in_our_name
 from trigate.whole_files import disk_faults, write_whole
 
 RUN, LOCK, CHECKPOINTS = "run.json", ".lock", "checkpoints"
-LEFT = (
+RUN_FILES = (
     RUN,
     CHECKPOINTS,
     "*metrics*.json*",
@@ -27,14 +27,14 @@ LEFT = (
     "source.json",
     "tb",
 )
-"""What a run leaves in its folder; anything else there is not ours."""
-OTHER = "give another --out, or --new-run to set it aside"
+"""What a run leaves in its folder; setting a run aside moves these and touches nothing else."""
+USE_ANOTHER_FOLDER = "give another --out, or --new-run to set it aside"
 
 Say = Callable[[str], None]
 
 
 class TrainingInputs(BaseModel):
-    """What the numbers of a run depend on; equal inputs are the same run."""
+    """Everything that the numbers of a run depend on; two runs with equal inputs are the same run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     config: dict[str, Any]
@@ -47,7 +47,7 @@ class TrainingInputs(BaseModel):
 
 
 class RunCard(BaseModel):
-    """The file `run.json`."""
+    """The file `run.json`: what the folder's run was given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     inputs: TrainingInputs
@@ -56,8 +56,8 @@ class RunCard(BaseModel):
 
 
 @contextmanager
-def hold(out: Path) -> Iterator[None]:
-    """Keep every other process out of ``out``, which is made if missing.
+def lock_folder(out: Path) -> Iterator[None]:
+    """Lock ``out`` against every other process while the block runs; the folder is made if missing.
 
     Raises:
         ResourceError: another process holds it, or it cannot be made.
@@ -73,14 +73,14 @@ def hold(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def known_run(out: Path, inputs: TrainingInputs, *, new_run: bool, say: Say) -> RunCard | None:
-    """The card of the run in ``out`` if it is that of ``inputs``; None if there is none.
+def run_found_in(out: Path, inputs: TrainingInputs, *, new_run: bool, say: Say) -> RunCard | None:
+    """The card of the run in ``out``, if that run has the same ``inputs``; None if there is no run.
 
     Args:
-        out: the folder, held.
+        out: the folder, locked by this process.
         inputs: of the run that wants to use it.
         new_run: set another run aside instead of refusing.
-        say: told what was found.
+        say: called with a line for the user where another run was set aside.
 
     Raises:
         FitError: another run is there; the message names every difference.
@@ -88,24 +88,24 @@ def known_run(out: Path, inputs: TrainingInputs, *, new_run: bool, say: Say) -> 
     if not (out / RUN).exists() and not (out / CHECKPOINTS).exists():
         return None
     card = _card(out)
-    found = [f"it has no readable {RUN}"] if card is None else _differences(card.inputs, inputs)
-    if not found:
+    differences = [f"it has no readable {RUN}"] if card is None else _differences(card.inputs, inputs)
+    if not differences:
         return card
     if not new_run:
-        raise FitError(f"{out} holds another run: {'; '.join(found)}; {OTHER}")
-    say(f"the other run in {out} is now in {_set_aside(out)} ({'; '.join(found)})")
+        raise FitError(f"{out} holds another run: {'; '.join(differences)}; {USE_ANOTHER_FOLDER}")
+    say(f"the other run in {out} is now in {_set_aside(out)} ({'; '.join(differences)})")
     return None
 
 
 def write_card(out: Path, inputs: TrainingInputs, transfer: dict[str, Any] | None) -> RunCard:
-    """Say in ``out`` what runs there."""
+    """Write `run.json` into ``out``; the parent's transfer report is part of it."""
     card = RunCard(inputs=inputs, versions=installed_versions(), transfer=transfer)
     write_whole(out / RUN, card.model_dump_json(indent=1) + "\n")
     return card
 
 
-def tidy(out: Path, say: Say) -> None:
-    """Remove what an interrupted save left; a checkpoint that had stepped aside for its successor comes back."""
+def remove_partial_saves(out: Path, say: Say) -> None:
+    """Remove what an interrupted save left, and rename back a checkpoint whose replacement did not come."""
     with disk_faults(out):
         for path in sorted((out / CHECKPOINTS).glob(".phase*")):
             whole = path.with_name(path.name.removesuffix(".old").removeprefix("."))
@@ -120,20 +120,20 @@ def tidy(out: Path, say: Say) -> None:
             say(f"{path.name} was half written: cleaned up")
 
 
-def newest_whole(out: Path, say: Say) -> Path | None:
-    """The checkpoint in ``out`` with most steps whose bytes are those written; None if there is none at all.
+def newest_undamaged(out: Path, say: Say) -> Path | None:
+    """The checkpoint in ``out`` with most steps among those that are undamaged; None if there is no checkpoint.
 
     Raises:
-        DamagedCheckpointError: there are some, and all are damaged.
+        DamagedCheckpointError: every checkpoint is damaged.
     """
-    found = _by_step(out)
-    for path in reversed(found):
+    candidates = _by_step(out)
+    for path in reversed(candidates):
         try:
             if not (path / MANIFEST).is_file():
                 raise DamagedCheckpointError(f"checkpoint {path}: {MANIFEST} is missing")
             read_manifest(path)
         except DamagedCheckpointError as error:
-            if path == found[0]:
+            if path == candidates[0]:
                 raise
             say(f"{error}: going back to the one before")
         else:
@@ -152,10 +152,10 @@ def prune(out: Path, kept: int) -> None:
 
 
 def _by_step(out: Path) -> list[Path]:
-    """Checkpoints, fewest steps first; a final one is behind another of its step."""
+    """The checkpoints by step, fewest first; at the same step a final one comes last."""
     folder = out / CHECKPOINTS
-    names = [(int(match[2]), path) for path in folder.glob("phase*") if (match := NAME.match(path.name))]
-    return [path for _, path in sorted(names, key=lambda found: (found[0], is_final(found[1])))]
+    names = [(int(match[2]), path) for path in folder.glob("phase*") if (match := CHECKPOINT_NAME.match(path.name))]
+    return [path for _, path in sorted(names, key=lambda step_and_path: (step_and_path[0], is_final(step_and_path[1])))]
 
 
 def _card(out: Path) -> RunCard | None:
@@ -169,25 +169,25 @@ def _set_aside(out: Path) -> Path:
     aside = next(path for number in count(1) if not (path := out / f"before-{number}").exists())
     with disk_faults(aside):
         aside.mkdir()
-        for path in [path for pattern in LEFT for path in out.glob(pattern)]:
+        for path in [path for pattern in RUN_FILES for path in out.glob(pattern)]:
             path.rename(aside / path.name)
     return aside
 
 
 def _differences(was: TrainingInputs, now: TrainingInputs) -> list[str]:
-    known, here = (_flat(inputs.model_dump(mode="json")) for inputs in (was, now))
+    known, here = (_flattened(inputs.model_dump(mode="json")) for inputs in (was, now))
     names = sorted(name for name in known.keys() | here.keys() if known.get(name) != here.get(name))
-    return [f"{name} is {_shown(known.get(name))} there, {_shown(here.get(name))} here" for name in names]
+    return [f"{name} is {_shortened(known.get(name))} there, {_shortened(here.get(name))} here" for name in names]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{prefix}{name}"
-        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+        flat |= _flattened(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return flat
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 24 else f'{text[:10]}..."'

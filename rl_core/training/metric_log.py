@@ -1,21 +1,21 @@
-"""`metrics.jsonl`: one row of metrics a line, durable as it is written, cut back to a checkpoint's step."""
+"""The file `metrics.jsonl`: one row of metrics a line, synced at once; a resumed run truncates it."""
 
 import json
 import os
 from pathlib import Path
 
 from rl_core.errors import DamagedCheckpointError
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from trigate.whole_files import disk_faults, sync
 
 METRICS = "metrics.jsonl"
 
 
-def append_row(folder: Path, row: Summary) -> None:
+def append_row(folder: Path, row: MetricRow) -> None:
     """Add ``row`` to the metrics in ``folder``.
 
     Raises:
-        ResourceError: the disk failed; a torn last line is cut off by `rows_until`.
+        ResourceError: the disk failed. A half-written last line stays, and `rows_until` cuts it off.
     """
     path = folder / METRICS
     with disk_faults(path), path.open("ab") as file:
@@ -24,15 +24,18 @@ def append_row(folder: Path, row: Summary) -> None:
         os.fsync(file.fileno())
 
 
-def rows_until(folder: Path, step: int) -> list[Summary]:
-    """The rows up to ``step``; what lies behind them is cut off the file.
+def rows_until(folder: Path, step: int) -> list[MetricRow]:
+    """Read the rows up to ``step``, and truncate the file behind them.
+
+    A run may have trained beyond its last checkpoint before it was killed; going on from there repeats those rows.
+
 
     Args:
         folder: of the run.
-        step: of the checkpoint that training goes on from, 0 for none.
+        step: of the checkpoint that training goes on from, or 0 without one.
 
     Raises:
-        DamagedCheckpointError: the row of ``step`` is not there, or a line before it cannot be read.
+        DamagedCheckpointError: the row of ``step`` is missing, or a line before it cannot be read.
         ResourceError: the disk failed.
     """
     path = folder / METRICS
@@ -47,11 +50,11 @@ def rows_until(folder: Path, step: int) -> list[Summary]:
     return rows
 
 
-def _read(path: Path, content: bytes, step: int) -> tuple[list[Summary], int]:
+def _read(path: Path, content: bytes, step: int) -> tuple[list[MetricRow], int]:
     """The rows up to ``step``, and how many bytes they are."""
-    rows: list[Summary] = []
+    rows: list[MetricRow] = []
     length = 0
-    # What follows the last line's end was torn by a crash.
+    # A last line without its newline was half written when the process was killed.
     for line in content.splitlines(keepends=True):
         if (rows[-1]["step"] if rows else 0) == step or not line.endswith(b"\n"):
             break

@@ -1,4 +1,4 @@
-"""A training run before it begins: its settings, what it trains on, and everything that can be refused."""
+"""Plans a training run: resolves what it trains on, and refuses everything that can be refused before it begins."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from rl_core.bars.bars import Bars
 from rl_core.bars.mirror import mirrored, mirrored_ladder
 from rl_core.bars.rungs import Ladder
-from rl_core.checkpoints.checkpoint import Learned, digest_of, load_learned
+from rl_core.checkpoints.checkpoint import LearnedParameters, digest_of, load_learned
 from rl_core.checkpoints.manifest import Expected, Identity, find_checkpoint
 from rl_core.contract import ACTION_NAMES
 from rl_core.envs.env import Env, EnvParams
@@ -33,62 +33,62 @@ CODE_VERSION = "1"
 
 
 class Split(NamedTuple):
-    """Which bars are trained on."""
+    """Where the training bars end."""
 
     stop: int  # index after the last training bar
-    stop_ns: int  # from here on nothing was trained on: start of the bar after the last, or the end of the file
+    stop_ns: int  # UTC start of the first bar that is not trained on, or just after the last bar of the file
 
 
 class TrainingPlan(NamedTuple):
-    """A run that has proved possible; nothing is written yet."""
+    """A training run that can begin; nothing has been written yet."""
 
     config: TrainConfig
     bars: Bars
     split: Split
     env: Env
-    world: EnvArrays
+    env_arrays: EnvArrays
     seconds_digest: str
-    parent: Learned | None
+    parent: LearnedParameters | None
     extra: dict[str, bytes]  # small files of every checkpoint
     regimes: str  # how the regimes were fitted
     others: tuple[Bars, ...] = ()  # of further markets
 
     @property
     def market(self) -> str:
-        """What is trained on: a symbol, or several as in NQ+ES."""
+        """The symbol that is trained on, or several, as in NQ+ES."""
         return "+".join(bars.instrument.symbol for bars in (self.bars, *self.others))
 
     @property
     def data_digest(self) -> str:
-        """Of the bars; of several markets, over the digests of each."""
+        """The digest of the bars; with several markets, one over the digests of each."""
         if not self.others:
             return self.bars.digest
         return hashlib.sha256(" ".join(bars.digest for bars in (self.bars, *self.others)).encode()).hexdigest()
 
     @property
     def total(self) -> int:
-        """Bars over all environments when it has finished."""
+        """Bars played over all environments when training has finished."""
         return self.config.ppo.num_updates * self.config.ppo.batch_size
 
 
 def check_parent(config: TrainConfig, parent: Path | None) -> None:
-    """ConfigError unless phase 2 has a parent and phase 1 has none."""
+    """Raise ConfigError unless phase 2 has a parent and phase 1 has none."""
     if (config.phase == 2) != (parent is not None):
         raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
 
 
-def split_of(view: MarketView, share: float) -> Split:
-    """The first ``share`` of the sessions, whole.
+def training_split(view: MarketView, share: float) -> Split:
+    """Split off the first ``share`` of the sessions for training; no session is cut in two.
 
     Raises:
         DataError: not one session is left to train on.
     """
     session = view.located.session
     days = np.unique(session)
-    kept = int(len(days) * share)
-    if kept == 0:
+    training_days = int(len(days) * share)
+    if training_days == 0:
         raise DataError(f"{len(days)} sessions are too few to train on a share of {share:g}")
-    stop = len(session) if kept == len(days) else int(np.searchsorted(session, days[kept]))
+    stop = len(session) if training_days == len(days) else int(np.searchsorted(session, days[training_days]))
     last_ns = int(view.bars.ts_event_ns[stop]) if stop < len(session) else int(view.bars.ts_event_ns[-1]) + 1
     return Split(stop, last_ns)
 
@@ -101,7 +101,7 @@ def plan_training(
     parent: Path | None = None,
     ladder: Ladder | None = None,
 ) -> TrainingPlan:
-    """What a run needs, once everything that can be refused has been looked at.
+    """Check everything that a run needs, and gather it.
 
     Args:
         config: everything that shapes the run.
@@ -122,15 +122,27 @@ def plan_training(
     learned = None
     if parent is not None:
         learned = load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
-    # What is held out of one market is held out of all, and what phase 1 was trained on is held out of no phase.
+    # Markets move together, so a bar held out of one must lie behind the training bars of all of them. And phase 2 must
+    # not call bars held out that its parent was trained on.
     ends = [part.split.stop_ns for part in parts]
     ends += [] if learned is None else [int(learned.identity.config["trained_until_ns"])]
     split = parts[0].split._replace(stop_ns=max(ends))
     regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
     if not others:
         regimes = _regimes(parts[0].view, split)
-    world, env = _world(config, parts), Env(config.phase)
-    return TrainingPlan(config, bars, split, env, world, digest_of(ladder), learned, *regimes, tuple(others))
+    env_arrays, env = _env_arrays(config, parts), Env(config.phase)
+    return TrainingPlan(
+        config=config,
+        bars=bars,
+        split=split,
+        env=env,
+        env_arrays=env_arrays,
+        seconds_digest=digest_of(ladder),
+        parent=learned,
+        extra=regimes[0],
+        regimes=regimes[1],
+        others=tuple(others),
+    )
 
 
 class _MarketPart(NamedTuple):
@@ -145,23 +157,23 @@ class _MarketPart(NamedTuple):
 def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours)
-    split = split_of(view, config.train_share)
+    split = training_split(view, config.train_share)
     if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     return _MarketPart(view, split, trading, ladder)
 
 
-def _upside_down(part: _MarketPart) -> _MarketPart:
-    """The market of ``part`` mirrored, seen by the same feature code at the same times."""
+def _mirrored_part(part: _MarketPart) -> _MarketPart:
+    """``part`` with its prices mirrored; the features are computed anew from the mirrored bars."""
     view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
     bars = mirrored(view.bars)
     features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
     return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
 
 
-def _world(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
-    """What is played: one market, or several of which environment b plays number b mod M."""
-    parts = [*parts, *(map(_upside_down, parts) if config.mirror else ())]
+def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
+    """The arrays of one market, or of M markets joined, of which environment b plays number b mod M."""
+    parts = [*parts, *(map(_mirrored_part, parts) if config.mirror else ())]
     if len(parts) > config.ppo.num_envs:
         raise ConfigError(f"{config.ppo.num_envs} environments cannot play {len(parts)} markets; raise ppo.num_envs")
     markets = [
@@ -173,10 +185,10 @@ def _world(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
 
 
 def inputs_of(plan: TrainingPlan) -> TrainingInputs:
-    """What the numbers of the run depend on."""
+    """Everything that the numbers of the run depend on, to tell it from another run."""
     parent = plan.parent
     return TrainingInputs(
-        config=_shaping(plan.config),
+        config=_settings_that_shape_numbers(plan.config),
         market=plan.market,
         bars_digest=plan.data_digest,
         seconds_digest=plan.seconds_digest,
@@ -187,7 +199,7 @@ def inputs_of(plan: TrainingPlan) -> TrainingInputs:
 
 
 def identity_of(plan: TrainingPlan, step: int) -> Identity:
-    """What a checkpoint of the run says of itself at ``step``."""
+    """The identity of the run's checkpoint at ``step``."""
     features = fingerprint()
     return Identity(
         phase=plan.config.phase,
@@ -197,19 +209,19 @@ def identity_of(plan: TrainingPlan, step: int) -> Identity:
         actions=ACTION_NAMES[: plan.env.num_actions],
         fingerprint=features.digest,
         features=dict(features.parts),
-        config={**_shaping(plan.config), "trained_until_ns": plan.split.stop_ns},
+        config={**_settings_that_shape_numbers(plan.config), "trained_until_ns": plan.split.stop_ns},
         data_digest=plan.data_digest,
     )
 
 
-def _shaping(config: TrainConfig) -> dict[str, Any]:
-    """The settings that shape the numbers: how often a run is saved does not, nor on how many devices it is."""
+def _settings_that_shape_numbers(config: TrainConfig) -> dict[str, Any]:
+    """The settings without those that change no number: how often a run is saved, and its number of devices."""
     rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
     return config.model_dump(mode="json", exclude=rest)
 
 
 def _regimes(view: MarketView, split: Split) -> tuple[dict[str, bytes], str]:
-    """The file of the regimes as fitted on the training split, and how they were; no file where bars are too few."""
+    """The regimes file fitted on the training split, and a note on the fit; no file where there are too few bars."""
     try:
         model = fit_regimes(view, split.stop)
     except DataError as error:

@@ -1,8 +1,8 @@
-"""What belongs to a training run besides the arrays: where its bars are, what world they come from, its settings."""
+"""Finds and reads what a training or an evaluation needs: bars, seconds, parent, policy, account and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,26 +10,29 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
-from rl_core.bars.seconds import read_seconds
-from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished
+from rl_core.bars.seconds import MinuteSeconds, read_seconds
+from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
+from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent
 from trigate.errors import ConfigError
 
 SOURCE = "source.json"
 CONFIG = "config.toml"
-PARTS = ("held_out", "all")
+EVALUATION_PARTS = ("held_out", "all")
 
 
 class Source(BaseModel):
-    """Which file a run was trained on, and which further ones where it was several markets."""
+    """The file `source.json`: which bars a run was trained on, with further files where it had several markets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     bars: Path
@@ -54,25 +57,25 @@ class Source(BaseModel):
 
 
 class BarsFile(NamedTuple):
-    """A file that the user named, with its market if he named that as well."""
+    """A file that the user named, and its market if named as MARKET=FILE."""
 
     path: Path
     market: str | None = None
 
 
 class TrainingJob(NamedTuple):
-    """A run about to be trained."""
+    """What was read for a training run."""
 
     config: TrainConfig
     bars: Bars
     ladder: Ladder | None
     source: Source
-    note: str | None = None  # what to say of the parent
+    note: str | None = None  # a warning about the parent
     others: tuple[Bars, ...] = ()  # of further markets
 
 
 class EvaluationJob(NamedTuple):
-    """A checkpoint and the bars to hold it against."""
+    """A checkpoint's policy, and the bars to evaluate it on."""
 
     policy: Policy
     view: MarketView
@@ -82,7 +85,17 @@ class EvaluationJob(NamedTuple):
     world: WorldCard | None
     ladder: Ladder | None
     regimes: Frozen
-    note: str | None = None  # what to say of the checkpoint
+    note: str | None = None  # a warning about the checkpoint
+    seconds: MinuteSeconds | None = None
+
+    def inputs(self, sessions: int | None = None) -> EvaluationInputs:
+        """What is played: from the first whole warm session on, ``sessions`` of them at most.
+
+        Raises:
+            DataError: no bar is left to play.
+        """
+        span = span_of(self.view.located.session, self.first, sessions)
+        return EvaluationInputs(self.policy, self.view, self.trading, span, self.ladder, self.seconds)
 
 
 def prepare_training(
@@ -112,29 +125,29 @@ def prepare_training(
     if parent is not None:
         checkpoint = find_checkpoint(parent, phase=1)
         identity = read_manifest(checkpoint).identity
-        config, note = _inherited(config, identity.config), unfinished(checkpoint, identity)
+        config, note = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
     files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
-    source = _source_of(parent) if not files and parent is not None else None
+    source = _source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
         files = [BarsFile(each.bars, each.market) for each in (source, *source.more)]
         timezone, seconds = timezone or source.timezone, seconds or source.seconds
     _check_files(files, market, seconds)
     resolved(config.trading, seconds=seconds is not None)
-    each = [
+    all_bars = [
         read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, timezone=timezone)
         for file in files
     ]
     sources = [
-        Source(bars=file.path.resolve(), market=read.instrument.symbol, timezone=timezone, digest=read.digest)
-        for file, read in zip(files, each, strict=True)
+        Source(bars=file.path.resolve(), market=bars_read.instrument.symbol, timezone=timezone, digest=bars_read.digest)
+        for file, bars_read in zip(files, all_bars, strict=True)
     ]
     within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
-    found, ladder = sources[0].model_copy(update=within), _ladder(seconds, each[0], timezone)
-    return TrainingJob(config, each[0], ladder, found, note, tuple(each[1:]))
+    source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], timezone)
+    return TrainingJob(config, all_bars[0], ladder, source, note, tuple(all_bars[1:]))
 
 
 def refuse_own_parent(parent: Path | None, out: Path) -> None:
-    """ConfigError where phase 2 would run in the folder of the run that it starts from."""
+    """Raise ConfigError where phase 2 would run in the folder of the run that it starts from."""
     if parent is None:
         return
     if find_checkpoint(parent, phase=1).resolve().is_relative_to((out / CHECKPOINTS).resolve()):
@@ -152,7 +165,7 @@ def named_files(given: Sequence[str]) -> list[BarsFile]:
 
 
 def _check_files(files: Sequence[BarsFile], market: str | None, seconds: Path | None) -> None:
-    """ConfigError unless there is a file, and several are of several markets."""
+    """Raise ConfigError unless there is at least one file, and at most one of each market."""
     if not files:
         raise ConfigError("which bars? give --bars FILE")
     if len(files) == 1:
@@ -164,7 +177,7 @@ def _check_files(files: Sequence[BarsFile], market: str | None, seconds: Path | 
         raise ConfigError("--market and --seconds belong to one file of bars; say --bars MARKET=FILE for several")
 
 
-def records_of(job: TrainingJob) -> dict[str, str]:
+def run_records(job: TrainingJob) -> dict[str, str]:
     """The resolved settings and the source of the bars, as files of the run's folder."""
     config = tomli_w.dumps(job.config.model_dump(mode="json", exclude_none=True))
     return {CONFIG: config, SOURCE: job.source.model_dump_json(indent=1) + "\n"}
@@ -184,12 +197,12 @@ def prepare_evaluation(
     Raises:
         ConfigError, FitError, DataError: as `load_trader` and `read_bars`; nothing is held out.
     """
-    if part not in PARTS:
-        raise ConfigError(f"part {part!r}: there are {' and '.join(PARTS)}")
+    if part not in EVALUATION_PARTS:
+        raise ConfigError(f"part {part!r}: there are {' and '.join(EVALUATION_PARTS)}")
     folder = find_checkpoint(run)
     policy = load_trader(folder)
     assert policy.identity is not None
-    source = _source_of(run) if bars is None else None
+    source = _source_recorded_by(run) if bars is None else None
     if source is not None:
         source = source.of(market)
         bars, market, timezone = source.bars, market or source.market, timezone or source.timezone
@@ -200,22 +213,33 @@ def prepare_evaluation(
     read = read_bars(bars, market=market, timezone=timezone)
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)
-    ladder = _ladder(seconds, read, timezone)
+    second_bars = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
     world, regimes = read_world(bars, read.digest), frozen_regimes(folder, read.instrument.symbol)
-    note = unfinished(folder, policy.identity)
-    return EvaluationJob(policy, view, trading, first, len(read), world, ladder, regimes, note)
+    note = unfinished_note(folder, policy.identity)
+    return EvaluationJob(
+        policy=policy,
+        view=view,
+        trading=trading,
+        first=first,
+        stop=len(read),
+        world=world,
+        ladder=None if second_bars is None else ladder_of(read, second_bars),
+        regimes=regimes,
+        note=note,
+        seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
+    )
 
 
 def _ladder(seconds: Path | None, bars: Bars, timezone: str | None) -> Ladder | None:
-    """What the second bars say of ``bars``."""
+    """The second bars reduced to the rungs of each minute; None without second bars."""
     return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, timezone=timezone))
 
 
-def _source_of(run: Path) -> Source | None:
-    """Where the bars of a run are; ``run`` may also be its checkpoint."""
+def _source_recorded_by(run: Path) -> Source | None:
+    """What a run recorded of its bars; ``run`` may also be its checkpoint. None where nothing was recorded."""
     for folder in (run, run.parent.parent):
         path = folder / SOURCE
         if path.is_file():
@@ -224,16 +248,3 @@ def _source_of(run: Path) -> Source | None:
             except (OSError, ValidationError) as error:
                 raise ConfigError(f"{path}: cannot be read; give --bars FILE") from error
     return None
-
-
-def _inherited(config: TrainConfig, known: Mapping[str, Any]) -> TrainConfig:
-    """Phase 2's settings with the network's shape, account and split of phase 1 where the file does not set them."""
-    shape = {key: known["ppo"][key] for key in ("hidden", "shared_torso", "normalise_observations")}
-    given = config.model_dump(mode="json")
-    given["ppo"] |= shape
-    for key in ("trading", "train_share", "episodes"):
-        if key not in config.model_fields_set:
-            given[key] = known[key]
-    if "episodes" not in config.model_fields_set:
-        given["episodes"] |= {"rules": "strict"}
-    return TrainConfig.model_validate(given)

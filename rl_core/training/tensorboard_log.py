@@ -1,4 +1,4 @@
-"""TensorBoard files of a run, written with the `tensorboard` package alone: one scalar a figure of each metric row."""
+"""Writes a run's TensorBoard files with the `tensorboard` package alone: one scalar for each figure of a metric row."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary as Scalars
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from trigate.errors import ResourceError
 
 FILE = "events.out.tfevents.{number:010d}.trigate"
@@ -26,7 +26,7 @@ GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 
 
 @contextmanager
-def tensorboard_log(folder: Path, kept: Sequence[Summary] = ()) -> Iterator[Callable[[Summary], None]]:
+def tensorboard_log(folder: Path, rows_to_keep: Sequence[MetricRow] = ()) -> Iterator[Callable[[MetricRow], None]]:
     """Add rows to the event file in ``folder``; each is on disk when the call returns.
 
     A resumed run gives the rows that it keeps: they are written anew and the older files removed, so that no step
@@ -42,7 +42,7 @@ def tensorboard_log(folder: Path, kept: Sequence[Summary] = ()) -> Iterator[Call
         with path.open("xb") as file:
             writer = RecordWriter(file)
             writer.write(Event(wall_time=time.time(), file_version=VERSION).SerializeToString())
-            for row in kept:
+            for row in rows_to_keep:
                 writer.write(_event(row))
             file.flush()
             for old in stale:
@@ -52,12 +52,12 @@ def tensorboard_log(folder: Path, kept: Sequence[Summary] = ()) -> Iterator[Call
         raise ResourceError(f"cannot write {folder}: {error.strerror}; make room or choose another folder") from error
 
 
-def _add(file: BinaryIO, writer: RecordWriter, row: Summary) -> None:
+def _add(file: BinaryIO, writer: RecordWriter, row: MetricRow) -> None:
     writer.write(_event(row))
     file.flush()
 
 
-def _event(row: Summary) -> bytes:
+def _event(row: MetricRow) -> bytes:
     values = [
         Scalars.Value(tag=f"{GROUP_OF.get(name, 'learning')}/{name}", simple_value=float(value))
         for name, value in row.items()

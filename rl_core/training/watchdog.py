@@ -1,4 +1,8 @@
-"""A process that watches its child, which a library may end from below, and ends as it does (DECISIONS 10)."""
+"""Runs the command in a child process and turns the child's abort into an exit code (DECISIONS 10).
+
+JAX aborts a process as soon as it learns that another process of a distributed run is gone. An abort cannot be caught
+within the process, so a parent watches it.
+"""
 
 import os
 import signal
@@ -8,12 +12,11 @@ import threading
 from trigate.errors import ProcessNotReadyError
 
 
-def guard() -> None:
-    """Go on in a child, which ends with its parent; the parent forwards signals and never returns.
+def run_in_watched_child() -> None:
+    """Return in a child process; the parent forwards signals to it and ends with its exit code.
 
-    JAX aborts a process as soon as it hears that another one of the run is gone: that ends with exit code 5 here. What
-    libraries below Python print goes to standard error, as standard output is for results. Call it before JAX is
-    loaded.
+    An abort of the child becomes exit code 5. What C++ libraries print to standard output goes to standard error, as
+    standard output is for results. Call it before JAX is loaded: a fork would not copy its threads.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -30,15 +33,15 @@ def guard() -> None:
         signal.signal(number, lambda sent, frame: os.kill(child, sent))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == -signal.SIGABRT:
-        sys.stderr.write(f"rl-core: {GONE}\n")
+        sys.stderr.write(f"rl-core: {PROCESS_LOST}\n")
         code = ProcessNotReadyError.exit_code
     sys.exit(code if code >= 0 else 128 - code)
 
 
-GONE = "another process of this run is gone or cannot be reached; start all again to go on"
+PROCESS_LOST = "another process of this run is gone or cannot be reached; start all again to go on"
 
 
 def _end_with_the_parent(reading: int) -> None:
-    """The pipe ends when the parent has, however that came."""
+    """End this process when the parent has ended, for whatever reason: its end of the pipe is closed then."""
     os.read(reading, 1)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -19,6 +19,16 @@ def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_can_be_its_owners_alone_also_where_an_open_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o644)
+
+    write_whole(path, "new", mode=0o600)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_text_is_utf8(tmp_path: Path) -> None:
     write_whole(tmp_path / "a.txt", "é")
 
@@ -55,6 +65,17 @@ def test_two_writers_do_not_share_a_scratch_file(tmp_path: Path) -> None:
     with whole_file(tmp_path / "a.txt") as scratch:
         assert str(os.getpid()) in scratch.name
         scratch.write_text("x")
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    """A pid beyond the largest that Linux gives belongs to nobody."""
+    dead, alive, other = (tmp_path / name for name in (".a.txt.4194305.tmp", f".a.txt.{os.getppid()}.tmp", ".b.1.tmp"))
+    for path in (dead, alive, other):
+        path.write_text("half")
+
+    write_whole(tmp_path / "a.txt", "whole")
+
+    assert not dead.exists() and alive.exists() and other.exists()
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ from trigate.errors import ConfigError, DataError
 INPUTS, ACTIONS = 225, 3
 ALL = np.ones(ACTIONS, np.bool_)
 KNOWN = Normaliser(
-    jnp.full(INPUTS, 0.3), jnp.full(INPUTS, 2.0), jnp.full(INPUTS, 10.0), norm.fresh(INPUTS, recency=0.9).gain
+    jnp.full(INPUTS, 0.3),
+    jnp.full(INPUTS, 2.0),
+    jnp.full(INPUTS, 10.0),
+    norm.initial_normaliser(INPUTS, recency=0.9).gain,
 )
 FEATURES = {"names": ["return", "volume"], "window": 20}
 

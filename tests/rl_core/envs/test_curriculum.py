@@ -12,10 +12,10 @@ from rl_core.contract import BUY
 from rl_core.envs.curriculum import Curriculum, eased_at
 from rl_core.envs.env import Env, EnvParams, StepResult
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.market.types import STOP, TARGET
-from rl_core.rules.pack import relaxed
-from tests.rl_core.envs.episodes import Steps, at_close, params_for, random_episodes
-from tests.rl_core.markets import mnq_venue, quiet_bars, seen, small_view, with_bar
+from rl_core.market.types import NEVER_LOCKS, STOP, TARGET
+from rl_core.rules.pack import read_rule_pack, relaxed
+from tests.rl_core.envs.episodes import ENVS, Steps, at_close, params_for, random_episodes
+from tests.rl_core.markets import RULES_FOLDER, mnq_venue, quiet_bars, seen, small_view, with_bar
 
 ALL = Curriculum(250, 8, 0.5, 4, 0.2, 10)
 NOTHING = Curriculum(1000, 0, 0.0, 0, 0.0, 0)
@@ -86,13 +86,13 @@ def market() -> MarketArrays:
 def random_bars_of(market: MarketArrays) -> Any:
     """Where the episodes of `random_episodes` start without a curriculum."""
     key, _ = jax.random.split(jax.random.key(0))
-    return np.asarray(Env(2).reset(market, params_for(), key, 32).bar)
+    return np.asarray(Env(2).reset(market, params_for(), key, ENVS).bar)
 
 
 def test_a_forced_position_is_one_bar_old_at_its_fill_and_no_report_sees_it(market: MarketArrays) -> None:
     """All that may enter do; what they trade first is not reported, and the learner gets its reward as shaping."""
     always = Curriculum(1000, 0, 1.0, 1_000, 0.0, 0)
-    steps = random_episodes(Env(2), market, eased(always), jax.random.key(0), 32, 120)
+    steps = random_episodes(Env(2), market, eased(always), jax.random.key(0))
     bars = random_bars_of(market)
 
     first = jax.tree.map(lambda leaf: np.asarray(leaf)[0], steps.state)
@@ -133,6 +133,19 @@ def test_episodes_may_start_at_a_profit_with_the_floor_no_higher_than_its_lock(m
     assert np.asarray(account.floor).max() <= int(params_for().venue.rules.floor_cap)
 
 
+def test_a_start_at_a_profit_keeps_a_floor_that_a_close_would_have_locked(market: MarketArrays) -> None:
+    """A legacy PA locks at 50,100 once a day has closed at 52,600; $2,475 of profit less a small room would be more."""
+    rules = read_rule_pack(RULES_FOLDER / "apex_legacy.toml#50k-pa").compiled()
+    params = params_for(mnq_venue(rules=rules))._replace(most_profit=0.99)
+
+    account = _reset(Env(1), market, params, jax.random.key(1)).account
+
+    floor, drawn = np.asarray(account.floor), np.asarray(account.cash) - 5_010_000
+    assert rules.floor_cap == NEVER_LOCKS and rules.lock_at_close == 5_260_000
+    assert floor.max() == 5_010_000 and (floor == 5_010_000).sum() > 20
+    assert (drawn[floor == 5_010_000] > 50_000).all()
+
+
 def ended(steps: Steps) -> Any:
     """Whether each step [K, B] ended its account, for good or ill."""
     return np.asarray(steps.result.terminated) & np.asarray(steps.live)
@@ -142,20 +155,21 @@ def test_under_relaxed_rules_no_account_fails_and_costs_are_the_same(market: Mar
     strict = params_for(least_room=0.05)
     loose = params_for(mnq_venue(rules=relaxed(strict.venue.rules)), least_room=0.05)
 
-    fails = [random_episodes(Env(1), market, params, jax.random.key(2), 64, 120) for params in (strict, loose)]
+    fails = [random_episodes(Env(1), market, params, jax.random.key(2)) for params in (strict, loose)]
     failed = [bool((ended(steps) & (np.asarray(steps.result.state.account.cash) < 5_000_000)).any()) for steps in fails]
 
     assert failed == [True, False] and loose.venue.terms == strict.venue.terms
-    assert int((np.asarray(fails[1].result.trade.closed) & np.asarray(fails[1].live)).sum()) > 64
+    assert int((np.asarray(fails[1].result.trade.closed) & np.asarray(fails[1].live)).sum()) > ENVS
 
 
-@pytest.mark.usefixtures("optimised")
 def test_trades_rewards_and_accounts_are_those_without_a_curriculum(market: MarketArrays) -> None:
-    """Costs and bonus shape only what the learner gets beside them."""
-    easy = eased(Curriculum(0, 8, 0.0, 0, 0.5, 8))
-    plain, shaped = (
-        random_episodes(Env(2), market, params, jax.random.key(0), 32, 120) for params in (params_for(), easy)
-    )
+    """Costs and bonus shape only what the learner gets beside them.
+
+    All start with the whole room: two programs may round a drawn share of it to different cents.
+    """
+    whole = params_for(least_room=1.0)
+    easy = eased(Curriculum(0, 8, 0.0, 0, 0.5, 8), least_room=1.0)
+    plain, shaped = (random_episodes(Env(2), market, params, jax.random.key(0)) for params in (whole, easy))
 
     same = (
         plain.live,

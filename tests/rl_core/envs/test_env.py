@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.envs.env import Env, EnvParams
+from rl_core.envs.env import Env, EnvParams, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.market.costs import stop_distance
 from rl_core.market.fills import Venue
@@ -20,7 +20,7 @@ from rl_core.market.types import (
     PlainIntegers,
     Terms,
 )
-from tests.rl_core.envs.episodes import Steps, observe, params_for, random_episodes, replayed, step
+from tests.rl_core.envs.episodes import ENVS, STEPS, Steps, observe, params_for, random_episodes, replayed, step
 from tests.rl_core.markets import (
     closing_at,
     mnq_venue,
@@ -33,7 +33,6 @@ from tests.rl_core.markets import (
 
 XP = PlainIntegers()
 PHASES = (Env(1), Env(2))
-ENVS, STEPS = 48, 460  # from 09:30 to 16:54 are 445 closes
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def market() -> MarketArrays:
 def episodes(request: pytest.FixtureRequest, market: MarketArrays) -> Iterator[tuple[Env, EnvParams, Steps]]:
     phase, resolution = request.param
     env, params = Env(phase), params_for(mnq_venue(resolution))
-    yield env, params, jax.device_get(random_episodes(env, market, params, jax.random.key(phase), ENVS, STEPS))
+    yield env, params, jax.device_get(random_episodes(env, market, params, jax.random.key(phase)))
 
 
 Episodes = tuple[Env, EnvParams, Steps]
@@ -200,8 +199,7 @@ def test_plain_integers_replay_every_position_and_balance(episodes: Episodes) ->
 def test_the_same_key_gives_the_same_run_and_another_key_another(market: MarketArrays) -> None:
     params = params_for()
     first, again, other = (
-        jax.device_get(random_episodes(PHASES[1], market, params, jax.random.key(seed), ENVS, STEPS))
-        for seed in (7, 7, 8)
+        jax.device_get(random_episodes(PHASES[1], market, params, jax.random.key(seed))) for seed in (7, 7, 8)
     )
 
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
@@ -216,7 +214,7 @@ def test_replacing_the_future_by_noise_changes_nothing_up_to_then(clock: str) ->
     last = closing_at(small_view(), clock)
     env, key = Env(2), jax.random.key(3)
     real, noisy = (
-        jax.device_get(random_episodes(env, make_market(seen(b)), params_for(), key, ENVS, STEPS))
+        jax.device_get(random_episodes(env, make_market(seen(b)), params_for(), key))
         for b in (bars, with_noise_after(bars, last))
     )
 
@@ -233,18 +231,22 @@ def test_replacing_the_future_by_noise_changes_nothing_up_to_then(clock: str) ->
 
 
 def test_parameters_and_market_values_change_without_a_new_trace(market: MarketArrays) -> None:
-    traced_step = jax.jit(lambda *args: PHASES[1].step(*args))  # own functions: jit shares its cache by function
-    traced_observe = jax.jit(lambda *args: PHASES[1].observe(*args))
+    traces: list[str] = []
+
+    @jax.jit
+    def traced(market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array) -> object:
+        traces.append("one")
+        return PHASES[1].observe(market, params, state), PHASES[1].step(market, params, state, action)
+
     other = make_market(small_view(5))
     static = mnq_venue(ADAPTIVE, mnq_venue().rules._replace(ratchet=STATIC, max_loss=100_000))
     cheap = params_for()._replace(venue=Venue(Terms(500, 0, 2), *mnq_venue()[1:]))
     state = PHASES[1].reset(market, params_for(), jax.random.key(0), 4)
 
     for values, params in ((market, params_for()), (other, params_for(static, 0.5)), (market, cheap)):
-        traced_observe(values, params, state)
-        traced_step(values, params, state, jnp.array([0, 1, 2, 1], jnp.int32))
+        traced.trace(values, params, state, jnp.array([0, 1, 2, 1], jnp.int32))
 
-    assert traced_step._cache_size() == traced_observe._cache_size() == 1
+    assert len(traces) == 1
 
 
 def test_episodes_start_flat_in_hours_with_a_random_room(market: MarketArrays) -> None:
@@ -255,6 +257,15 @@ def test_episodes_start_flat_in_hours_with_a_random_room(market: MarketArrays) -
     assert view.hours.entry_open[np.asarray(state.bar)].all() and view.features.warm[np.asarray(state.bar)].all()
     assert len(np.unique(np.asarray(state.bar))) > 500
     assert 50_000 <= room.min() < 60_000 and 240_000 < room.max() <= 250_000
+
+
+def test_the_room_is_drawn_between_the_shares_that_are_set(market: MarketArrays) -> None:
+    """A third to half of $2,500."""
+    params = params_for(least_room=0.3)._replace(most_room=0.5)
+    account = PHASES[0].reset(market, params, jax.random.key(3), 2000).account
+
+    room = np.asarray(account.cash - account.floor)
+    assert 75_000 <= room.min() < 77_000 and 123_000 < room.max() <= 125_000
 
 
 def test_a_range_limits_where_episodes_start_and_an_empty_one_is_refused() -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rl_core.contract import BUY, HOLD
-from rl_core.envs.env import Env, EnvState, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
 from rl_core.envs.market_arrays import make_market
 from rl_core.market.types import DAILY_LOSS, EXIT_NAMES, Account
 from rl_core.rules.files import pack_paths
 from rl_core.rules.pack import RulePack, read_rule_pack
-from tests.rl_core.envs.episodes import act, at_close, legal_at, params_of, random_episodes, replayed
+from tests.rl_core.envs.episodes import ENVS, act, at_close, legal_at, params_of, random_episodes, replayed
 from tests.rl_core.markets import RULES_FOLDER, closing_at, quiet_bars, seen, seen_again, small_view, with_bar
 
 QUIET = seen(quiet_bars())
@@ -105,9 +105,9 @@ def test_no_entry_is_legal_whose_stop_lies_beyond_the_days_limit() -> None:
 def test_plain_integers_replay_every_account_of_a_pack(name: str) -> None:
     """With half of the room at most, so that daily losses and floors are both met."""
     params, market = params_of(pack(name), 0.5), make_market(small_view())
-    steps = jax.device_get(random_episodes(Env(2), market, params, jax.random.key(1), 48, 460))
+    steps = jax.device_get(random_episodes(Env(2), market, params, jax.random.key(1)))
 
-    for b in range(0, 48, 6):
+    for b in range(0, ENVS, 6):
         for k, position, account in replayed(small_view(), params, steps, b):
             after = steps.result.state
             assert tuple(int(field[k, b]) for field in after.account) == tuple(account)
@@ -119,13 +119,16 @@ def test_plain_integers_replay_every_account_of_a_pack(name: str) -> None:
 
 
 def test_one_compilation_serves_every_pack() -> None:
+    """What is traced once is compiled once: reset, and a step from there."""
     market, env = make_market(QUIET), Env(2)
-    traced = jax.jit(lambda *args: env.step(*args))
-    reset = jax.jit(lambda *args: env.reset(*args, 4))
+    traces: list[str] = []
+
+    @jax.jit
+    def traced(params: EnvParams, key: jax.Array, action: jax.Array) -> object:
+        traces.append("one")
+        return env.step(market, params, env.reset(market, params, key, 4), action)
 
     for path in pack_paths(RULES_FOLDER):
-        params = params_of(read_rule_pack(path))
-        state = reset(market, params, jax.random.key(0))
-        traced(market, params, state, jnp.array([0, 1, 2, 1], jnp.int32))
+        traced.trace(params_of(read_rule_pack(path)), jax.random.key(0), jnp.array([0, 1, 2, 1], jnp.int32))
 
-    assert traced._cache_size() == reset._cache_size() == 1
+    assert len(traces) == 1

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from rl_core.ppo.config import EntropyControl, PPOConfig
-from rl_core.ppo.entropy import adjusted, first_coefficient
+from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
-from rl_core.ppo.metrics import Summary, adjustments
+from rl_core.ppo.metrics import MetricRow, entropy_adjustments
 from rl_core.ppo.train import TrainState, initial_state
 from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
 
@@ -28,7 +28,7 @@ HALF = 0.5 * math.log(3)
 def after(control: EntropyControl | None, coefficient: float, entropy: float) -> tuple[float, float]:
     """Coefficient and target after one update over a state of three actions and a state of one."""
     config = CONFIG.model_copy(update={"entropy_control": control})
-    found = adjusted(config, jnp.float32(coefficient), jnp.float32(entropy), ONE_CHOICE)
+    found = adjusted_coefficient(config, jnp.float32(coefficient), jnp.float32(entropy), ONE_CHOICE)
     return float(found.coefficient), float(found.target)
 
 
@@ -52,9 +52,9 @@ def test_nothing_moves_without_a_controller_a_choice_or_a_finite_entropy() -> No
     assert after(None, 0.01, 0.0)[0] == pytest.approx(0.01) and math.isnan(after(None, 0.01, 0.0)[1])
     assert after(CONTROL, 0.01, math.nan)[0] == pytest.approx(0.01)
     config = CONFIG.model_copy(update={"entropy_control": CONTROL.model_copy(update={"nats": 0.3})})
-    assert float(adjusted(config, jnp.float32(0.01), jnp.float32(0.0), ONE_CHOICE[1:]).coefficient) == pytest.approx(
-        0.01
-    )
+    assert float(
+        adjusted_coefficient(config, jnp.float32(0.01), jnp.float32(0.0), ONE_CHOICE[1:]).coefficient
+    ) == pytest.approx(0.01)
 
 
 def test_the_first_coefficient_lies_within_the_bounds() -> None:
@@ -66,11 +66,11 @@ def test_the_first_coefficient_lies_within_the_bounds() -> None:
         EntropyControl(least=0.2)
 
 
-def trained(config: PPOConfig, start: TrainState, *, stop_at: int = 99) -> tuple[TrainState, list[Summary]]:
+def trained(config: PPOConfig, start: TrainState, *, stop_at: int = 99) -> tuple[TrainState, list[MetricRow]]:
     """The state after the run, or after ``stop_at`` updates, and the rows."""
-    rows: list[Summary] = []
+    rows: list[MetricRow] = []
 
-    def keep(state: TrainState, row: Summary) -> bool:
+    def keep(state: TrainState, row: MetricRow) -> bool:
         rows.append(row)
         return int(state.updates) >= stop_at
 
@@ -87,8 +87,8 @@ def test_with_too_small_an_entropy_the_coefficient_rises_to_its_bound_also_acros
     half, first = trained(config, initial_state(config, ENV, WORLD), stop_at=4)
     rest, second = trained(config, jax.tree.map(jnp.copy, half))
 
-    history = adjustments(rows)
-    assert [row["update"] for row in history] == [2, 4, 6] and adjustments([*first, *second]) == history
+    history = entropy_adjustments(rows)
+    assert [row["update"] for row in history] == [2, 4, 6] and entropy_adjustments([*first, *second]) == history
     assert [row["coefficient"] for row in history] == pytest.approx([0.02] * 3)
     assert history[0]["target"] == pytest.approx(HALF) and 0 <= (history[0]["entropy"] or 0) < 0.01
     for a, b in zip(jax.tree.leaves(whole.learner), jax.tree.leaves(rest.learner), strict=True):

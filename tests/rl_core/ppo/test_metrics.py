@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_core.ppo.entropy import Adjustment
+from rl_core.ppo.entropy import EntropyAdjustment
 from rl_core.ppo.losses import Losses
-from rl_core.ppo.metrics import UpdateMetrics, deepest_fall, summarise
+from rl_core.ppo.metrics import UpdateMetrics, mean_max_drawdown, summarise
 from rl_core.ppo.rollout import Counts
 
 
@@ -16,7 +16,7 @@ def one_update(**counted: float) -> UpdateMetrics:
     """Metrics of an update in which only ``counted`` happened."""
     counts = dict.fromkeys(Counts._fields, np.int32(0)) | {name: np.asarray(n) for name, n in counted.items()}
     losses = Losses(*(np.float32(0.5) for _ in Losses._fields))
-    kept = Adjustment(np.float32(0.01), np.float32(np.nan))  # type: ignore[arg-type]
+    kept = EntropyAdjustment(np.float32(0.01), np.float32(np.nan))  # type: ignore[arg-type]
     rest = (np.float32(0.25), np.float32(1e-3), np.int32(0), kept, np.float32(2.0))
     return UpdateMetrics(Counts(**counts), losses, *rest)  # type: ignore[arg-type]
 
@@ -57,5 +57,5 @@ def test_a_drawdown_is_the_deepest_fall_from_the_best_of_each_account() -> None:
     """+2, -3, +1, -1 falls 3 from its best; -1, +5, 0, 0 fell 1 from where it began: 2 on average."""
     reward = jnp.array([[2.0, -1.0], [-3.0, 5.0], [1.0, 0.0], [-1.0, 0.0]])
 
-    assert float(deepest_fall(reward)) == 2.0
+    assert float(mean_max_drawdown(reward)) == 2.0
     assert summarise([one_update()])["drawdown_r"] == 2.0

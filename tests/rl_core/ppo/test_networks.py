@@ -7,11 +7,11 @@ import pytest
 
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.networks import (
-    bounded_pull,
     entropy,
     forward,
     has_choice,
     initial_parameters,
+    limited_gradient,
     log_probabilities,
     log_probability_of,
 )
@@ -98,7 +98,7 @@ def test_the_pull_bound_is_on_the_root_mean_square_per_sample() -> None:
     features = jnp.zeros((4, 2))
 
     def pulled(limit: float) -> jax.Array:
-        return jax.grad(lambda x: jnp.mean(bounded_pull(x, limit) @ jnp.array([3.0, 4.0])))(features)
+        return jax.grad(lambda x: jnp.mean(limited_gradient(x, limit) @ jnp.array([3.0, 4.0])))(features)
 
     assert pulled(1.0)[0].tolist() == pytest.approx([0.15, 0.2], rel=1e-5)
     assert pulled(10.0)[0].tolist() == pytest.approx([0.75, 1.0], rel=1e-5)

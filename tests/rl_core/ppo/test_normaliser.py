@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from rl_core.ppo.normaliser import BOUND, fresh, merge, moments, normalise
+from rl_core.ppo.normaliser import BOUND, initial_normaliser, merge, moments, normalise
 
 
 def test_merged_moments_equal_numpy_over_all_raw_observations() -> None:
@@ -11,7 +11,7 @@ def test_merged_moments_equal_numpy_over_all_raw_observations() -> None:
     rng = np.random.default_rng(0)
     batches = [rng.normal(50, 3, (rows, 4)).astype(np.float32) for rows in (7, 64, 1, 256)]
 
-    running = fresh(4)
+    running = initial_normaliser(4)
     for batch in batches:
         running = merge(running, moments(jnp.asarray(batch)))
 
@@ -25,7 +25,7 @@ def test_a_fresh_normaliser_changes_nothing() -> None:
     """Mean 0, variance 1."""
     raw = jnp.array([[-2.0, 0.0, 3.5]])
 
-    assert normalise(fresh(3), raw).tolist() == raw.tolist()
+    assert normalise(initial_normaliser(3), raw).tolist() == raw.tolist()
 
 
 def test_normalised_observations_are_standard_and_bounded() -> None:
@@ -50,16 +50,16 @@ def test_an_input_that_never_moved_stays_finite() -> None:
 
 def test_recency_weighs_bars_of_the_window_by_their_age() -> None:
     """20 bars x 11 features, oldest first, then the position: the newest bar counts 1, the one before .5, ..."""
-    gain = fresh(225, recency=0.5).gain
+    gain = initial_normaliser(225, recency=0.5).gain
 
     assert gain[209:].tolist() == [1.0] * 16
     assert gain[198:209].tolist() == [0.5] * 11
     assert gain[:11].tolist() == [0.5**19] * 11
-    assert normalise(fresh(225, recency=0.5), jnp.ones((1, 225)))[0].tolist() == gain.tolist()
+    assert normalise(initial_normaliser(225, recency=0.5), jnp.ones((1, 225)))[0].tolist() == gain.tolist()
 
 
 def test_the_gain_survives_merging() -> None:
     """It is a setting, not a statistic."""
-    known = merge(fresh(225, recency=0.5), moments(jnp.ones((4, 225))))
+    known = merge(initial_normaliser(225, recency=0.5), moments(jnp.ones((4, 225))))
 
-    assert known.gain.tolist() == fresh(225, recency=0.5).gain.tolist()
+    assert known.gain.tolist() == initial_normaliser(225, recency=0.5).gain.tolist()

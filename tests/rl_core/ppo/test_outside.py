@@ -9,10 +9,10 @@ import pytest
 
 from rl_core.ppo.advantages import Trajectory, generalized_advantage
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.devices import ALONE
+from rl_core.ppo.devices import UNSHARDED
 from rl_core.ppo.losses import Batch, Losses, normalised_advantage, ppo_loss
 from rl_core.ppo.networks import NetworkOutput
-from rl_core.ppo.normaliser import fresh
+from rl_core.ppo.normaliser import initial_normaliser
 from rl_core.ppo.rollout import Counts, Rollout, Transition
 from rl_core.ppo.train import batch_of
 
@@ -164,9 +164,9 @@ def test_the_discount_of_the_settings_is_the_one_that_is_used() -> None:
     transitions = Transition((), legal, none, none, path.value, path.reward, path.terminated, path.done)
     counts = Counts(*[jnp.int32(0)] * len(Counts._fields))
     cut_value = jnp.where(path.done, path.next_value, 0.0)
-    rollout = Rollout(transitions, cut_value, path.next_value[-1], fresh(1), counts)
+    rollout = Rollout(transitions, cut_value, path.next_value[-1], initial_normaliser(1), counts)
 
-    batch = batch_of(config, rollout, ALONE)
+    batch = batch_of(config, rollout, UNSHARDED)
 
     expected = generalized_advantage(path, discount=0.8, gae_lambda=0.6)
     np.testing.assert_allclose(batch.target, expected + path.value, rtol=1e-6)

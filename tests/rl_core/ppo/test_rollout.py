@@ -12,7 +12,7 @@ from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.networks import initial_parameters
 from rl_core.ppo.normaliser import Normaliser
-from rl_core.ppo.rollout import Actor, Playing, Rollout, Stage, roll_out, trajectory_of
+from rl_core.ppo.rollout import Actor, EpisodesInPlay, Rollout, RolloutContext, roll_out, trajectory_of
 from tests.rl_core.ppo.toy_env import EPISODE_BARS, HOLD_BARS, ToyEnv, toy_world
 
 CONFIG = PPOConfig(
@@ -21,11 +21,11 @@ CONFIG = PPOConfig(
 ENV, WORLD = ToyEnv(), EnvArrays(*toy_world(cost_cents=10))
 
 
-def play(config: PPOConfig, actor: Actor, playing: Playing, env: ToyEnv = ENV) -> Rollout:
+def play(config: PPOConfig, actor: Actor, playing: EpisodesInPlay, env: ToyEnv = ENV) -> Rollout:
     """One rollout of the toy environment."""
 
-    def run(world: EnvArrays, actor: Actor, playing: Playing, key: jax.Array) -> Rollout:
-        return roll_out(Stage(config, env, world, actor), playing, key)[1]
+    def run(world: EnvArrays, actor: Actor, playing: EpisodesInPlay, key: jax.Array) -> Rollout:
+        return roll_out(RolloutContext(config, env, world, actor), playing, key)[1]
 
     return jax.jit(run)(WORLD, actor, playing, jax.random.key(3))
 
@@ -44,7 +44,7 @@ def actor() -> Actor:
 def played(actor: Actor) -> Rollout:
     """Three episodes' worth of bars in 16 environments."""
     state = ENV.reset(*WORLD, jax.random.key(2), CONFIG.num_envs)
-    playing = Playing(state, jnp.zeros(CONFIG.num_envs))
+    playing = EpisodesInPlay(state, jnp.zeros(CONFIG.num_envs))
     return play(CONFIG, actor, playing)
 
 
@@ -123,9 +123,9 @@ def test_the_normaliser_sees_raw_observations_and_is_frozen_meanwhile(played: Ro
 
     seen = norm.moments(raw)
 
-    np.testing.assert_allclose(played.seen.mean, seen.mean, atol=1e-4)
-    np.testing.assert_allclose(played.seen.variance, seen.variance, rtol=1e-3, atol=1e-5)
-    assert played.seen.seen[0] == CONFIG.batch_size
+    np.testing.assert_allclose(played.observed.mean, seen.mean, atol=1e-4)
+    np.testing.assert_allclose(played.observed.variance, seen.variance, rtol=1e-3, atol=1e-5)
+    assert played.observed.seen[0] == CONFIG.batch_size
     assert set(np.round(np.asarray(raw[:, 0])).astype(int)) == {47, 53}
 
 
@@ -140,7 +140,7 @@ class _Shaped(ToyEnv):
 
 def test_shaping_is_learned_from_and_not_reported(actor: Actor, played: Rollout) -> None:
     """10 R a bar in every reward, none in the returns of episodes."""
-    playing = Playing(ENV.reset(*WORLD, jax.random.key(2), CONFIG.num_envs), jnp.zeros(CONFIG.num_envs))
+    playing = EpisodesInPlay(ENV.reset(*WORLD, jax.random.key(2), CONFIG.num_envs), jnp.zeros(CONFIG.num_envs))
 
     shaped = play(CONFIG, actor, playing, _Shaped())
 

@@ -12,7 +12,7 @@ from rl_core.features.market_view import view_of
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.losses import Batch
-from rl_core.ppo.rollout import Actor, Stage, roll_out
+from rl_core.ppo.rollout import Actor, RolloutContext, roll_out
 from rl_core.ppo.train import TrainState, initial_state, minibatch, shuffled, update
 from rl_core.trading.setup import TradingConfig, compile_trading
 from rl_core.worlds.demo import demo_world
@@ -57,7 +57,7 @@ def test_a_rollout_keeps_less_than_8_kb_an_environment(world: EnvArrays, phase: 
     state = jax.eval_shape(lambda: initial_state(config, env, world))
 
     def play(state: TrainState) -> object:
-        stage = Stage(config, env, world, Actor(state.parameters, state.normaliser))
+        stage = RolloutContext(config, env, world, Actor(state.parameters, state.normaliser))
         return roll_out(stage, state.playing, state.key)[1].transitions
 
     kept = jax.eval_shape(play, state)

@@ -11,25 +11,21 @@ from rl_core.checkpoints.checkpoint import named_arrays
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import TrainResult, train
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.optimiser import steps_taken
 from rl_core.ppo.train import TrainState, initial_state, update
-from tests.rl_core.ppo.toy_env import ToyEnv, ToyParams, toy_world
+from tests.rl_core.ppo.toy_env import LEARNING, SHORT, ToyEnv, ToyParams, toy_world
 
 ENV = ToyEnv()
-LEARNING = PPOConfig(
-    num_envs=64, rollout_length=32, total_steps=64 * 32 * 24, hidden=(32, 32), learning_rate=3e-3, updates_per_sync=6
-)
-SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
 
 
 def run(
     config: PPOConfig, world: EnvArrays, env: ToyEnv = ENV, *, initial: TrainState | None = None
-) -> tuple[TrainResult, list[Summary]]:
+) -> tuple[TrainResult, list[MetricRow]]:
     """A whole training run and its metrics."""
-    rows: list[Summary] = []
+    rows: list[MetricRow] = []
 
-    def keep(state: TrainState, row: Summary) -> bool:
+    def keep(state: TrainState, row: MetricRow) -> bool:
         rows.append(row)
         return False
 
@@ -154,7 +150,7 @@ def test_the_state_handed_out_last_is_where_training_ends() -> None:
     seen: list[dict[str, Any]] = []
     world = EnvArrays(*toy_world())
 
-    def keep(state: TrainState, row: Summary) -> bool:
+    def keep(state: TrainState, row: MetricRow) -> bool:
         seen.append(named_arrays(state))
         return False
 

@@ -18,9 +18,9 @@ from rl_core.envs.market_arrays import make_market
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import TrainState, initial_state
-from rl_core.proofs.diagnose import diagnose, findings_in, read_rows
+from rl_core.proofs.diagnose import ailments_in, diagnose, read_rows
 from rl_core.worlds.controls import planted_world
 from tests.browser import QUIET, draw, needs_browser
 from tests.rl_core.markets import mnq_limits, mnq_venue, seen
@@ -53,13 +53,13 @@ def rising() -> Bars:
     return replace(bars(), **prices, digest="")
 
 
-def run_of(config: PPOConfig, market: Bars | None = None, start: TrainState | None = None) -> list[Summary]:
+def run_of(config: PPOConfig, market: Bars | None = None, start: TrainState | None = None) -> list[MetricRow]:
     """The rows of a run of phase 1."""
-    rows: list[Summary] = []
+    rows: list[MetricRow] = []
     world = EnvArrays(make_market(seen(market or bars())), EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0))
     state = initial_state(config, Env(1), world) if start is None else start
 
-    def note(state: TrainState, row: Summary) -> bool:
+    def note(state: TrainState, row: MetricRow) -> bool:
         rows.append(row)
         return False
 
@@ -67,12 +67,12 @@ def run_of(config: PPOConfig, market: Bars | None = None, start: TrainState | No
     return rows
 
 
-def names(rows: list[Summary]) -> set[str]:
-    return {finding.name for finding in findings_in(rows)}
+def names(rows: list[MetricRow]) -> set[str]:
+    return {finding.name for finding in ailments_in(rows)}
 
 
 @cache
-def healthy() -> list[Summary]:
+def healthy() -> list[MetricRow]:
     return run_of(USUAL)
 
 
@@ -146,7 +146,7 @@ def test_a_rate_far_too_high_explodes() -> None:
 def test_skipped_steps_are_named_with_their_number() -> None:
     rows = [{**row, "skipped_steps": 1} for row in healthy()]
 
-    (found,) = findings_in(rows)
+    (found,) = ailments_in(rows)
 
     assert (found.name, found.figure, found.key) == ("skipped_steps", len(rows), "ppo.learning_rate")
 
@@ -201,4 +201,4 @@ def test_rows_that_are_no_metrics_are_refused(tmp_path: Path, content: str) -> N
 def test_rows_with_few_columns_are_judged_by_what_they_have(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "long_share": 1.0}\n' * 5)
 
-    assert diagnose(tmp_path).findings == []
+    assert diagnose(tmp_path).ailments == []

@@ -22,7 +22,7 @@ from rl_core.exchange.instruments import instrument
 from rl_core.features.features import compute_features
 from rl_core.features.market_view import MarketView
 from rl_core.market.types import SECONDS
-from rl_core.proofs.look_ahead import LeakError, LeakReport, Senses, check_leaks, refuse_leaks
+from rl_core.proofs.look_ahead import LeakError, LeakReport, SeenBy, check_leaks, refuse_leaks
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, seen, session_minutes
 from trigate.errors import DataError
@@ -94,14 +94,14 @@ PLANTED = {
 def test_a_leak_planted_on_purpose_is_caught_and_named(
     plant: Callable[[MarketView], MarketView], named: set[str]
 ) -> None:
-    report = check_leaks(BARS, trading(), moments=3, senses=Senses(lambda bars: plant(seen(bars))))
+    report = check_leaks(BARS, trading(), moments=3, seen_by=SeenBy(lambda bars: plant(seen(bars))))
 
     assert named <= {leak.what for leak in report.leaks}
     assert all(leak.first <= leak.at for leak in report.leaks)
 
 
 def test_the_bar_that_shows_a_leak_of_one_bar_is_the_last_one_kept() -> None:
-    report = check_leaks(BARS, trading(), moments=2, senses=Senses(lambda bars: tomorrow_in_a_feature(seen(bars))))
+    report = check_leaks(BARS, trading(), moments=2, seen_by=SeenBy(lambda bars: tomorrow_in_a_feature(seen(bars))))
 
     assert {leak.first == leak.at for leak in report.leaks if leak.what == "features"} == {True}
 
@@ -115,7 +115,7 @@ def test_a_fill_from_the_future_is_caught() -> None:
         high, low = np.maximum(bars.high, opened), np.minimum(bars.low, opened)
         return view._replace(bars=replace(bars, open=opened, high=high, low=low, digest=""))
 
-    report = check_leaks(BARS, trading(), moments=6, senses=Senses(late))
+    report = check_leaks(BARS, trading(), moments=6, seen_by=SeenBy(late))
 
     assert {"position.entry", "account.cash", "reward"} & {leak.what for leak in report.leaks}
     assert "features" not in {leak.what for leak in report.leaks}
@@ -147,11 +147,11 @@ def rolled_seconds() -> tuple[Bars, Bars]:
     return found[0], replace(found[1], contract=np.zeros(len(seconds), np.int32), digest="")
 
 
-def check(senses: Senses | None = None) -> LeakReport:
+def check(seen_by: SeenBy | None = None) -> LeakReport:
     """One moment in the middle and one shortly before the roll, fills from seconds."""
     minutes, seconds = rolled_seconds()
     by_seconds = trading()._replace(venue=trading().venue._replace(resolution=SECONDS))
-    return check_leaks(minutes, by_seconds, seconds=seconds, moments=1, senses=senses)
+    return check_leaks(minutes, by_seconds, seconds=seconds, moments=1, seen_by=seen_by)
 
 
 def test_neither_later_rolls_nor_later_seconds_change_what_was_before() -> None:
@@ -173,7 +173,7 @@ def adjusted_by_every_roll(view: MarketView) -> MarketView:
 
 
 def test_fills_at_prices_adjusted_by_a_later_roll_are_caught() -> None:
-    report = check(Senses(lambda bars: adjusted_by_every_roll(seen(bars))))
+    report = check(SeenBy(lambda bars: adjusted_by_every_roll(seen(bars))))
 
     assert "position.entry" in {leak.what for leak in report.leaks if leak.future == "rolls"}
 
@@ -185,7 +185,7 @@ def seconds_of_the_next_minute(minutes: Bars, seconds: Bars) -> Ladder:
 
 
 def test_fills_from_the_seconds_of_the_next_minute_are_caught() -> None:
-    report = check(Senses(seen, seconds_of_the_next_minute))
+    report = check(SeenBy(seen, seconds_of_the_next_minute))
 
     assert "rungs" in {leak.what for leak in report.leaks if leak.future == "seconds"}
     assert {leak.first == leak.at for leak in report.leaks if leak.what == "rungs"} == {True}
@@ -246,7 +246,7 @@ def test_a_short_file_is_refused() -> None:
 
 def test_a_report_with_a_leak_is_refused_with_100() -> None:
     clean = check_leaks(BARS, trading(), moments=1)
-    leaky = check_leaks(BARS, trading(), moments=1, senses=Senses(lambda bars: tomorrow_in_a_feature(seen(bars))))
+    leaky = check_leaks(BARS, trading(), moments=1, seen_by=SeenBy(lambda bars: tomorrow_in_a_feature(seen(bars))))
 
     refuse_leaks(clean)
     with pytest.raises(LeakError, match="look-ahead: features at bar") as refused:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rl_core.cli import app
-from rl_core.proofs.selftest import Assertion, Look, first_reaching
+from rl_core.proofs.selftest import Assertion, CurvePoint, first_reaching
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.statistics.interquartile import Aggregate
 from trigate.toml_config import read_config
@@ -70,7 +70,9 @@ def test_a_figure_that_is_no_number_fails() -> None:
 
 
 def test_the_time_to_a_share_is_of_the_first_look_that_has_it() -> None:
-    looks = [Look(step, step / 10, Aggregate(share, None, None, 0.95, 1, 1)) for step, share in ((10, 0.5), (20, 0.9))]
+    looks = [
+        CurvePoint(step, step / 10, Aggregate(share, None, None, 0.95, 1, 1)) for step, share in ((10, 0.5), (20, 0.9))
+    ]
 
     assert first_reaching(looks, 0.8) == looks[1] and first_reaching(looks, 0.95) is None
 

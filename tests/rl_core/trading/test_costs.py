@@ -54,7 +54,9 @@ def test_a_fee_table_replaces_the_commission_and_an_amount_replaces_both(tmp_pat
     assert compile_trading(named, NQ).venue.terms.commission == 100
 
 
-@pytest.mark.parametrize(("text", "fault"), [("NQ = 2\n", "no fee for MNQ"), ("MNQ = -1\n", "dollars"), ("x", "lines")])
+@pytest.mark.parametrize(
+    ("text", "fault"), [("NQ = 2\n", "no fee for MNQ"), ("MNQ = -1\n", "dollars"), ("x", "not valid TOML")]
+)
 def test_a_fee_table_that_does_not_say_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     table = tmp_path / "fees.toml"
     table.write_text(text)
@@ -106,6 +108,16 @@ def test_the_environment_fills_what_the_bar_trades_and_slips_by_the_clock() -> N
     position = [int(field[0]) for field in result.state.position]
     assert position[:5] == [10, 80_003, 79_973, 80_093, 30]
     assert int(result.state.account.cash[0]) == 5_000_000 - 10 * 60
+
+
+@pytest.mark.parametrize(("later", "slip"), [(-1, 1), (0, 3), (1, 5)])
+def test_an_entry_slips_by_the_minute_in_which_its_bar_begins(later: int, slip: int) -> None:
+    """Decided at the closes of 10:59, 11:00 and 11:01; the bar that begins at 11:00:00 is the first with 3 ticks."""
+    frictions = CostsConfig(slippage_by_time={"00:00": 1, "11:00": 3, "11:01": 5}).frictions(MNQ)
+
+    result = act(Env(2), make_market(QUIET, frictions=frictions), at_close(T + later), BUY)
+
+    assert int(result.state.position.entry[0]) == 80_000 + slip
 
 
 def test_frictions_that_add_nothing_change_no_step() -> None:

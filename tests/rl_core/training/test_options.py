@@ -18,13 +18,13 @@ from rl_core.checkpoints.provenance import first_held_out, trading_of
 from rl_core.errors import FitError
 from rl_core.evaluation.evaluate import evaluate
 from rl_core.exchange.instruments import instrument
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import initial_state, update
 from rl_core.regimes.fitted import UNFITTED, frozen_regimes
 from rl_core.trading.setup import compile_trading
 from rl_core.training.config import TrainConfig
 from rl_core.training.plan import TrainingPlan, plan_training
-from rl_core.training.run import Trained, continue_run
+from rl_core.training.run import TrainingResult, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, seen_again, small_view
 from trigate.errors import ConfigError
 
@@ -61,9 +61,9 @@ def plan_of(phase: int, parent: Path | None = None) -> TrainingPlan:
 class Runs(NamedTuple):
     """Phase 1; phase 2 in one go, and stopped after two updates and continued; updates compiled on the way."""
 
-    first: Trained
-    whole: Trained
-    halves: Trained
+    first: TrainingResult
+    whole: TrainingResult
+    halves: TrainingResult
     folder: Path
     compiled: tuple[int, int, int]
 
@@ -77,7 +77,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     second = plan_of(2, folder / "one")
     whole = continue_run(second, folder / "whole")
 
-    def at_two(row: Summary) -> bool:
+    def at_two(row: MetricRow) -> bool:
         return row["update"] == 2
 
     continue_run(second, folder / "halves", on_update=at_two)
@@ -118,7 +118,7 @@ def test_the_checkpoint_says_what_it_was_trained_with(runs: Runs) -> None:
 def test_the_policy_serves_each_market_and_sees_no_option(runs: Runs, tmp_path: Path, market: str) -> None:
     """The same arrays under an identity without any option: the same file to serve, and the same trades."""
     plan = plan_of(2, runs.folder / "one")
-    like = initial_state(plan.config.ppo, plan.env, plan.world)
+    like = initial_state(plan.config.ppo, plan.env, plan.env_arrays)
     state, identity = restore_state(runs.whole.checkpoint, like, expected=Expected())
     plain = TrainConfig.model_validate({"phase": 2, "trading": identity.config["trading"], "ppo": {"hidden": [8]}})
     bare = plain.model_dump(mode="json") | {"trained_until_ns": identity.config["trained_until_ns"]}

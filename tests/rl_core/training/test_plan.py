@@ -21,27 +21,27 @@ from rl_core.regimes.labels import Thresholds
 from rl_core.trading.setup import TradingConfig
 from rl_core.training.config import TrainConfig
 from rl_core.training.plan import identity_of as plan_identity
-from rl_core.training.plan import plan_training, split_of
-from rl_core.training.run import Trained, train_run
+from rl_core.training.plan import plan_training, training_split
+from rl_core.training.run import TrainingResult
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view
+from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.settings import PPO
 from trigate.errors import ConfigError, DataError
 from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
-TINY = PPOConfig(
-    num_envs=4, rollout_length=8, total_steps=128, minibatches=2, epochs=1, hidden=(8,), updates_per_sync=1
-)
+TINY = PPOConfig.model_validate(PPO | {"updates_per_sync": 1})
 RULES = TradingConfig(rules=ROOT / "configs/rules/apex_legacy_50k_eval.toml")
 
 
 def config(phase: int = 1) -> TrainConfig:
-    """Four updates on the first two of three sessions."""
+    """Eight updates on the first two of three sessions."""
     return TrainConfig(phase=phase, train_share=0.7, ppo=TINY, trading=RULES)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained, Trained]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingResult, TrainingResult]:
     """Phase 1, and phase 2 from it, asked to stop after one update."""
     folder = tmp_path_factory.mktemp("training")
     first = train_run(config(), small_view().bars, folder / "one")
@@ -52,12 +52,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained, Train
     )
 
 
-def identity_of(trained: Trained) -> Identity:
+def identity_of(trained: TrainingResult) -> Identity:
     """What its checkpoint says."""
     return read_manifest(trained.checkpoint).identity
 
 
-def test_phase_2_is_continued_with_its_parent(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+def test_phase_2_is_continued_with_its_parent(
+    runs: tuple[Path, TrainingResult, TrainingResult], tmp_path: Path
+) -> None:
     """Its transfer is told once and recorded in the end; with another parent it is another run."""
     folder, first, second = runs
     two = Path(shutil.copytree(folder / "two", tmp_path / "two"))
@@ -78,30 +80,32 @@ def test_phase_2_is_continued_with_its_parent(runs: tuple[Path, Trained, Trained
         train_run(config(2), small_view().bars, two, parent=folder / "one")
 
 
-def test_both_phases_leave_a_policy_that_serves(runs: tuple[Path, Trained, Trained]) -> None:
+def test_both_phases_leave_a_policy_that_serves(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     _, first, second = runs
 
-    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_128", "phase2_jax_32"]
+    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_256", "phase2_jax_32"]
     assert [load_policy(trained.checkpoint).num_actions for trained in (first, second)] == [3, 6]
     assert (first.stop, first.transfer, second.transfer is not None) == ("finished", None, True)
 
 
-def test_a_stopped_parent_is_taken_with_a_word(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+def test_a_stopped_parent_is_taken_with_a_word(
+    runs: tuple[Path, TrainingResult, TrainingResult], tmp_path: Path
+) -> None:
     """Phase 1 may be good enough before its end; who starts phase 2 from there is told."""
     _, first, _ = runs
     bars = tmp_path / "NQ_D1M.parquet"
     write_bars(small_view().bars, bars)
-    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_128")
+    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
         prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
         for parent in (first.checkpoint, stopped)
     ]
 
-    assert notes == [None, f"{stopped} was saved on the way, at step 128 of 128: its training has not ended"]
+    assert notes == [None, f"{stopped} was saved on the way, at step 256 of 256: its training has not ended"]
 
 
-def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, Trained, Trained]) -> None:
+def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     folder, first, _ = runs
     metadata = json.loads((folder / "two/metadata.json").read_text())
 
@@ -110,7 +114,7 @@ def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, Trained, Train
     assert "transfer" not in json.loads((folder / "one/metadata.json").read_text())
 
 
-def test_what_was_not_trained_on_is_held_out(runs: tuple[Path, Trained, Trained]) -> None:
+def test_what_was_not_trained_on_is_held_out(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     view, (_, first, _) = small_view(), runs
     days = np.unique(view.located.session)
 
@@ -119,7 +123,7 @@ def test_what_was_not_trained_on_is_held_out(runs: tuple[Path, Trained, Trained]
     assert view.located.session[held] == days[2] and view.located.session[held - 1] == days[1]
 
 
-def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, Trained, Trained]) -> None:
+def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     """Phase 2 takes a file that ends ten minutes before phase 1's training did."""
     folder, first, _ = runs
     bars, held = small_view().bars, first_held_out(identity_of(first), small_view().bars)
@@ -134,7 +138,7 @@ def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, Trained
 def test_a_share_is_whole_sessions_from_the_first(share: float, kept: int) -> None:
     view = small_view()
 
-    split = split_of(view, share)
+    split = training_split(view, share)
 
     assert len(np.unique(view.located.session[: split.stop])) == kept
     assert (view.bars.ts_event_ns < split.stop_ns).sum() == split.stop
@@ -142,7 +146,7 @@ def test_a_share_is_whole_sessions_from_the_first(share: float, kept: int) -> No
 
 def test_too_little_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few to train"):
-        split_of(small_view(), 0.3)
+        training_split(small_view(), 0.3)
     with pytest.raises(DataError, match="no warm bar"):
         train_run(config().model_copy(update={"train_share": 0.34}), small_view().bars, tmp_path)
 
@@ -155,12 +159,12 @@ def test_phase_2_starts_from_phase_1_and_phase_1_from_nothing(tmp_path: Path) ->
         train_run(config(2), small_view().bars, tmp_path / "out", parent=tmp_path)
 
 
-def test_asked_to_stop_it_saves_what_it_has(runs: tuple[Path, Trained, Trained]) -> None:
-    """32 bars an update: phase 1 played all four, phase 2 one."""
+def test_asked_to_stop_it_saves_what_it_has(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
+    """32 bars an update: phase 1 played all eight, phase 2 one."""
     _, first, second = runs
 
-    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 4), ("asked", 1)]
-    assert (identity_of(first).step, identity_of(second).step) == (128, 32)
+    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 8), ("asked", 1)]
+    assert (identity_of(first).step, identity_of(second).step) == (256, 32)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("phase*.toml")), ids=lambda path: path.stem)
@@ -168,13 +172,15 @@ def test_every_shipped_file_is_a_valid_configuration(path: Path) -> None:
     assert read_config(TrainConfig, path).phase == int(path.stem[5])
 
 
-def test_the_regimes_of_the_training_split_lie_in_the_checkpoint(runs: tuple[Path, Trained, Trained]) -> None:
+def test_the_regimes_of_the_training_split_lie_in_the_checkpoint(
+    runs: tuple[Path, TrainingResult, TrainingResult],
+) -> None:
     folder, first, second = runs
     view = small_view()
 
     for trained in (first, second):
         frozen = frozen_regimes(trained.checkpoint, "NQ")
-        assert frozen.model == fit_regimes(view, split_of(view, 0.7).stop)
+        assert frozen.model == fit_regimes(view, training_split(view, 0.7).stop)
         assert frozen.digest == hashlib.sha256((trained.checkpoint / "regimes.json").read_bytes()).hexdigest()
     assert json.loads((folder / "one/metadata.json").read_text())["regimes"] == "fitted on 2,760 bars"
     assert frozen_regimes(first.checkpoint, "ES") == UNFITTED
@@ -194,7 +200,9 @@ def test_too_few_bars_for_regimes_leave_no_file_and_say_so(tmp_path: Path) -> No
     assert metadata["regimes"].startswith("not fitted, so the usual thresholds hold: regimes need 1,000 bars")
 
 
-def test_a_flipped_byte_of_the_regimes_is_refused(runs: tuple[Path, Trained, Trained], tmp_path: Path) -> None:
+def test_a_flipped_byte_of_the_regimes_is_refused(
+    runs: tuple[Path, TrainingResult, TrainingResult], tmp_path: Path
+) -> None:
     copy = shutil.copytree(runs[1].checkpoint, tmp_path / runs[1].checkpoint.name)
     path = copy / "regimes.json"
     flipped = bytearray(path.read_bytes())

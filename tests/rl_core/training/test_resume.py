@@ -11,21 +11,22 @@ import pytest
 
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.checkpoint import named_arrays, restore_state
-from rl_core.checkpoints.manifest import Expected, find_checkpoint, read_manifest, unfinished
+from rl_core.checkpoints.manifest import Expected, find_checkpoint, read_manifest, unfinished_note
 from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.metrics import Summary
+from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import initial_state
 from rl_core.training.config import TrainConfig
-from rl_core.training.folder import hold
+from rl_core.training.folder import lock_folder
 from rl_core.training.metric_log import METRICS
 from rl_core.training.plan import plan_training
-from rl_core.training.run import Trained, continue_run, train_run
+from rl_core.training.run import TrainingResult, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes, small_view
+from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.settings import PPO
 from trigate.errors import ResourceError, TrigateError
 
 BARS = small_view().bars
-PPO = {"num_envs": 4, "rollout_length": 8, "total_steps": 32 * 8, "minibatches": 2, "epochs": 1, "hidden": (8,)}
 TRADING = {"rules": RULES_FOLDER / "apex_legacy_50k_eval.toml"}
 
 
@@ -46,7 +47,7 @@ def stopped_after(updates: int, out: Path, given: TrainConfig | None = None, *, 
     """Train until ``updates`` have been seen, then stop or die; what was said."""
     said: list[str] = []
 
-    def on_update(row: Summary) -> bool:
+    def on_update(row: MetricRow) -> bool:
         if row["update"] == updates and killed:
             raise _Killed
         return row["update"] == updates
@@ -62,16 +63,16 @@ def stopped_after(updates: int, out: Path, given: TrainConfig | None = None, *, 
 def arrays_of(checkpoint: Path, given: TrainConfig) -> dict[str, Any]:
     """Everything in it."""
     plan = plan_training(given, BARS)
-    like = initial_state(given.ppo, plan.env, plan.world)
+    like = initial_state(given.ppo, plan.env, plan.env_arrays)
     return named_arrays(restore_state(checkpoint, like, expected=Expected())[0])
 
 
-def without_clock(rows: list[Summary]) -> list[Summary]:
+def without_clock(rows: list[MetricRow]) -> list[MetricRow]:
     """The rows less what a wall clock says."""
     return [{key: value for key, value in row.items() if key != "steps_per_s"} for row in rows]
 
 
-def assert_same(run: Trained, whole: Trained, given: TrainConfig) -> None:
+def assert_same(run: TrainingResult, whole: TrainingResult, given: TrainConfig) -> None:
     """Every array, and every row."""
     ours, theirs = arrays_of(run.checkpoint, given), arrays_of(whole.checkpoint, given)
     assert ours.keys() == theirs.keys()
@@ -80,7 +81,7 @@ def assert_same(run: Trained, whole: Trained, given: TrainConfig) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     """Eight updates at once."""
     return train_run(config(), BARS, tmp_path_factory.mktemp("whole"))
 
@@ -93,7 +94,7 @@ def stopped(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("updates", "killed"), [(4, False), (5, True), (1, True)])
-def test_half_and_half_is_the_whole(tmp_path: Path, whole: Trained, updates: int, killed: bool) -> None:
+def test_half_and_half_is_the_whole(tmp_path: Path, whole: TrainingResult, updates: int, killed: bool) -> None:
     """Stopped at 4; or dead at 5, after the checkpoint of 4 and row 5; or dead before any checkpoint."""
     out = tmp_path / "run"
     stopped_after(updates, out, killed=killed)
@@ -115,7 +116,7 @@ def test_the_schedule_is_the_whole_runs(tmp_path: Path, stopped: Path) -> None:
     assert last["learning_rate"] == pytest.approx(config().ppo.learning_rate / 2)
 
 
-def test_a_row_torn_by_a_crash_is_cut_off(stopped: Path, whole: Trained) -> None:
+def test_a_row_torn_by_a_crash_is_cut_off(stopped: Path, whole: TrainingResult) -> None:
     with (stopped / METRICS).open("a") as file:
         file.write('{"step": 160, "upd')
 
@@ -135,7 +136,7 @@ def test_lost_and_broken_rows_are_refused(stopped: Path) -> None:
         train_run(config(), BARS, stopped)
 
 
-def test_saves_come_every_so_many_updates_and_the_last_ones_stay(whole: Trained) -> None:
+def test_saves_come_every_so_many_updates_and_the_last_ones_stay(whole: TrainingResult) -> None:
     """At 2, 4 and 6 of 8; two are kept, and the final one."""
     names = sorted(path.name for path in whole.checkpoint.parent.iterdir())
 
@@ -152,7 +153,7 @@ def test_a_run_that_was_stopped_between_two_saves_goes_on_saving_at_the_same_ste
     assert names == ["phase1_jax_160", "phase1_jax_192", "phase1_jax_final_256"]
 
 
-def test_how_often_is_saved_changes_nothing_else(tmp_path: Path, whole: Trained) -> None:
+def test_how_often_is_saved_changes_nothing_else(tmp_path: Path, whole: TrainingResult) -> None:
     """Neither the numbers nor whether it is the same run."""
     stopped_after(3, tmp_path, config(every=1, kept=1), killed=True)
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
@@ -163,12 +164,12 @@ def test_how_often_is_saved_changes_nothing_else(tmp_path: Path, whole: Trained)
     assert_same(run, whole, config())
 
 
-def test_a_finished_run_says_so_and_is_left_alone(tmp_path: Path, whole: Trained) -> None:
+def test_a_finished_run_says_so_and_is_left_alone(tmp_path: Path, whole: TrainingResult) -> None:
     out = Path(shutil.copytree(whole.checkpoint.parents[1], tmp_path / "run"))
     (out / "metadata.json").unlink()
     said: list[str] = []
 
-    def never(row: Summary) -> bool:
+    def never(row: MetricRow) -> bool:
         raise AssertionError(row)
 
     run = continue_run(plan_training(config(), BARS), out, say=said.append, on_update=never)
@@ -226,7 +227,7 @@ def test_a_new_run_sets_the_other_aside(stopped: Path) -> None:
     assert (stopped / "NQ_D1M.csv").read_text() == "mine"
 
 
-def test_new_run_leaves_the_same_run_alone(stopped: Path, whole: Trained) -> None:
+def test_new_run_leaves_the_same_run_alone(stopped: Path, whole: TrainingResult) -> None:
     run = continue_run(plan_training(config(), BARS), stopped, new_run=True)
 
     assert run.began == 128
@@ -249,7 +250,7 @@ def test_a_checkpoint_of_another_run_is_not_continued(stopped: Path, tmp_path: P
         train_run(config(), BARS, stopped)
 
 
-def test_what_an_interrupted_save_left_is_told_and_removed(stopped: Path, whole: Trained) -> None:
+def test_what_an_interrupted_save_left_is_told_and_removed(stopped: Path, whole: TrainingResult) -> None:
     """Half written, half removed, a torn record; and a checkpoint that had stepped aside for one that never came."""
     folder = stopped / "checkpoints"
     newest = folder / "phase1_jax_128"
@@ -270,7 +271,7 @@ def test_what_an_interrupted_save_left_is_told_and_removed(stopped: Path, whole:
     assert [path.name for path in stopped.rglob(".*")] == [".lock"]
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_continued(stopped: Path, whole: Trained) -> None:
+def test_a_damaged_checkpoint_is_told_and_the_one_before_continued(stopped: Path, whole: TrainingResult) -> None:
     """The same numbers come of it; where none is whole the run is refused."""
     damage(stopped / "checkpoints/phase1_jax_128")
     said: list[str] = []
@@ -300,9 +301,9 @@ def damage(checkpoint: Path) -> None:
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
-    with hold(tmp_path), pytest.raises(ResourceError, match=rf"locked by pid {os.getpid()}"):
+    with lock_folder(tmp_path), pytest.raises(ResourceError, match=rf"locked by pid {os.getpid()}"):
         train_run(config(), BARS, tmp_path)
-    with hold(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 
@@ -329,10 +330,10 @@ def test_numbers_that_overflow_stop_training_with_the_last_finite_state(tmp_path
         train_run(given, BARS, tmp_path)
 
 
-def test_a_stopped_checkpoint_says_so(stopped: Path, whole: Trained) -> None:
+def test_a_stopped_checkpoint_says_so(stopped: Path, whole: TrainingResult) -> None:
     found = find_checkpoint(stopped)
 
-    said = unfinished(found, read_manifest(found).identity)
+    said = unfinished_note(found, read_manifest(found).identity)
 
     assert said == f"{found} was saved on the way, at step 128 of 256: its training has not ended"
-    assert unfinished(whole.checkpoint, read_manifest(whole.checkpoint).identity) is None
+    assert unfinished_note(whole.checkpoint, read_manifest(whole.checkpoint).identity) is None

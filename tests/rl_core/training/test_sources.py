@@ -18,8 +18,8 @@ from rl_core.training.sources import (
     named_files,
     prepare_evaluation,
     prepare_training,
-    records_of,
     refuse_own_parent,
+    run_records,
 )
 from tests.rl_core.markets import random_bars, session_minutes
 from trigate.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ def test_a_run_remembers_its_file_its_market_and_its_settings(tmp_path: Path) ->
     config = TrainConfig(train_share=0.5)
     job = prepare_training(config, bars=bars_in(tmp_path), parent=None, market=None, timezone=None)
 
-    records = records_of(job)
+    records = run_records(job)
 
     source = Source.model_validate_json(records["source.json"])
     assert (source.bars, source.market, source.digest) == (tmp_path / "NQ_D1M.csv", "NQ", BARS.digest)
@@ -92,7 +92,7 @@ def test_several_files_are_several_markets(tmp_path: Path) -> None:
     """The first is the run's, with the others beside it; evaluation must be told which."""
     job = prepare_training(TrainConfig(), bars=two_files(tmp_path), parent=None, market=None, timezone=None)
 
-    source = Source.model_validate_json(records_of(job)["source.json"])
+    source = Source.model_validate_json(run_records(job)["source.json"])
 
     assert [bars.instrument.symbol for bars in (job.bars, *job.others)] == ["NQ", "ES"]
     assert source.of("ES").bars == tmp_path / "other.csv" and source.of("NQ").digest == BARS.digest

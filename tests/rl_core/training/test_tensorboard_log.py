@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rl_core.ppo.metrics import Summary
-from rl_core.training.run import train_run
+from rl_core.ppo.metrics import MetricRow
 from rl_core.training.tensorboard_log import tensorboard_log
 from tests.rl_core.markets import small_view
+from tests.rl_core.training.planned_runs import train_run
 from tests.rl_core.training.test_plan import config
 from trigate.errors import ResourceError
 
 
-def row(step: int, kl: float | None = 0.5) -> Summary:
+def row(step: int, kl: float | None = 0.5) -> MetricRow:
     return {"step": step, "update": step // 8, "kl": kl, "steps_per_s": 100.0, "p_entry_flat": 0.25}
 
 

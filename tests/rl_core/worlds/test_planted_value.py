@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_core.proofs.learners import ground_of, session_r
+from rl_core.proofs.learners import r_by_session, traded_world
 from rl_core.proofs.untrained_policies import declared_rule, random_entries
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.controls import no_edge_world, planted_world, reverting_drift, reverting_world
@@ -56,16 +56,16 @@ def test_management_is_worth_nothing_where_the_drift_only_helps_and_much_where_i
 
 def test_the_engine_earns_what_was_computed_and_management_doubles_it() -> None:
     """Over 40 sessions: the rule that trails after two bars against the rule that leaves the bracket alone."""
-    ground = ground_of(reverting_world(3, 40), ACCOUNT)
+    ground = traded_world(reverting_world(3, 40), ACCOUNT)
 
     plain, managed = (ground.judge(declared_rule(trail_after=after)) for after in (None, 2))
 
     assert managed.trades.r.mean() == pytest.approx(0.69, abs=0.2)
-    assert session_r(managed).mean() > 1.4 * session_r(plain).mean() > 0
+    assert r_by_session(managed).mean() > 1.4 * r_by_session(plain).mean() > 0
 
 
 def test_the_rule_enters_every_signal_that_it_may_and_nothing_else() -> None:
-    ground = ground_of(planted_world(4, 12, drift_atr=1.0), ACCOUNT)
+    ground = traded_world(planted_world(4, 12, drift_atr=1.0), ACCOUNT)
     view = ground.view
     may_enter = view.hours.entry_open & view.features.warm
 
@@ -78,7 +78,7 @@ def test_the_rule_enters_every_signal_that_it_may_and_nothing_else() -> None:
 
 
 def test_the_random_control_trades_and_loses_its_costs() -> None:
-    found = ground_of(no_edge_world(4, 30), ACCOUNT).judge(random_entries(0.05, seed=1))
+    found = traded_world(no_edge_world(4, 30), ACCOUNT).judge(random_entries(0.05, seed=1))
 
     assert len(found.trades.r) > 100 and found.expectancy is not None
     assert found.expectancy.low < -0.1 < found.expectancy.high

@@ -12,7 +12,7 @@ import pytest
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.losses import Batch, Losses, ppo_loss
 from rl_core.ppo.networks import Parameters, forward, initial_parameters
-from rl_core.ppo.train import in_turn, together
+from rl_core.ppo.train import joint_gradients, separate_gradients
 
 CONFIG = PPOConfig(shared_torso=False, hidden=(64, 64), value_clip=0.2)
 ROWS, SIZE, ACTIONS = 4096, 16, 3
@@ -43,7 +43,7 @@ def batch() -> Batch:
 def compiled() -> dict[str, tuple[Any, Any]]:
     """Each way as a program, and what it finds."""
     parameters, rows = initial_parameters(CONFIG, SIZE, ACTIONS, jax.random.key(1)), batch()
-    ways: tuple[Callable[..., Any], ...] = (together, in_turn)
+    ways: tuple[Callable[..., Any], ...] = (joint_gradients, separate_gradients)
     made = {way.__name__: jax.jit(partial(way, CONFIG, loss)).lower(parameters, rows).compile() for way in ways}
     return {name: (program, program(parameters, rows)) for name, program in made.items()}
 
