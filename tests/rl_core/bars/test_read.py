@@ -450,7 +450,9 @@ def test_a_spread_is_refused_wherever_a_symbol_stands(tmp_path: Path, symbol: st
     assert fault(written(tmp_path, text)).startswith(f":2:symbol: spread: '{symbol}'")
 
 
-@pytest.mark.parametrize("symbol", ["NQH4", "NQH24", "NQ", "NQ.c.0", "NQ1!", "CME_MINI:NQ1!", "/NQ", "@NQ", "NQ 03-24"])
+@pytest.mark.parametrize(
+    "symbol", ["NQH4", "NQH24", "NQH2024", "NQ", "NQ.c.0", "NQ1!", "CME_MINI:NQ1!", "/NQ", "@NQ", "NQ 03-24"]
+)
 def test_one_contract_may_be_called_in_any_vendors_way(tmp_path: Path, symbol: str) -> None:
     text = "".join(f"{line},{symbol if k else 'symbol'}\n" for k, line in enumerate(GOOD.splitlines()))
 
