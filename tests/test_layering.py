@@ -40,7 +40,8 @@ FLOORS = (
     "rl_core/envs rl_core/ppo",
     "rl_core/checkpoints",
     "rl_core/regimes",
-    "rl_core/evaluation rl_core/training",
+    "rl_core/evaluation",
+    "rl_core/training",
     "rl_core/proofs",
     "rl_core/commands",
     "llm_gate/engines",
@@ -205,7 +206,7 @@ def test_only_commands_print() -> None:
 @pytest.mark.parametrize(
     ("check", "path", "text"),
     [
-        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.broker"),
+        (wrong_way, "rl_core/market/fills.py", "def f():\n    import orchestrator.trader.machine"),
         (wrong_way, "orchestrator/trader/machine.py", "from jax import numpy"),
         (wrong_way, "trigate/locks.py", "import rl_core.errors"),
         (out_of_place, "orchestrator/messaging/runner_end.py", "from zmq.auth import thread"),

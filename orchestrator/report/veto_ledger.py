@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from orchestrator.report.account_book import BarColumns, BookedProposal
-from orchestrator.trader.broker import XP
 from rl_core.exchange.calendar import locate
 from rl_core.exchange.product_hours import Family
+from rl_core.market.broker import XP
 from rl_core.market.fills import Venue, closed_at_last_price
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (

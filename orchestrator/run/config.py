@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.engines.base import TemplateValue
 from llm_gate.review.gate import GateConfig
-from rl_core.trading.setup import TradingConfig
+from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
+ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -29,7 +30,7 @@ class GateSection(_Section):
     )
     prompt: Path = Path("prompts/entry_review.v1.md")
     shadow: bool = Field(False, description="judge and record, do not act")
-    on_failure: str = Field("veto", pattern="^(veto|approve|resize:0\\.[0-9]{1,3})$")
+    on_failure: str = Field("veto", pattern=ON_FAILURE, description="veto, approve, or resize:0.5 for that share")
     i_understand_unprotected_approve: bool = False
     ready_deadline_s: float = Field(180.0, gt=0, description="without a sign of progress of a server that starts")
     review: GateConfig = GateConfig()
@@ -72,6 +73,6 @@ class RunConfig(_Section):
     trading: TradingConfig | None = Field(None, description="none: as the checkpoint was trained")
     part: Literal["held_out", "all"] = Field("held_out", description="the bars after those trained on, or all")
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
-    max_entries_per_session: int = Field(50, gt=0)
+    max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
     runs: Path = Path("runs")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
-from orchestrator.trader.broker import BrokerState, Fill, equity_at
+from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, BarOutcome, Order, Position
@@ -69,6 +69,11 @@ def trade_of(entry: Entry, leaving: Fill, played: BarOutcome, venue: Venue) -> T
         risk=played.risk,
         ambiguous=bool(played.ambiguous),
     )
+
+
+def run_named(run_id: str) -> Recorded:
+    """The first record: which run this is the record of."""
+    return Recorded("run", {"run": run_id})
 
 
 def bar_closed(bar: Bar, seconds_digest: str, seconds: Seconds | None = None) -> Recorded:
@@ -173,6 +178,11 @@ def day_paused(session: int, attempt: int, account: Account) -> Recorded:
     """The daily loss limit was touched: no entries before the next trading day."""
     payload = {"session": session, "attempt": attempt, "cash": account.cash, "day_floor": account.day_floor}
     return Recorded("day_paused", payload)
+
+
+def stood_down(session: int, attempt: int, account: Account) -> Recorded:
+    """A trade closed with the target banked: no entries before the next trading day."""
+    return Recorded("stood_down", {"session": session, "attempt": attempt, "cash": account.cash})
 
 
 def marked(state: BrokerState, bar: Bar, venue: Venue) -> Recorded:

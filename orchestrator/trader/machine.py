@@ -29,8 +29,7 @@ import numpy.typing as npt
 
 from llm_gate.contract import Approve, GateFailed, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader import broker, events, risk
-from orchestrator.trader.broker import XP, BrokerState, BrokerStep
+from orchestrator.trader import events, risk
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.state import (
@@ -44,19 +43,21 @@ from orchestrator.trader.state import (
     PolicyAnswered,
     Refusals,
     Setting,
-    Status,
     Step,
     TraderState,
     WaitsFor,
 )
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
-from rl_core.features.observation import AccountRoom, Mark, management_features, position_features
-from rl_core.market.account import after_session, limits_today, opened_day, opening_account
+from rl_core.features.observation import AccountRoom, Mark, one_observation
+from rl_core.market import broker
+from rl_core.market.account import limits_today, opening_account
+from rl_core.market.attempts import Status, closed_day, judged, losing_streak_after, new_attempt, next_day, stranded
+from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import capped, fillable, slippage_ticks
-from rl_core.market.days import Days, attempt_passed, day_closed, day_opened, expired
-from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
+from rl_core.market.days import expired
+from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
-from rl_core.market.types import NO_ORDER, BarPrices, Limits, Order
+from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Limits, Order
 from rl_core.trading.hours import opens_too_late
 
 NARROW_BUDGETS = 2
@@ -133,8 +134,7 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
 
 
 def _close_day(state: TraderState, setting: Setting) -> Step:
-    account = after_session(XP, state.broker.account, setting.venue.rules)
-    days = day_closed(state.days, account.cash, setting.venue.rules)
+    account, days = closed_day(state.broker.account, state.days, setting.venue.rules)
     closed = state._replace(broker=state.broker._replace(account=account), days=days)
     return Step(closed, (events.session_closed(state.session, state.attempt, account, days),))
 
@@ -143,7 +143,8 @@ def _count_refusals(state: TraderState, setting: Setting) -> Step:
     """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
     if state.refusals.vetoes == 0 and state.entries_this_session == 0:
         return Step(state)
-    narrow = _room(state) < NARROW_BUDGETS * setting.limits.risk_budget
+    account = state.broker.account
+    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
     refused = narrow and state.entries_this_session == 0
     return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
 
@@ -156,15 +157,11 @@ def _strand(state: TraderState, setting: Setting) -> Step:
     """
     if state.status != "active":
         return Step(state)
-    if _room(state) <= setting.limits.risk_budget:
+    if stranded(state.broker.account, setting.limits.risk_budget):
         return _end_account(state, "stranded")
     if state.refusals.sessions >= REFUSED_SESSIONS:
         return _end_account(state, "stranded", refused_sessions=state.refusals.sessions)
     return Step(state)
-
-
-def _room(state: TraderState) -> int:
-    return int(state.broker.account.cash - state.broker.account.floor)
 
 
 def _end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:
@@ -182,22 +179,21 @@ def _open_session(state: TraderState, session: int, setting: Setting) -> Step:
 
 
 def _open_day(state: TraderState, setting: Setting) -> Step:
-    account = opened_day(XP, state.broker.account, setting.venue.rules)
-    days = day_opened(state.days, state.session, account.cash)
+    account, days = next_day(state.broker.account, state.days, state.session, setting.venue.rules)
     return Step(state._replace(broker=state.broker._replace(account=account), days=days))
 
 
 def _open_account(state: TraderState, setting: Setting) -> Step:
     """Open the account of the next attempt; of the first one where no bar came yet."""
     attempt = state.attempt + (state.status != "active")
-    account = opening_account(XP, setting.venue.rules)
+    account, days = new_attempt(state.session, setting.venue.rules)
     opened = state._replace(
         broker=state.broker._replace(account=account),
         attempt=attempt,
         status="active",
         losing_streak=0,
         refusals=Refusals(),
-        days=day_opened(Days(), state.session, account.cash),
+        days=days,
     )
     return Step(opened, (events.account_opened(attempt, account),))
 
@@ -215,13 +211,23 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
         [row.prices for row in event.seconds],
     )
     step = Step(state._replace(broker=met.state, last_bar=bar, view=event.view)).then(_book, met, setting)
-    if met.state.account.paused and not state.broker.account.paused:
-        step = step.record(events.day_paused(state.session, state.attempt, met.state.account))
+    if met.state.account.paused != state.broker.account.paused:
+        step = step.then(_record_pause)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
     step = step.record(*cancelled).then(_trail_stop)
     if met.fills or cancelled or met.state.position.quantity:
         return step.record(events.marked(step.state.broker, bar, setting.venue))
     return step
+
+
+def _record_pause(state: TraderState) -> Step:
+    """Say why the session takes no further entry; of an account that has just ended, its end says enough."""
+    account = state.broker.account
+    if account.paused == AT_DAILY_LOSS:
+        return Step(state, (events.day_paused(state.session, state.attempt, account),))
+    if state.status != "active":
+        return Step(state)
+    return Step(state, (events.stood_down(state.session, state.attempt, account),))
 
 
 def _venue(state: TraderState, setting: Setting) -> Venue:
@@ -265,7 +271,7 @@ def _close_trade(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     trade = events.trade_of(state.entry, met.fills[-1], met.played, setting.venue)
     closed = state._replace(
         trades=state.trades + 1,
-        losing_streak=state.losing_streak + 1 if trade.pnl < 0 else 0,
+        losing_streak=losing_streak_after(state.losing_streak, trade.pnl),
         entry=None,
         days=state.days._replace(trades_today=state.days.trades_today + 1),
     )
@@ -275,11 +281,9 @@ def _close_trade(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
 def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     if state.status != "active":
         return Step(state)
-    if met.played.failed:
-        return _end_account(state, "failed")
-    if attempt_passed(state.days, state.broker.account, state.broker.position, setting.venue.rules):
-        return _end_account(state, "passed")
-    return Step(state)
+    held, rules = state.broker, setting.venue.rules
+    status = judged(state.days, held.account, held.position, rules, failed=bool(met.played.failed))
+    return Step(state) if status == "active" else _end_account(state, status)
 
 
 def _decide(state: TraderState, setting: Setting) -> Step:
@@ -289,7 +293,7 @@ def _decide(state: TraderState, setting: Setting) -> Step:
         order = order_for(XP, HOLD, state.broker.position, known, _venue(state, setting).terms, _limits(state, setting))
         flattening = state._replace(broker=state.broker._replace(order=order))
         return Step(flattening, (events.flatten_ordered(state.order_id),))
-    mask = _mask(legal, setting.phase)
+    mask = action_mask(legal, setting.phase)
     if not any(mask[1:]):
         return Step(state)
     question = AskPolicy(_observation(state, legal, setting), mask)
@@ -311,27 +315,19 @@ def _legal(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalAct
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
 
 
-def _mask(legal: LegalActions, phase: int) -> tuple[bool, ...]:
-    entering = (True, legal.enter, legal.enter)
-    return entering if phase == 1 else (*entering, legal.breakeven, legal.enable_trail, legal.disable_trail)
-
-
 def _observation(state: TraderState, legal: LegalActions, setting: Setting) -> npt.NDArray[np.float32]:
     """What the policy was trained to see at a close [O] float32: market, position and, in phase 2, the account."""
     assert state.last_bar is not None and state.view is not None
-    position, account = state.broker.position, state.broker.account
     mark = Mark(state.last_bar.close, state.view.true_range_sum)
-    parts = [state.view.window, position_features(np, position, mark)]
-    if setting.phase == 2:
-        equity = broker.equity_at(state.broker, mark.close, setting.venue)
-        room = AccountRoom(equity, account.floor, setting.venue.rules.max_loss)
-        parts.append(management_features(np, position, room, legal.enter))
-    return np.concatenate(parts)
+    equity = broker.equity_at(state.broker, mark.close, setting.venue)
+    room = AccountRoom(equity, state.broker.account.floor, setting.venue.rules.max_loss)
+    seen_room = room if setting.phase == 2 else None
+    return one_observation(state.view.window, state.broker.position, mark, seen_room, legal.enter)
 
 
 def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> Step:
     known, legal = _legal(state, setting)
-    mask = _mask(legal, setting.phase)
+    mask = action_mask(legal, setting.phase)
     assert event.action < len(mask) and mask[event.action], "the runner lets only legal actions through"
     if event.action in (BUY, SELL):
         return _propose(state, event.action, known, setting)

@@ -2,14 +2,15 @@
 
 from typing import Literal, NamedTuple
 
-from orchestrator.trader.broker import XP
+from rl_core.market.broker import XP
 from rl_core.market.costs import stop_loss
 from rl_core.market.fills import Venue
-from rl_core.market.types import Account, Limits, Order
+from rl_core.market.types import AT_TARGET, Account, Limits, Order
 
 DenialCode = Literal[
     "account_ended",
     "paused",
+    "at_target",
     "quantity",
     "no_stop",
     "stop_to_target",
@@ -58,7 +59,7 @@ def _no_room(loss: int, exposure: Exposure, risk: RiskLimits) -> DenialCode | No
     """Why the account takes no such order now."""
     account = exposure.account
     if account.paused:
-        return "paused"
+        return "at_target" if account.paused == AT_TARGET else "paused"
     if account.cash - account.floor <= loss:
         return "room_to_floor"
     if account.cash - account.day_floor <= loss:

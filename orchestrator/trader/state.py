@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.catalogue import Bar, Seconds
-from orchestrator.trader.broker import BrokerState
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.seen_at_close import CloseView
+from rl_core.market.attempts import Status
+from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Frictions, Limits, Order
@@ -19,7 +20,6 @@ from rl_core.market.types import Frictions, Limits, Order
 P = ParamSpec("P")
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
-Status = Literal["active", "failed", "passed", "stranded", "expired"]
 WaitsFor = Literal["bar", "action", "verdict", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
 

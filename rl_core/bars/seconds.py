@@ -8,6 +8,7 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import read_bars
 from rl_core.exchange.calendar import NS_PER_MINUTE
+from rl_core.market.types import BarPrices
 from trigate.errors import DataError
 
 MOSTLY = 0.95
@@ -34,3 +35,18 @@ def read_seconds(path: Path, minutes: Bars, *, timezone: str | None = None, stam
             "these are seconds of another market or contract"
         )
     return seconds
+
+
+class MinuteSeconds:
+    """The second bars of each minute, looked up by the minute's index."""
+
+    def __init__(self, minutes: Bars, seconds: Bars) -> None:
+        """``seconds`` are of the market of ``minutes``."""
+        self._first = np.searchsorted(seconds.ts_event_ns, minutes.ts_event_ns)
+        self._stop = np.searchsorted(seconds.ts_event_ns, minutes.ts_event_ns + NS_PER_MINUTE)
+        self._prices = np.stack([seconds.open, seconds.high, seconds.low, seconds.close], axis=-1)
+
+    def of(self, minute: int) -> list[BarPrices]:
+        """The seconds of minute bar ``minute`` in order; one without a trade has no bar."""
+        rows = self._prices[self._first[minute] : self._stop[minute]].tolist()
+        return [BarPrices(*row) for row in rows]

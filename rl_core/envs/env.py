@@ -25,7 +25,7 @@ from rl_core.features.observation import (
     management_features,
     position_features,
 )
-from rl_core.market.account import equity, limits_today, opening_account, passed
+from rl_core.market.account import ends_at_target, equity, limits_today, opening_account, passed
 from rl_core.market.costs import capped
 from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
 from rl_core.market.fills import Venue, closed_at_last_price, play_bar, trailed
@@ -95,7 +95,10 @@ class TradeClosed(NamedTuple):
     risk_cents: jax.Array  # [B] int32
     bars_held: jax.Array  # [B] int32
     side: jax.Array  # [B] int32
-    reason: jax.Array  # [B] int32, NO_EXIT ... SESSION_END
+    reason: jax.Array  # [B] int32, NO_EXIT ... DAILY_LOSS
+    quantity: jax.Array  # [B] int32 contracts, signed as bought (+) or sold (-)
+    entry: jax.Array  # [B] int32 ticks
+    exit: jax.Array  # [B] int32 ticks
 
 
 class StepResult(NamedTuple):
@@ -103,9 +106,10 @@ class StepResult(NamedTuple):
 
     state: EnvState
     reward: jax.Array  # [B] float32
-    terminated: jax.Array  # [B] bool: failed or passed
-    truncated: jax.Array  # [B] bool: the session is over
+    terminated: jax.Array  # [B] bool: failed, or at the target where nothing follows it in this session
+    truncated: jax.Array  # [B] bool: the session is over, or takes no entry any more
     trade: TradeClosed
+    failed: jax.Array  # [B] bool: the floor was touched, or a daily loss that ends the account
     shaping: jax.Array | None = None  # [B] float32, for the learner alone and beside the reward
 
 
@@ -221,7 +225,7 @@ class Env:
         held = trailed(XP, outcome.position, prices.close, market.true_range_sum[bar])
 
         after = equity(outcome.account, held, prices.close, terms)
-        terminated = outcome.failed | passed(outcome.account, held, rules)
+        terminated = outcome.failed | (passed(outcome.account, held, rules) & ends_at_target(rules))
         idle = market.entries_over[bar] | (outcome.account.paused != 0)
         over = market.last_in_session[bar] | (idle & (held.quantity == 0))
         result = StepResult(
@@ -230,6 +234,7 @@ class Env:
             terminated=terminated,
             truncated=over & ~terminated,
             trade=_trade_closed(outcome, state.position.bars_held, params.venue),
+            failed=outcome.failed,
         )
         if params.eased is None:
             return result
@@ -320,4 +325,7 @@ def _trade_closed(outcome: BarOutcome, bars_held: jax.Array, venue: Venue) -> Tr
         bars_held=jnp.where(closed, bars_held + 1, 0),
         side=jnp.where(closed, jnp.sign(quantity), 0),
         reason=outcome.exit_reason,
+        quantity=jnp.where(closed, quantity, 0),
+        entry=jnp.where(closed, outcome.entry_price, 0),
+        exit=jnp.where(closed, outcome.exit_price, 0),
     )

@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rl_core.features.features import ATR_BARS, CLIP, FEATURE_NAMES, WINDOW
 from rl_core.market.types import Bool, Cents, Position, Ticks
 
@@ -59,3 +62,21 @@ def management_features(xp: Any, position: Position, standing: AccountRoom, may_
         room / xp.asarray(standing.max_loss).astype(real),
     )
     return xp.clip(xp.stack(columns, axis=-1), -CLIP, CLIP)
+
+
+def one_observation(
+    window: npt.NDArray[np.float32], position: Position, mark: Mark, room: AccountRoom | None, may_enter: Bool
+) -> npt.NDArray[np.float32]:
+    """What the policy sees of one account at a close [O]: phase 2's with its ``room``, phase 1's without.
+
+    Args:
+        window: [220] the last 20 rows of features, oldest first.
+        position: plain integers.
+        mark: the close.
+        room: None in phase 1, whose policy is not told of the account.
+        may_enter: whether an entry is legal.
+    """
+    parts = [window, position_features(np, position, mark)]
+    if room is not None:
+        parts.append(management_features(np, position, room, may_enter))
+    return np.concatenate(parts)

@@ -7,6 +7,7 @@ from rl_core.market.types import (
     CLOSED_BALANCE,
     EOD_BALANCE,
     INTRADAY,
+    NOT_PAUSED,
     STATIC,
     UNLIMITED,
     Account,
@@ -61,7 +62,7 @@ def opened_day(xp: Namespace, account: Account, rules: Rules) -> Account:
         day_floor=xp.where(daily_loss < UNLIMITED, account.cash - daily_loss, -UNLIMITED),
         max_open_loss=xp.where(percent > 0, xp.maximum(0, open_loss), UNLIMITED),
         max_minis=tier.max_minis,
-        paused=0,
+        paused=NOT_PAUSED,
     )
 
 
@@ -123,4 +124,19 @@ def touches_floor(xp: Namespace, account: Account, open_equity: Cents, rules: Ru
 
 def passed(account: Account, position: Position, rules: Rules) -> Bool:
     """Whether the profit target is banked [B]: the account is flat, and its closed balance holds the target."""
-    return (position.quantity == 0) & (account.cash >= rules.start + rules.target)
+    return (position.quantity == 0) & holds_target(account, rules)
+
+
+def holds_target(account: Account, rules: Rules) -> Bool:
+    """Whether the closed balance [B] holds the profit target."""
+    return account.cash >= rules.start + rules.target
+
+
+def ends_at_target(rules: Rules) -> Bool:
+    """Whether a session that began an attempt is over once its target is banked: it stands down, or has passed.
+
+    One session passes if the pack asks for no second day and for no steady profit: the only day of an attempt earned
+    all of it, so a best-day rule that blocks a pass blocks this one.
+    """
+    steady = (rules.best_day_blocks_pass == 0) | (rules.best_day_percent + rules.best_day_inclusive > 100)
+    return (rules.stand_down != 0) | ((rules.min_days <= 1) & steady)

@@ -59,6 +59,12 @@ def legal_actions(
     )
 
 
+def action_mask(legal: LegalActions, phase: int) -> tuple[bool, ...]:
+    """The mask of one account as the policy of ``phase`` numbers its actions, [3] or [6]."""
+    entering = (True, legal.enter, legal.enter)
+    return entering if phase == 1 else (*entering, legal.breakeven, legal.enable_trail, legal.disable_trail)
+
+
 def order_for(
     xp: Namespace, action: Code, position: Position, known: KnownAtClose, terms: Terms, limits: Limits
 ) -> Order:

@@ -11,17 +11,21 @@ from rl_core.market.account import (
     equity,
     floor_after_close,
     floor_after_open_equity,
+    holds_target,
     touches_daily_loss,
     touches_floor,
 )
 from rl_core.market.costs import stop_slippage, trail_distance
 from rl_core.market.types import (
     ADAPTIVE,
+    AT_DAILY_LOSS,
+    AT_TARGET,
     DAILY_LOSS,
     FLAT,
     FLATTEN,
     LIQUIDATION,
     NO_EXIT,
+    NOT_PAUSED,
     SESSION_END,
     STOP,
     TARGET,
@@ -153,7 +157,8 @@ def _gap(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, rules: Rule
 def _inside(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, venue: Venue) -> BarExit:
     """The exit inside the bar, after an open between the levels.
 
-    A bar does not say whether its high or its low came first. `docs/timing.md` line 6 says what is assumed instead.
+    A bar does not say whether its high or its low came first. `docs/timing.md` line 6 and DECISIONS 17 say what is
+    assumed instead.
     """
     rules = venue.rules
     reached = as_long.favourable >= as_long.target + THROUGH_TICKS
@@ -248,11 +253,16 @@ class _LimitedAccount(NamedTuple):
 def _with_limits_applied(
     xp: Namespace, account: Account, open_equity: Cents, reason: Code, rules: Rules
 ) -> _LimitedAccount:
-    """What the floor and the daily loss make of an account that exited for ``reason`` and stands at ``open_equity``."""
+    """What the floor, the daily loss and the target make of an account that stands at ``open_equity``.
+
+    A trade that exits for ``reason`` with the target banked ends the session's entries where the account stands down.
+    """
     daily = (reason == DAILY_LOSS) | touches_daily_loss(xp, account, open_equity, rules)
+    daily_pause = xp.where(daily, AT_DAILY_LOSS, NOT_PAUSED)
+    stands_down = (reason != NO_EXIT) & (rules.stand_down != 0) & holds_target(account, rules)
     failed = (reason == LIQUIDATION) | touches_floor(xp, account, open_equity, rules)
     return _LimitedAccount(
-        account=account._replace(paused=xp.maximum(account.paused, xp.where(daily, 1, 0))),
+        account=account._replace(paused=xp.maximum(account.paused, xp.where(stands_down, AT_TARGET, daily_pause))),
         failed=failed | (daily & (rules.daily_fails != 0)),
     )
 

@@ -27,6 +27,7 @@ EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end",
 
 STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY = range(4)
 PESSIMISTIC, ADAPTIVE, SECONDS = range(3)
+NOT_PAUSED, AT_DAILY_LOSS, AT_TARGET = range(3)  # why an account takes no entry before the next trading day
 UNLIMITED = 2**30  # cents or days: more than any account sees, and no sum of two overflows an int32
 NEVER_LOCKS = UNLIMITED
 ANY_MINIS = 10_000
@@ -151,6 +152,8 @@ class Rules(NamedTuple):
     winning_day: Cents = 1  # cents that a day must earn to count as won
     payout_days: DayCount = 0  # days with a trade before a payout
     payout_winning_days: DayCount = 0
+    # Of `trading.at_target` alone (DECISIONS 18); 1: a trade that leaves the target banked is the session's last.
+    stand_down: Flag = 1
 
 
 class Limits(NamedTuple):
@@ -182,7 +185,7 @@ class Account(NamedTuple):
     day_floor: Cents = -UNLIMITED  # where the daily loss limit is touched
     max_open_loss: Cents = UNLIMITED  # cents that one trade may lose today
     max_minis: Contracts = ANY_MINIS  # today
-    paused: Flag = 0  # 1: no entries before the next trading day
+    paused: Code = NOT_PAUSED  # AT_DAILY_LOSS | AT_TARGET: no entries before the next trading day
     locked: Flag = 0  # 1: the floor moves no more
 
 

@@ -14,6 +14,8 @@ from rl_core.trading.costs import CostsConfig, fee_of
 from rl_core.trading.hours import EntryHours
 from trigate.errors import ConfigError
 
+MAX_ENTRIES_PER_SESSION = 50  # of a run and of an evaluation that carries its account, unless it is set otherwise
+AtTarget = Literal["stand_down", "trade_on"]
 Resolution = Literal["pessimistic", "adaptive", "seconds"]
 RESOLUTIONS: dict[Resolution, int] = {"pessimistic": PESSIMISTIC, "adaptive": ADAPTIVE, "seconds": SECONDS}
 
@@ -27,6 +29,10 @@ class TradingConfig(BaseModel):
     risk_dollars: Decimal = Field(Decimal(500), gt=0, description="what one trade may lose at its stop, costs included")
     max_contracts: int | None = Field(None, gt=0, description="a cap besides the pack's")
     commission_dollars: Decimal | None = Field(None, ge=0, description="per side; none: the contract's own")
+    at_target: AtTarget = Field(
+        "stand_down",
+        description="once a trade closes with the target banked: no further entry that session, or trade_on",
+    )
     resolution: Resolution | None = Field(None, description="none: seconds where they are given, else pessimistic")
     costs: CostsConfig = CostsConfig()
     hours: EntryHours = EntryHours()
@@ -68,7 +74,8 @@ def compile_trading(config: TradingConfig, bars_of: Instrument) -> Trading:
     if config.commission_dollars is not None:
         commission = int(config.commission_dollars * 100)
     terms = terms_of(contract, commission)._replace(slippage_ticks=costs.fixed_ticks(contract))
-    venue = Venue(terms=terms, rules=pack.compiled(), resolution=RESOLUTIONS[config.resolution or "pessimistic"])
+    rules = pack.compiled()._replace(stand_down=int(config.at_target == "stand_down"))
+    venue = Venue(terms=terms, rules=rules, resolution=RESOLUTIONS[config.resolution or "pessimistic"])
     limits = limits_of(pack, contract, int(config.risk_dollars * 100), config.max_contracts)
     return Trading(
         pack=pack,

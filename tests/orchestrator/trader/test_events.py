@@ -7,8 +7,8 @@ import pytest
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.lines import Chain
 from orchestrator.trader import events as ledger
-from orchestrator.trader.broker import XP, Fill
 from orchestrator.trader.events import Entry, trade_of
+from rl_core.market.broker import XP, Fill
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.types import FLAT, INTRADAY, PESSIMISTIC, Account, BarPrices, Order, Rules, Terms

@@ -209,6 +209,82 @@ def test_a_passed_account_stops_too() -> None:
     assert types(drive).count("intent") == 2
 
 
+def test_a_trade_that_comes_to_exactly_nothing_ends_a_losing_streak() -> None:
+    """A stop loses. Then break-even, at 60 cents a tick and a side: the stop is 3 ticks up, slips 1 and pays 2 x 60."""
+    terms = TERMS._replace(tick_value=60)
+    drive = entered(
+        Approve(), settings_for(venue=Venue(terms, Rules(START, 10**6, 10**6, STATIC, NEVER_LOCKS), PESSIMISTIC))
+    )
+    drive.play(QUIET)
+    drive.play(QUIET._replace(down=40))
+    lost = drive.state.losing_streak
+    drive.play(QUIET._replace(action=BUY))
+    drive.play(QUIET._replace(up=40, close=8, action=1))  # break-even is the second of what is legal
+    drive.play(QUIET._replace(gap=-10, up=0, down=40))
+
+    trades = [record.payload["pnl"] for record in drive.records if record.type == "trade"]
+    assert lost == 1 and trades[0] < 0 and trades[1:] == [0]
+    assert drive.state.losing_streak == 0
+
+
+@pytest.mark.parametrize(("room", "status"), [(0, "stranded"), (1, "active")])
+def test_a_room_of_exactly_one_risk_budget_strands_an_account_and_a_cent_more_does_not(room: int, status: str) -> None:
+    """The day closes on the balance that it opened with, $500 and ``room`` cents above a static floor."""
+    rules = Rules(START, 10**6, 50_000 + room, STATIC, NEVER_LOCKS)
+    drive = quiet(settings_for(venue=Venue(TERMS, rules, PESSIMISTIC)))
+
+    drive.end()
+
+    assert drive.state.status == status
+
+
+def at_the_target(**rules: int) -> Drive:
+    """$540 before costs of one target, of $500 asked for, in an account that must trade on two days."""
+    pack = Rules(START, 50_000, 120_000, STATIC, NEVER_LOCKS, min_days=2)._replace(**rules)
+    drive = entered(Approve(), settings_for(venue=Venue(TERMS, pack, PESSIMISTIC)))
+    drive.play(QUIET)
+    drive.play(QUIET._replace(up=200, close=0))
+    assert drive.state.broker.account.cash >= START + 50_000
+    return drive
+
+
+def test_an_account_at_its_target_stands_down_until_the_next_day_and_passes_once_its_days_are_made() -> None:
+    """The second day's first trade makes the count: at break-even or better, the target is still banked."""
+    drive = at_the_target()
+    for _ in range(3):
+        drive.play(QUIET._replace(action=BUY))
+    first_day = types(drive)
+    drive.play(QUIET._replace(session_break=True, action=BUY))
+    drive.play(QUIET)
+    drive.play(QUIET._replace(up=200, close=0))
+
+    assert first_day.count("proposed") == 1 and first_day.count("stood_down") == 1
+    (stood,) = (record for record in drive.records if record.type == "stood_down")
+    assert stood.payload == {"session": 0, "attempt": 1, "cash": START + 12 * (90 * 50 - 120)}
+    assert types(drive).count("proposed") == 2
+    assert drive.state.status == "passed"
+
+
+def test_an_account_that_falls_below_its_target_on_the_next_day_trades_on_until_it_is_there_again() -> None:
+    drive = at_the_target()
+    drive.play(QUIET._replace(session_break=True, action=BUY))
+    drive.play(QUIET)
+    drive.play(QUIET._replace(down=40))
+    assert drive.state.broker.account.cash < START + 50_000
+    drive.play(QUIET._replace(action=BUY))
+
+    assert types(drive).count("proposed") == 3 and types(drive).count("stood_down") == 1
+    assert drive.state.status == "active"
+
+
+def test_an_account_may_trade_on_at_its_target() -> None:
+    drive = at_the_target(stand_down=0)
+    drive.play(QUIET._replace(action=BUY))
+
+    assert types(drive).count("proposed") == 2 and "stood_down" not in types(drive)
+    assert drive.state.status == "active"
+
+
 def test_an_account_without_room_for_a_trade_is_stranded_at_the_session_end() -> None:
     """Room 120,000; two stops of some 20,000 each and the intraday floor leave less than the 50,000 of a trade."""
     rules = Rules(START, 10**6, 70_000, STATIC, NEVER_LOCKS)

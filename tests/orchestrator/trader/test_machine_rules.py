@@ -9,6 +9,7 @@ from orchestrator.messaging.catalogue import Bar
 from orchestrator.report.account_book import AccountBook, read_account_book, trades_of
 from orchestrator.report.attempts import attempt_days
 from orchestrator.report.report import report_on
+from rl_core.contract import BUY
 from rl_core.exchange.instruments import instrument
 from rl_core.rules.pack import read_rule_pack
 from rl_core.trading.setup import TradingConfig, compile_trading
@@ -34,7 +35,7 @@ def own(folder: Path, *changes: tuple[str, str], more: str = "") -> TradingConfi
 
 def run(folder: Path, trading: TradingConfig, days: tuple[str, ...] = DAYS, seed: int = 3) -> AccountBook:
     bars = walk(days, seed)
-    return read_account_book(play(folder, bars, every_tenth_minute(bars), account=trading).journal)
+    return read_account_book(play(folder, bars, every_tenth_minute(bars), account=trading))
 
 
 def statuses(book: AccountBook) -> list[str]:
@@ -47,7 +48,7 @@ def gapped_run(folder: Path, action: str) -> AccountBook:
     far = (("amount = 2_000", "amount = 20_000"), ("floor = 48_000", "floor = 30_000"))
     bars = [bar if bar.seq < 12 else lowered(bar, 100) for bar in walk()]
     actions = {seq: action for seq, action in every_tenth_minute(bars).items() if seq > 0}
-    return read_account_book(play(folder, bars, actions, account=own(folder, *far, more=table)).journal)
+    return read_account_book(play(folder, bars, actions, account=own(folder, *far, more=table)))
 
 
 def lowered(bar: Bar, ticks: int) -> Bar:
@@ -90,11 +91,25 @@ def test_a_target_that_is_banked_too_early_passes_on_the_day_that_makes_the_coun
     assert ends[3] == 2 and ends[1] < 2
 
 
+def test_an_entry_of_a_run_slips_by_the_minute_in_which_its_bar_begins(tmp_path: Path) -> None:
+    """Bars 89 to 91 begin at 10:59 to 11:01; each is entered by a decision at the close before it."""
+    slips = {}
+    for seq in (89, 90, 91):
+        folder, bars = tmp_path / str(seq), walk(DAYS[:1])
+        folder.mkdir()
+        costs = {"slippage_by_time": {"00:00": 1, "11:00": 3, "11:01": 5}}
+        book = read_account_book(play(folder, bars, {seq - 1: BUY}, account=own(folder), costs=costs).journal)
+        (entry,) = (event.payload for event in book.of("fill") if event.payload["reason"] == "entry")
+        slips[seq] = entry["price"] - bars[seq].open
+
+    assert slips == {89: 1, 90: 3, 91: 5}
+
+
 def test_an_attempt_out_of_calendar_days_expires_and_starts_over(tmp_path: Path) -> None:
     """Three calendar days from Monday on: Thursday and Tuesday open new accounts."""
     trading = own(tmp_path, ("min = 0", "min = 0\nmax = 3"), ("target = 3_000", "target = 90_000"))
     bars = walk(WEEK)
-    book = read_account_book(play(tmp_path, bars, {}, account=trading).journal)
+    book = read_account_book(play(tmp_path, bars, {}, account=trading))
 
     assert statuses(book) == ["expired", "expired"]
     opened = [bars[event.bar].ts_event_ns for event in book.of("account_opened")]
@@ -128,7 +143,7 @@ def test_the_report_tells_days_best_day_and_status_of_every_attempt(tmp_path: Pa
     folder = play(tmp_path, bars, every_tenth_minute(bars), account=trading)
 
     report_on(folder.path)
-    book = read_account_book(folder.journal)
+    book = read_account_book(folder)
     rows = attempt_days(book, read_rule_pack(trading.rules).compiled())
     text = (folder.path / "report.html").read_text(encoding="utf-8")
 

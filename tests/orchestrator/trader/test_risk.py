@@ -4,7 +4,18 @@ import pytest
 
 from orchestrator.trader.risk import DenialCode, Exposure, RiskLimits, check
 from rl_core.market.fills import Venue
-from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, STATIC, Account, Limits, Order, Rules, Terms
+from rl_core.market.types import (
+    AT_DAILY_LOSS,
+    AT_TARGET,
+    NEVER_LOCKS,
+    PESSIMISTIC,
+    STATIC,
+    Account,
+    Limits,
+    Order,
+    Rules,
+    Terms,
+)
 
 VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, NEVER_LOCKS), PESSIMISTIC)
 ORDER = Order(quantity=-10, stop_ticks=30, target_ticks=90, flatten=False)
@@ -40,7 +51,8 @@ def test_an_unfit_order_is_denied(order: Order, code: str) -> None:
 @pytest.mark.parametrize(
     ("account", "code"),
     [
-        (ACCOUNT._replace(paused=1), "paused"),
+        (ACCOUNT._replace(paused=AT_DAILY_LOSS), "paused"),
+        (ACCOUNT._replace(paused=AT_TARGET), "at_target"),
         (ACCOUNT._replace(floor=ACCOUNT.floor + 1), "room_to_floor"),
         (ACCOUNT._replace(day_floor=ACCOUNT.day_floor + 1), "room_to_daily_loss"),
     ],

@@ -12,10 +12,10 @@ from rl_core.contract import BUY
 from rl_core.envs.curriculum import Curriculum, eased_at
 from rl_core.envs.env import Env, EnvParams, StepResult
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.market.types import STOP, TARGET
-from rl_core.rules.pack import relaxed
+from rl_core.market.types import NEVER_LOCKS, STOP, TARGET
+from rl_core.rules.pack import read_rule_pack, relaxed
 from tests.rl_core.envs.episodes import ENVS, Steps, at_close, params_for, random_episodes
-from tests.rl_core.markets import mnq_venue, quiet_bars, seen, small_view, with_bar
+from tests.rl_core.markets import RULES_FOLDER, mnq_venue, quiet_bars, seen, small_view, with_bar
 
 ALL = Curriculum(250, 8, 0.5, 4, 0.2, 10)
 NOTHING = Curriculum(1000, 0, 0.0, 0, 0.0, 0)
@@ -131,6 +131,19 @@ def test_episodes_may_start_at_a_profit_with_the_floor_no_higher_than_its_lock(m
     assert profit.min() >= 0 and 140_000 < profit.max() <= 150_000
     assert (np.asarray(account.floor) < np.asarray(account.cash)).all()
     assert np.asarray(account.floor).max() <= int(params_for().venue.rules.floor_cap)
+
+
+def test_a_start_at_a_profit_keeps_a_floor_that_a_close_would_have_locked(market: MarketArrays) -> None:
+    """A legacy PA locks at 50,100 once a day has closed at 52,600; $2,475 of profit less a small room would be more."""
+    rules = read_rule_pack(RULES_FOLDER / "apex_legacy.toml#50k-pa").compiled()
+    params = params_for(mnq_venue(rules=rules))._replace(most_profit=0.99)
+
+    account = _reset(Env(1), market, params, jax.random.key(1)).account
+
+    floor, drawn = np.asarray(account.floor), np.asarray(account.cash) - 5_010_000
+    assert rules.floor_cap == NEVER_LOCKS and rules.lock_at_close == 5_260_000
+    assert floor.max() == 5_010_000 and (floor == 5_010_000).sum() > 20
+    assert (drawn[floor == 5_010_000] > 50_000).all()
 
 
 def ended(steps: Steps) -> Any:

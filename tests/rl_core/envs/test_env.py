@@ -259,6 +259,15 @@ def test_episodes_start_flat_in_hours_with_a_random_room(market: MarketArrays) -
     assert 50_000 <= room.min() < 60_000 and 240_000 < room.max() <= 250_000
 
 
+def test_the_room_is_drawn_between_the_shares_that_are_set(market: MarketArrays) -> None:
+    """A third to half of $2,500."""
+    params = params_for(least_room=0.3)._replace(most_room=0.5)
+    account = PHASES[0].reset(market, params, jax.random.key(3), 2000).account
+
+    room = np.asarray(account.cash - account.floor)
+    assert 75_000 <= room.min() < 77_000 and 123_000 < room.max() <= 125_000
+
+
 def test_a_range_limits_where_episodes_start_and_an_empty_one_is_refused() -> None:
     view = small_view()
     first, stop = closing_at(view, "11:00"), closing_at(view, "12:00")

@@ -1,9 +1,11 @@
 """Single steps of the environment, with their sums worked out by hand; 29 MNQ on quiet bars at 80,000."""
 
+import pytest
+
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.market.types import INTRADAY, LIQUIDATION, STATIC, Account, Terms
+from rl_core.market.types import AT_TARGET, INTRADAY, LIQUIDATION, STATIC, Account, Terms
 from tests.rl_core.envs.episodes import act, at_close, legal_at, params_for
 from tests.rl_core.markets import closing_at, mnq_venue, quiet_bars, seen, seen_again, with_bar
 
@@ -49,6 +51,40 @@ def test_banking_the_target_terminates() -> None:
     assert bool(result.terminated[0]) and not bool(result.truncated[0])
     assert int(result.state.account.cash[0]) == 5_200_000 + 127_020
     assert not bool(quiet.terminated[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({"stand_down": 1, "min_days": 7}, True),  # no entry follows in this session
+        ({"stand_down": 0, "min_days": 7}, False),  # six more days are asked for: this one is traded on
+        ({"stand_down": 0, "min_days": 1}, True),  # passed
+        ({"stand_down": 0, "min_days": 0}, True),
+        ({"stand_down": 0, "min_days": 0, "best_day_blocks_pass": 1, "best_day_percent": 99}, False),
+        ({"stand_down": 0, "min_days": 0, "best_day_blocks_pass": 1, "best_day_percent": 100}, True),
+        (
+            {
+                "stand_down": 0,
+                "min_days": 0,
+                "best_day_blocks_pass": 1,
+                "best_day_percent": 100,
+                "best_day_inclusive": 0,
+            },
+            False,
+        ),
+        ({"stand_down": 0, "min_days": 0, "best_day_blocks_pass": 0, "best_day_percent": 30}, True),
+    ],
+)
+def test_at_the_target_a_session_ends_or_trades_on_as_setting_and_pack_say(changes: dict[str, int], ends: bool) -> None:
+    """From 52,000 to 53,270.20 as above; where the session goes on, the next close may enter again."""
+    params = params_for(mnq_venue(0, mnq_venue().rules._replace(**changes)))
+    market, account = quiet_but(0, 92, -5, 60), Account(5_200_000, 4_950_000)
+
+    result = act(Env(1), market, at_close(T, account=account), BUY, params)
+
+    assert (bool(result.terminated[0]), bool(result.truncated[0]), bool(result.failed[0])) == (ends, False, False)
+    assert int(result.state.account.paused[0]) == (AT_TARGET if changes["stand_down"] else 0)
+    assert legal_at(Env(1), market, result.state, params)[BUY] == (changes["stand_down"] == 0)
 
 
 def test_the_target_does_not_pass_on_open_profit() -> None:

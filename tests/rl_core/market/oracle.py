@@ -161,7 +161,8 @@ def outcome(
                 break
     at_floor = walk.equity(bar.close) if rules.kills_open == 1 else walk.cash
     for_the_day = walk.equity(bar.close) if rules.daily_counts_open == 1 else walk.cash
-    paused = account.paused == 1 or walk.reason == "daily_loss" or for_the_day <= walk.day_floor
+    stood_down = walk.reason != "none" and rules.stand_down == 1 and walk.cash >= rules.start + rules.target
+    paused = account.paused != 0 or stood_down or walk.reason == "daily_loss" or for_the_day <= walk.day_floor
     failed = walk.reason == "liquidation" or at_floor <= walk.floor
     failed = failed or (rules.daily_fails == 1 and (walk.reason == "daily_loss" or for_the_day <= walk.day_floor))
     price = walk.price if walk.reason != "none" else None

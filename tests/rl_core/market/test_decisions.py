@@ -1,7 +1,7 @@
 """What may be decided at a close, and what a decision does at once."""
 
 import random
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,19 @@ import pytest
 
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions, managed, order_for
-from rl_core.market.types import FLAT, NO_ORDER, Account, Limits, Namespace, Order, PlainIntegers, Position, Terms
+from rl_core.market.types import (
+    AT_DAILY_LOSS,
+    AT_TARGET,
+    FLAT,
+    NO_ORDER,
+    Account,
+    Limits,
+    Namespace,
+    Order,
+    PlainIntegers,
+    Position,
+    Terms,
+)
 
 XP = PlainIntegers()
 MNQ = Terms(tick_value=50, commission=60, slippage_ticks=1)
@@ -36,6 +48,27 @@ def test_when_flat_in_hours_and_affordable_only_entries_are_legal() -> None:
 )
 def test_no_entry_out_of_hours_near_the_flat_time_or_when_one_contract_is_too_much(decision: KnownAtClose) -> None:
     assert not any(legal(decision=decision))
+
+
+@pytest.mark.parametrize(
+    "guarded",
+    [
+        {"decision": OPEN._replace(entry_open=False)},
+        {"decision": OPEN._replace(flatten_due=True)},
+        {"account": RICH._replace(paused=AT_DAILY_LOSS)},
+        {"account": RICH._replace(paused=AT_TARGET)},
+        {"account": RICH._replace(floor=RICH.cash - 16_700)},
+        {"account": RICH._replace(day_floor=RICH.cash - 16_700)},
+        {"limits": LIMITS._replace(max_stop_percent=33)},
+        {"limits": LIMITS._replace(risk_budget=1_669)},
+        {"limits": LIMITS._replace(max_quantity=0)},
+        {"position": LONG},
+    ],
+    ids=lambda guarded: "-".join(guarded),
+)
+def test_each_guard_alone_masks_an_entry(guarded: dict[str, Any]) -> None:
+    """The stop is a third of the target; 10 MNQ lose 16,700 cents at it, one loses 1,670."""
+    assert legal().enter and not legal(**guarded).enter
 
 
 def test_an_entry_needs_more_room_than_its_stop_and_costs() -> None:

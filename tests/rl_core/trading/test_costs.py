@@ -110,6 +110,16 @@ def test_the_environment_fills_what_the_bar_trades_and_slips_by_the_clock() -> N
     assert int(result.state.account.cash[0]) == 5_000_000 - 10 * 60
 
 
+@pytest.mark.parametrize(("later", "slip"), [(-1, 1), (0, 3), (1, 5)])
+def test_an_entry_slips_by_the_minute_in_which_its_bar_begins(later: int, slip: int) -> None:
+    """Decided at the closes of 10:59, 11:00 and 11:01; the bar that begins at 11:00:00 is the first with 3 ticks."""
+    frictions = CostsConfig(slippage_by_time={"00:00": 1, "11:00": 3, "11:01": 5}).frictions(MNQ)
+
+    result = act(Env(2), make_market(QUIET, frictions=frictions), at_close(T + later), BUY)
+
+    assert int(result.state.position.entry[0]) == 80_000 + slip
+
+
 def test_frictions_that_add_nothing_change_no_step() -> None:
     """One tick around the clock is what MNQ has without them."""
     view, params = small_view(), params_for()

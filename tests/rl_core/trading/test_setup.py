@@ -48,6 +48,13 @@ def test_costs_caps_and_resolution_may_be_set() -> None:
     assert compiled(max_contracts=1000).limits.max_quantity == 100
 
 
+def test_an_account_stands_down_at_its_target_unless_it_is_told_to_trade_on() -> None:
+    standing, trading_on = compiled(), compiled(at_target="trade_on")
+
+    assert (standing.venue.rules.stand_down, trading_on.venue.rules.stand_down) == (1, 0)
+    assert trading_on.venue.rules._replace(stand_down=1) == standing.venue.rules
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

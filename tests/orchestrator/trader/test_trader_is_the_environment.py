@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader import broker
-from orchestrator.trader.broker import BrokerState
 from orchestrator.trader.machine import advance, opening_state
 from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
 from orchestrator.trader.state import AskPolicy, BarClosed, BarsEnded, PolicyAnswered, Setting, Step, TraderState
@@ -19,6 +17,8 @@ from rl_core.contract import HOLD
 from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.features.market_view import MarketView
+from rl_core.market import broker
+from rl_core.market.broker import BrokerState
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,

@@ -1,6 +1,6 @@
 """The broker's own part of a bar: a locked floor stays where it is."""
 
-from orchestrator.trader.broker import BrokerState, end_session, meet
+from rl_core.market.broker import BrokerState, end_session, meet
 from rl_core.market.fills import Venue
 from rl_core.market.types import INTRADAY, NEVER_LOCKS, PESSIMISTIC, SECONDS, Account, BarPrices, Position, Rules, Terms
 

@@ -1,0 +1,242 @@
+"""One account path over the bars, attempt after attempt, as `orchestrator run --gate off` plays it; no JAX.
+
+It calls the functions that the trader of a run calls, of `rl_core.market`, at the same moments: a trading day closes
+and opens, the order and the bracket meet a bar, the trail follows, the policy decides.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.seconds import MinuteSeconds
+from rl_core.checkpoints.policy import Policy
+from rl_core.contract import BUY, HOLD, SELL
+from rl_core.evaluation.span import Span
+from rl_core.evaluation.trades import Trades, trades_from
+from rl_core.features.features import WINDOW
+from rl_core.features.market_view import MarketView
+from rl_core.features.observation import AccountRoom, Mark, one_observation
+from rl_core.market import broker
+from rl_core.market.account import limits_today, opening_account
+from rl_core.market.attempts import Status, closed_day, judged, new_attempt, next_day, stranded
+from rl_core.market.broker import XP, BrokerState, BrokerStep, Fill
+from rl_core.market.costs import capped, fillable, slippage_ticks
+from rl_core.market.days import Days, expired
+from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
+from rl_core.market.fills import Venue
+from rl_core.market.types import EXIT_NAMES, BarPrices, Limits
+from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
+
+
+class EndedAttempt(NamedTuple):
+    """How one account ended."""
+
+    number: int
+    status: Status
+    session: int  # trading day
+
+
+class CarriedPath(NamedTuple):
+    """What one account after another did."""
+
+    trades: Trades
+    ended: tuple[EndedAttempt, ...]  # the last attempt is not among them unless it ended
+
+
+class _Standing(NamedTuple):
+    """Where the path stands at a close."""
+
+    broker: BrokerState
+    days: Days = Days()
+    attempt: int = 1
+    status: Status = "active"
+    entries: int = 0  # of this session
+    ordered: int = -1  # bar at whose close the working order, or that of the open position, was decided
+    entry: Fill | None = None
+
+
+def play_carried(
+    policy: Policy,
+    view: MarketView,
+    trading: Trading,
+    span: Span,
+    *,
+    seconds: MinuteSeconds | None = None,
+    max_entries_per_session: int = MAX_ENTRIES_PER_SESSION,
+) -> CarriedPath:
+    """Play the bars of ``span`` with one account after another.
+
+    Args:
+        policy: decides by its most probable legal action.
+        view: the whole file; bars before the span are seen and not played.
+        trading: the account, its rules, costs and hours.
+        span: the bars that are played.
+        seconds: of the same minutes, where fills read them.
+        max_entries_per_session: as `orchestrator run` limits them.
+    """
+    path = _Path(policy, view, trading, seconds, max_entries_per_session)
+    standing = _Standing(BrokerState(opening_account(XP, trading.venue.rules)))
+    for bar in range(span.first, span.stop):
+        standing = path.play(standing, bar, first=bar == span.first)
+    path.close_session(standing, span.stop - 1)
+    return CarriedPath(trades_from(path.trades), tuple(path.ended))
+
+
+class _Path:
+    """The bars and settings of one path, and the trades and attempts that it has ended so far."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        view: MarketView,
+        trading: Trading,
+        seconds: MinuteSeconds | None,
+        max_entries_per_session: int,
+    ) -> None:
+        bars = view.bars
+        self._policy, self._view, self._trading, self._seconds = policy, view, trading, seconds
+        self._most_entries = max_entries_per_session
+        self._phase = 1 if policy.num_actions == 3 else 2
+        self._prices = np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1).tolist()
+        self._ranges = view.features.true_range_sum.tolist()
+        self._session = view.located.session.tolist()
+        self._flatten_due = view.hours.flatten_due.tolist()
+        self._entry_open = (view.hours.entry_open & view.features.warm).tolist()
+        self._last = view.last_in_session.tolist()
+        self.trades: list[tuple[int, ...]] = []
+        self.ended: list[EndedAttempt] = []
+
+    def play(self, standing: _Standing, bar: int, *, first: bool) -> _Standing:
+        """Let ``bar`` close, and decide there."""
+        if first or self._session[bar] != self._session[bar - 1]:
+            standing = standing if first else self.close_session(standing, bar - 1)
+            standing = self._open_session(standing, bar, first=first)
+        elif self._last[bar - 1]:
+            standing = self._go_flat(standing, bar - 1)
+        standing = self._meet(standing, bar, None if first else bar - 1)
+        return self._decide(standing, bar)
+
+    def close_session(self, standing: _Standing, bar: int) -> _Standing:
+        """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""
+        standing = self._go_flat(standing, bar)
+        account, days = closed_day(standing.broker.account, standing.days, self._trading.venue.rules)
+        standing = standing._replace(broker=standing.broker._replace(account=account), days=days)
+        if standing.status == "active" and stranded(account, self._trading.limits.risk_budget):
+            return self._end(standing, "stranded", bar)
+        return standing
+
+    def _open_session(self, standing: _Standing, bar: int, *, first: bool) -> _Standing:
+        """Go on with the account, or open the next one where it has ended."""
+        session, rules = self._session[bar], self._trading.venue.rules
+        if standing.status == "active" and expired(standing.days, session, rules):
+            standing = self._end(standing, "expired", bar)
+        standing = standing._replace(entries=0)
+        if standing.status == "active" and not first:
+            account, days = next_day(standing.broker.account, standing.days, session, rules)
+            return standing._replace(broker=standing.broker._replace(account=account), days=days)
+        attempt = standing.attempt + (standing.status != "active")
+        account, days = new_attempt(session, rules)
+        opened = standing.broker._replace(account=account)
+        return standing._replace(broker=opened, days=days, attempt=attempt, status="active")
+
+    def _go_flat(self, standing: _Standing, bar: int) -> _Standing:
+        """Close at the last price of ``bar`` what no open comes in time to close; a waiting order lapses."""
+        ts = int(self._view.bars.ts_event_ns[bar])
+        step = broker.end_session(standing.broker, self._prices[bar][3], ts, self._venue(bar))
+        return self._book(standing, step, bar)
+
+    def _meet(self, standing: _Standing, bar: int, before: int | None) -> _Standing:
+        """Let the order and the bracket meet ``bar``; what fills may slip was known at the close ``before``."""
+        held, bars = standing.broker, self._view.bars
+        frictions = self._trading.frictions
+        if frictions is not None and frictions.volume_milli and held.order.quantity:
+            held = held._replace(order=capped(XP, held.order, fillable(frictions, int(bars.volume[bar]))))
+        seconds = () if self._seconds is None else self._seconds.of(bar)
+        prices, ts = BarPrices(*self._prices[bar]), int(bars.ts_event_ns[bar])
+        standing = self._book(standing, broker.meet(held, prices, ts, self._venue(before), seconds), bar)
+        return standing._replace(broker=broker.follow(standing.broker, prices.close, self._ranges[bar]))
+
+    def _venue(self, bar: int | None) -> Venue:
+        """The venue of fills that follow the close of ``bar``."""
+        venue, frictions = self._trading.venue, self._trading.frictions
+        if frictions is None or bar is None:
+            return venue
+        ticks = slippage_ticks(XP, frictions, int(self._view.hours.decision_minute[bar]), self._ranges[bar])
+        return venue._replace(terms=venue.terms._replace(slippage_ticks=ticks))
+
+    def _book(self, standing: _Standing, step: BrokerStep, bar: int) -> _Standing:
+        """Take over what the broker did in ``bar``, and judge the account."""
+        standing = standing._replace(broker=step.state)
+        for fill in step.fills:  # an entry may be stopped out in its own bar: two fills, the entry first
+            if fill.reason == "entry":
+                standing = standing._replace(entry=fill)
+            else:
+                standing = self._close_trade(standing, fill, int(step.played.risk), bar)
+        if standing.status != "active":
+            return standing
+        held, rules = standing.broker, self._trading.venue.rules
+        status = judged(standing.days, held.account, held.position, rules, failed=bool(step.played.failed))
+        return standing if status == "active" else self._end(standing, status, bar)
+
+    def _close_trade(self, standing: _Standing, leaving: Fill, risk: int, bar: int) -> _Standing:
+        entry = standing.entry
+        assert entry is not None, "an exit without an entry"
+        gross = (leaving.price - entry.price) * entry.quantity * self._trading.venue.terms.tick_value
+        row = {
+            "session": self._session[bar],
+            "attempt": standing.attempt,
+            "quantity": entry.quantity,
+            "decided": standing.ordered,
+            "entry": entry.price,
+            "exit_bar": bar,
+            "exit": leaving.price,
+            "reason": EXIT_NAMES.index(leaving.reason),
+            "pnl_cents": gross - entry.commission - leaving.commission,
+            "risk_cents": risk,
+        }
+        self.trades.append(tuple(row[name] for name in Trades._fields))
+        days = standing.days._replace(trades_today=standing.days.trades_today + 1)
+        return standing._replace(entry=None, days=days)
+
+    def _end(self, standing: _Standing, status: Status, bar: int) -> _Standing:
+        self.ended.append(EndedAttempt(standing.attempt, status, self._session[bar]))
+        return standing._replace(status=status)
+
+    def _decide(self, standing: _Standing, bar: int) -> _Standing:
+        """Flatten if due, else ask the policy where it has a choice."""
+        held, venue = standing.broker, self._venue(bar)
+        limits = limits_today(XP, self._trading.limits, held.account)
+        entry_open = self._entry_open[bar] and standing.status == "active"
+        known = KnownAtClose(self._prices[bar][3], self._ranges[bar], entry_open, self._flatten_due[bar])
+        if known.flatten_due and held.position.quantity:
+            order = order_for(XP, HOLD, held.position, known, venue.terms, limits)
+            return standing._replace(broker=held._replace(order=order))
+        legal = legal_actions(XP, held.position, held.account, known, venue.terms, limits)
+        mask = action_mask(legal, self._phase)
+        if not any(mask[1:]):
+            return standing
+        action = self._policy.act(self._observation(standing, bar, legal), np.array(mask, np.bool_)).action
+        return self._act(standing, bar, action, known, venue, limits)
+
+    def _observation(self, standing: _Standing, bar: int, legal: LegalActions) -> npt.NDArray[np.float32]:
+        held = standing.broker
+        window = self._view.features.values[bar - WINDOW + 1 : bar + 1].reshape(-1)
+        mark = Mark(self._prices[bar][3], self._ranges[bar])
+        equity = broker.equity_at(held, mark.close, self._trading.venue)
+        room = AccountRoom(equity, held.account.floor, self._trading.venue.rules.max_loss)
+        return one_observation(window, held.position, mark, room if self._phase == 2 else None, legal.enter)
+
+    def _act(
+        self, standing: _Standing, bar: int, action: int, known: KnownAtClose, venue: Venue, limits: Limits
+    ) -> _Standing:
+        held = standing.broker
+        if action == HOLD:
+            return standing
+        if action not in (BUY, SELL):
+            position = managed(XP, action, held.position, known, venue.terms)
+            return standing._replace(broker=held._replace(position=position))
+        if standing.entries >= self._most_entries:
+            return standing
+        order = order_for(XP, action, held.position, known, venue.terms, limits)
+        return standing._replace(broker=held._replace(order=order), entries=standing.entries + 1, ordered=bar)
