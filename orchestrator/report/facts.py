@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
+from llm_gate.review.sameness_alarm import WINDOW
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
@@ -39,6 +40,11 @@ class RunFacts(NamedTuple):
     def gate(self) -> dict[str, Any]:
         """The gate's settings."""
         return dict(self.manifest.inputs.config["gate"])
+
+    @property
+    def alarm_window(self) -> int:
+        """So many equal verdicts in a row raise the gate's alarm."""
+        return int(self.gate.get("review", {}).get("alarm_window", WINDOW))
 
     @property
     def started(self) -> date:

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from orchestrator.report.figures import AttemptFigures
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
@@ -38,6 +39,15 @@ def utc_time(ts_ns: int) -> str:
 def percent(share: float | None) -> str:
     """A share, one decimal."""
     return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def attempts_in_words(attempts: AttemptFigures) -> str:
+    """How the accounts ended, and how many of the stranded ones by their gate."""
+    by_the_gate = f" ({attempts.refused} by the gate's vetoes)" if attempts.refused else ""
+    return (
+        f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded{by_the_gate}, "
+        f"{attempts.expired} expired, {attempts.open} open"
+    )
 
 
 def share_of(part: int, whole: int) -> str:
