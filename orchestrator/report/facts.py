@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
+from orchestrator.report.origin import Origin, origin_of
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
@@ -29,6 +30,7 @@ class RunFacts(NamedTuple):
     latency_s: dict[str, float]  # by proposal
     missed: tuple[str, ...]  # telemetry events of workers that did not answer
     regimes: Frozen | None  # what labelled the bars; None: it is lost
+    origin: Origin  # of bars and policy
     calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
 
     @property
@@ -92,6 +94,7 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
         latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
         missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),
         regimes=regimes,
+        origin=origin_of(manifest),
         calibration=calibration,
     )
 

@@ -61,12 +61,13 @@ def in_r(value: float | None) -> str:
 
 
 def interval(interval_r: Interval | None) -> str:
-    """The bounds of an interval; one session has none, since whole sessions are resampled."""
+    """The bounds of an interval, or why there are none."""
     if interval_r is None:
         return NONE
-    if interval_r.sessions < 2:
-        return "no interval: one session"
-    return f"{interval_r.low:+.3f} to {interval_r.high:+.3f}"
+    if interval_r.bounds is None:
+        return f"no interval: {interval_r.missing}"
+    low, high = interval_r.bounds
+    return f"{low:+.3f} to {high:+.3f}"
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -75,6 +75,9 @@ class RunManifest(BaseModel):
     rule_pack_as_of: str
     declaration: str
     rows_left_out: tuple[str, ...] = ()
+    in_sample: bool | None = None  # None in these three: a run made before they were recorded
+    trained_on_world: bool | None = None
+    training_ended: bool | None = None
     versions: dict[str, str]
     python: str
     commit: str
@@ -186,8 +189,8 @@ def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Map
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
-def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManifest:
-    """A manifest of a run that starts now; ``facts`` are the fields that name market, contract, rules and bars."""
+def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> RunManifest:
+    """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {
             "run_id": inputs.run_id,
