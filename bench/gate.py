@@ -30,6 +30,7 @@ from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import EngineError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, Prompt, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.serving.canaries import Proof
 from llm_gate.serving.model_folders import model_folder
 from llm_gate.serving.server import VllmServer
 
@@ -203,7 +204,7 @@ def measure(model: str, *, quick: bool) -> Iterator[Row]:
     """Every row, as soon as it is known."""
     yield from stub_rows(STUB_CALLS)
     with tempfile.TemporaryDirectory() as logs, VllmServer(model_folder(model), log_path=Path(logs) / "log") as server:
-        server.wait_ready(300.0, modes=("choice", "json"))
+        server.wait_ready(300.0, proof=Proof(("choice", "json")))
         assert server.warm_up is not None
         yield Row("gate.warm_up", server.warm_up.seconds, "s", {}, {"calls": server.warm_up.calls})
         engine = VllmEngine(server.url, server.key, model_id=server.model_id)

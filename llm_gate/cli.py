@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -21,10 +21,17 @@ from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.serving.key import KEY_VARIABLE
 from trigate.command_line import run_command
 from trigate.errors import ExitCode
+from trigate.toml_config import parse_value
 
-KEY_VARIABLE = "VLLM_API_KEY"
+if TYPE_CHECKING:
+    from llm_gate.engines.base import TemplateValue
+    from llm_gate.engines.vllm import VllmEngine
+
+DEFAULT_LOG = Path("vllm-serve/vllm.log")
+"""In a folder of its own, which is its owner's alone: the key lies beside the log."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(prompts_app, name="prompts")
@@ -34,6 +41,13 @@ app.command()(calibrate)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="choice or json; by default both are proven.")]
+PromptOption = Annotated[str, typer.Option("--prompt", help="The prompt whose cases must be answered too.")]
+KeyFile = Annotated[Path | None, typer.Option(help="Holds the server's key; none: VLLM_API_KEY, if set.")]
+Served = Annotated[str, typer.Option(help="The name under which the server serves the model.")]
+Template = Annotated[
+    list[str] | None,
+    typer.Option("--template", metavar="KEY=VALUE", help="Tell the chat template, e.g. enable_thinking=false."),
+]
 Model = Annotated[str, typer.Option(help="A model folder, 'package' (SmolLM2) or 'tiny' (random weights).")]
 
 
@@ -48,23 +62,30 @@ def main() -> None:
 def serve(
     model: Model = "package",
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default a free one.")] = None,
-    log_file: Annotated[Path, typer.Option(help="Where the server writes.")] = Path("vllm.log"),
-    deadline: Annotated[float, typer.Option(help="Seconds to wait until the server is ready.")] = 180.0,
+    log_file: Annotated[Path, typer.Option(help="Where the server writes.")] = DEFAULT_LOG,
+    deadline: Annotated[float, typer.Option(help="Seconds without a sign of progress before it is ready.")] = 180.0,
     mode: ModeOption = None,
+    prompt: PromptOption = DEFAULT_PROMPT,
+    template: Template = None,
     gpu_memory: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of a GPU, as doctor says.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a model server on the loopback address, prove it, and keep it answering until interrupted."""
+    from llm_gate.review.rehearsal import proof_in_modes
     from llm_gate.serving.model_folders import model_folder
     from llm_gate.serving.server import VllmServer
     from llm_gate.serving.watch import ServerWatch
 
     key = os.environ.get(KEY_VARIABLE)
+    proof = proof_in_modes(find_prompt(prompt), _modes(mode))
+    for_template = _template_kwargs(template)
     folder = model_folder(model, progress=_progress)
     _end_on_signals()
-    with VllmServer(folder, log_path=log_file, port=port, key=key, gpu_memory=gpu_memory) as server:
+    with VllmServer(
+        folder, log_path=log_file, port=port, key=key, gpu_memory=gpu_memory, template_kwargs=for_template
+    ) as server:
         _progress(f"starting {server.model_id} on {server.url}; its log is {log_file}")
-        server.wait_ready(deadline, modes=_modes(mode))
+        server.wait_ready(deadline, proof=proof)
         if key is None:
             _progress(f"clients need the key: export {KEY_VARIABLE}=$(cat {_saved_key(log_file, server.key)})")
         assert server.warm_up is not None
@@ -81,15 +102,19 @@ def check(
     url: Annotated[str, typer.Argument(help="The server's root, e.g. http://127.0.0.1:8000")],
     deadline: Annotated[float, typer.Option(help="Seconds for each answer.")] = 60.0,
     mode: ModeOption = None,
-    served: Annotated[str, typer.Option(help="The name under which it serves the model.")] = "gate",
+    prompt: PromptOption = DEFAULT_PROMPT,
+    template: Template = None,
+    served: Served = "gate",
+    key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a running server for one letter, and for prose: it must keep to its constraint all the same."""
-    from llm_gate.engines.vllm import VllmEngine
+    """Ask a running server for one letter, for prose, where it must keep to its constraint, and what a run asks."""
+    from llm_gate.review.rehearsal import proof_in_modes
     from llm_gate.serving.canaries import canary_results
 
-    engine = VllmEngine(url, os.environ.get(KEY_VARIABLE, ""), served=served)
-    results = asyncio.run(canary_results(engine, _modes(mode), deadline))
+    proof = proof_in_modes(find_prompt(prompt), _modes(mode))
+    engine = _vllm(url, served, key_file, template)
+    results = asyncio.run(canary_results(engine, proof, deadline))
     if as_json:
         print(json.dumps({"url": url, "findings": [result._asdict() for result in results]}))
     for result in results if not as_json else ():
@@ -135,10 +160,14 @@ def review(
     prompt: Annotated[str, typer.Option(help="A prompt's name.")] = DEFAULT_PROMPT,
     deadline: Annotated[float, typer.Option(min=0.001, max=300.0, help="Seconds in all.")] = 10.0,
     mode: Annotated[str, typer.Option(help="choice or json")] = "choice",
+    served: Served = "gate",
+    key_file: KeyFile = None,
+    template: Template = None,
 ) -> None:
     """Judge one proposal and print the reply as JSON; exit code 5 if there is no verdict."""
     question = read_proposal(proposal)
-    gate = Gate(_engine(engine, url), find_prompt(prompt), GateConfig(deadline_s=deadline, mode=_modes(mode)[0]))
+    judge = _engine(engine, url, served, key_file, template)
+    gate = Gate(judge, find_prompt(prompt), GateConfig(deadline_s=deadline, mode=_modes(mode)[0]))
     reviewed = asyncio.run(gate.review(question))
     print(reviewed.model_dump_json())
     if isinstance(reviewed.outcome, GateFailed):
@@ -152,16 +181,37 @@ def _modes(name: str | None) -> tuple[Mode, ...]:
     return known[name]
 
 
-def _engine(name: str, url: str | None) -> Engine:
+def _engine(
+    name: str, url: str | None, served: str = "gate", key_file: Path | None = None, template: list[str] | None = None
+) -> Engine:
     if name == "rules":
         return RulesEngine()
     if name != "vllm":
         raise RequestError(f"no engine {name!r}; there are: rules, vllm")
     if url is None:
         raise RequestError("--engine vllm needs --url")
-    from llm_gate.engines.vllm import VllmEngine
+    return _vllm(url, served, key_file, template)
 
-    return VllmEngine(url, os.environ.get(KEY_VARIABLE, ""))
+
+def _vllm(url: str, served: str, key_file: Path | None, template: list[str] | None) -> "VllmEngine":
+    from llm_gate.engines.vllm import VllmEngine
+    from llm_gate.serving.key import key_of
+
+    return VllmEngine(url, key_of(key_file), served=served, template_kwargs=_template_kwargs(template))
+
+
+def _template_kwargs(settings: list[str] | None) -> "dict[str, TemplateValue]":
+    """The values of KEY=VALUE in TOML's notation, a bare word as text."""
+    values = {}
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.isidentifier():
+            raise RequestError(f"--template {setting!r}: expected KEY=VALUE")
+        value = parse_value(text)
+        if not isinstance(value, bool | int | float | str):
+            raise RequestError(f"--template {setting!r}: the value must be true, false, a number or text")
+        values[key] = value
+    return values
 
 
 def _saved_key(log_file: Path, key: str) -> Path:

@@ -2,6 +2,9 @@
 
 from trigate.errors import ExitCode, TrigateError
 
+_PASSING = frozenset({408, 425, 429})
+"""Statuses of a server that may answer later: a timeout, too early, too many requests."""
+
 
 class GateError(TrigateError):
     """Any fault of prompts, requests, servers and answers."""
@@ -37,6 +40,16 @@ class UnavailableError(EngineError):
 
 class HttpError(EngineError):
     """An answer that is not the one asked for: a status, a content type, too many bytes."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        """``status`` is that of the HTTP response, None where it was not the status that was wrong."""
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server understood the request and refused it, so that asking again will not help."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in _PASSING
 
 
 class MalformedVerdictError(EngineError):

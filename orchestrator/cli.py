@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.commands.rules import app as rules_app
+from orchestrator.commands.show_config import show_config
 from orchestrator.run.config import RunConfig
+from orchestrator.run.settings import read_run_config
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
-from trigate.command_line import run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
-from trigate.toml_config import read_config
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rules_app, name="rules")
+app.command("show-config")(show_config)
 
 
 @app.callback()
@@ -48,25 +50,25 @@ def run(
     bars: Annotated[Path | None, typer.Option(help="Minute bars.")] = None,
     seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
     market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Zone of naive times in the bars, as America/New_York.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
     gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
-    from orchestrator.run.simulate import plan_run, simulate
+    from orchestrator.run.simulate import RunHooks, plan_run, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
-    named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
-    given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
-    given += ["gate.shadow=true"] if shadow else []
-    asked_for = read_config(RunConfig, config, [*(settings or ()), *given])
+    bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone}
+    options = {**bars_options, "--checkpoint": checkpoint, "--gate": gate, "--shadow": shadow or None}
+    asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)
     plan = plan_run(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
@@ -75,7 +77,7 @@ def run(
         say(plan.world.declaration)
     with _signals() as asked:
         with _progress(plan.stop - plan.first, console) as on_bar:
-            outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+            outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
@@ -106,11 +108,15 @@ def cases(
     from llm_gate.evals.data.cases import write_cases
     from llm_gate.evals.data.true_days import true_days_path, write_true_days
     from orchestrator.report.cases import recorded_cases
+    from orchestrator.run.folder import PRIVATE
 
     found = recorded_cases(run, tune_share=tune_share)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
     write_true_days(found.truths, true_days_path(path))
+    if out is None:
+        for written in (path, true_days_path(path)):
+            written.chmod(PRIVATE)
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "

@@ -26,9 +26,7 @@ ONLY_IN = {
 }
 KNOWS_THE_SERVER = (
     "llm_gate/cli.py",
-    "llm_gate/serving/canaries.py",
-    "llm_gate/serving/server.py",
-    "llm_gate/serving/watch.py",
+    "llm_gate/serving/",
     "llm_gate/evals/",
 )
 SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}

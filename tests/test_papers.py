@@ -12,6 +12,7 @@ from typer.main import get_command
 import llm_gate.cli
 import orchestrator.cli
 import rl_core.cli
+from rl_core.exchange.instruments import INSTRUMENTS
 from tests.import_graph import PACKAGES, ROOT
 from tests.test_layering import FLOORS
 from trigate.errors import ExitCode
@@ -199,6 +200,18 @@ def test_the_page_of_commands_knows_every_exit_code() -> None:
     }
 
     assert told == {0, *ExitCode}
+
+
+def test_the_page_of_data_knows_every_contract() -> None:
+    page = (ROOT / "docs/data.md").read_text("utf-8").partition("## Contracts")[2].partition("\n\nA tick of")[0]
+    rows = dict(re.findall(r"^\| (\w+) \| (.+) \|$", page, re.MULTILINE))
+
+    families: dict[str, set[str]] = {}
+    for contract in INSTRUMENTS.values():
+        families.setdefault(contract.calendar, set()).add(contract.symbol)
+
+    told = {family: set(re.findall(r"\b[A-Z0-9]{2,3}\b", row)) for family, row in rows.items() if family != "family"}
+    assert told == families
 
 
 def test_the_drawn_floors_are_those_of_the_layering() -> None:

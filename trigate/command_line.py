@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from trigate.errors import ExitCode, TrigateError
+from trigate.toml_config import ShownValue
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
@@ -24,6 +25,17 @@ def run_command(app: Callable[[], Any], name: str) -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def print_settings(shown: Sequence[ShownValue], *, as_json: bool = False) -> None:
+    """Print every value with its origin: lines for a person, one JSON object for a program."""
+    if as_json:
+        typer.echo(json.dumps({value.key: {"value": value.value, "origin": value.origin} for value in shown}))
+        return
+    rows = [(value.key, json.dumps(value.value), value.origin) for value in shown]
+    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for key, text, origin in rows:
+        typer.echo(f"{key:<{wide}}  {text:<{wider}}  {origin}")
 
 
 def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:

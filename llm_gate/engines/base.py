@@ -6,6 +6,11 @@ from typing import Literal, NamedTuple, Protocol
 from llm_gate.contract import EntryProposal, Label, Mode, ReasonSource
 
 Role = Literal["system", "user", "assistant"]
+TemplateValue = bool | int | float | str
+"""What a model's chat template may be told beside a chat: that it is not to think, say."""
+
+SERVED_NAME = "gate"
+"""The name under which a server that we start serves its model."""
 
 SUM_TOLERANCE = 1e-3
 """How far the probabilities of the letters may miss 1: a server rounds the logarithm of each to float32."""

@@ -13,22 +13,26 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from llm_gate.contract import Label, Mode
-from llm_gate.engines.base import Answer, Question, Turn
+from llm_gate.engines.base import SERVED_NAME, Answer, Question, TemplateValue, Turn
 from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, Expected, parse_completion, parse_json_completion
 from llm_gate.errors import HttpError, RequestError, UnavailableError
 
-SERVED_NAME = "gate"
 MAX_REPLY_BYTES = 16 * 1024
+LONGEST_WORDS = 300
+"""Characters of a server's own words that an error shows."""
 TOKEN_COUNTERS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 """What moves while the engine works."""
 
-_COMMON: dict[str, object] = {"temperature": 0, "seed": 0, "n": 1}
+# What a model's own generation_config.json would set is set here: a penalty on repetition changes the letter behind
+# temperature 0, and a server that somebody else started may have read that file.
+_COMMON: dict[str, object] = {"temperature": 0, "seed": 0, "n": 1, "repetition_penalty": 1.0}
 _SAMPLING: dict[Mode, dict[str, object]] = {
     "choice": {**_COMMON, "max_tokens": 1, "logprobs": True},
     "json": {**_COMMON, "max_tokens": 128, "structured_outputs": {"json": JSON_SCHEMA}},
 }
 _IN_JSON = "Instead of a letter, answer with one JSON object: " + ", ".join(JSON_EXAMPLES.values())
 _CHUNK_BYTES = 4096
+_MAX_ERROR_BYTES = 4096
 _MAX_METRICS_BYTES = 1024 * 1024
 _NUMBER = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?")
 
@@ -46,9 +50,18 @@ class VllmEngine:
         *,
         model_id: str = SERVED_NAME,
         served: str = SERVED_NAME,
+        template_kwargs: Mapping[str, TemplateValue] = MappingProxyType({}),
         max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
-        """``url`` is the server's root, ``served`` the name under which it serves the model.
+        """Nothing is asked yet.
+
+        Args:
+            url: the server's root.
+            key: its API key, "" for none.
+            model_id: the name that journals and logs give the model.
+            served: the name under which the server serves it.
+            template_kwargs: what the model's chat template is told beside the chat.
+            max_reply_bytes: a longer reply is refused.
 
         Raises:
             RequestError: the server is neither on the loopback address nor speaks TLS and asks for a key.
@@ -58,7 +71,8 @@ class VllmEngine:
         self._key = key
         self._served = served
         self._max_reply_bytes = max_reply_bytes
-        self.model = f"{model_id}+sampling@{_sampling_digest()}"
+        self._template = {"chat_template_kwargs": dict(template_kwargs)} if template_kwargs else {}
+        self.model = f"{model_id}+sampling@{_sampling_digest(self._template)}"
 
     async def decide(self, question: Question) -> Answer:
         """What the server chose. Has no deadline of its own: the gate's covers it."""
@@ -88,9 +102,8 @@ class VllmEngine:
     async def _post(self, body: dict[str, object], request_id: str) -> bytes:
         url = self._root + "/v1/chat/completions"
         headers = {"X-Request-Id": request_id}
-        return await self._exchange(
-            _Request("POST", url, "application/json", self._max_reply_bytes, {**body, "model": self._served}, headers)
-        )
+        asked = {**body, **self._template, "model": self._served}
+        return await self._exchange(_Request("POST", url, "application/json", self._max_reply_bytes, asked, headers))
 
     async def _exchange(self, request: "_Request") -> bytes:
         headers = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity", **request.headers}
@@ -122,7 +135,8 @@ class _Request(NamedTuple):
 
 async def _checked_body(response: aiohttp.ClientResponse, request: _Request) -> bytes:
     if response.status != 200:
-        raise HttpError(f"{request.url}: status {response.status}")
+        words = _words(await response.content.read(_MAX_ERROR_BYTES))
+        raise HttpError(f"{request.url}: status {response.status}{words and f': {words}'}", status=response.status)
     if response.content_type != request.content_type:
         raise HttpError(f"{request.url}: content type {response.content_type}")
     body = bytearray()
@@ -131,6 +145,20 @@ async def _checked_body(response: aiohttp.ClientResponse, request: _Request) -> 
         if len(body) > request.most_bytes:
             raise HttpError(f"{request.url}: more than {request.most_bytes} bytes")
     return bytes(body)
+
+
+def _words(body: bytes) -> str:
+    """What a server says of its refusal, on one line and capped: in the form of OpenAI's errors, or as it stands."""
+    text = body.decode("utf-8", "replace")
+    try:
+        reply = json.loads(text)
+    except (ValueError, RecursionError):
+        reply = None
+    if isinstance(reply, dict):
+        fault = reply.get("error", reply)
+        text = str(fault.get("message", text)) if isinstance(fault, dict) else str(fault)
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:LONGEST_WORDS]
 
 
 def _counters(page: str) -> dict[str, float]:
@@ -157,8 +185,9 @@ def _in_json(chat: tuple[Turn, ...], letters: dict[str, Label]) -> tuple[Turn, .
     return Turn("system", _IN_JSON), *turns
 
 
-def _sampling_digest() -> str:
-    return hashlib.sha256(json.dumps([_SAMPLING, _IN_JSON], sort_keys=True).encode()).hexdigest()[:12]
+def _sampling_digest(template: Mapping[str, object]) -> str:
+    settings = [_SAMPLING, _IN_JSON, *([template] if template else [])]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _check_address(url: str, key: str) -> None:

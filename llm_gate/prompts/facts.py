@@ -94,6 +94,22 @@ def longest_facts(length: Callable[[str], int] = len) -> Facts:
     return Facts(*(max(phrases, key=length) for phrases in zip(*shown, strict=True)))
 
 
+def smallest_proposal() -> EntryProposal:
+    """A proposal whose figures have one digit each and whose optional ones are not known: about the least to show."""
+    context = {
+        "trend_15_atr_milli": 0,
+        "trend_60_atr_milli": 0,
+        "trend_240_atr_milli": 0,
+        "volatility_percentile": 1,
+        "regime": "up/calm",
+        "session_part": "late",
+        "minutes_to_flat": 1,
+        "room_to_floor_risks_milli": 9000,
+        "losing_streak": 0,
+    }
+    return _proposal("buy", 2, 1000, context)
+
+
 def _stance(side: str, trend_atr_milli: int) -> str:
     if abs(trend_atr_milli) < FLAT_TREND_ATR_MILLI:
         return "flat"
@@ -186,13 +202,17 @@ def _extreme_proposals() -> Iterator[EntryProposal]:
     turns = max(len(values) for values in ends.values())
     for turn, side, quantity in product(range(turns), ("buy", "sell"), (1, LARGEST)):
         context = {name: values[turn % len(values)] for name, values in ends.items()}
-        yield EntryProposal.model_validate(
-            {
-                "proposal_id": "0" * 32,
-                "side": side,
-                "quantity": quantity,
-                "stop_atr_milli": LARGEST,
-                "target_atr_milli": LARGEST,
-                "context": context,
-            }
-        )
+        yield _proposal(side, quantity, LARGEST, context)
+
+
+def _proposal(side: str, quantity: int, distance_atr_milli: int, context: dict[str, Any]) -> EntryProposal:
+    return EntryProposal.model_validate(
+        {
+            "proposal_id": "0" * 32,
+            "side": side,
+            "quantity": quantity,
+            "stop_atr_milli": distance_atr_milli,
+            "target_atr_milli": distance_atr_milli,
+            "context": context,
+        }
+    )

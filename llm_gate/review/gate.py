@@ -5,6 +5,7 @@ decides what that means.
 """
 
 import asyncio
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from llm_gate.errors import (
     MalformedVerdictError,
     UnavailableError,
 )
+from llm_gate.prompts.facts import smallest_proposal
+from llm_gate.prompts.length import longest_chat
 from llm_gate.prompts.prompt_files import Prompt
 from llm_gate.review.breaker import Admission, Breaker
 from llm_gate.review.calibrated_verdict import read_calibration
@@ -117,6 +120,20 @@ class Gate:
         self.counts: Counter[str] = Counter()
         """Replies by kind or cause; also ``retried``, ``repeated``, ``cached`` and ``gate_degenerate``."""
 
+    async def rehearse(self) -> None:
+        """Judge the shortest and the longest case that this prompt can show, without a deadline and without counting.
+
+        A server may answer a probe and yet refuse the prompt itself: its chat template may know no system turn, or its
+        context may be too short.
+
+        Raises:
+            EngineError: there was no answer, or one that a review would refuse.
+        """
+        smallest = smallest_proposal().model_copy(update={"proposal_id": secrets.token_hex(16)})
+        question = self._question(smallest)
+        await self._judge(question)
+        await self._judge(question._replace(prompt=longest_chat(self._prompt, len)))
+
     async def review(self, proposal: EntryProposal) -> Reviewed:
         """The verdict on ``proposal``, or GateFailed with its cause; never later than the deadline."""
         started_s = self._clock()
@@ -184,7 +201,7 @@ class Gate:
         self._breaker = self._breaker.after_admission(admission)
         try:
             async with asyncio.timeout(self._config.deadline_s):
-                result = await self._judge(proposal)
+                result = await self._judge(self._question(proposal))
         except (EngineError, TimeoutError) as error:
             self._breaker = self._breaker.after_failure(self._clock(), admission)
             cause = _CAUSES.get(type(error), "unavailable")
@@ -197,12 +214,15 @@ class Gate:
         self._breaker = self._breaker.after_success()
         return result
 
-    async def _judge(self, proposal: EntryProposal) -> _Result:
-        letters = self._prompt.front.letters
-        question = Question(proposal, self._prompt.render(proposal), letters, self._config.mode)
+    def _question(self, proposal: EntryProposal) -> Question:
+        return Question(proposal, self._prompt.render(proposal), self._prompt.front.letters, self._config.mode)
+
+    async def _judge(self, question: Question) -> _Result:
         answer = await self._answered(question)
         verdict = verdict_of(answer, question, shrink_factor=self._config.shrink_factor)
-        probabilities = None if answer.probabilities is None else probabilities_by_label(answer.probabilities, letters)
+        probabilities = (
+            None if answer.probabilities is None else probabilities_by_label(answer.probabilities, question.letters)
+        )
         source, calibrated = answer.reason_source, None
         if self.calibration is not None:
             verdict, calibrated = self.calibration.rule(_approval(probabilities))

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from llm_gate.contract import Label, Mode
@@ -26,6 +27,27 @@ class CanaryResult(NamedTuple):
     fault: str
     """Empty if there is none."""
     seconds: float
+
+
+class Rehearsal(NamedTuple):
+    """Questions as a run will ask them, which a server must be able to answer."""
+
+    name: str
+    ask: Callable[[VllmEngine], Coroutine[Any, Any, None]]
+    """Raises an EngineError where there is no answer, or one that would be refused."""
+
+
+class Proof(NamedTuple):
+    """What a server must answer, beside the probe, before it is trusted."""
+
+    modes: tuple[Mode, ...] = ("choice",)
+    """Of the canaries: each constraint must hold."""
+    rehearsals: tuple[Rehearsal, ...] = ()
+
+    def questions(self, engine: VllmEngine) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """The name of each question, and what asks it."""
+        canaries = [(f"canary {mode}", partial(prove, engine, mode)) for mode in self.modes]
+        return [*canaries, *((one.name, partial(one.ask, engine)) for one in self.rehearsals)]
 
 
 async def probe(engine: VllmEngine) -> Answer:
@@ -52,12 +74,12 @@ async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
         raise ServerNotReadyError(f"canary: the server ignores structured_outputs and said {answer.letter[:40]!r}")
 
 
-async def canary_results(engine: VllmEngine, modes: tuple[Mode, ...], deadline_s: float) -> list[CanaryResult]:
-    """The probe and the canary of each mode, each within ``deadline_s``."""
-    return [
-        await _canary_result("probe", probe(engine), deadline_s),
-        *[await _canary_result(f"canary {mode}", prove(engine, mode), deadline_s) for mode in modes],
-    ]
+async def canary_results(engine: VllmEngine, proof: Proof, deadline_s: float) -> list[CanaryResult]:
+    """How the probe and each question of ``proof`` were answered, each within ``deadline_s``."""
+    results = [await _canary_result("probe", probe(engine), deadline_s)]
+    for name, ask in proof.questions(engine):
+        results.append(await _canary_result(name, ask(), deadline_s))
+    return results
 
 
 def run_watched(

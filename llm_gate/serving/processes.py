@@ -22,8 +22,12 @@ Process = subprocess.Popen[bytes]
 def start_session(
     arguments: Sequence[str], *, log_path: Path, environment: Mapping[str, str], inherits: int
 ) -> Process:
-    """A process in a session of its own that writes to ``log_path`` and inherits one file descriptor; or OSError."""
-    with log_path.open("ab") as output:
+    """A process in a session of its own that writes to ``log_path`` and inherits one file descriptor; or OSError.
+
+    The log is its owner's alone: a server writes what it was asked into it when something goes wrong.
+    """
+    with os.fdopen(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        os.fchmod(output.fileno(), 0o600)  # it may be older than this rule
         return subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,5 @@
 """Starts a vLLM server on the loopback address, makes it prove itself, and leaves nothing of it behind."""
 
-import asyncio
 import contextlib
 import importlib.metadata
 import json
@@ -8,17 +7,17 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import structlog
 
-from llm_gate.contract import Mode
-from llm_gate.engines.vllm import SERVED_NAME, VllmEngine
-from llm_gate.errors import HttpError, MalformedVerdictError, RequestError, ServerNotReadyError, UnavailableError
-from llm_gate.serving.canaries import probe, prove, run_watched
+from llm_gate.engines.base import SERVED_NAME, TemplateValue
+from llm_gate.engines.vllm import VllmEngine
+from llm_gate.errors import RequestError, ServerNotReadyError
+from llm_gate.serving.canaries import Proof
 from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
 from llm_gate.serving.processes import (
     END_DEADLINE_S,
@@ -30,6 +29,7 @@ from llm_gate.serving.processes import (
     ended_within,
     start_session,
 )
+from llm_gate.serving.readiness import Progress, Readiness, WarmUp, wait_until_proven
 from trigate.errors import ResourceError
 
 log = structlog.get_logger(__name__)
@@ -39,11 +39,10 @@ MAX_MODEL_LEN = 4096
 
 WARM_UP_LIMIT_S = 30.0
 WARM_UP_LIMIT_CPU_S = 120.0
-"""The first structured answers took 11 to 36 s on two busy cores."""
+"""For one answer: the first structured ones took 11 to 36 s on two busy cores."""
 
 _LAUNCHER = "llm_gate.serving.launch_vllm"
 _DEATH_PIPE = "TRIGATE_DEATH_PIPE"
-_POLL_S = 0.25
 _LOG_TAIL_LINES = 12
 _LOG_TAIL_BYTES = 8192
 # Blocks of 32 tokens: the prefix cache keeps whole ones, and with the 128 of this platform a case of 60 tokens made it
@@ -58,16 +57,12 @@ _FLAGS = (
     HOST,
     "--enable-prefix-caching",
     "--disable-uvicorn-access-log",
+    # Else vLLM takes defaults of sampling, such as a penalty on repetition, from the model's generation_config.json.
+    "--generation-config",
+    "vllm",
     "--structured-outputs-config",
     json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
 )
-
-
-class WarmUp(NamedTuple):
-    """What it took from the first request that the server accepted until it was proven."""
-
-    calls: int
-    seconds: float
 
 
 class VllmServer:
@@ -85,10 +80,17 @@ class VllmServer:
         port: int | None = None,
         key: str | None = None,
         gpu_memory: float | None = None,
+        template_kwargs: Mapping[str, TemplateValue] | None = None,
     ) -> None:
-        """Nothing is started yet. Without ``port`` a free one is taken, without ``key`` a random one made.
+        """Nothing is started yet.
 
-        ``gpu_memory`` is the share of a GPU that vLLM may take; None is its own default.
+        Args:
+            model: a folder with a model.
+            log_path: where the server writes, readable by its owner only; a folder that is missing is made.
+            port: None takes a free one.
+            key: its API key; None makes a random one.
+            gpu_memory: the share of a GPU that vLLM may take; None is its own default.
+            template_kwargs: what the model's chat template is told beside each chat.
 
         Raises:
             RequestError: ``model`` is no model folder, or no vLLM is installed.
@@ -101,7 +103,8 @@ class VllmServer:
         self._port = port
         self._process: Process | None = None
         self._death_pipe: int | None = None
-        self._ready: tuple[float, tuple[Mode, ...]] = (READY_DEADLINE_S, ("choice",))
+        self._ready = (READY_DEADLINE_S, Proof())
+        self._template_kwargs = template_kwargs or {}
         self.warm_up: WarmUp | None = None
         """Known once the server is ready."""
         self.key = key or secrets.token_urlsafe(32)
@@ -111,6 +114,9 @@ class VllmServer:
     def url(self) -> str:
         """The server's root; known from ``start`` on."""
         return f"http://{HOST}:{self._port}"
+
+    remedy = "starting it again"
+    served = SERVED_NAME
 
     @property
     def session(self) -> int:
@@ -128,6 +134,7 @@ class VllmServer:
         self._port = checked_port(self._port)
         hears, holds = os.pipe()
         try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
@@ -137,29 +144,40 @@ class VllmServer:
         self._death_pipe = holds
         log.info("server_started", url=self.url, model=self.model_id, log=str(self._log_path))
 
+    def engine(self) -> VllmEngine:
+        """An engine that asks this server; from ``start`` on."""
+        return VllmEngine(self.url, self.key, model_id=self.model_id, template_kwargs=self._template_kwargs)
+
     def wait_ready(
         self,
         deadline_s: float = READY_DEADLINE_S,
         *,
-        modes: tuple[Mode, ...] = ("choice",),
+        proof: Proof = Proof(),  # noqa: B008 - a tuple, never changed
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Return once the server gave a real constrained answer and the canary of each mode found that it holds.
+        """Return once the server gave a real constrained answer and the questions of ``proof`` were answered.
 
         Blocks, with its own event loop; inside a running loop call it in a thread. ``check`` is called a few times
         a second and may raise, say because the user wants to stop.
 
         Raises:
-            ServerNotReadyError: not within ``deadline_s`` in all, the warm-up took too long, the server ended, or it
-                ignores the constraint.
+            ServerNotReadyError: no progress for ``deadline_s``, an answer took too long, the server ended, refused a
+                question, or ignores the constraint.
             ResourceError: another process took the port first.
         """
-        self._ready = (deadline_s, modes)
+        self._ready = (deadline_s, proof)
         started_s = time.monotonic()
+        limit_s = WARM_UP_LIMIT_CPU_S if self._on_cpu else WARM_UP_LIMIT_S
+
+        def watch() -> None:
+            check()
+            self._check_running()
+
         try:
-            warm_up = run_watched(self._proven(modes), deadline_s, check)
-        except TimeoutError:
-            raise ServerNotReadyError(f"no answer within {deadline_s:g} s; {self._log_tail()}") from None
+            readiness = Readiness(proof, deadline_s, limit_s)
+            warm_up = wait_until_proven(self.engine(), readiness, Progress(self._log_path), watch)
+        except ServerNotReadyError as error:
+            raise ServerNotReadyError(f"{error}; {self._log_tail()}") from None
         self.warm_up = warm_up
         seconds = round(time.monotonic() - started_s, 1)
         spent = {"warm_up_calls": warm_up.calls, "warm_up_s": round(warm_up.seconds, 1)}
@@ -167,7 +185,8 @@ class VllmServer:
 
     def alive(self) -> bool:
         """Whether the server's supervisor runs; an answer is the only proof of more."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # the thread that replaces the server sets it to None in between
+        return process is not None and process.poll() is None
 
     def stop(self) -> None:
         """End every process of the server and wait until none is left; safe to call twice.
@@ -203,8 +222,8 @@ class VllmServer:
         if self._port is not None:
             await_port(self._port)
         self.start()
-        deadline_s, modes = self._ready
-        self.wait_ready(deadline_s, modes=modes, check=check)
+        deadline_s, proof = self._ready
+        self.wait_ready(deadline_s, proof=proof, check=check)
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -239,46 +258,13 @@ class VllmServer:
         of_this_server = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
         return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | of_this_server
 
-    async def _proven(self, modes: tuple[Mode, ...]) -> WarmUp:
-        engine = VllmEngine(self.url, self.key)
-        limit_s = WARM_UP_LIMIT_CPU_S if self._on_cpu else WARM_UP_LIMIT_S
-        while True:
-            try:
-                async with asyncio.timeout(limit_s):
-                    warm_up = await self._warmed_up(engine, modes)
-            except TimeoutError:
-                raise ServerNotReadyError(f"warm-up took more than {limit_s:g} s; {self._log_tail()}") from None
-            if warm_up is not None:
-                return warm_up
-            self._check_running()
-            await asyncio.sleep(_POLL_S)
-
-    async def _warmed_up(self, engine: VllmEngine, modes: tuple[Mode, ...]) -> WarmUp | None:
-        """What it took; None for a server that is still loading."""
-        started_s = time.monotonic()
-        if not await self._answers(engine):
-            return None
-        for mode in modes:
-            await prove(engine, mode)
-        return WarmUp(1 + len(modes), time.monotonic() - started_s)
-
-    async def _answers(self, engine: VllmEngine) -> bool:
-        """Whether the server gave a constrained answer; a server that is still loading refuses or answers 503."""
-        try:
-            await probe(engine)
-        except (UnavailableError, HttpError):
-            return False
-        except MalformedVerdictError as error:
-            raise ServerNotReadyError(f"{self.url} does not keep to the letters: {error}") from None
-        return True
-
     def _check_running(self) -> None:
         if self.alive():
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
             raise ResourceError(f"port {self._port} on {HOST} is in use")
-        raise ServerNotReadyError(f"the model server ended while starting; {tail}")
+        raise ServerNotReadyError("the model server ended while starting")
 
     def _log_tail(self) -> str:
         try:

@@ -1,15 +1,16 @@
 """Watches a model server that was proven ready, and replaces it when it stops answering.
 
 A healthy API says nothing about the engine behind it: what counts is a real constrained answer. While requests end,
-nothing is asked; after some idle seconds one letter is, with a deadline of its own. After a few misses in a row every
-process of the server is killed and it is started again on the same address. Whoever asks meanwhile is refused.
+nothing is asked; after some idle seconds, or as soon as a call has failed, one letter is, with a deadline of its own.
+After a few misses in a row every process of the server is killed and it is started again on the same address. Whoever
+asks meanwhile is refused.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import structlog
 
@@ -19,6 +20,8 @@ from llm_gate.serving.canaries import probe, run_watched
 from trigate.errors import TrigateError
 
 log = structlog.get_logger(__name__)
+
+ServerState = Literal["healthy", "probing", "restarting", "failed"]
 
 
 class Watched(Protocol):
@@ -30,8 +33,12 @@ class Watched(Protocol):
         ...
 
     @property
-    def key(self) -> str:
-        """The API key that the server asks for."""
+    def remedy(self) -> str:
+        """What `replace` does, as a person reads it."""
+        ...
+
+    def engine(self) -> VllmEngine:
+        """What asks the server."""
         ...
 
     def alive(self) -> bool:
@@ -39,7 +46,7 @@ class Watched(Protocol):
         ...
 
     def replace(self, check: Callable[[], None]) -> None:
-        """Kill all of it, start it again and return when it is proven; ``check`` may raise in between."""
+        """Bring it back and return when it is proven; ``check`` may raise in between."""
         ...
 
 
@@ -48,15 +55,19 @@ class Patience(NamedTuple):
 
     idle_s: float = 10.0
     deadline_s: float = 10.0
+    """For one look at the server: its counters, and a probe where they stand still."""
     misses: int = 3
+    suspect_deadline_s: float = 5.0
+    """The same after a call has failed: whoever waits for a verdict waits for this."""
+    suspect_misses: int = 2
     restarts: int = 5
-    """Within ``restarts_in_s``; after one more the server is given up."""
+    """Within ``restarts_in_s``, or in a row without success; after one more the server is given up."""
     restarts_in_s: float = 600.0
     poll_s: float = 0.5
 
 
 class ServerWatch:
-    """One thread that looks after one server; a context manager. ``failed`` says that it was given up."""
+    """One thread that looks after one server; a context manager."""
 
     def __init__(
         self, server: Watched, *, patience: Patience | None = None, notify: Callable[[str], None] = lambda text: None
@@ -65,16 +76,33 @@ class ServerWatch:
         self._server = server
         self._patience = patience or Patience()
         self._notify = notify
-        self._engine = VllmEngine(server.url, server.key)
+        self._engine = server.engine()
         self._stop = threading.Event()
+        self._suspected = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="server-watch", daemon=True)
         self._restarts_s: list[float] = []
+        self._failed_restarts = 0
+        self._misses = 0
+        self._replacing = False
         self.failed = False
+
+    @property
+    def state(self) -> ServerState:
+        """What is known of the server, from any thread; ``healthy`` says that nothing speaks against it."""
+        if self.failed:
+            return "failed"
+        if self._replacing or not self._server.alive():
+            return "restarting"
+        return "probing" if self._misses or self._suspected.is_set() else "healthy"
 
     @property
     def restarts(self) -> int:
         """How often the server was replaced lately."""
         return len(self._restarts_s)
+
+    def suspect(self) -> None:
+        """A call of the server has just failed: look at once, and with less patience than at an idle server."""
+        self._suspected.set()
 
     def __enter__(self) -> Self:
         """Begin to watch the server."""
@@ -98,54 +126,80 @@ class ServerWatch:
             self._give_up(str(error))
 
     def _fault(self) -> str:
-        """Waits until something is wrong with the server and says what."""
-        served, quiet_s, misses = -1, time.monotonic(), 0
-        while misses < self._patience.misses:
-            self._pause(self._patience.poll_s)
+        """Wait until something is wrong with the server, and say what."""
+        patience, served, quiet_s = self._patience, -1, time.monotonic()
+        self._misses, allowed = 0, patience.misses
+        while self._misses < allowed:
+            self._pause(patience.poll_s)
             if not self._server.alive():
                 return "it ended"
-            if misses == 0 and time.monotonic() - quiet_s < self._patience.idle_s:
+            suspected = self._suspected.is_set()
+            if not (suspected or self._misses) and time.monotonic() - quiet_s < patience.idle_s:
                 continue
-            before, served = served, self._served()
-            if served == before or before < 0 or served < 0:
-                misses = 0 if self._answers() else misses + 1
-                served = self._served() if misses == 0 else served
+            allowed = patience.suspect_misses if suspected else patience.misses
+            # Tokens that move are a sign of life of an engine that works; whoever suspects it wants an answer.
+            look = self._answered() if suspected else self._working(served)
+            tokens = self._within(patience.suspect_deadline_s if suspected else patience.deadline_s, look)
+            if tokens is None:
+                self._misses += 1
             else:
-                misses = 0
+                # A suspicion stays until the answer, so that nobody who waits for the proof goes on before it.
+                served, self._misses = tokens, 0
+                self._suspected.clear()
             quiet_s = time.monotonic()
-        return f"no answer to {misses} probes"
+        return f"no answer to {self._misses} probes"
 
-    def _answers(self) -> bool:
+    def _within(self, deadline_s: float, look: Coroutine[Any, Any, int]) -> int | None:
+        """What ``look`` found; None where there was no answer in time."""
         try:
-            run_watched(probe(self._engine), self._patience.deadline_s, self._check)
+            return run_watched(look, deadline_s, self._check)
         except (EngineError, TimeoutError) as error:
             log.warning("server_probe_missed", url=self._server.url, error=str(error) or "no answer in time")
-            return False
-        return True
+            return None
 
-    def _served(self) -> int:
+    async def _working(self, before: int) -> int:
+        """The tokens worked through so far; an EngineError where they stand still and there is no answer.
+
+        While they move nothing is asked: a probe would only wait behind the work and seem to be missed.
+        """
+        served = await self._served()
+        if served != before and min(served, before) >= 0:
+            return served
+        return await self._answered()
+
+    async def _answered(self) -> int:
+        """The tokens worked through after one answer; an EngineError where there is none."""
+        await probe(self._engine)
+        return await self._served()
+
+    async def _served(self) -> int:
         """Tokens the server has worked through so far; -1 where it does not say."""
         try:
-            counters = run_watched(self._engine.metrics(), self._patience.deadline_s, self._check)
-        except (EngineError, TimeoutError):
+            counters = await self._engine.metrics()
+        except EngineError:
             return -1
         return round(sum(counters.get(name, -1) for name in TOKEN_COUNTERS))
 
     def _replace(self, fault: str) -> None:
         now_s = time.monotonic()
         self._restarts_s = [s for s in self._restarts_s if now_s - s < self._patience.restarts_in_s]
-        if len(self._restarts_s) >= self._patience.restarts:
+        if max(len(self._restarts_s), self._failed_restarts) >= self._patience.restarts:
             self._give_up(fault)
             return
+        self._replacing = True
         self._pause(min(32.0, 0.5 * 2 ** len(self._restarts_s)) if self._restarts_s else 0.0)
         self._restarts_s.append(now_s)
         log.warning("server_replaced", url=self._server.url, fault=fault, restart=self.restarts)
-        self._notify(f"model server: {fault}; starting it again (restart {self.restarts})")
+        self._notify(f"model server: {fault}; {self._server.remedy} (restart {self.restarts})")
         try:
             self._server.replace(self._check)
         except TrigateError as error:
+            self._failed_restarts += 1
             log.warning("server_not_replaced", url=self._server.url, error=str(error))
-            return
+            return  # and it stays in the state of one that is replaced, until it is or is given up
+        self._failed_restarts = self._misses = 0
+        self._suspected.clear()
+        self._replacing = False
         self._notify("model server: ready again")
 
     def _give_up(self, fault: str) -> None:

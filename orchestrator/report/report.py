@@ -11,7 +11,7 @@ from orchestrator.report.formats import dollars, interval
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
-from orchestrator.run.folder import MANIFEST, RunFolder
+from orchestrator.run.folder import MANIFEST, PRIVATE, REPORT, RunFolder
 from trigate.errors import ConfigError, TrigateError
 from trigate.whole_files import write_whole
 
@@ -29,19 +29,19 @@ def report_on(run_folder: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the folder is no run's, or its rule pack cannot be read.
-        DamagedJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
+        DamagedJournalError, ForeignJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
         UnreconciledError: the books do not agree; everything is written first, and says so.
     """
     if not (run_folder / MANIFEST).is_file():
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
-    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder.journal))
+    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder))
     summary = summary_of(result)
     write_trades(run_folder / "trades.parquet", result.trades)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
     write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
-    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n")
-    write_whole(run_folder / "report.html", page(result))
+    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n", mode=PRIVATE)
+    write_whole(run_folder / REPORT, page(result), mode=PRIVATE)
     if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
     return summary

@@ -46,6 +46,10 @@ GROUPS = {
 }
 
 
+MOST_WITHOUT_VERDICT = 0.03
+"""Share of the proposals; above it the run is not the one that its gate would have made."""
+
+
 class RunResult(NamedTuple):
     """What a report is made of."""
 
@@ -117,7 +121,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         gate=gate,
         promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
-        verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks)),
+        verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks, gate)),
         caveats=caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))),
     )
 
@@ -172,9 +176,13 @@ def _without_seconds(book: AccountBook) -> int:
     return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
-def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[BookStatement, ...]) -> list[str]:
+def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[BookStatement, ...], gate: GateFigures) -> list[str]:
     """What makes the record itself doubtful, whatever the trades say."""
     doubts = []
+    failed = sum(gate.failures.values())
+    if failed > MOST_WITHOUT_VERDICT * gate.proposed:
+        share = f"{failed} of {gate.proposed} proposals went without a verdict ({100 * failed / gate.proposed:.1f} %)"
+        doubts.append(f"{share}: the gate did not judge what this run traded")
     if not all(check.holds for check in checks):
         doubts.append("the books do not reconcile")
     if not book.ended:

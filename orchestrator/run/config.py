@@ -6,9 +6,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from llm_gate.engines.base import TemplateValue
 from llm_gate.review.gate import GateConfig
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
+ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -20,12 +22,17 @@ class GateSection(_Section):
     """Who reviews the entries."""
 
     engine: Literal["vllm", "rules", "off"] = "vllm"
-    model: str = Field("package", description="package, tiny, or a folder with a model")
+    model: str = Field("package", description="package, tiny, or a folder; with url: the name it is served under")
+    url: str | None = Field(None, description="a server of your own: on the loopback address, or https with a key")
+    key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")
+    chat_template_kwargs: dict[str, TemplateValue] = Field(
+        default_factory=dict, description="what the model's chat template is told, e.g. enable_thinking = false"
+    )
     prompt: Path = Path("prompts/entry_review.v1.md")
     shadow: bool = Field(False, description="judge and record, do not act")
-    on_failure: str = Field("veto", pattern="^(veto|approve|resize:0\\.[0-9]{1,3})$")
+    on_failure: str = Field("veto", pattern=ON_FAILURE, description="veto, approve, or resize:0.5 for that share")
     i_understand_unprotected_approve: bool = False
-    ready_deadline_s: float = Field(180.0, gt=0, description="for the model server to prove itself")
+    ready_deadline_s: float = Field(180.0, gt=0, description="without a sign of progress of a server that starts")
     review: GateConfig = GateConfig()
 
     @model_validator(mode="after")
@@ -35,6 +42,16 @@ class GateSection(_Section):
                 "on_failure = 'approve' lets entries through while the gate is down; it also needs "
                 "i_understand_unprotected_approve = true"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_server_serves_a_named_model(self) -> Self:
+        if self.url is not None and self.model in ("package", "tiny"):
+            raise ValueError(
+                "url needs model, the name under which that server serves its model: 'gate' for llm-gate serve"
+            )
+        if self.url is None and self.key_file is not None:
+            raise ValueError("key_file is for the server at url; a server that the run starts has a key of its own")
         return self
 
     @property

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from llm_gate.evals.asking.answerers import digest_of_model
+from llm_gate.engines.base import SERVED_NAME
+from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
 from llm_gate.review.calibrated_verdict import read_calibration
@@ -22,7 +23,7 @@ class GateInputs(NamedTuple):
 
     prompt_digest: str
     folder: Path | None
-    """Of the model; None: no server is needed."""
+    """Of the model; None where no server is to be started."""
     model: str
     calibration: str = ""
     """The saved calibration, as the run keeps it; "" for none."""
@@ -44,15 +45,31 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
         return GateInputs(NOTHING, None, "")
     prompt = load_prompt(gate.prompt)
     prompt.refuse_mode(gate.review.mode)
-    folder = model_folder(gate.model, progress=say) if gate.engine == "vllm" else None
+    starts = gate.engine == "vllm" and gate.url is None
+    folder = model_folder(gate.model, progress=say) if starts else None
+    model = "" if folder is None else model_id(folder)
+    if gate.engine == "vllm" and gate.url is not None:
+        model = user_server(model_spec(gate)).model_id
     kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
-    return GateInputs(prompt.digest, folder, "" if folder is None else model_id(folder), kept)
+    return GateInputs(prompt.digest, folder, model, kept)
+
+
+def model_spec(gate: GateSection) -> ModelSpec:
+    """Who answers, as an evaluation names it: so that a calibration of the one is known to be of the other."""
+    return ModelSpec(
+        engine="rules" if gate.engine == "off" else gate.engine,
+        source=gate.model,
+        url=gate.url,
+        served=SERVED_NAME if gate.url is None else gate.model,
+        key_file=gate.key_file,
+        chat_template_kwargs=gate.chat_template_kwargs,
+    )
 
 
 def _calibration(gate: GateSection, prompt: Prompt, say: Say) -> str:
     path = gate.review.calibration
     assert path is not None, "asked for"
     read = read_calibration(path)
-    model = digest_of_model(ModelSpec.model_validate({"engine": gate.engine, "source": gate.model}), say)
+    model = digest_of_model(model_spec(gate), say)
     read.refuse_other(prompt.digest, model, gate.review.mode)
     return read.text

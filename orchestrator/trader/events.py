@@ -71,6 +71,11 @@ def trade_of(entry: Entry, leaving: Fill, played: BarOutcome, venue: Venue) -> T
     )
 
 
+def run_named(run_id: str) -> Recorded:
+    """The first record: which run this is the record of."""
+    return Recorded("run", {"run": run_id})
+
+
 def bar_closed(bar: Bar, seconds_digest: str, seconds: Seconds | None = None) -> Recorded:
     """An input: the bar, the digest of its seconds ("" without), and the seconds themselves where fills read them.
 

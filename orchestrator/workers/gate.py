@@ -34,7 +34,13 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve verdicts until Shutdown."""
     engine: Engine = RulesEngine()
     if config["engine"] == "vllm":
-        engine = VllmEngine(config["url"], config["key"], model_id=config["model"])
+        engine = VllmEngine(
+            config["url"],
+            config["key"],
+            model_id=config["model"],
+            served=config["served"],
+            template_kwargs=config["template"],
+        )
     prompt = load_prompt(Path(config["prompt"]))
     gate = Gate(engine, prompt, GateConfig.model_validate(config["gate"]))
     if gate.calibration is not None and gate.calibration.digest != config["calibration_digest"]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
 from rl_core.bars.closed_hours import closed_faults
+from rl_core.bars.end_stamps import end_stamp_faults, regular_hours_warning
 from rl_core.bars.faults import refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
 from rl_core.exchange.calendar import Calendar, Located
@@ -133,6 +134,7 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     """
     calendar = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1]), bars.instrument.calendar)
     placed = _Placed(calendar, calendar.locate(bars.ts_event_ns))
+    refuse(path, end_stamp_faults(bars.ts_event_ns, bars.lines, *placed))
     refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines, bars.instrument))
     silent, gaps = _gaps(bars, placed)
     jumps, missing = _jumps(bars), _missing_sessions(placed)
@@ -145,7 +147,7 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
         last=_utc(bars.ts_event_ns[-1]),
         digest=bars.digest,
         notes=bars.notes,
-        warnings=_warnings(jumps, missing),
+        warnings=_warnings(jumps, missing, regular_hours_warning(placed.located.minute_et, bars.interval_s)),
         sessions=_sessions(bars, placed),
         missing_sessions=missing,
         silent=silent,
@@ -288,8 +290,9 @@ def _jump(bars: Bars, row: int, ticks: int) -> Jump:
     )
 
 
-def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
-    warnings = [
+def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...], stamps: str) -> tuple[str, ...]:
+    warnings = [stamps] if stamps else []
+    warnings += [
         f"row {jump.line} at {jump.at}: a lasting jump of {jump.ticks:+,} ticks ({jump.percent:+.2f} %) in roll week "
         "that no file explains; name it with --rolls if the contract changes there"
         for jump in sorted(jumps, key=lambda jump: jump.line)

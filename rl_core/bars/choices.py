@@ -3,6 +3,7 @@
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from trigate.errors import ConfigError, DataError
 from trigate.toml_config import read_config
+
+
+class Choices(NamedTuple):
+    """What a person says of a file besides its market and its times."""
+
+    rolls: Path | None = None
+    """A file that names the contract changes (`RollSchedule`)."""
+    exclude: Path | None = None
+    """A file that lists rows to leave out (`ExcludeList`)."""
+    layout: str | None = None
+    """How the file is written (`rl_core.bars.layouts`); else its first line tells."""
 
 
 class ExcludedRow(BaseModel):

@@ -1,8 +1,8 @@
-"""A bars file opened: compression, encoding, header and row lengths checked, the needed columns as they stand."""
+"""The needed columns of a bars file as they stand: its layout told, header and row lengths checked."""
 
 import csv
 import json
-import stat
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from rl_core.bars.dbn import read_dbn
 from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
+from rl_core.bars.layouts import LAYOUTS, PLAIN, TIME_COLUMNS, Layout, layout_of
+from rl_core.bars.opening import LONGEST_LINE_BYTES, kind_of, text_of
 
-TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 PRICE_COLUMNS = ("open", "high", "low", "close")
 VALUE_COLUMNS = (*PRICE_COLUMNS, "volume")
 SYMBOL_COLUMN = "symbol"
@@ -23,12 +26,7 @@ ROLL_COLUMN = "roll_index"
 # Of a parquet file's metadata, so that they travel with a copy of the file.
 LEFT_OUT_KEY = b"trigate.left_out"
 WORLD_KEY = b"trigate.world"
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
-ENDINGS = ".csv, .csv.gz, .csv.zst or .parquet"
 BLOCK_BYTES = 1 << 24
-LONGEST_LINE_BYTES = 1 << 20
-MOST_TEXT_BYTES = 8 << 30
 
 
 class RawColumns(NamedTuple):
@@ -45,17 +43,29 @@ class RawColumns(NamedTuple):
     """Rows that a person left out when the file was made."""
     world: str = ""
     """JSON declaration of the synthetic market that wrote the file; empty for a market's."""
+    layout: Layout = PLAIN
+    """How the file is written."""
+    fixed_point: bool = False
+    """Prices are whole numbers of 1e-9 points."""
 
 
-def read_columns(path: Path) -> RawColumns:
-    """The needed columns of a csv or parquet file.
+def read_columns(path: Path, layout: Layout | None = None) -> RawColumns:
+    """The needed columns of a csv, parquet or DBN file, as they stand but without blanks around them.
+
+    Args:
+        path: of the file.
+        layout: how it is written; else its first line tells.
 
     Raises:
+        ConfigError: a DBN file, and the package that reads it is not installed.
         DataError: there is no such file, it is not what its name says, a column is missing or doubled, or it changed.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     before = _stamp(path)
-    raw = _parquet_columns(path) if kind == "parquet" else _csv_columns(path, _text(path, kind))
+    if kind == "dbn":
+        raw = _dbn_columns(path)
+    else:
+        raw = _parquet_columns(path, layout) if kind == "parquet" else _csv_columns(path, text_of(path, kind), layout)
     if _stamp(path) != before:
         refuse(path, [whole_file("file_changed", path.name, "a file at rest was expected", "Wait until it is written")])
     return raw
@@ -67,146 +77,106 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _kind(path: Path) -> str:
-    """``plain``, ``gzip``, ``zstd`` or ``parquet``: by the name, and the first bytes agree."""
-    file_type = _what_is(path)
-    if file_type != "a file":
-        refuse(path, [whole_file("not_a_file", file_type, "a bars file was expected", "Check the path")])
-    kind = "parquet" if path.suffix == ".parquet" else COMPRESSIONS.get(path.suffix, "plain")
-    text_name = path.name if kind == "plain" else path.stem
-    if kind != "parquet" and not text_name.endswith(".csv"):
-        refuse(path, [whole_file("unknown_ending", path.name, f"a name in {ENDINGS} was expected", "Rename the file")])
-    start = _first_bytes(path)
-    if not start:
-        refuse(path, [whole_file("empty_file", "0 bytes", "a header and rows were expected", "Export the file again")])
-    content = next((name for name, magic in MAGIC.items() if start.startswith(magic)), "plain")
-    if content != kind:
-        message = f"the name says {kind}, the content is {content}"
-        refuse(path, [whole_file("wrong_ending", path.name, message, f"Rename the file ({ENDINGS})")])
-    return kind
-
-
-def _what_is(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return str(error.strerror)
-    if stat.S_ISREG(mode):
-        return "a file"
-    return "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(4)
-    except OSError as error:
-        refuse(
-            path, [whole_file("unreadable", error.strerror, "a readable file was expected", "Check its permissions")]
-        )
-        raise
-
-
-def _text(path: Path, kind: str) -> bytearray:
-    """The decompressed content without a byte order mark, proved to be lines of plain text."""
-    text = bytearray()
-    try:
-        with pa.input_stream(str(path), compression=None if kind == "plain" else kind) as stream:
-            while chunk := stream.read(LONGEST_LINE_BYTES):
-                text += chunk
-                _refuse_endless(path, chunk, len(text))
-    except (OSError, pa.ArrowException) as error:
-        remedy = "Download or export the file again"
-        refuse(path, [whole_file("damaged_compression", error, "whole compressed content was expected", remedy)])
-        raise
-    if text.startswith(b"\xef\xbb\xbf"):
-        del text[:3]
-    problem = _encoding_problem(text)
-    refuse(path, [problem] if problem else [])
-    return text
-
-
-def _refuse_endless(path: Path, chunk: bytes, total: int) -> None:
-    """Stop reading what cannot be lines of bars before it fills the memory."""
-    if len(chunk) == LONGEST_LINE_BYTES and b"\n" not in chunk and b"\r" not in chunk:
-        expected = f"lines shorter than {LONGEST_LINE_BYTES:,} bytes were expected"
-        refuse(path, [whole_file("endless_line", f"{len(chunk):,} bytes", expected, "Export the file again")])
-    if total > MOST_TEXT_BYTES:
-        expected = f"at most {MOST_TEXT_BYTES:,} bytes of text were expected"
-        refuse(path, [whole_file("too_large", f"{total:,} bytes", expected, "Split it, or convert it to parquet")])
-
-
-def _encoding_problem(text: bytearray) -> RowFault | None:
-    remedy = "Save the file as UTF-8 with LF or CRLF line ends"
-    if not len(text) or text.isspace():
-        return whole_file(
-            "empty_file", f"{len(text)} bytes", "a header and rows were expected", "Export the file again"
-        )
-    if bytes(text[:2]) in (b"\xff\xfe", b"\xfe\xff"):
-        return whole_file("utf16", text[:2].hex(), "UTF-8 text was expected", remedy)
-    if (at := text.find(b"\0")) >= 0:
-        line = np.array([text.count(b"\n", 0, at) + 1])
-        return RowFault(
-            code="nul_byte",
-            lines=line,
-            column="",
-            value=lambda _k: "\\0",
-            expected="UTF-8 text was expected",
-            remedy=remedy,
-        )
-    if b"\r" in text and b"\n" not in text:
-        return whole_file("line_ends", "CR only", "lines that end in LF or CRLF were expected", remedy)
-    return None
-
-
-def _csv_columns(path: Path, text: bytearray) -> RawColumns:
+def _csv_columns(path: Path, text: bytearray, layout: Layout | None) -> RawColumns:
     end = text.find(b"\n")
-    header = _header(path, text if end < 0 else text[:end])
-    time_column, chosen = _choose(path, header)
-    if end < 0 or (len(text) - end < LONGEST_LINE_BYTES and not text[end:].strip()):
+    first_line = text if end < 0 else text[:end]
+    layout = layout or layout_of(first_line.decode(errors="replace"), _names(path, first_line, ","))
+    if not layout.header or not re.match(layout.first_line, first_line.decode(errors="replace")):
+        layout = layout._replace(header=())
+    header = list(layout.header) or _header(path, first_line, layout.delimiter)
+    time_columns, chosen = _choose(path, header, layout)
+    rest = text if layout.header else text[end:]
+    if (end < 0 and not layout.header) or (len(rest) < LONGEST_LINE_BYTES and not rest.strip()):
         refuse(path, [whole_file("no_rows", "a header only", "bars were expected", "Export the file again")])
     strays: list[pa_csv.InvalidRow] = []
     try:
-        table = _parse(text, len(header), list(chosen.values()), strays)
+        table = _parse(text, header, list(chosen.values()), (layout, strays))
     except pa.ArrowInvalid as error:
-        refuse(
-            path, [whole_file("unreadable_csv", error, "plain comma-separated rows were expected", "Export it again")]
-        )
+        expected = f"plain rows with {layout.delimiter!r} between the columns were expected"
+        refuse(path, [whole_file("unreadable_csv", error, expected, "Export it again")])
         raise
-    table = table.rename_columns(list(chosen))
+    table = _joined(_trimmed(table.rename_columns(list(chosen))), time_columns)
+    first = 1 if layout.header else 2
     total = table.num_rows + len(strays)
-    lines = np.delete(np.arange(2, total + 2), [row.number - 2 for row in strays])
+    lines = np.delete(np.arange(first, total + first), [row.number - first for row in strays])
     notes = _ignored(header, chosen)
+    if strays and layout.footer and strays[-1].text.startswith(layout.footer):
+        notes += (f"left out the last line: {strays.pop().text[:60]}",)
+    table, lines, blank = _without_blank_end(table, lines)
+    notes += (f"left out {blank:,} blank rows at the end",) if blank else ()
     if not text.endswith(b"\n"):
         notes += ("the last line has no line end: it may be cut",)
-    faults = _stray_faults(strays, len(header), text, total + 1)
+    faults = _stray_faults(strays, len(header), text, total + first - 1)
     if not table.num_rows:
-        refuse(path, faults)
-    return RawColumns(table, lines, faults, notes, time_column)
+        refuse(path, faults or [whole_file("no_rows", "blank rows only", "bars were expected", "Export it again")])
+    fixed = layout.name == "databento" and "." not in str(table["open"][0])
+    return RawColumns(table, lines, faults, notes, ", ".join(time_columns.values()), layout=layout, fixed_point=fixed)
 
 
-def _header(path: Path, line: bytearray) -> list[str]:
+def _names(path: Path, line: bytearray, delimiter: str) -> list[str]:
+    """The first line as column names in lower case; none if it cannot be read as such."""
     try:
-        return [name.strip() for name in next(csv.reader([line.decode().rstrip("\r")]))]
+        return [name.strip().lower() for name in next(csv.reader([line.decode().rstrip("\r")], delimiter=delimiter))]
+    except (UnicodeDecodeError, csv.Error, StopIteration):
+        return []
+
+
+def _header(path: Path, line: bytearray, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader([line.decode().rstrip("\r")], delimiter=delimiter))]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         refuse(path, [in_header("header", "", error, "column names in UTF-8 were expected", "Export the file again")])
         raise
 
 
-def _parse(text: bytearray, columns: int, chosen: list[int], strays: list[pa_csv.InvalidRow]) -> pa.Table:
-    """The chosen columns as strings; rows of another length go to ``strays``."""
+def _trimmed(table: pa.Table) -> pa.Table:
+    """The table without blanks around what its text columns hold; a dictionary of texts becomes texts."""
+    for index, name in enumerate(table.column_names):
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = pc.cast(column, column.type.value_type)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+        table = table.set_column(index, name, column)
+    return table
+
+
+def _joined(table: pa.Table, time_columns: Mapping[str, str]) -> pa.Table:
+    """The table with one column ``time``; several are joined by a blank."""
+    if len(time_columns) == 1:
+        return table
+    parts = [pc.cast(table[key], pa.string()) for key in time_columns]
+    return table.drop_columns(list(time_columns)).add_column(0, "time", pc.binary_join_element_wise(*parts, " "))
+
+
+def _without_blank_end(table: pa.Table, lines: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64], int]:
+    """The rows before the run of wholly empty ones at the end, as spreadsheets leave it; and how long that run is."""
+    filled = np.zeros(table.num_rows, bool)
+    for name in table.column_names:
+        filled |= np.asarray(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(table[name]), ""), False))
+    stop = int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
+    return table.slice(0, stop), lines[:stop], table.num_rows - stop
+
+
+def _parse(
+    text: bytearray, header: list[str], chosen: list[int], form: tuple[Layout, list[pa_csv.InvalidRow]]
+) -> pa.Table:
+    """The chosen columns as strings; rows of another length go to the list in ``form``."""
+    layout, strays = form
 
     def keep(row: pa_csv.InvalidRow) -> str:
         strays.append(row)
         return "skip"
 
-    names = [str(index) for index in range(columns)]
+    names = [str(index) for index in range(len(header))]
     included = [names[index] for index in chosen]
     return pa_csv.read_csv(
         pa.BufferReader(text),
         # Row numbers are known only to a single thread.
-        pa_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows=1),
-        pa_csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=keep),
+        pa_csv.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows=0 if layout.header else 1
+        ),
+        pa_csv.ParseOptions(delimiter=layout.delimiter, ignore_empty_lines=False, invalid_row_handler=keep),
         pa_csv.ConvertOptions(
             column_types=dict.fromkeys(included, pa.string()), strings_can_be_null=False, include_columns=included
         ),
@@ -228,22 +198,40 @@ def _stray_faults(strays: list[pa_csv.InvalidRow], columns: int, text: bytearray
     return faults
 
 
-def _choose(path: Path, header: list[str]) -> tuple[str, dict[str, int]]:
-    """The time column's name, and where each needed column stands; names are compared in lower case."""
+def _choose(path: Path, header: list[str], layout: Layout) -> tuple[dict[str, str], dict[str, int]]:
+    """The time columns by our key, and where each needed column stands; names are compared in lower case."""
     names = [name.lower() for name in header]
-    time_column = next((name for name in TIME_COLUMNS if name in names), TIME_COLUMNS[0])
-    wanted = {"time": time_column, **{name: name for name in VALUE_COLUMNS}}
-    wanted |= {name: name for name in (SYMBOL_COLUMN, ROLL_COLUMN) if name in names}
+    times = _time_columns(names, layout)
+    wanted = times | {name: _actual(name, names, layout) for name in VALUE_COLUMNS}
+    optional = ((name, _actual(name, names, layout)) for name in (SYMBOL_COLUMN, ROLL_COLUMN))
+    wanted |= {name: actual for name, actual in optional if actual in names}
     faults = []
     for name in wanted.values():
         if name not in names:
             needed = f"time ({', '.join(TIME_COLUMNS)}) and {', '.join(VALUE_COLUMNS)} are needed"
+            if layout.name != PLAIN.name:
+                needed = f"{', '.join(wanted.values())} are needed in a file of {layout.name}'s form"
             faults.append(in_header("missing_column", name, ",".join(header), needed, _header_remedy(header)))
         elif names.count(name) > 1:
             remedy = "Keep the right one of them"
             faults.append(in_header("duplicate_column", name, ",".join(header), "it may stand there once", remedy))
     refuse(path, faults)
-    return time_column, {key: names.index(name) for key, name in wanted.items()}
+    return times, {key: names.index(name) for key, name in wanted.items()}
+
+
+def _time_columns(names: list[str], layout: Layout) -> dict[str, str]:
+    """The columns that hold the time: the first known name, or a date and a time beside each other."""
+    if layout.time == TIME_COLUMNS:
+        return {"time": next((name for name in TIME_COLUMNS if name in names), TIME_COLUMNS[0])}
+    if len(layout.time) == 1:
+        return {"time": layout.time[0]}
+    return {f"time {part}": part for part in layout.time}
+
+
+def _actual(name: str, names: list[str], layout: Layout) -> str:
+    """What the file calls our column ``name``."""
+    candidates = layout.renamed.get(name, (name,))
+    return next((candidate for candidate in candidates if candidate in names), candidates[0])
 
 
 def _header_remedy(header: list[str]) -> str:
@@ -259,16 +247,18 @@ def _ignored(header: list[str], chosen: dict[str, int]) -> tuple[str, ...]:
     return (f"ignored columns: {', '.join(extra)}",) if extra else ()
 
 
-def _parquet_columns(path: Path) -> RawColumns:
+def _parquet_columns(path: Path, layout: Layout | None) -> RawColumns:
     try:
         file = pa_parquet.ParquetFile(str(path))
         header = list(file.schema_arrow.names)
-        time_column, chosen = _choose(path, header)
+        layout = layout or layout_of("", [name.lower() for name in header])
+        time_columns, chosen = _choose(path, header, layout)
         table = file.read(columns=[header[index] for index in chosen.values()])
     except (OSError, pa.ArrowException) as error:
         refuse(path, [whole_file("unreadable_parquet", error, "a whole parquet file was expected", "Export it again")])
         raise
     table = table.select([header[index] for index in chosen.values()]).rename_columns(list(chosen))
+    table = _joined(_trimmed(table), time_columns)
     if not table.num_rows:
         refuse(path, [whole_file("no_rows", "no rows", "bars were expected", "Export the file again")])
     metadata = file.schema_arrow.metadata or {}
@@ -278,7 +268,24 @@ def _parquet_columns(path: Path) -> RawColumns:
         notes += (f"rows left out when the file was made: {len(left_out)}",)
     if world:
         notes += ("a synthetic market, as the file itself declares",)
-    return RawColumns(table, np.arange(1, table.num_rows + 1), [], notes, time_column, left_out, world)
+    fixed = layout.name == "databento" and pa.types.is_integer(table["open"].type)
+    return RawColumns(
+        table=table,
+        lines=np.arange(1, table.num_rows + 1),
+        faults=[],
+        notes=notes,
+        time_column=", ".join(time_columns.values()),
+        left_out=left_out,
+        world=world,
+        layout=layout,
+        fixed_point=fixed,
+    )
+
+
+def _dbn_columns(path: Path) -> RawColumns:
+    table = read_dbn(path)
+    lines = np.arange(1, table.num_rows + 1)
+    return RawColumns(table, lines, [], (), "ts_event", layout=LAYOUTS["databento"], fixed_point=True)
 
 
 def _left_out(path: Path, metadata: Mapping[bytes, bytes]) -> tuple[str, ...]:

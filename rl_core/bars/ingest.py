@@ -4,7 +4,6 @@ Calendar spreads are left out: their prices are differences of a few points, or 
 outrights the most traded one is the front, and the file changes to a later expiry when that one trades more.
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,17 +17,17 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.choices import Roll, RollSchedule
 from rl_core.bars.closed_hours import closed_faults
 from rl_core.bars.columns import SYMBOL_COLUMN, RawColumns, read_columns
+from rl_core.bars.end_stamps import end_stamp_faults
 from rl_core.bars.faults import RowFault, always, in_header, refuse
+from rl_core.bars.layouts import Stamp, layout_named
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
-from rl_core.bars.read import market_of, parse_columns
-from rl_core.exchange.calendar import locate
+from rl_core.bars.read import arrow_faults, clock_of, market_of, parse_columns
+from rl_core.bars.symbols import is_spread, outright
+from rl_core.bars.times import Clock
+from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 from trigate.errors import ConfigError
-
-MONTH_CODES = "FGHJKMNQUVXZ"
-OUTRIGHT = re.compile(rf"^([A-Z0-9]{{1,3}})([{MONTH_CODES}])(\d{{1,2}})$")
-SPREAD_MARK = "-"
 
 Lines = npt.NDArray[np.int64]
 
@@ -53,7 +52,15 @@ class _Contract(NamedTuple):
     session: npt.NDArray[np.int32]
 
 
-def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timezone: str | None = None) -> Ingested:
+def ingest(
+    path: Path,
+    *,
+    market: str | None = None,
+    interval_s: int = 60,
+    timezone: str | None = None,
+    stamp: Stamp | None = None,
+    layout: str | None = None,
+) -> Ingested:
     """The front contract's bars, with unadjusted prices.
 
     The front is kept until a later expiry traded more in a session; from the next session on that one is the front, and
@@ -63,13 +70,16 @@ def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timez
         path: vendor csv or parquet with a ``symbol`` column.
         market: root symbol; else the one in the file's name, else that of the first outright.
         interval_s: seconds a bar lasts.
-        timezone: of times that state none.
+        timezone: of times that state none; else the one that the vendor documents.
+        stamp: whether times mark the start or the end of their bar; else what the vendor documents, else the start.
+        layout: how the file is written (`rl_core.bars.layouts`); else its first line tells.
 
     Raises:
         DataError: a row is wrong, a symbol is unknown, or no outright is left.
         ConfigError: the market is not known.
     """
-    raw = read_columns(path)
+    raw = read_columns(path, None if layout is None else layout_named(layout))
+    clock = clock_of(raw.layout, timezone, stamp)
     if SYMBOL_COLUMN not in raw.table.column_names:
         remedy = "Use rl-core data check for a file of one contract"
         refuse(
@@ -78,9 +88,10 @@ def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timez
     text = pc.fill_null(pc.cast(raw.table[SYMBOL_COLUMN], pa.string()), "").combine_chunks()
     names = [str(name) for name in pc.unique(text).to_pylist()]
     traded = _instrument(market or market_of(path), names)
-    outrights = [name for name in names if SPREAD_MARK not in name]
+    outrights = [name for name in names if not is_spread(name)]
     refuse(path, _unknown(outrights, text, traded, raw.lines))
-    contracts = [_parsed(path, raw, text, name, (traded, interval_s, timezone)) for name in outrights]
+    with arrow_faults(path):
+        contracts = [_parsed(path, raw, text, name, (traded, interval_s, clock)) for name in outrights]
     contracts.sort(key=lambda contract: contract.expiry)
     bars, schedule = _stitched(path, contracts, traded, interval_s)
     spread_rows = len(text) - sum(len(contract.lines) for contract in contracts)
@@ -91,8 +102,8 @@ def ingest(path: Path, *, market: str | None = None, interval_s: int = 60, timez
 
 def _instrument(market: str | None, names: list[str]) -> Instrument:
     if market is None:
-        matched = next((outright for name in names if (outright := OUTRIGHT.match(name))), None)
-        market = matched.group(1) if matched else ""
+        first = next((known for name in names if (known := outright(name))), None)
+        market = first.root if first else ""
         if market not in INSTRUMENTS:
             raise ConfigError(f"which market? no outright of a known one among {', '.join(names[:5])}; give --market")
     return instrument(market)
@@ -102,11 +113,11 @@ def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lin
     """Symbols that are neither a spread nor an outright of the market."""
     faults = []
     for name in outrights:
-        matched = OUTRIGHT.match(name)
-        if matched and matched.group(1) == traded.symbol:
+        known = outright(name)
+        if known is not None and known.root == traded.symbol:
             continue
         at = lines[np.asarray(pc.equal(text, name))]
-        code = "other_market" if matched else "unknown_symbol"
+        code = "unknown_symbol" if known is None else "other_market"
         expected = f"an outright such as {traded.symbol}H5, or a spread with '-', was expected"
         remedy = "Download one parent symbol, or name its market with --market"
         faults.append(
@@ -128,22 +139,24 @@ def _unknown(outrights: list[str], text: pa.StringArray, traded: Instrument, lin
 
 
 def _parsed(
-    path: Path, raw: RawColumns, text: pa.StringArray, name: str, asked: tuple[Instrument, int, str | None]
+    path: Path, raw: RawColumns, text: pa.StringArray, name: str, asked: tuple[Instrument, int, Clock]
 ) -> _Contract:
     """The rows of one contract, checked as if they were a whole file."""
     mine = pc.equal(text, name)
     contract_columns = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
     prices = parse_columns(path, contract_columns, *asked, sparse=True).prices
-    located = locate(prices.ts_event_ns, asked[0].calendar)
+    calendar = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1]), asked[0].calendar)
+    located = calendar.locate(prices.ts_event_ns)
+    refuse(path, end_stamp_faults(prices.ts_event_ns, contract_columns.lines, calendar, located))
     refuse(path, closed_faults(prices.ts_event_ns, located, contract_columns.lines, asked[0]))
     return _Contract(name, _expiry(name, int(prices.ts_event_ns[0])), prices, contract_columns.lines, located.session)
 
 
 def _expiry(name: str, first_ns: int) -> tuple[int, int]:
     """Year and month of a contract that traded at ``first_ns``; one digit names the next such year."""
-    matched = OUTRIGHT.match(name)
-    assert matched is not None
-    month, digits = MONTH_CODES.index(matched.group(2)) + 1, matched.group(3)
+    known = outright(name)
+    assert known is not None
+    month, digits = known.month, known.digits
     if len(digits) == 2:
         return 2000 + int(digits), month
     year, now = (int(part) for part in str(np.datetime64(first_ns, "ns").astype("datetime64[M]")).split("-"))

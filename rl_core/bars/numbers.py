@@ -11,8 +11,11 @@ import pyarrow.compute as pc
 
 from rl_core.bars.columns import PRICE_COLUMNS, ROLL_COLUMN
 from rl_core.bars.faults import RowFault, whole_file
+from rl_core.bars.symbols import is_of, is_spread
 
-NUMBER = r"^-?\d{1,15}(\.\d{1,12})?$"
+NUMBER = r"^-?\d{1,15}(\.\d{1,20})?$"
+SNAP_TICKS = 1e-6  # vendors and scripts compute prices, so that the last bits of a price on the grid may be off
+FIXED_POINT = 1e-9  # of a whole number that stands for a price
 LARGEST_TICKS = np.iinfo(np.int32).max
 LARGEST_VOLUME = 10**12
 NS_PER_SECOND = 1_000_000_000
@@ -36,15 +39,28 @@ class CheckedColumn(NamedTuple):
     """[T] as written; 0 where unreadable."""
 
 
-def check_prices(column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str) -> CheckedColumn:
-    """Prices [T] as integer ticks, exactly: a price counts only if no float lies nearer to its tick."""
+def check_prices(
+    column: pa.ChunkedArray, tick_size: Decimal, lines: Lines, name: str, *, fixed_point: bool = False
+) -> CheckedColumn:
+    """Prices [T] as integer ticks: a price counts if it lies within a millionth of a tick of the grid.
+
+    Args:
+        column: as the file holds it.
+        tick_size: points.
+        lines: [T] where each row stands in the file.
+        name: of the column, for the error.
+        fixed_point: whether the file gives prices as whole numbers of 1e-9 points.
+    """
     numbers, read, shown, faults = _numbers(column, lines, name)
+    if fixed_point:
+        numbers = numbers * FIXED_POINT
     numerator, denominator = tick_size.as_integer_ratio()
-    ticks = np.rint(numbers * denominator / numerator)
+    exact = numbers * denominator / numerator
+    ticks = np.rint(exact)
     positive = read & (numbers > 0) & (ticks <= LARGEST_TICKS)
-    on_grid = ticks * numerator / denominator == numbers
-    if column.type == pa.float32():
-        on_grid = (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
+    on_grid = np.abs(exact - ticks) <= SNAP_TICKS
+    if column.type == pa.float32():  # holds seven digits: the nearest one to a price on the grid is that price
+        on_grid |= (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
     expected = f"a multiple of the tick {tick_size} was expected"
     remedy = "Check the market; remove spreads, adjusted prices and other contracts"
     out_of_range = "a price above zero, of at most 2147483647 ticks, was expected"
@@ -134,10 +150,16 @@ def check_interval(
 
 
 def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[RowFault]:
-    """Symbols [T] of another contract than the first row's, or of another market."""
+    """Symbols [T] of another contract than the first row's, of another market, or of no single contract."""
     text = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
     first = text[0].as_py()
-    if not first.upper().startswith(symbol):
+    spread = np.array([is_spread(name) for name in text.dictionary_encode().dictionary.to_pylist()], bool)
+    spread = spread[np.asarray(text.dictionary_encode().indices)]
+    if spread.any():
+        expected = "one contract's bars were expected, this is a spread: its price is a difference, not the market's"
+        remedy = "Take the outright; rl-core data ingest chooses it from a file of all"
+        return _faults_at("spread", spread, lines, "symbol", (text, expected, remedy))
+    if not is_of(first, symbol):
         at, expected = np.zeros(len(text), bool), f"bars of {symbol} were expected"
         at[0] = True
         return _faults_at("other_market", at, lines, "symbol", (text, expected, "Name the right market"))
@@ -181,12 +203,18 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
         read = np.asarray(pc.fill_null(pc.match_substring_regex(column, NUMBER), False))
         text = column if read.all() else pc.if_else(pa.array(read), column, "0")
         values = np.asarray(pc.cast(text, pa.float64()))
+    elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or _is_decimal(column.type)):
+        values, read = np.zeros(len(column)), np.zeros(len(column), bool)
     else:
         values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan))
         read = np.isfinite(values)
         values = np.where(read, values, 0.0)
     wording = (column, "a plain decimal number was expected", "Correct or remove the row")
     return _Numbers(values, read, column, _faults_at("bad_number", ~read, lines, name, wording))
+
+
+def _is_decimal(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind))
 
 
 def _faults_at(

@@ -1,6 +1,8 @@
 """A bars file becomes `Bars`: every row read strictly, or the first fault named."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from rl_core.bars.bars import Bars
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import (
+    Choices,
     ExcludeList,
     check_times,
     contract_index,
@@ -25,6 +28,7 @@ from rl_core.bars.columns import (
     read_columns,
 )
 from rl_core.bars.faults import RowFault, refuse, whole_file, without
+from rl_core.bars.layouts import Layout, Stamp, layout_named
 from rl_core.bars.numbers import (
     CheckedColumn,
     check_interval,
@@ -36,10 +40,11 @@ from rl_core.bars.numbers import (
     check_volume,
 )
 from rl_core.bars.plausibility import Prices, check_frozen, check_scale, check_splices
-from rl_core.bars.times import read_times
+from rl_core.bars.times import Clock, Times, read_times
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 
 DEFAULT_MARKET = "NQ"
+NO_CHOICES = Choices()
 
 
 def read_bars(
@@ -48,51 +53,55 @@ def read_bars(
     market: str | None = None,
     interval_s: int = 60,
     timezone: str | None = None,
-    rolls: Path | None = None,
-    exclude: Path | None = None,
+    stamp: Stamp | None = None,
+    choices: Choices = NO_CHOICES,
 ) -> Bars:
-    """The bars of a csv, csv.gz, csv.zst or parquet file, all of it checked.
+    """The bars of a csv, txt, parquet or DBN file, all of it checked.
 
     Whether a bar lies in a session is not asked here, and minutes without a trade have no bar.
 
     Args:
-        path: columns ``datetime``, ``ts_event`` or ``timestamp``, and ``open, high, low, close, volume``; perhaps
-            ``symbol``, and ``roll_index``, the rolls before each bar.
+        path: a file with a time, ``open, high, low, close, volume``, perhaps ``symbol``, and ``roll_index``, the rolls
+            before each bar; in our own form or in a vendor's (`rl_core.bars.layouts`).
         market: symbol; else the one that the file is named after, else NQ with a note.
         interval_s: seconds a bar lasts.
-        timezone: of times that state none.
-        rolls: a file that names the contract changes (`bars_choices.RollSchedule`).
-        exclude: a file that lists rows to leave out (`bars_choices.ExcludeList`).
+        timezone: of times that state none; else the one that the vendor documents.
+        stamp: whether times mark the start or the end of their bar; else what the vendor documents, else the start.
+        choices: what a person says of this file.
 
     Raises:
         DataError: anything in the file is wrong; names the first fault and counts the others.
-        ConfigError: no such market or zone is known, or a list cannot be read.
+        ConfigError: no such market, zone or form is known, or a list cannot be read.
     """
     symbol = market or market_of(path)
     contract = instrument(symbol or DEFAULT_MARKET)
-    raw = read_columns(path)
+    raw = read_columns(path, None if choices.layout is None else layout_named(choices.layout))
+    clock = clock_of(raw.layout, timezone, stamp)
     notes = raw.notes if symbol else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
-    left_out = raw.left_out
-    if exclude is not None:
-        listed = read_exclude_list(exclude)
-        raw, note = _left_out(path, raw, listed, timezone)
-        notes, left_out = (*notes, note), left_out + listed.described()
-    columns = parse_columns(path, raw, contract, interval_s, timezone)
+    notes, left_out = (*notes, *_layout_notes(raw.layout, timezone, stamp)), raw.left_out
+    with arrow_faults(path):
+        raw = oldest_first(raw, clock)
+        if choices.exclude is not None:
+            listed = read_exclude_list(choices.exclude)
+            raw, note = _left_out(path, raw, listed, clock)
+            notes, left_out = (*notes, note), left_out + listed.described()
+        columns = parse_columns(path, raw, contract, interval_s, clock)
     refuse(path, check_splices(columns.prices, raw.lines) + check_frozen(columns.prices, raw.lines))
+    if columns.zone_unused and timezone is not None:
+        notes = (*notes, f"--timezone {timezone} is not used: the times of this file state their zone themselves")
     index = columns.roll_index
-    if rolls is not None:
-        index = contract_index(read_roll_schedule(rolls), columns.prices.ts_event_ns)
+    if choices.rolls is not None:
+        index = contract_index(read_roll_schedule(choices.rolls), columns.prices.ts_event_ns)
     opened, high, low, close = (x.astype(np.int32) for x in columns.prices[1:5])
-    ts_event_ns, volume = columns.prices.ts_event_ns, columns.prices.volume
     return Bars(
         instrument=contract,
         interval_s=interval_s,
-        ts_event_ns=ts_event_ns,
+        ts_event_ns=columns.prices.ts_event_ns,
         open=opened,
         high=high,
         low=low,
         close=close,
-        volume=volume,
+        volume=columns.prices.volume,
         notes=notes,
         left_out=left_out,
         contract=index,
@@ -101,11 +110,57 @@ def read_bars(
     )
 
 
+def clock_of(layout: Layout, timezone: str | None, stamp: Stamp | None) -> Clock:
+    """How the times of a file are to be understood: as a person says, else as its vendor documents."""
+    return Clock(layout.timezone if timezone is None else timezone, stamp or layout.stamp, layout.time_formats)
+
+
+def oldest_first(raw: RawColumns, clock: Clock) -> RawColumns:
+    """The rows of a vendor that writes the newest bar first, turned round; others are left for the check of order."""
+    if raw.layout.name != "barchart":
+        return raw
+    ends = raw.table["time"].take(pa.array([0, raw.table.num_rows - 1]))
+    times = read_times(ends, raw.lines[[0, -1]], raw.time_column, clock)
+    if not times.readable.all() or times.ts_event_ns[0] <= times.ts_event_ns[1]:
+        return raw
+    backwards = np.arange(raw.table.num_rows)[::-1]
+    return raw._replace(table=raw.table.take(pa.array(backwards)), lines=raw.lines[::-1].copy())
+
+
+@contextmanager
+def arrow_faults(path: Path) -> Iterator[None]:
+    """Whatever Arrow cannot do with the columns of ``path`` is a fault of the file.
+
+    Raises:
+        DataError: it could not.
+    """
+    try:
+        yield
+    except pa.ArrowException as error:
+        remedy = "Export the file again, with times and numbers as text or as numbers"
+        text = str(error).splitlines()[0]
+        refuse(path, [whole_file("unreadable_column", text, "columns of times and numbers were expected", remedy)])
+
+
+def _layout_notes(layout: Layout, timezone: str | None, stamp: Stamp | None) -> tuple[str, ...]:
+    """What was taken from the vendor's documents and not from the file."""
+    if layout.name in ("plain", "databento"):
+        return ()
+    notes = [f"read in the form of {layout.name}"]
+    if layout.timezone is not None and timezone is None:
+        notes.append(f"times without a zone taken as {layout.timezone}, as {layout.name} writes them")
+    if layout.stamp == "end" and stamp is None:
+        notes.append(f"stamps taken as the ends of bars, as {layout.name} writes them")
+    return tuple(notes)
+
+
 class ParsedFile(NamedTuple):
     """A whole file, parsed and found to be in order."""
 
     prices: Prices
     roll_index: npt.NDArray[np.int32]
+    zone_unused: bool = False
+    """Every time states its own zone."""
 
 
 def parse_columns(
@@ -113,7 +168,7 @@ def parse_columns(
     raw: RawColumns,
     contract: Instrument,
     interval_s: int,
-    timezone: str | None,
+    clock: Clock,
     *,
     sparse: bool = False,
 ) -> ParsedFile:
@@ -124,14 +179,17 @@ def parse_columns(
         raw: its columns.
         contract: of the prices.
         interval_s: seconds a bar lasts.
-        timezone: of times that state none.
+        clock: how its times are to be understood.
         sparse: bars far apart are no sign of another interval.
 
     Raises:
         DataError: names the first fault and counts the others.
     """
     table, lines = raw.table, raw.lines
-    checked = {name: check_prices(table[name], contract.tick_size, lines, name) for name in PRICE_COLUMNS}
+    checked = {
+        name: check_prices(table[name], contract.tick_size, lines, name, fixed_point=raw.fixed_point)
+        for name in PRICE_COLUMNS
+    }
     volume = check_volume(table["volume"], lines)
     scaled = check_scale(checked["close"], lines)
     faults = scaled.faults + [f for c in (*checked.values(), volume) for f in without(c.faults, lines[scaled.off])]
@@ -140,10 +198,12 @@ def parse_columns(
         faults += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
     roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines) if ROLL_COLUMN in table.column_names else _NO_ROLLS
     faults += wrong
-    ts_event_ns = _times(raw, interval_s, timezone, _repeats((*checked.values(), volume)), sparse, faults)
+    times = _times(raw, clock, interval_s)
+    faults += times.faults + _order_faults(raw, times, interval_s, _repeats((*checked.values(), volume)), sparse=sparse)
     refuse(path, faults)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
-    return ParsedFile(Prices(ts_event_ns, opened, high, low, close, volume.values), roll_index)
+    prices = Prices(times.ts_event_ns, opened, high, low, close, volume.values)
+    return ParsedFile(prices, roll_index, times.zone_unused)
 
 
 _NO_ROLLS: tuple[npt.NDArray[np.int32], list[RowFault]] = (np.zeros(0, np.int32), [])
@@ -158,7 +218,7 @@ def _repeats(columns: tuple[CheckedColumn, ...]) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | None) -> tuple[RawColumns, str]:
+def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, clock: Clock) -> tuple[RawColumns, str]:
     """The columns without the listed rows, and a note that says so."""
     strays = [fault.lines for fault in raw.faults]
     every = np.concatenate([raw.lines, *strays])
@@ -166,7 +226,7 @@ def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | 
     kept = ~np.isin(raw.lines, dropped)
     gone = raw.table["time"].filter(pa.array(~kept))
     if len(gone):
-        times = read_times(gone, raw.lines[~kept], raw.time_column, timezone)
+        times = read_times(gone, raw.lines[~kept], raw.time_column, clock)
         check_times(path, chosen, raw.lines[~kept][times.readable], times.ts_event_ns[times.readable])
     faults = without(raw.faults, dropped)
     if not kept.any():
@@ -176,26 +236,29 @@ def _left_out(path: Path, raw: RawColumns, chosen: ExcludeList, timezone: str | 
     return raw._replace(table=raw.table.filter(pa.array(kept)), lines=raw.lines[kept], faults=faults), note
 
 
-def _times(
-    raw: RawColumns,
-    interval_s: int,
-    timezone: str | None,
-    repeats: npt.NDArray[np.bool_],
-    sparse: bool,
-    faults: list[RowFault],
-) -> npt.NDArray[np.int64]:
-    """[T] start times; what is wrong with them is added to ``faults``, in order and interval of what is readable."""
-    times = read_times(raw.table["time"], raw.lines, raw.time_column, timezone)
-    faults += times.faults
-    stamps, lines = times.ts_event_ns[times.readable], raw.lines[times.readable]
-    if len(stamps):
-        faults += check_order(stamps, lines, raw.time_column, repeats[times.readable])
-        faults += check_interval(stamps, interval_s, lines, raw.time_column, sparse=sparse)
-    return times.ts_event_ns
+def _times(raw: RawColumns, clock: Clock, interval_s: int) -> Times:
+    """The starts of the bars: a stamp of their end moved back by one interval."""
+    times = read_times(raw.table["time"], raw.lines, raw.time_column, clock)
+    if clock.stamp == "start":
+        return times
+    moved = times.ts_event_ns - np.where(times.readable, interval_s * NS_PER_SECOND, 0)
+    return times._replace(ts_event_ns=moved)
+
+
+def _order_faults(
+    raw: RawColumns, times: Times, interval_s: int, repeats: npt.NDArray[np.bool_], *, sparse: bool
+) -> list[RowFault]:
+    """What is wrong with the order and the interval of the times that could be read."""
+    starts, lines = times.ts_event_ns[times.readable], raw.lines[times.readable]
+    if not len(starts):
+        return []
+    return check_order(starts, lines, raw.time_column, repeats[times.readable]) + check_interval(
+        starts, interval_s, lines, raw.time_column, sparse=sparse
+    )
 
 
 def market_of(path: Path) -> str | None:
-    """The market named by a file called ``<MARKET>_D1M...`` or ``<MARKET>_D1S...``, if it is a known one."""
-    matched = re.match(r"([A-Za-z0-9]+)_", path.name)
+    """The known market with which a file's name begins, as in ``NQ_D1M.csv`` or ``NQ 03-24.Last.txt``."""
+    matched = re.match(r"([A-Za-z0-9]+)[_ .-]", path.name)
     symbol = matched.group(1).upper() if matched else ""
     return symbol if symbol in INSTRUMENTS else None

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from rl_core.bars.bars import Bars
+from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import read_bars
 from rl_core.exchange.calendar import NS_PER_MINUTE
 from rl_core.market.types import BarPrices
@@ -13,13 +14,13 @@ from trigate.errors import DataError
 MOSTLY = 0.95
 
 
-def read_seconds(path: Path, minutes: Bars, *, timezone: str | None = None) -> Bars:
+def read_seconds(path: Path, minutes: Bars, *, timezone: str | None = None, stamp: Stamp | None = None) -> Bars:
     """The second bars in ``path``, of the market of ``minutes``.
 
     Raises:
         ConfigError, DataError: they cannot be read, are of another time, or their minutes close elsewhere.
     """
-    seconds = read_bars(path, market=minutes.instrument.symbol, interval_s=1, timezone=timezone)
+    seconds = read_bars(path, market=minutes.instrument.symbol, interval_s=1, timezone=timezone, stamp=stamp)
     minute = seconds.ts_event_ns // NS_PER_MINUTE
     last = np.flatnonzero(np.append(minute[1:] != minute[:-1], True))
     where = np.searchsorted(minutes.ts_event_ns, minute[last] * NS_PER_MINUTE)

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.faults import RowFault
+from rl_core.bars.layouts import Stamp
 from trigate.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
-ZONED = rf"^{_STAMP}(Z|[+-]\d\d:?\d\d)$"
+ZONED = rf"^{_STAMP}(Z| ?UTC| ?GMT| ?[+-]\d\d(:?\d\d)?)$"
 NAIVE = rf"^{_STAMP}$"
-EPOCH = r"^\d{9,19}$"
+EPOCH = r"^\d{9,19}(\.\d{1,9})?$"
 # Nanoseconds per unit, the largest first; an epoch in 2000..2100 fits exactly one.
 EPOCH_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 EARLIEST_S, LATEST_S = 946_684_800, 4_102_444_800
@@ -31,26 +32,44 @@ class Times(NamedTuple):
     readable: npt.NDArray[np.bool_]
     """[T]"""
     faults: list[RowFault]
+    zone_unused: bool = False
+    """Every time states its own zone, or is an epoch: a zone that was given says nothing."""
 
 
-def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str, timezone: str | None) -> Times:
+class Clock(NamedTuple):
+    """How the times of a file are to be understood."""
+
+    timezone: str | None = None
+    """Of times that state none; a zone in the file wins."""
+    stamp: Stamp = "start"
+    """Which end of its bar a time marks."""
+    formats: tuple[str, ...] = ()
+    """As of ``strptime``, the first that fits the first row; none: ISO or an epoch."""
+
+
+def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str, clock: Clock) -> Times:
     """Read a time column [T] of strings, integers or timestamps.
 
     Args:
         column: as the file holds it.
         lines: [T] where each row stands in the file.
         name: of the column, for the error.
-        timezone: of times that state none; a zone in the file wins.
+        clock: how it is to be understood; the stamps come back as they stand, whichever end they mark.
 
     Raises:
         ConfigError: there is no such zone.
     """
-    _check_zone(timezone)
+    _check_zone(clock.timezone)
+    place, timezone = _Place(lines, name), clock.timezone
     if pa.types.is_timestamp(column.type):
-        return _from_timestamps(column, _Place(lines, name), timezone)
+        return _from_timestamps(column, place, timezone)
     if pa.types.is_integer(column.type):
-        return _from_epoch(_filled(column), _Place(lines, name))
-    return _from_text(pc.cast(column, pa.string()).combine_chunks(), _Place(lines, name), timezone)
+        return _from_epoch(_filled(column), np.zeros(len(column)), place)
+    if pa.types.is_floating(column.type):
+        return _from_real_epoch(np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan)), place)
+    text = pc.cast(column, pa.string()).combine_chunks()
+    known = _format_of(text, clock.formats)
+    return _from_text(text, place, timezone) if known is None else _from_format(text, known, place, timezone)
 
 
 class _Place(NamedTuple):
@@ -72,8 +91,10 @@ class _Place(NamedTuple):
 
 def _check_zone(timezone: str | None) -> None:
     try:
-        ZoneInfo(timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError) as error:
+        if timezone is not None:
+            ZoneInfo(timezone)
+            pc.assume_timezone(pa.array([0], pa.timestamp("ns")), timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError, pa.ArrowException) as error:  # "America" is a folder
         raise ConfigError(f"unknown time zone {timezone!r}: use a name such as America/New_York or UTC") from error
 
 
@@ -90,7 +111,7 @@ def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> T
         return Times(stamps, readable, [stray])
     kept = _of_style(style, column.filter(pa.array(same)), _Place(place.lines[same], place.name), timezone)
     stamps[same], readable[same] = kept.ts_event_ns, kept.readable
-    return Times(stamps, readable, [stray, *kept.faults])
+    return Times(stamps, readable, [stray, *kept.faults], kept.zone_unused)
 
 
 def _matches(column: pa.StringArray, style: str) -> npt.NDArray[np.bool_]:
@@ -99,13 +120,17 @@ def _matches(column: pa.StringArray, style: str) -> npt.NDArray[np.bool_]:
 
 def _of_style(style: str, column: pa.StringArray, place: _Place, timezone: str | None) -> Times:
     if style == EPOCH:
-        return _from_epoch(pc.cast(column, pa.int64(), safe=False), place)
+        parts = pc.split_pattern(column, ".", max_splits=1)
+        whole = np.asarray(pc.cast(pc.list_element(parts, 0), pa.int64()), np.int64)
+        # Nanoseconds have no fraction, and as real numbers they would seem to have one.
+        pointed = np.asarray(pc.match_substring(column, "."))
+        return _from_epoch(whole, np.where(pointed, np.asarray(pc.cast(column, pa.float64())) - whole, 0.0), place)
     stamps, real = _parse_stamps(column, zoned=style == ZONED)
     faults = []
     if not real.all():
         faults.append(place.fault("bad_time", ~real, column, "a date and time that exist were expected", "Correct it"))
     if style == ZONED:
-        return Times(np.asarray(stamps).astype(np.int64), real, faults)
+        return Times(np.asarray(stamps).astype(np.int64), real, faults, zone_unused=True)
     times = _from_timestamps(stamps, place, timezone)
     return Times(times.ts_event_ns, times.readable & real, faults + times.faults)
 
@@ -113,6 +138,9 @@ def _of_style(style: str, column: pa.StringArray, place: _Place, timezone: str |
 def _parse_stamps(column: pa.StringArray, *, zoned: bool) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Timestamps [T] in ns, and which of them exist: 2025-02-30 looks right and is not."""
     kind = pa.timestamp("ns", "UTC") if zoned else pa.timestamp("ns")
+    if zoned:
+        for written, plain in ((r" ?(UTC|GMT)$", "Z"), (r" ?([+-]\d\d)$", r"\1:00"), (r" ([+-]\d\d:?\d\d)$", r"\1")):
+            column = pc.replace_substring_regex(column, written, plain)
     try:
         return pc.cast(column, kind), np.ones(len(column), bool)
     except pa.ArrowInvalid:
@@ -133,7 +161,7 @@ def _from_timestamps(column: pa.Array, place: _Place, timezone: str | None) -> T
     else:
         return _from_local(pc.cast(column, pa.timestamp("ns"), safe=False), readable, place, timezone)
     missing = place.fault("bad_time", ~readable, column, ISO, "Correct the row")
-    return Times(_filled(stamps), readable, [] if readable.all() else [missing])
+    return Times(_filled(stamps), readable, [] if readable.all() else [missing], zone_unused=True)
 
 
 def _from_local(column: pa.Array, readable: npt.NDArray[np.bool_], place: _Place, timezone: str) -> Times:
@@ -151,14 +179,43 @@ def _from_local(column: pa.Array, readable: npt.NDArray[np.bool_], place: _Place
     return Times(early, readable & clear, faults)
 
 
-def _from_epoch(column: pa.Array | npt.NDArray[np.int64], place: _Place) -> Times:
-    values = np.asarray(column, np.int64)
+def _format_of(column: pa.StringArray, formats: tuple[str, ...]) -> str | None:
+    """The first of ``formats`` that the first row is written in."""
+    first = pd.Series([" ".join(str(column[0].as_py()).split())])
+    fitting = (known for known in formats if pd.to_datetime(first, format=known, errors="coerce").notna().all())
+    return next(fitting, None)
+
+
+def _from_format(column: pa.StringArray, known: str, place: _Place, timezone: str | None) -> Times:
+    """Naive times that are all written as ``known`` says."""
+    single = pc.utf8_trim_whitespace(pc.replace_substring_regex(column, r"\s+", " "))
+    parsed = pd.to_datetime(pd.Series(single.to_pylist()), format=known, errors="coerce")
+    real = parsed.notna().to_numpy()
+    times = _from_timestamps(pa.array(parsed.fillna(parsed[real].iloc[0]), pa.timestamp("ns")), place, timezone)
+    faults = times.faults
+    if not real.all():
+        expected = f"a time written as in the first row ({known}) was expected"
+        stray = place.fault("bad_time", ~real, column, expected, "Correct the row, or export the file again")
+        faults = [stray, *faults]
+    return Times(times.ts_event_ns, times.readable & real, faults)
+
+
+def _from_real_epoch(values: npt.NDArray[np.float64], place: _Place) -> Times:
+    """Epochs [T] as real numbers; what is no number is no time."""
+    finite = np.isfinite(values) & (np.abs(values) < 2**63)
+    whole = np.where(finite, np.floor(values), 0).astype(np.int64)
+    return _from_epoch(whole, np.where(finite, values - whole, 0.0), place)
+
+
+def _from_epoch(values: npt.NDArray[np.int64], fraction: npt.NDArray[np.float64], place: _Place) -> Times:
+    """Times [T] of epochs in one unit, ``values`` + ``fraction``; a fraction is exact to a microsecond of its unit."""
     fits = {unit: _in_years(values // (10**9 // ns)) for unit, ns in EPOCH_UNITS.items()}
     unit = max(fits, key=lambda name: int(fits[name][0]))
     right = fits[unit]
     expected = f"seconds, ms, us or ns since 1970, in years 2000 to 2100, as in the first row ({unit}), were expected"
     faults = [] if right.all() else [place.fault("bad_epoch", ~right, values, expected, "Use one unit in all rows")]
-    return Times(np.where(right, values * EPOCH_UNITS[unit], 0), right, faults)
+    part = np.rint(fraction * 1e6).astype(np.int64) * EPOCH_UNITS[unit] // 1_000_000
+    return Times(np.where(right, values * EPOCH_UNITS[unit] + part, 0), right, faults, zone_unused=True)
 
 
 def _in_years(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -11,12 +11,12 @@ import pyarrow.parquet as pa_parquet
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.columns import (
-    COMPRESSIONS,
     LEFT_OUT_KEY,
     PRICE_COLUMNS,
     ROLL_COLUMN,
     WORLD_KEY,
 )
+from rl_core.bars.opening import COMPRESSIONS
 
 
 def write_bars(bars: Bars, path: Path) -> None:

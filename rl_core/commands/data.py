@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from rl_core.bars.choices import Choices
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
-from rl_core.commands.options import Market, Seconds, Timezone
+from rl_core.commands.options import Format, Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
 from trigate.command_line import AsJson, Settings, print_result
 from trigate.errors import ConfigError
@@ -77,6 +78,7 @@ def check_leak(
     rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,13 +90,14 @@ def check_leak(
 
     if bars is None:
         options = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
+        options |= {"--stamp": stamp}
         if lost := [option for option, value in options.items() if value is not None]:
             raise ConfigError(f"{', '.join(lost)}: of which bars? give --bars FILE")
         world = demo_world(7, 8, seconds=True)
         read, within = world.minutes, world.seconds
     else:
-        read = read_bars(bars, market=market, timezone=timezone, rolls=rolls)
-        within = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
+        read = read_bars(bars, market=market, timezone=timezone, stamp=stamp, choices=Choices(rolls=rolls))
+        within = None if seconds is None else read_seconds(seconds, read, timezone=timezone, stamp=stamp)
     config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
     trading = compile_trading(config, read.instrument)
     report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
@@ -114,6 +117,7 @@ def regimes(
     out: Annotated[Path | None, typer.Option(help="JSON file to keep the fitted model in.")] = None,
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit regimes on the first bars, and say how stable they are: share, duration and moves of every half-year."""
@@ -123,7 +127,7 @@ def regimes(
     from rl_core.rules.pack import read_rule_pack
     from rl_core.trading.setup import TradingConfig
 
-    read = read_bars(file, market=market, timezone=timezone)
+    read = read_bars(file, market=market, timezone=timezone, stamp=stamp)
     config = TradingConfig()  # its flat time and hours alone are used: contracts that cannot be traded have regimes too
     view = view_of(read, read_rule_pack(config.rules), config.hours)
     fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
@@ -142,6 +146,8 @@ def check(
     file: Path,
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
+    layout: Format = None,
     interval: Interval = 60,
     rolls: Annotated[Path | None, typer.Option(help="TOML that names the contract changes.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="TOML that lists rows to leave out.")] = None,
@@ -152,7 +158,8 @@ def check(
     """Read a bars file strictly and say what is in it."""
     from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 
-    summary = check_file(file, FileOptions(market, interval, timezone), FileChoices(rolls, exclude, seconds), out)
+    reading = FileOptions(market, interval, timezone, stamp, layout)
+    summary = check_file(file, reading, FileChoices(rolls, exclude, seconds), out)
     print_result(summary, as_json=as_json)
 
 
@@ -162,6 +169,8 @@ def ingest(
     out: Annotated[Path, typer.Option(help="Folder for the bars, rolls.toml, data.json and data.html.")],
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
+    layout: Format = None,
     interval: Interval = 60,
     seconds: SecondBars = None,
     as_json: AsJson = False,
@@ -169,4 +178,5 @@ def ingest(
     """One series out of a vendor's file of every expiry and spread: outrights, rolled by volume, unadjusted."""
     from rl_core.commands.data_files import FileOptions, ingest_file
 
-    print_result(ingest_file(vendor, FileOptions(market, interval, timezone), seconds, out), as_json=as_json)
+    reading = FileOptions(market, interval, timezone, stamp, layout)
+    print_result(ingest_file(vendor, reading, seconds, out), as_json=as_json)

@@ -8,8 +8,9 @@ import tomli_w
 from rl_core.bars.bars import Bars
 from rl_core.bars.card import DataCard, examine
 from rl_core.bars.card_page import page
-from rl_core.bars.choices import RollSchedule, read_roll_schedule
+from rl_core.bars.choices import Choices, RollSchedule, read_roll_schedule
 from rl_core.bars.ingest import ingest
+from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import carry_world
@@ -27,6 +28,8 @@ class FileOptions(NamedTuple):
     market: str | None
     interval_s: int
     timezone: str | None
+    stamp: Stamp | None = None
+    layout: str | None = None
 
 
 class FileChoices(NamedTuple):
@@ -44,12 +47,16 @@ def check_file(path: Path, reading: FileOptions, choices: FileChoices, out: Path
         DataError, ConfigError: the file, or a list, cannot be trusted.
         ResourceError: ``out`` cannot be written.
     """
-    market, interval_s, timezone = reading
     bars = read_bars(
-        path, market=market, interval_s=interval_s, timezone=timezone, rolls=choices.rolls, exclude=choices.exclude
+        path,
+        market=reading.market,
+        interval_s=reading.interval_s,
+        timezone=reading.timezone,
+        stamp=reading.stamp,
+        choices=Choices(choices.rolls, choices.exclude, reading.layout),
     )
     schedule = None if choices.rolls is None else read_roll_schedule(choices.rolls)
-    card = examine(bars, path, schedule=schedule, seconds=_seconds(choices.seconds, bars, timezone))
+    card = examine(bars, path, schedule=schedule, seconds=_seconds(choices.seconds, bars, reading))
     summary = _summary(card)
     if out is not None:
         summary |= _write(out, bars, card, schedule, source=path)
@@ -63,17 +70,18 @@ def ingest_file(path: Path, reading: FileOptions, seconds: Path | None, out: Pat
         DataError, ConfigError: the file cannot be trusted.
         ResourceError: ``out`` cannot be written.
     """
-    done = ingest(path, market=reading.market, interval_s=reading.interval_s, timezone=reading.timezone)
-    card = examine(done.bars, path, schedule=done.schedule, seconds=_seconds(seconds, done.bars, reading.timezone))
+    done = ingest(path, **reading._asdict())
+    card = examine(done.bars, path, schedule=done.schedule, seconds=_seconds(seconds, done.bars, reading))
     written = _write(out, done.bars, card, done.schedule, source=path)
     facts = {"rows": done.rows, "contracts": " ".join(done.contracts), "spread_rows": done.spread_rows}
     return {**_summary(card), **facts, **written}
 
 
-def _seconds(path: Path | None, bars: Bars, timezone: str | None) -> Bars | None:
+def _seconds(path: Path | None, bars: Bars, reading: FileOptions) -> Bars | None:
     if path is None:
         return None
-    return read_bars(path, market=bars.instrument.symbol, interval_s=1, timezone=timezone)
+    symbol = bars.instrument.symbol
+    return read_bars(path, market=symbol, interval_s=1, timezone=reading.timezone, stamp=reading.stamp)
 
 
 def _summary(card: DataCard) -> dict[str, Any]:

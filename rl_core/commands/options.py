@@ -1,10 +1,20 @@
 """Options that several commands share; those of every package are in `trigate.command_line`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
 Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same market and time.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
+Stamped = Annotated[
+    Literal["start", "end"] | None,
+    typer.Option(
+        "--stamp", help="Which end of its bar a time marks; default: as the vendor documents, else the start."
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="How a vendor writes the file, such as ninjatrader; default: its first line tells."),
+]

@@ -9,10 +9,10 @@ import typer
 
 from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
 from trigate.command_line import AsJson, ConfigFile, Settings, print_result
-from trigate.toml_config import read_config
 
 Coordinator = Annotated[
     str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
@@ -23,6 +23,7 @@ TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("train")(train)
+    app.command("show-config")(show_config)
     app.command("evaluate")(evaluate)
 
 
@@ -53,17 +54,16 @@ def train(
     if distributed:
         run_in_watched_child()
     from rl_core.training.compile_cache import use_compile_cache
-    from rl_core.training.config import TrainConfig
     from rl_core.training.plan import plan_training
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
+    from rl_core.training.settings import read_train_config
     from rl_core.training.sources import named_files, prepare_training, refuse_own_parent, run_records
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None
     with stop_on_signals() as asked, distributed_training(group) as joined:
-        chosen = [f"phase={phase}", *(settings or ()), *joined]
-        given = read_config(TrainConfig, config or _default_config(phase), chosen)
+        given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
         refuse_own_parent(parent, out)
         job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
@@ -142,8 +142,3 @@ def evaluate(
     print_result(result, as_json=as_json)
     if groups and not as_json:
         typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
-
-
-def _default_config(phase: int) -> Path | None:
-    path = Path(f"configs/phase{phase}_nq.toml")
-    return path if path.exists() else None

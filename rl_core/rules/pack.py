@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from rl_core.exchange.instruments import Instrument
 from rl_core.market.types import (
@@ -38,8 +38,8 @@ from rl_core.rules.fields import (
     TradeSection,
 )
 from rl_core.rules.files import pack_content
-from trigate.errors import ConfigError, RefusedError
-from trigate.toml_config import describe
+from trigate.errors import RefusedError
+from trigate.toml_config import validated
 
 RATCHETS = {
     "static": STATIC,
@@ -201,11 +201,7 @@ def read_rule_pack(path: Path) -> RulePack:
     Raises:
         ConfigError: the file is missing, not TOML, holds no such pack, or a key or value is wrong.
     """
-    content = pack_content(path)
-    try:
-        return RulePack.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(describe(error, RulePack, str(path))) from error
+    return validated(RulePack, pack_content(path), str(path))
 
 
 def refuse_sending(pack: RulePack, mode: str) -> None:

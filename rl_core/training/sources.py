@@ -1,8 +1,8 @@
 """Finds and reads what a training or an evaluation needs: bars, seconds, parent, policy, account and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,6 +22,7 @@ from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
+from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent
 from trigate.errors import ConfigError
 
@@ -124,7 +125,7 @@ def prepare_training(
     if parent is not None:
         checkpoint = find_checkpoint(parent, phase=1)
         identity = read_manifest(checkpoint).identity
-        config, note = _with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
+        config, note = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
     files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
     source = _source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
@@ -247,16 +248,3 @@ def _source_recorded_by(run: Path) -> Source | None:
             except (OSError, ValidationError) as error:
                 raise ConfigError(f"{path}: cannot be read; give --bars FILE") from error
     return None
-
-
-def _with_parents_settings(config: TrainConfig, parent_config: Mapping[str, Any]) -> TrainConfig:
-    """Phase 2's settings with the network's shape, account and split of phase 1 where the file does not set them."""
-    shape = {key: parent_config["ppo"][key] for key in ("hidden", "shared_torso", "normalise_observations")}
-    given = config.model_dump(mode="json")
-    given["ppo"] |= shape
-    for key in ("trading", "train_share", "episodes"):
-        if key not in config.model_fields_set:
-            given[key] = parent_config[key]
-    if "episodes" not in config.model_fields_set:
-        given["episodes"] |= {"rules": "strict"}
-    return TrainConfig.model_validate(given)

@@ -128,6 +128,8 @@ def test_a_server_that_ignores_its_constraint_is_refused_by_name_for_each_questi
         "FAIL probe",
         "FAIL canary",
         "FAIL canary",
+        "FAIL prompt",
+        "FAIL prompt",
     ]
     assert "canary choice: the server ignores structured_outputs in choice mode" in ended.stderr
     assert "canary json: the server ignores structured_outputs in json mode" in ended.stderr

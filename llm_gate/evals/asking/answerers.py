@@ -1,6 +1,5 @@
 """The engines that answer in an evaluation; a model server is started for its questions and stopped after them."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,11 @@ from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.scripted import ScriptedEngine
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.evals.asking.suite import ModelSpec
+from llm_gate.serving.key import key_of
 from llm_gate.serving.model_folders import model_folder, model_id
 from llm_gate.serving.server import VllmServer
+from llm_gate.serving.user_server import UserServer
 
-KEY_VARIABLE = "VLLM_API_KEY"
 NOWHERE = "http://127.0.0.1:9"
 """An address that nobody asks: the engine is only made for the digest of its sampling."""
 
@@ -41,8 +41,21 @@ def digest_of_model(spec: ModelSpec, say: Say) -> str:
     if spec.engine != "vllm":
         return _engine_without_server(spec).model
     if spec.url is not None:
-        return VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}").model
-    return VllmEngine(NOWHERE, "", model_id=model_id(model_folder(spec.source, progress=say))).model
+        return user_server(spec).engine().model
+    folder = model_folder(spec.source, progress=say)
+    return VllmEngine(NOWHERE, "", model_id=model_id(folder), template_kwargs=spec.chat_template_kwargs).model
+
+
+def user_server(spec: ModelSpec) -> UserServer:
+    """The server at the address of ``spec``; RequestError if the address or the key cannot be used."""
+    assert spec.url is not None, "it names one"
+    return UserServer(
+        spec.url,
+        key_of(spec.key_file),
+        model_id=f"{spec.label}@{spec.url}",
+        served=spec.served,
+        template_kwargs=spec.chat_template_kwargs,
+    )
 
 
 @contextmanager
@@ -55,14 +68,14 @@ def answering_engine(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
     if spec.engine != "vllm":
         yield _engine_without_server(spec)
     elif spec.url is not None:
-        yield VllmEngine(spec.url, _key(), model_id=f"{spec.label}@{spec.url}")
+        yield user_server(spec).engine()
     else:
         folder = model_folder(spec.source, progress=serving.say)
         log_path = serving.logs / f"{spec.label}.vllm.log"
-        with VllmServer(folder, log_path=log_path) as server:
+        with VllmServer(folder, log_path=log_path, template_kwargs=spec.chat_template_kwargs) as server:
             serving.say(f"starting {server.model_id}; its log is {log_path}")
             server.wait_ready(serving.ready_deadline_s)
-            yield VllmEngine(server.url, server.key, model_id=server.model_id)
+            yield server.engine()
 
 
 def _engine_without_server(spec: ModelSpec) -> Engine:
@@ -75,7 +88,3 @@ def _engine_without_server(spec: ModelSpec) -> Engine:
             return ScriptedEngine(["approve"])
         case _:
             return RulesEngine()
-
-
-def _key() -> str:
-    return os.environ.get(KEY_VARIABLE, "")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.contract import Label, Mode
+from llm_gate.engines.base import SERVED_NAME, TemplateValue
 from llm_gate.errors import RequestError
 from llm_gate.evals.asking.letter_orders import ORDERS
 from llm_gate.evals.data.cases import Split
@@ -31,7 +32,12 @@ class ModelSpec(_Section):
     name: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="in the report; none: its source or engine")
     engine: EngineName = "vllm"
     source: str = Field("package", description="a model: package, tiny or a folder")
-    url: str | None = Field(None, description="a server that already runs, its key in VLLM_API_KEY")
+    url: str | None = Field(None, description="a server that already runs")
+    served: str = Field(SERVED_NAME, min_length=1, description="with url: the name under which it serves the model")
+    key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")
+    chat_template_kwargs: dict[str, TemplateValue] = Field(
+        default_factory=dict, description="what the model's chat template is told, e.g. enable_thinking = false"
+    )
     seed: int = Field(0, description="random")
     veto_rate: Share = Field(0.25, description="random")
     shrink_rate: Share = Field(0.0, description="random")

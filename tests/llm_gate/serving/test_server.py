@@ -22,6 +22,7 @@ from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.review.rehearsal import proof_in_modes
 from llm_gate.serving.canaries import LETTERS, prove
 from llm_gate.serving.processes import children_of, end_session, session_members
 from llm_gate.serving.server import VllmServer
@@ -65,7 +66,7 @@ def described(processes: list[int]) -> str:
 def server(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     """A server that proved itself."""
     with VllmServer(tiny_folder, log_path=tmp_path_factory.mktemp("logs") / "vllm.log") as server:
-        server.wait_ready(240.0, modes=("choice", "json"))
+        server.wait_ready(240.0, proof=proof_in_modes(find_prompt(DEFAULT_PROMPT), ("choice", "json")))
         yield server
 
 
@@ -136,9 +137,9 @@ def test_a_second_server_on_the_port_is_refused_by_name(server: VllmServer, tiny
 
 @pytest.mark.model
 def test_the_warm_up_is_counted(server: VllmServer) -> None:
-    """One letter and the canary of each mode."""
+    """One letter, the canary of each mode and the prompt in each mode."""
     assert server.warm_up is not None
-    assert server.warm_up.calls == 3
+    assert server.warm_up.calls == 5
     assert 0 < server.warm_up.seconds < 120
 
 
@@ -317,8 +318,10 @@ def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> No
 
 
 def test_a_log_that_cannot_be_written_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
     with pytest.raises(ResourceError, match="cannot be started"):
-        VllmServer(tiny_folder, log_path=tmp_path / "no" / "log").start()
+        VllmServer(tiny_folder, log_path=tmp_path / "file" / "log").start()
 
 
 def test_a_folder_that_is_no_model_is_refused_before_any_start(tmp_path: Path) -> None:
@@ -326,20 +329,24 @@ def test_a_folder_that_is_no_model_is_refused_before_any_start(tmp_path: Path) -
         VllmServer(tmp_path, log_path=tmp_path / "log")
 
 
-def test_a_warm_up_without_an_end_is_given_up(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_is_started_without_the_models_own_sampling_and_its_log_is_its_owners(
+    tiny_folder: Path, tmp_path: Path
 ) -> None:
-    """Whatever listens there takes the request and never answers it."""
-    monkeypatch.setattr("llm_gate.serving.server.WARM_UP_LIMIT_CPU_S", 0.3)
-    monkeypatch.setattr("llm_gate.serving.server.WARM_UP_LIMIT_S", 0.3)
-    server = VllmServer(tiny_folder, log_path=tmp_path / "log")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        server._port = silent.getsockname()[1]
+    """A generation_config.json would put a penalty on repetition behind temperature 0."""
+    log = tmp_path / "logs" / "vllm.log"
+    old = os.umask(0)
+    try:
+        server = VllmServer(tiny_folder, log_path=log)
+        server.start()
+    finally:
+        os.umask(old)
 
-        with pytest.raises(ServerNotReadyError, match=r"warm-up took more than 0\.3 s"):
-            server.wait_ready(20.0)
+    try:
+        command = Path(f"/proc/{server.session}/cmdline").read_bytes().split(b"\0")
+        assert command[command.index(b"--generation-config") + 1] == b"vllm"
+        assert (log.stat().st_mode & 0o777, log.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("mode", ["choice", "json"])

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiohttp import web
 
+from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import ServerNotReadyError
 from llm_gate.serving.watch import Patience, ServerWatch
 from tests.llm_gate.completions import letter_completion
+from tests.llm_gate.serving.stub_http import ThreadedServer
 
 QUICK = Patience(idle_s=0.1, deadline_s=0.2, poll_s=0.02)
 
@@ -25,13 +27,15 @@ class StubServer:
         self.probes = 0
         self.replaced = 0
         self.comes_back = True
-        self.key = "k"
-        self.url = ""
+        self.remedy = "starting it again"
+        self.frozen = False
         self._tokens = 0
-        self._loop = asyncio.new_event_loop()
-        started = threading.Event()
-        threading.Thread(target=self._serve, args=(started,), daemon=True).start()
-        assert started.wait(10)
+        self._server = ThreadedServer(self._add_routes)
+        self.url = self._server.url
+
+    def engine(self) -> VllmEngine:
+        """What asks it."""
+        return VllmEngine(self.url, "k")
 
     def alive(self) -> bool:
         """Whether its process would run."""
@@ -44,31 +48,23 @@ class StubServer:
         if not self.comes_back:
             raise ServerNotReadyError("no")
         self.completes = self.up = True
+        self.frozen = False
 
     def close(self) -> None:
         """End."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._server.close()
 
-    def _serve(self, started: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        started.set()
-        self._loop.run_forever()
-
-    async def _listen(self) -> None:
-        application = web.Application()
-        application.router.add_get("/health", self._healthy)
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_post("/v1/chat/completions", self._complete)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/health", self._healthy)
+        router.add_get("/metrics", self._metrics)
+        router.add_post("/v1/chat/completions", self._complete)
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.Response()
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self.frozen:
+            await asyncio.sleep(30)
         self._tokens += self.tokens_move
         page = f'vllm:prompt_tokens_total{{engine="0"}} {self._tokens}\nvllm:generation_tokens_total 0.0\n'
         return web.Response(text=page, content_type="text/plain")
@@ -143,6 +139,42 @@ def test_a_server_that_ended_is_replaced_at_once(stub: StubServer) -> None:
         assert within(lambda: stub.replaced == 1)
 
 
+def test_a_suspicion_is_probed_at_once_and_stands_until_the_answer(stub: StubServer) -> None:
+    """Idle for ten minutes, it would not be looked at; its metrics, which may hang too, are not waited for."""
+    stub.completes = False
+
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600, suspect_deadline_s=0.5, suspect_misses=99)) as watch:
+        time.sleep(0.1)
+        before = (watch.state, stub.probes)
+        watch.suspect()
+        assert watch.state == "probing"
+        assert within(lambda: stub.probes >= 2)
+        still = watch.state
+        stub.completes = True
+        assert within(lambda: watch.state == "healthy")
+
+    assert (before, still, stub.replaced) == (("healthy", 0), "probing", 0)
+
+
+def test_it_is_never_healthy_between_a_fault_and_the_proof_of_its_successor(stub: StubServer) -> None:
+    held, seen = threading.Event(), []
+
+    def replace(check: Callable[[], None]) -> None:
+        seen.append(watch.state)
+        assert held.wait(10)
+        stub.up = True
+
+    stub.replace = replace  # type: ignore[method-assign]
+    stub.up = False
+    with ServerWatch(stub, patience=QUICK) as watch:
+        ended = watch.state
+        assert within(lambda: bool(seen))
+        held.set()
+        assert within(lambda: watch.state == "healthy")
+
+    assert (ended, seen) == ("restarting", ["restarting"])
+
+
 def test_one_that_never_comes_back_is_given_up_after_its_restarts(stub: StubServer) -> None:
     stub.up = stub.comes_back = False
     told: list[str] = []
@@ -162,3 +194,54 @@ def test_the_watch_ends_at_once_even_while_a_probe_waits(stub: StubServer) -> No
         assert within(lambda: stub.probes >= 1)
 
     assert time.monotonic() - started_s < 5.0
+
+
+def test_a_frozen_server_is_noticed_within_its_patience_for_one_that_is_suspected(stub: StubServer) -> None:
+    """Its API hangs too, so that its counters cannot be read: both count against one deadline of 0.2 s, twice."""
+    stub.completes, stub.frozen = False, True
+    patience = Patience(idle_s=600.0, suspect_deadline_s=0.2, poll_s=0.02)
+
+    with ServerWatch(stub, patience=patience) as watch:
+        watch.suspect()
+        seen = watch.state
+        started_s = time.monotonic()
+        assert within(lambda: stub.replaced == 1, 5.0)
+        waited_s = time.monotonic() - started_s
+        assert within(lambda: watch.state == "healthy")
+
+    assert seen == "probing", "at once, so that whoever waits for a verdict does not ask meanwhile"
+    assert waited_s < 3.0
+
+
+def test_a_suspicion_that_a_probe_refutes_changes_nothing(stub: StubServer) -> None:
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600.0)) as watch:
+        watch.suspect()
+        assert within(lambda: watch.state == "healthy")
+
+    assert (stub.probes, stub.replaced) == (1, 0)
+
+
+def test_while_it_is_replaced_the_state_says_so(stub: StubServer) -> None:
+    stub.up = False
+    states: list[str] = []
+    replace = stub.replace
+
+    def noted(check: Callable[[], None]) -> None:
+        states.append(watch.state)
+        replace(check)
+
+    stub.replace = noted  # type: ignore[method-assign]
+    with ServerWatch(stub, patience=QUICK) as watch:
+        assert within(lambda: stub.replaced == 1 and watch.state == "healthy")
+
+    assert states == ["restarting"]
+
+
+def test_restarts_that_fail_slowly_are_counted_in_a_row(stub: StubServer) -> None:
+    """Each took longer than the window of the others, so that the window alone would never be full."""
+    stub.up = stub.comes_back = False
+
+    with ServerWatch(stub, patience=QUICK._replace(restarts=2, restarts_in_s=0.0)) as watch:
+        assert within(lambda: watch.failed)
+
+    assert (stub.replaced, watch.state) == (2, "failed")

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("setting", "hint"),
     [
-        ("gate.shadw=true", "did you mean 'shadow'"),
+        ("gate.shadw=true", "did you mean 'gate.shadow'"),
         ("chekpoint=x", "did you mean 'checkpoint'"),
-        ("gate.review.deadline=3", "did you mean 'deadline_s'"),
-        ("trading.max_contarcts=3", "did you mean 'max_contracts'"),
+        ("gate.review.deadline=3", "did you mean 'gate.review.deadline_s'"),
+        ("trading.max_contarcts=3", "did you mean 'trading.max_contracts'"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(setting: str, hint: str) -> None:
@@ -47,6 +47,9 @@ def test_the_fail_mode_is_a_share_of_the_size(mode: str, factor: str) -> None:
     "setting",
     [
         "gate.on_failure=resize:1.5",
+        "gate.on_failure=resize:0.000",
+        "gate.on_failure=resize:0.0",
+        'sessions="5"',
         "gate.on_failure=ignore",
         "gate.engine=oracle",
         "name=../up",

@@ -2,20 +2,24 @@
 
 import hashlib
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from played_runs import DAYS, every_tenth_minute, play, walk
+from pydantic import ValidationError
 
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import PromptError, RequestError
+from llm_gate.errors import PromptError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
 from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.report.report import report_on
 from orchestrator.run.config import GateSection
 from orchestrator.run.gate_setup import NOTHING, gate_inputs
+from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.workers.gate import run
+from tests.llm_gate.serving.stub_http import Answer, good, served, without_system_role
 
 
 @pytest.fixture
@@ -37,6 +41,49 @@ def test_a_gate_is_told_by_its_prompt_and_no_gate_by_nothing() -> None:
 
     assert gate_inputs(section(prompt=path)).prompt_digest == find_prompt("entry_review.v1").digest
     assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "")
+
+
+def test_a_server_of_the_users_own_needs_no_model_folder_and_names_the_model_with_its_address(tmp_path: Path) -> None:
+    path = prompts_folder() / "entry_review.v1.md"
+    url = "http://127.0.0.1:8000"
+
+    found = gate_inputs(section(engine="vllm", prompt=path, url=url, model="Qwen/Qwen3-8B"))
+
+    assert (found.folder, found.model) == (None, f"Qwen3-8B@{url}")
+    with pytest.raises(RequestError, match="loopback"):
+        gate_inputs(section(engine="vllm", prompt=path, url="http://192.0.2.1:8000", model="gate"))
+    with pytest.raises(RequestError, match="key"):
+        gate_inputs(section(engine="vllm", prompt=path, url="https://gate.example", model="gate"))
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "key").chmod(0o600)
+    by_tls = section(engine="vllm", prompt=path, url="https://gate.example", model="gate", key_file=tmp_path / "key")
+    assert gate_inputs(by_tls).model == "gate@https://gate.example"
+
+
+def test_an_address_without_the_name_of_a_model_is_refused_and_a_key_without_an_address() -> None:
+    with pytest.raises(ValidationError, match="url needs model"):
+        section(engine="vllm", url="http://127.0.0.1:8000")
+    with pytest.raises(ValidationError, match="key_file is for the server at url"):
+        section(engine="vllm", key_file="key")
+
+
+def test_a_run_asks_the_users_own_server_and_is_not_ready_where_it_refuses_the_prompt(tmp_path: Path) -> None:
+    path = prompts_folder() / "entry_review.v1.md"
+    lines: list[str] = []
+
+    def attempt(answer: Answer) -> ModelServer | None:
+        with served(answer) as url, ExitStack() as stack:
+            gate = section(engine="vllm", prompt=path, url=url, model="gate", ready_deadline_s=10)
+            log = tmp_path / "vllm.log"
+            return ready_server(gate, gate_inputs(gate), log, stack, say=lines.append, check=lambda: None)
+
+    server = attempt(good)
+
+    assert server is not None and server.warm_up is not None and server.warm_up.calls == 3
+    assert lines[0].startswith("asking the model server at http://127.0.0.1:")
+    with pytest.raises(ServerNotReadyError, match="System role not supported"):
+        attempt(without_system_role)
+    assert not (tmp_path / "vllm.log").exists(), "nothing was started"
 
 
 def test_a_mode_that_the_prompt_leaves_out_is_refused(letters_only: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rl_core.bars.choices import Choices
 from rl_core.bars.read import read_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 from trigate.errors import ConfigError, DataError, TrigateError
@@ -45,7 +46,7 @@ def rolls_file(folder: Path, *times: str) -> Path:
 
 def said(error: type[TrigateError], path: Path, **choices: Path) -> str:
     with pytest.raises(error) as raised:
-        read_bars(path, **choices)  # type: ignore[arg-type]
+        read_bars(path, choices=Choices(**choices))
     return str(raised.value)
 
 
@@ -74,7 +75,7 @@ def test_a_short_row_can_be_left_out_and_its_fault_goes_with_it(tmp_path: Path) 
     rows[10] = rows[10].rpartition(",")[0]
     path.write_text("\n".join(rows) + "\n")
 
-    assert len(read_bars(path, exclude=listed(tmp_path, 11, stamp(9)))) == 39
+    assert len(read_bars(path, choices=Choices(exclude=listed(tmp_path, 11, stamp(9))))) == 39
     assert ":11: short_row" in said(DataError, path, exclude=listed(tmp_path, 12, stamp(10)))
 
 
@@ -94,7 +95,7 @@ def test_rolls_before_the_first_bar_and_after_the_last_count_for_nothing(tmp_pat
     path = bars_file(tmp_path, rolls_at=25)
     rolls = rolls_file(tmp_path, "2024-09-17T05:01:00Z", stamp(25), "2025-03-17T22:00:00Z")
 
-    assert read_bars(path, rolls=rolls).contract.tolist() == [0] * 25 + [1] * 15
+    assert read_bars(path, choices=Choices(rolls=rolls)).contract.tolist() == [0] * 25 + [1] * 15
 
 
 BAD_LISTS = {

@@ -1,11 +1,13 @@
 """Reading bars: what is accepted, that it is exact, and that every fault is named with its place."""
 
 import gzip
+import re
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 import pytest
 
@@ -76,6 +78,16 @@ def test_prices_become_ticks_and_times_nanoseconds(tmp_path: Path) -> None:
         pytest.param(GOOD.replace("Z", ".000000000Z"), id="nanoseconds"),
         pytest.param(GOOD.replace("2025-01-02T14:31:00Z", "2025-01-02T09:31:00-05:00"), id="mixed offsets"),
         pytest.param(GOOD.replace(",7\n", ",7.0\n"), id="whole volume as a float"),
+        pytest.param(GOOD.replace(",", ", "), id="blanks after commas"),
+        pytest.param(GOOD.replace("Z", " UTC"), id="UTC in words"),
+        pytest.param(GOOD.replace("T14", "T09").replace("Z", "-05"), id="offset of hours alone"),
+        pytest.param(re.sub(r"(?<=,)(\d+(?:\.\d+)?)(?=,)", lambda m: f"{float(m[1]):.15f}", GOOD), id="%.15f"),
+        pytest.param(
+            GOOD.replace("2025-01-02T14:30:00Z", "1735828200.0")
+            .replace("2025-01-02T14:31:00Z", "1735828260.0")
+            .replace("2025-01-02T14:33:00Z", "1735828380.0"),
+            id="epochs as real numbers",
+        ),
         pytest.param('"' + GOOD.replace(",", '","').replace("\n", '"\n"')[:-1], id="all quoted"),
     ],
 )
@@ -123,7 +135,14 @@ def test_ignored_columns_and_an_assumed_market_are_noted(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "market"),
-    [("GC_D1S.csv.gz", "GC"), ("MNQ_D1M_2025.parquet", "MNQ"), ("QQQ_D1M.csv", None), ("bars.csv", None)],
+    [
+        ("GC_D1S.csv.gz", "GC"),
+        ("NQ 03-24.Last.txt", "NQ"),
+        ("6E.csv", "6E"),
+        ("MNQ_D1M_2025.parquet", "MNQ"),
+        ("QQQ_D1M.csv", None),
+        ("bars.csv", None),
+    ],
 )
 def test_the_name_of_a_file_states_its_market(name: str, market: str | None) -> None:
     assert market_of(Path("some/folder") / name) == market
@@ -138,7 +157,7 @@ BAD_ROWS = {
     "exponent": ("2.1e4,21002.75,21000.5,21002,0", "3:open: bad_number"),
     "quoted thousands": ('"21,000.5",21002.75,21000.5,21002,0', "3:open: bad_number: '21,000.5'"),
     "off tick": ("21000.5,21002.75,21000.5,21002.1,0", "3:close: off_tick: '21002.1'"),
-    "off tick by a hair": ("21000.5,21002.75,21000.5,21002.0000001,0", "3:close: off_tick"),
+    "off tick by a hair": ("21000.5,21002.75,21000.5,21002.000001,0", "3:close: off_tick"),
     "zero price": ("21000.5,21002.75,0,21002,0", "3:low: price_range: '0'"),
     "negative price": ("21000.5,21002.75,-21000.5,21002,0", "3:low: price_range: '-21000.5'"),
     "huge price": ("21000.5,99999999999,21000.5,21002,0", "3:high: price_range"),
@@ -198,7 +217,7 @@ def test_an_epoch_that_changes_its_unit_is_named(tmp_path: Path) -> None:
 
 HEADERS = {
     "missing column": (GOOD.replace("volume", "size"), ":1:volume: missing_column"),
-    "no time column": (GOOD.replace("datetime", "time"), ":1:datetime: missing_column"),
+    "no time column": (GOOD.replace("datetime", "when"), ":1:datetime: missing_column"),
     "duplicate column": (GOOD.replace("close", "open"), ":1:open: duplicate_column"),
     "no header": (ROW_1 + ROW_2, ":1:datetime: missing_column"),
     "semicolons": (GOOD.replace(",", ";"), ":1:datetime: missing_column"),
@@ -315,7 +334,9 @@ def test_two_symbols_and_another_market_are_refused(tmp_path: Path) -> None:
     symbols = ("symbol", "NQH5", "NQH5", "NQH5-NQM5")
     text = "".join(f"{line},{symbol}\n" for line, symbol in zip(GOOD.splitlines(), symbols, strict=True))
 
-    assert fault(written(tmp_path, text)).startswith(":4:symbol: mixed_symbols: 'NQH5-NQM5'")
+    assert fault(written(tmp_path, text)).startswith(":4:symbol: spread: 'NQH5-NQM5'")
+    text = text.replace("NQH5-NQM5", "NQM5")
+    assert fault(written(tmp_path, text)).startswith(":4:symbol: mixed_symbols: 'NQM5'")
     assert fault(written(tmp_path, text, "ES_D1M.csv")).startswith(":2:symbol: other_market: 'NQH5'")
 
 
@@ -327,7 +348,7 @@ def test_what_is_no_file_or_not_what_its_name_says_is_refused(tmp_path: Path) ->
     assert "content is gzip" in fault(written(tmp_path, zipped, "NQ_a.csv"))
     assert "content is plain" in fault(written(tmp_path, GOOD, "NQ_b.csv.gz"))
     assert "content is plain" in fault(written(tmp_path, GOOD, "NQ_c.parquet"))
-    assert fault(written(tmp_path, GOOD, "NQ_d.txt")).startswith(": unknown_ending")
+    assert fault(written(tmp_path, GOOD, "NQ_d.xls")).startswith(": unknown_ending")
     assert fault(written(tmp_path, zipped[:-20], "NQ_e.csv.gz")).startswith(": damaged_compression")
 
 
@@ -356,3 +377,88 @@ def test_a_million_minutes_are_read_in_three_seconds(tmp_path: Path) -> None:
     bars = read_bars(path)
 
     assert len(bars) == 1_000_000 and time.process_time() - started < 6.0
+
+
+@pytest.mark.parametrize("zone", ["America", "", "Mars/Olympus", "../etc/passwd"])
+def test_what_is_no_zone_is_a_fault_of_one_line(tmp_path: Path, zone: str) -> None:
+    """`America` is a folder of the zone database; an empty name is no zone either."""
+    with pytest.raises(ConfigError, match="unknown time zone") as caught:
+        read_bars(written(tmp_path, GOOD.replace("Z", "")), timezone=zone)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zone_that_says_nothing_is_said_to_be_unused(tmp_path: Path) -> None:
+    zoned = read_bars(written(tmp_path, GOOD), timezone="America/New_York")
+    naive = read_bars(written(tmp_path, GOOD.replace("Z", "")), timezone="UTC")
+
+    assert zoned.notes == (
+        "--timezone America/New_York is not used: the times of this file state their zone themselves",
+    )
+    assert naive.notes == () and naive.digest == zoned.digest
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "expected"),
+    [
+        ("volume", pa.bool_(), ":1:volume: bad_number"),
+        ("close", pa.list_(pa.float64()), ":1:close: bad_number"),
+        ("datetime", pa.list_(pa.int64()), ": unreadable_column"),
+        ("datetime", pa.bool_(), ":1:datetime: bad_time"),
+    ],
+)
+def test_a_column_of_another_kind_is_a_fault_of_the_file(
+    tmp_path: Path, column: str, kind: pa.DataType, expected: str
+) -> None:
+    """No exception of the library that reads it escapes."""
+    table = pa.table({"datetime": [1735828200], **{name: [21000.0] for name in ("open", "high", "low", "close")}})
+    table = table.append_column("volume", pa.array([1]))
+    strange = pa.array([[1]] if pa.types.is_list(kind) else [True], kind)
+    table = table.set_column(table.column_names.index(column), column, strange)
+    pa_parquet.write_table(table, tmp_path / "NQ_D1M.parquet")
+
+    assert fault(tmp_path / "NQ_D1M.parquet").startswith(expected)
+
+
+@pytest.mark.parametrize("how", ["ticks x 0.1", "fixed point x 1e-9"])
+@pytest.mark.parametrize("name", ["GC_D1M.csv", "GC_D1M.parquet"])
+def test_prices_that_were_computed_are_those_of_the_grid(tmp_path: Path, how: str, name: str) -> None:
+    """20,458 ticks x 0.1 is 2045.8000000000002, and so is 2,045,800,000,000 x 1e-9."""
+    ticks = 20_400 + np.arange(60) % 59
+    real = ticks * 0.1 if how == "ticks x 0.1" else ticks * 100_000_000 * 1e-9
+    assert (real != np.array([float(f"{tick / 10:.1f}") for tick in ticks])).any()
+    stamps = [f"2024-01-16T12:{minute:02d}:00Z" for minute in range(60)]
+    plain = [f"{tick // 10}.{tick % 10}" for tick in ticks]
+
+    def table(prices: list[object]) -> pa.Table:
+        columns = {name: prices for name in ("open", "high", "low", "close")}
+        return pa.table({"datetime": stamps, **columns, "volume": [1 + k % 7 for k in range(60)]})
+
+    if name.endswith(".parquet"):
+        pa_parquet.write_table(table(real.tolist()), tmp_path / name)
+    else:
+        pa_csv.write_csv(table([repr(float(price)) for price in real]), tmp_path / name)
+    pa_csv.write_csv(table(plain), tmp_path / "GC_plain.csv")
+
+    assert read_bars(tmp_path / name).digest == read_bars(tmp_path / "GC_plain.csv").digest
+
+
+@pytest.mark.parametrize("symbol", ["NQH4-NQM4", "NQH4 - NQM4", "NQ:BF H4-M4-U4", "UD:1V: VT 2024", "nqh4-nqm4"])
+def test_a_spread_is_refused_wherever_a_symbol_stands(tmp_path: Path, symbol: str) -> None:
+    text = "".join(f"{line},{symbol if k else 'symbol'}\n" for k, line in enumerate(GOOD.splitlines()))
+
+    assert fault(written(tmp_path, text)).startswith(f":2:symbol: spread: '{symbol}'")
+
+
+@pytest.mark.parametrize("symbol", ["NQH4", "NQH24", "NQ", "NQ.c.0", "NQ1!", "CME_MINI:NQ1!", "/NQ", "@NQ", "NQ 03-24"])
+def test_one_contract_may_be_called_in_any_vendors_way(tmp_path: Path, symbol: str) -> None:
+    text = "".join(f"{line},{symbol if k else 'symbol'}\n" for k, line in enumerate(GOOD.splitlines()))
+
+    assert len(read_bars(written(tmp_path, text))) == 3
+
+
+def test_a_contract_of_another_root_is_another_market(tmp_path: Path) -> None:
+    """SIL is no SI, though its name begins so."""
+    text = "".join(f"{line},{'SILH5' if k else 'symbol'}\n" for k, line in enumerate(GOOD.splitlines()))
+
+    assert fault(written(tmp_path, text.replace("21", "31"), "SI_D1M.csv")).startswith(":2:symbol: other_market")

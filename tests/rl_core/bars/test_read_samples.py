@@ -11,6 +11,7 @@ import pytest
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.card import DataCard, examine
+from rl_core.bars.choices import Choices
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from trigate.errors import DataError
@@ -82,7 +83,7 @@ def test_nq_with_its_six_known_rolls_has_no_unexplained_one(tmp_path: Path) -> N
     rolls.write_text("".join(f"[[roll]]\nts_event = {at}\n" for at, _ in ROLLS))
 
     plain = examine(nq(), Path("NQ"))
-    card = examine(read_bars(SHARED / "NQ_D1M.csv.gz", rolls=rolls), Path("NQ"))
+    card = examine(read_bars(SHARED / "NQ_D1M.csv.gz", choices=Choices(rolls=rolls)), Path("NQ"))
 
     assert [(roll.at, roll.gap_ticks) for roll in card.rolls] == list(ROLLS)
     assert len(plain.warnings) == 7 and all(any(at in said for said in plain.warnings) for at, _ in ROLLS)
@@ -122,19 +123,30 @@ def test_minutes_and_seconds_of_the_samples_agree() -> None:
 
 # What the README says is wrong, and the first thing that stands in the way of a reading.
 DIRTY = {
-    "ES_barchart_reversed_trailing_blank_rows.csv.gz": ":1:datetime: missing_column: 'Symbol,Time,Open,High,Low,Last,",
     "NQ_30min_mixed_date_formats.csv.gz": ":2:timestamp: bad_time: '29/06/2020 01:00:00' - ISO time with a zone",
-    "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": ":1:datetime: missing_column: 'time,open,high,low,close'",
-    "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": ":1:datetime: missing_column: 'time,open,high,low,close,",
-    "NQ_montcarlo_5m_sparse_head.csv.gz": ":1:datetime: missing_column: 'time,open,high,low,close,Candle high",
+    "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": ":1:volume: missing_column: 'time,open,high,low,close'",
+    "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": ": wrong_interval: '300 s' - bars of 60 s were expected",
+    "NQ_montcarlo_5m_sparse_head.csv.gz": ": wrong_interval: '300 s' - bars of 60 s were expected",
     "QQQ_1min_big_holes.parquet": ":1:datetime: missing_column: 'symbol,open,high,low,close,volume,ts'",
     "QQQ_eqker_descending.csv.gz": ":2:open: off_tick: '171.895' - a multiple of the tick 0.25 was expected",
     "QQQ_yfinance_three_header_rows.csv.gz": ":1:datetime: missing_column: 'Price,Close,High,Low,Open,Volume'",
 }
 
 
+BARCHART = "ES_barchart_reversed_trailing_blank_rows.csv.gz"
+
+
 def test_every_broken_file_is_decided() -> None:
-    assert {path.name for path in (SHARED / "dirty").iterdir()} == set(DIRTY)
+    assert {path.name for path in (SHARED / "dirty").iterdir()} == {*DIRTY, BARCHART}
+
+
+def test_a_file_as_barchart_writes_it_is_read() -> None:
+    """Newest first, `Last` for the close, and 944 rows without anything at the end."""
+    bars = read_bars(SHARED / "dirty" / BARCHART, timezone="America/Chicago")
+
+    assert (np.diff(bars.ts_event_ns) > 0).all() and bars.instrument.symbol == "ES"
+    assert "left out 944 blank rows at the end" in bars.notes and "read in the form of barchart" in bars.notes
+    assert bars.lines[-1] == 2 and int(bars.close[-1]) == 4 * 3235.5
 
 
 @pytest.mark.parametrize(("name", "said"), DIRTY.items())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+from rl_core.bars.choices import Choices
 from rl_core.bars.read import read_bars
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.envs.env import Env, EnvParams, EnvState, TradeClosed, new_accounts
@@ -139,7 +140,7 @@ def market(folder: Path) -> MarketView:
     """NQ, November 2023 to May 2025, with its six rolls."""
     rolls = folder / "rolls.toml"
     rolls.write_text(tomli_w.dumps({"roll": [{"ts_event": datetime.fromisoformat(at)} for at in ROLLS]}))
-    return seen(read_bars(SHARED / "NQ_D1M.csv.gz", rolls=rolls))
+    return seen(read_bars(SHARED / "NQ_D1M.csv.gz", choices=Choices(rolls=rolls)))
 
 
 class Courses(NamedTuple):

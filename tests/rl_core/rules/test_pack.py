@@ -93,9 +93,9 @@ def test_a_ratchet_is_compiled_by_name(tmp_path: Path, name: str, ratchet: int) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("flat_by", "flat_bye"), "did you mean 'flat_by'"),
-        (("min = 0", "mini = 0"), "did you mean 'min'"),
-        (("max_stop_to_target", "max_stop_target"), "did you mean 'max_stop_to_target'"),
+        (("flat_by", "flat_bye"), "did you mean 'session.flat_by'"),
+        (("min = 0", "mini = 0"), "did you mean 'days.min'"),
+        (("max_stop_to_target", "max_stop_target"), "did you mean 'trade.max_stop_to_target'"),
         (("amount = 2_000", "amount = 0"), "max_loss.amount"),
         (('"static"', '"intraday"'), "max_loss.ratchet"),
         (('"16:59"', '"29:59"'), "session.flat_by"),

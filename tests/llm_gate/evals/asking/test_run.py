@@ -218,8 +218,8 @@ def test_a_failed_assertion_ends_with_100_and_is_printed(suite_file: Path, tmp_p
     ("text", "fault"),
     [
         ("propmts = []", "unknown key 'propmts': did you mean 'prompts'?"),
-        ("[[models]]\nengin = 'rules'", "unknown key 'models.0.engin': did you mean 'engine'?"),
-        ("[[passes]]\nrepeat = 2", "did you mean 'repeats'?"),
+        ("[[models]]\nengin = 'rules'", "unknown key 'models.0.engin': did you mean 'models.0.engine'?"),
+        ("[[passes]]\nrepeat = 2", "did you mean 'passes.0.repeats'?"),
         ("[[models]]\nengine = 'oracle'", "models.0.engine"),
         ("[[models]]\nengine='rules'\n[[models]]\nengine='rules'", "same name"),
         ("[[models]]\nengine='random'\nveto_rate=0.7\nshrink_rate=0.7", "together at most 1"),

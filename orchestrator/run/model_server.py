@@ -1,0 +1,45 @@
+"""The model server of a run: one that the run starts, or the user's own; either must answer what the run will ask."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from llm_gate.evals.asking.answerers import user_server
+from llm_gate.prompts.prompt_files import load_prompt
+from llm_gate.review.rehearsal import proof_for
+from llm_gate.serving.server import VllmServer
+from llm_gate.serving.user_server import UserServer
+from orchestrator.run.config import GateSection
+from orchestrator.run.gate_setup import GateInputs, model_spec
+
+ModelServer = VllmServer | UserServer
+Say = Callable[[str], None]
+
+
+def ready_server(
+    gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitStack, *, say: Say, check: Callable[[], None]
+) -> ModelServer | None:
+    """The server, proven ready; None where the gate needs none. One that was started ends with ``stack``.
+
+    ``check`` is called a few times a second while it waits, and may raise.
+
+    Raises:
+        RequestError, ServerNotReadyError, ResourceError: it cannot be used, or did not prove itself.
+    """
+    if gate.engine != "vllm":
+        return None
+    server = _server(gate, inputs, log_path, stack, say)
+    server.wait_ready(gate.ready_deadline_s, proof=proof_for(load_prompt(gate.prompt), gate.review), check=check)
+    say("vLLM gave a constrained answer, passed the canary and answered the run's own prompt")
+    return server
+
+
+def _server(gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitStack, say: Say) -> ModelServer:
+    if gate.url is not None:
+        server = user_server(model_spec(gate))
+        say(f"asking the model server at {server.url}")
+        return server
+    assert inputs.folder is not None, "a server that is started has a model"
+    started = VllmServer(inputs.folder, log_path=log_path, template_kwargs=gate.chat_template_kwargs)
+    say(f"starting vLLM with {started.model_id} on the loopback address")
+    return stack.enter_context(started)

@@ -1,0 +1,74 @@
+"""Databento's binary files (.dbn, .dbn.zst) as columns, by the optional package ``databento-dbn``."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rl_core.bars.faults import refuse, whole_file
+from trigate.errors import ConfigError
+
+EXTRA = "databento-dbn"
+CHUNK_BYTES = 1 << 20
+
+
+def read_dbn(path: Path) -> pa.Table:
+    """The bars of a DBN file: ``time`` (ns), prices as integers of 1e-9, ``volume`` and ``symbol``.
+
+    Raises:
+        ConfigError: the package that reads such files is not installed.
+        DataError: the file cannot be decoded, or holds no bars.
+    """
+    try:
+        dbn: Any = importlib.import_module("databento_dbn")
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: DBN files need the package {EXTRA}: pip install 'trigate[dbn]', or export the file as csv"
+        ) from error
+    try:
+        bars, names = _decoded(path, dbn)
+    except (dbn.DBNError, OSError, pa.ArrowException, ValueError) as error:
+        remedy = "Download the file again"
+        refuse(path, [whole_file("unreadable_dbn", error, "a whole DBN file was expected", remedy)])
+        raise
+    if not bars:
+        remedy = "Download the schema ohlcv-1m or ohlcv-1s"
+        refuse(path, [whole_file("no_rows", "no bars", "records of an ohlcv schema were expected", remedy)])
+    columns: dict[str, Any] = {"time": np.array([bar.ts_event for bar in bars], np.int64)}
+    for name in ("open", "high", "low", "close", "volume"):
+        columns[name] = np.array([getattr(bar, name) for bar in bars], np.int64)
+    columns["symbol"] = [names.get(bar.instrument_id, str(bar.instrument_id)) for bar in bars]
+    return pa.table(columns)
+
+
+def _decoded(path: Path, dbn: Any) -> tuple[list[Any], dict[int, str]]:
+    """The bars in order, and the symbol of each instrument number."""
+    bars: list[Any] = []
+    names: dict[int, str] = {}
+    decoder = dbn.DBNDecoder()
+    with pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            decoder.write(chunk)
+            for record in decoder.decode():
+                if isinstance(record, dbn.OHLCVMsg):
+                    bars.append(record)
+                elif isinstance(record, dbn.Metadata):
+                    names |= _names(record.mappings)
+                elif isinstance(record, dbn.SymbolMappingMsg):
+                    names[record.instrument_id] = record.stype_out_symbol
+    return bars, names
+
+
+def _names(mappings: Any) -> dict[int, str]:
+    """Symbols by instrument number; a mapping of the metadata leads from a symbol to numbers or the other way."""
+    names: dict[int, str] = {}
+    for symbol, intervals in mappings.items():
+        for interval in intervals:
+            other = str(interval["symbol"])
+            if other.isdigit():
+                names[int(other)] = str(symbol)
+            elif str(symbol).isdigit():
+                names[int(symbol)] = other
+    return names

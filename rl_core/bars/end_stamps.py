@@ -1,0 +1,61 @@
+"""The signature of bars that are stamped with their end: sessions that begin one interval late and end at the close.
+
+Nothing trades at the close of a session and something nearly always trades at its open, so a file whose sessions have a
+bar at the close and none at the open is a file of end stamps. Read as starts, every bar would be known too late.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.faults import RowFault
+from rl_core.exchange.calendar import OUTSIDE, Calendar, Located
+
+REGULAR_OPEN, REGULAR_CLOSE = 9 * 60 + 30, 16 * 60  # minutes of the ET day: the regular hours of index futures
+REMEDY = "Read it with --stamp end"
+
+
+def end_stamp_faults(
+    ts_event_ns: npt.NDArray[np.int64], lines: npt.NDArray[np.int64], calendar: Calendar, located: Located
+) -> list[RowFault]:
+    """One fault where the bars [T] show the signature of end stamps over whole sessions.
+
+    Args:
+        ts_event_ns: [T] stamps of the bars as they were read, ns UTC.
+        lines: [T] where each stands in its file; may be empty.
+        calendar: of their contract.
+        located: [T] their places in it.
+    """
+    closing = np.isin(ts_event_ns, calendar.close_ns) & (located.session == OUTSIDE)
+    opening = np.isin(ts_event_ns, calendar.open_ns)
+    if not closing.any() or opening.any() or ((located.session == OUTSIDE) & ~closing).any():
+        return []
+    row = int(np.flatnonzero(closing)[0])
+    at = f"{np.datetime64(int(ts_event_ns[row]), 'ns').astype('datetime64[s]')}Z"
+    where = lines[[row]] if len(lines) else np.array([row + 1])
+    expected = (
+        f"a start inside a session was expected: {int(closing.sum())} sessions have a bar at their close and none has "
+        "one at its open, so these stamps are the ends of bars"
+    )
+    return [
+        RowFault(code="end_stamps", lines=where, column="time", value=lambda _k: at, expected=expected, remedy=REMEDY)
+    ]
+
+
+def regular_hours_warning(minute_et: npt.NDArray[np.int32], interval_s: int) -> str:
+    """A warning where bars [T] of regular hours alone look stamped with their end; "" where they do not.
+
+    Args:
+        minute_et: [T] minute of the ET day of every stamp.
+        interval_s: seconds a bar lasts.
+    """
+    first = REGULAR_OPEN + interval_s // 60
+    if interval_s < 60 or int(minute_et.min()) != first or int(minute_et.max()) != REGULAR_CLOSE:
+        return ""
+    return (
+        f"bars run from {_clock(first)} to {_clock(REGULAR_CLOSE)} ET, as regular hours stamped with the end of a bar "
+        "do: if they are, read the file with --stamp end, else every bar is taken for the one after it"
+    )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"

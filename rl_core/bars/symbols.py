@@ -1,0 +1,46 @@
+"""Symbols in a bars file: which contract an outright is, and what is a spread."""
+
+import re
+from typing import NamedTuple
+
+MONTH_CODES = "FGHJKMNQUVXZ"
+OUTRIGHT = re.compile(rf"^([A-Z0-9]{{1,3}})([{MONTH_CODES}])(\d{{1,2}})$")
+# NinjaTrader names contracts by month and year: "NQ 03-24" is no spread.
+_MONTH_AND_YEAR = re.compile(r"^[A-Z0-9]+ \d\d-\d\d$")
+_USER_DEFINED = re.compile(r"^UD:|:(BF|CF|DF|BS|IC|PK|CS) ")
+
+
+class Outright(NamedTuple):
+    """One expiry of a product."""
+
+    root: str
+    month: int
+    digits: str
+    """Of the year, one or two."""
+
+
+def outright(symbol: str) -> Outright | None:
+    """The parts of a symbol such as NQH5; None for a symbol of another form."""
+    matched = OUTRIGHT.match(symbol.upper())
+    if matched is None:
+        return None
+    return Outright(matched.group(1), MONTH_CODES.index(matched.group(2)) + 1, matched.group(3))
+
+
+def is_spread(symbol: str) -> bool:
+    """Whether a symbol names more than one contract: NQH4-NQM4, a butterfly or a user-defined spread.
+
+    Its price is a difference, so it is never a price of the market, even where it looks like one.
+    """
+    text = symbol.strip().upper()
+    return ("-" in text and not _MONTH_AND_YEAR.match(text)) or bool(_USER_DEFINED.search(text))
+
+
+def is_of(symbol: str, root: str) -> bool:
+    """Whether ``symbol`` is a contract of ``root``: NQH5, NQ, a continuous NQ.c.0, NQ1!, /NQ, @NQ or NQ 03-24."""
+    text = symbol.strip().upper().rpartition(":")[2].lstrip("/@#$")
+    known = outright(text)
+    if known is not None and known.root == root:
+        return True
+    rest = text.removeprefix(root)
+    return text.startswith(root) and not re.match(r"^[A-Z]", rest)
