@@ -49,7 +49,7 @@ def malformed(tmp_path: Path) -> Path:
 RUN: list[tuple[list[str], int, str]] = [
     (["--bars", "no/NQ_D1M.csv"], 3, "no/NQ_D1M.csv: not_a_file"),
     (["--market", "NX"], 2, "NX"),
-    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'engine'?"),
+    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'gate.engine'?"),
     (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: engine,"),
     (["--set", "nonsense"], 2, "--set 'nonsense': expected a.b=value"),
     (["--set", "name.a=1"], 2, "name"),
