@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.commands.rules import app as rules_app
+from orchestrator.commands.show_config import show_config
 from orchestrator.run.config import RunConfig
+from orchestrator.run.settings import read_run_config
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
-from trigate.command_line import run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
-from trigate.toml_config import read_config
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(rules_app, name="rules")
+app.command("show-config")(show_config)
 
 
 @app.callback()
@@ -48,14 +50,15 @@ def run(
     bars: Annotated[Path | None, typer.Option(help="Minute bars.")] = None,
     seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
     market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Zone of naive times in the bars, as America/New_York.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
     gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
@@ -63,10 +66,9 @@ def run(
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
-    named = {"bars": bars, "seconds": seconds, "market": market, "checkpoint": checkpoint, "gate.engine": gate}
-    given = [f"{key}={json.dumps(str(value))}" for key, value in named.items() if value is not None]
-    given += ["gate.shadow=true"] if shadow else []
-    asked_for = read_config(RunConfig, config, [*(settings or ()), *given])
+    bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone}
+    options = {**bars_options, "--checkpoint": checkpoint, "--gate": gate, "--shadow": shadow or None}
+    asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)
     plan = plan_run(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":

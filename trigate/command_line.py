@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, Any, TextIO, cast
@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 from trigate.errors import ExitCode, ResourceError, TrigateError
+from trigate.toml_config import ShownValue
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
@@ -80,6 +81,17 @@ def _silence_output() -> None:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, sys.stdout.fileno())
             os.close(nothing)
+
+
+def print_settings(shown: Sequence[ShownValue], *, as_json: bool = False) -> None:
+    """Print every value with its origin: lines for a person, one JSON object for a program."""
+    if as_json:
+        typer.echo(json.dumps({value.key: {"value": value.value, "origin": value.origin} for value in shown}))
+        return
+    rows = [(value.key, json.dumps(value.value), value.origin) for value in shown]
+    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for key, text, origin in rows:
+        typer.echo(f"{key:<{wide}}  {text:<{wider}}  {origin}")
 
 
 def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:

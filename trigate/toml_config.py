@@ -65,7 +65,8 @@ def read_with_origins(model: type[Model], path: Path | None, given: Sequence[str
     typed = [_parsed(each) if isinstance(each, str) else each for each in given]
     for each in typed:
         _put(content, each)
-        origins[each.key] = COMMAND_LINE
+        table = isinstance(each.value, dict) and each.value
+        origins |= dict.fromkeys(_dotted(each.value, f"{each.key}.") if table else [each.key], COMMAND_LINE)
     return ReadConfig(validated(model, content, str(path) if path is not None else "configuration", typed), origins)
 
 

@@ -10,6 +10,7 @@ from llm_gate.engines.base import TemplateValue
 from llm_gate.review.gate import GateConfig
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
+ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
@@ -29,7 +30,7 @@ class GateSection(_Section):
     )
     prompt: Path = Path("prompts/entry_review.v1.md")
     shadow: bool = Field(False, description="judge and record, do not act")
-    on_failure: str = Field("veto", pattern="^(veto|approve|resize:0\\.[0-9]{1,3})$")
+    on_failure: str = Field("veto", pattern=ON_FAILURE, description="veto, approve, or resize:0.5 for that share")
     i_understand_unprotected_approve: bool = False
     ready_deadline_s: float = Field(180.0, gt=0, description="without a sign of progress of a server that starts")
     review: GateConfig = GateConfig()

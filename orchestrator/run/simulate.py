@@ -20,6 +20,7 @@ from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
+from orchestrator.run.settings import account_of
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import opening_state
 from orchestrator.trader.seen_at_close import CloseViewStream
@@ -30,7 +31,7 @@ from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world, trading_of
+from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
@@ -96,7 +97,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
-    account = resolved(config.trading or trading_of(policy.identity), seconds=seconds is not None)
+    account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)

@@ -9,10 +9,10 @@ import typer
 
 from rl_core.commands.options import Market, Seconds, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
 from trigate.command_line import AsJson, ConfigFile, Settings, print_result
-from trigate.toml_config import read_config
 
 Coordinator = Annotated[
     str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
@@ -23,6 +23,7 @@ TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("train")(train)
+    app.command("show-config")(show_config)
     app.command("evaluate")(evaluate)
 
 
@@ -53,17 +54,16 @@ def train(
     if distributed:
         run_in_watched_child()
     from rl_core.training.compile_cache import use_compile_cache
-    from rl_core.training.config import TrainConfig
     from rl_core.training.plan import plan_training
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
+    from rl_core.training.settings import read_train_config
     from rl_core.training.sources import named_files, prepare_training, refuse_own_parent, run_records
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None
     with stop_on_signals() as asked, distributed_training(group) as joined:
-        chosen = [f"phase={phase}", *(settings or ()), *joined]
-        given = read_config(TrainConfig, config or _default_config(phase), chosen)
+        given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
         refuse_own_parent(parent, out)
         job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
@@ -97,25 +97,38 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
     bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
     part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
+    account: Annotated[
+        str,
+        typer.Option(
+            help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
+            "as `orchestrator run --gate off` plays them."
+        ),
+    ] = "fresh",
+    sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play every held-out session with a fresh account and print what was earned, with an interval."""
+    """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.evaluate import by_resolution
-    from rl_core.evaluation.evaluate import evaluate as play
+    from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.statistics.verdict import verdict_on
     from rl_core.training.sources import prepare_evaluation
 
+    kind = account_kind(account)
+    if trades is not None:
+        check_ending(trades)
     job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
     if job.note:
         say(f"warning: {job.note}")
-    evaluation = play(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
-    readings = {}
-    if job.ladder is not None:
-        readings = by_resolution(job.policy, job.view, job.trading, job.first, job.stop, job.ladder)
+    inputs = job.inputs(sessions)
+    evaluation = play_account(kind, inputs)
+    if trades is not None:
+        write_trades(trades, evaluation.trades, job.view.bars)
+    readings = {} if job.ladder is None else by_resolution(kind, inputs)
     verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     result: dict[str, Any] = {
@@ -129,8 +142,3 @@ def evaluate(
     print_result(result, as_json=as_json)
     if groups and not as_json:
         typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
-
-
-def _default_config(phase: int) -> Path | None:
-    path = Path(f"configs/phase{phase}_nq.toml")
-    return path if path.exists() else None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.evaluate import Trades
+from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes

@@ -1,8 +1,8 @@
 """Finds and reads what a training or an evaluation needs: bars, seconds, parent, policy, account and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,16 +10,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
-from rl_core.bars.seconds import read_seconds
+from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
+from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent
 from trigate.errors import ConfigError
 
@@ -83,6 +86,16 @@ class EvaluationJob(NamedTuple):
     ladder: Ladder | None
     regimes: Frozen
     note: str | None = None  # a warning about the checkpoint
+    seconds: MinuteSeconds | None = None
+
+    def inputs(self, sessions: int | None = None) -> EvaluationInputs:
+        """What is played: from the first whole warm session on, ``sessions`` of them at most.
+
+        Raises:
+            DataError: no bar is left to play.
+        """
+        span = span_of(self.view.located.session, self.first, sessions)
+        return EvaluationInputs(self.policy, self.view, self.trading, span, self.ladder, self.seconds)
 
 
 def prepare_training(
@@ -112,7 +125,7 @@ def prepare_training(
     if parent is not None:
         checkpoint = find_checkpoint(parent, phase=1)
         identity = read_manifest(checkpoint).identity
-        config, note = _with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
+        config, note = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
     files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
     source = _source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
@@ -200,7 +213,7 @@ def prepare_evaluation(
     read = read_bars(bars, market=market, timezone=timezone)
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)
-    ladder = _ladder(seconds, read, timezone)
+    second_bars = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
@@ -213,9 +226,10 @@ def prepare_evaluation(
         first=first,
         stop=len(read),
         world=world,
-        ladder=ladder,
+        ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=regimes,
         note=note,
+        seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
     )
 
 
@@ -234,16 +248,3 @@ def _source_recorded_by(run: Path) -> Source | None:
             except (OSError, ValidationError) as error:
                 raise ConfigError(f"{path}: cannot be read; give --bars FILE") from error
     return None
-
-
-def _with_parents_settings(config: TrainConfig, parent_config: Mapping[str, Any]) -> TrainConfig:
-    """Phase 2's settings with the network's shape, account and split of phase 1 where the file does not set them."""
-    shape = {key: parent_config["ppo"][key] for key in ("hidden", "shared_torso", "normalise_observations")}
-    given = config.model_dump(mode="json")
-    given["ppo"] |= shape
-    for key in ("trading", "train_share", "episodes"):
-        if key not in config.model_fields_set:
-            given[key] = parent_config[key]
-    if "episodes" not in config.model_fields_set:
-        given["episodes"] |= {"rules": "strict"}
-    return TrainConfig.model_validate(given)

@@ -47,6 +47,9 @@ def test_the_fail_mode_is_a_share_of_the_size(mode: str, factor: str) -> None:
     "setting",
     [
         "gate.on_failure=resize:1.5",
+        "gate.on_failure=resize:0.000",
+        "gate.on_failure=resize:0.0",
+        'sessions="5"',
         "gate.on_failure=ignore",
         "gate.engine=oracle",
         "name=../up",

@@ -1,6 +1,7 @@
 """`rl-core train` and `rl-core evaluate` as a user runs them: second bars, old rules, rows that were left out."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes
-from trigate.errors import DataError
+from trigate.errors import ConfigError, DataError
 
 TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]")
 ROW = 40  # left out: the file's line 42
@@ -76,6 +77,31 @@ def test_train_and_evaluate_take_seconds(made: Made) -> None:
     assert source["seconds"] == str(made.folder / "NQ_D1S.parquet")
     assert named == known and named["seconds_share"] == 1.0 and named["trades"] > 0
     assert named["pnl_dollars"] == named["seconds_pnl_dollars"] != named["pessimistic_pnl_dollars"]
+
+
+def test_evaluate_carries_an_account_and_lists_the_trades_of_either_kind(made: Made, tmp_path: Path) -> None:
+    """One session is held out, so both accounts are new in it and trade alike."""
+    fresh = json.loads(rl_core("evaluate", made.run, "--trades", tmp_path / "fresh.csv", "--json").stdout)
+    words = ("evaluate", made.run, "--account", "carried", "--sessions", 1, "--trades", tmp_path / "carried.csv")
+    carried = json.loads(rl_core(*words, "--json").stdout)
+
+    assert (tmp_path / "fresh.csv").read_text() == (tmp_path / "carried.csv").read_text()
+    assert len((tmp_path / "fresh.csv").read_text().splitlines()) == 1 + fresh["trades"] > 1
+    ends = [key for key in carried if key.startswith("attempts_")]
+    assert ends == [f"attempts_{status}" for status in ("passed", "failed", "stranded", "expired")]
+    assert {key: carried[key] for key in fresh} == fresh
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [(("--account", "both"), "fresh and carried"), (("--trades", "trades.xlsx"), r"\.parquet or \.csv")],
+)
+def test_an_account_or_a_file_that_evaluate_does_not_know_is_refused(
+    made: Made, words: tuple[str, str], fault: str
+) -> None:
+    refused = rl_core("evaluate", made.run, *words)
+
+    assert isinstance(refused.exception, ConfigError) and re.search(fault, str(refused.exception))
 
 
 def test_seconds_of_another_time_are_refused_by_both(made: Made, tmp_path: Path) -> None:

@@ -26,18 +26,17 @@ from rl_core.training.run import TrainingResult
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view
 from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.settings import PPO
 from trigate.errors import ConfigError, DataError
 from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
-TINY = PPOConfig(
-    num_envs=4, rollout_length=8, total_steps=128, minibatches=2, epochs=1, hidden=(8,), updates_per_sync=1
-)
+TINY = PPOConfig.model_validate(PPO | {"updates_per_sync": 1})
 RULES = TradingConfig(rules=ROOT / "configs/rules/apex_legacy_50k_eval.toml")
 
 
 def config(phase: int = 1) -> TrainConfig:
-    """Four updates on the first two of three sessions."""
+    """Eight updates on the first two of three sessions."""
     return TrainConfig(phase=phase, train_share=0.7, ppo=TINY, trading=RULES)  # type: ignore[arg-type]
 
 
@@ -84,7 +83,7 @@ def test_phase_2_is_continued_with_its_parent(
 def test_both_phases_leave_a_policy_that_serves(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     _, first, second = runs
 
-    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_128", "phase2_jax_32"]
+    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_256", "phase2_jax_32"]
     assert [load_policy(trained.checkpoint).num_actions for trained in (first, second)] == [3, 6]
     assert (first.stop, first.transfer, second.transfer is not None) == ("finished", None, True)
 
@@ -96,14 +95,14 @@ def test_a_stopped_parent_is_taken_with_a_word(
     _, first, _ = runs
     bars = tmp_path / "NQ_D1M.parquet"
     write_bars(small_view().bars, bars)
-    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_128")
+    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
         prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
         for parent in (first.checkpoint, stopped)
     ]
 
-    assert notes == [None, f"{stopped} was saved on the way, at step 128 of 128: its training has not ended"]
+    assert notes == [None, f"{stopped} was saved on the way, at step 256 of 256: its training has not ended"]
 
 
 def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
@@ -161,11 +160,11 @@ def test_phase_2_starts_from_phase_1_and_phase_1_from_nothing(tmp_path: Path) ->
 
 
 def test_asked_to_stop_it_saves_what_it_has(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
-    """32 bars an update: phase 1 played all four, phase 2 one."""
+    """32 bars an update: phase 1 played all eight, phase 2 one."""
     _, first, second = runs
 
-    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 4), ("asked", 1)]
-    assert (identity_of(first).step, identity_of(second).step) == (128, 32)
+    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 8), ("asked", 1)]
+    assert (identity_of(first).step, identity_of(second).step) == (256, 32)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("phase*.toml")), ids=lambda path: path.stem)

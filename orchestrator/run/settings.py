@@ -1,0 +1,79 @@
+"""What a run was asked for: the file, the command line over it, and the account over what the checkpoint has."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.config import RunConfig
+from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
+from rl_core.checkpoints.provenance import trading_of
+from rl_core.trading.setup import TradingConfig
+from trigate.errors import TrigateError
+from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_with_origins, related, shown_values
+
+OPTIONS = {
+    "--bars": "bars",
+    "--seconds": "seconds",
+    "--market": "market",
+    "--timezone": "timezone",
+    "--checkpoint": "checkpoint",
+    "--gate": "gate.engine",
+    "--shadow": "gate.shadow",
+}
+"""Option of `orchestrator run` -> the key that it sets."""
+
+
+def read_run_config(
+    path: Path | None, settings: Sequence[str], options: Mapping[str, Any] | None = None
+) -> ReadConfig[RunConfig]:
+    """The run that was asked for.
+
+    Args:
+        path: a TOML file, or None.
+        settings: of ``--set``.
+        options: by their names in `OPTIONS`, None where one was not given; they count before ``settings``.
+
+    Raises:
+        ConfigError: a file, key or value that cannot be used.
+    """
+    given = [
+        Given(OPTIONS[option], str(value) if isinstance(value, Path) else value, _typed(option, value))
+        for option, value in (options or {}).items()
+        if value is not None
+    ]
+    return read_with_origins(RunConfig, path, [*settings, *given])
+
+
+def account_of(config: RunConfig, identity: Identity) -> TradingConfig:
+    """The account that the checkpoint was trained with, with what ``config`` gives of it laid over, key by key.
+
+    Raises:
+        ConfigError: the two do not go together.
+    """
+    trained = trading_of(identity)
+    return trained if config.trading is None else overlaid(trained, config.trading)
+
+
+def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
+    """Every value of the run with its origin; the account's as the checkpoint has it, where nothing else was given.
+
+    Without the checkpoint there is no account to show, only what was given of it.
+    """
+    config, where = read.config, f"checkpoint {read.config.checkpoint}"
+    try:
+        identity = read_manifest(find_checkpoint(config.checkpoint)).identity
+    except TrigateError:
+        shown = [value for value in shown_values(config, read.origins) if _was_given(value, read)]
+        return [*shown, ShownValue("trading", "as trained", f"{where}, which is not there")]
+    account = account_of(config, identity)
+    origins = {"trading": where, **read.origins}
+    return shown_values(config.model_copy(update={"trading": account}), origins)
+
+
+def _was_given(value: ShownValue, read: ReadConfig[RunConfig]) -> bool:
+    """Whether it is no default of an account that nobody knows."""
+    return not related(value.key, "trading") or any(related(value.key, key) for key in read.origins)
+
+
+def _typed(option: str, value: Any) -> str:
+    return option if value is True else f"{option} {value}"

@@ -1,0 +1,21 @@
+"""`rl-core show-config`: what a training would be, and where each value comes from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trigate.command_line import AsJson, ConfigFile, Settings, print_settings
+
+
+def show_config(
+    phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every value that `train` would use, and its origin: default, file, checkpoint or command line."""
+    from rl_core.training.settings import read_train_config, shown_settings
+
+    print_settings(shown_settings(read_train_config(phase, config, settings or ()), parent), as_json=as_json)
