@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
-    from orchestrator.run.simulate import plan_run, simulate
+    from orchestrator.run.simulate import RunHooks, plan_run, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
@@ -72,7 +72,7 @@ def run(
         say(plan.world.declaration)
     with _signals() as asked:
         with _progress(plan.stop - plan.first, console) as on_bar:
-            outcome = simulate(plan, say=say, stop_asked=lambda: bool(asked), on_bar=on_bar)
+            outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
@@ -103,11 +103,15 @@ def cases(
     from llm_gate.evals.data.cases import write_cases
     from llm_gate.evals.data.true_days import true_days_path, write_true_days
     from orchestrator.report.cases import recorded_cases
+    from orchestrator.run.folder import PRIVATE
 
     found = recorded_cases(run, tune_share=tune_share)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
     write_true_days(found.truths, true_days_path(path))
+    if out is None:
+        for written in (path, true_days_path(path)):
+            written.chmod(PRIVATE)
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "

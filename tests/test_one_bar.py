@@ -148,9 +148,9 @@ def test_one_bar_from_file_to_report(tmp_path: Path) -> None:
     records = list(read_journal(folder.journal))
 
     # 5 to 10: the bar as it was in the file, the action as the policy gives it on the batch features, half the size.
-    first = ["bar", "account_opened", "acted", "proposed", "decided", "intent", "bar", "fill"]
-    assert finished.complete and [record.type for record in records[:8]] == first
-    recorded_bar, _, acted, proposed, decided, intent, _, fill = (record.payload for record in records[:8])
+    first = ["run", "bar", "account_opened", "acted", "proposed", "decided", "intent", "bar", "fill"]
+    assert finished.complete and [record.type for record in records[:9]] == first
+    recorded_bar, _, acted, proposed, decided, intent, _, fill = (record.payload for record in records[1:9])
     assert (recorded_bar["ts_event_ns"], recorded_bar["close"]) == (bars.ts_event_ns[t], bars.close[t])
     observation = np.concatenate([view.features.values[t - 19 : t + 1].ravel(), np.zeros(5, np.float32)])
     action = policy.act(observation, np.ones(3, np.bool_)).action

@@ -68,5 +68,13 @@ def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
         return
     width = max(len(key) for key in found)
     for key, value in found.items():
-        text = f"{value:,.4g}" if isinstance(value, float) else value
-        typer.echo(f"{key:<{width}}  {'-' if text is None else text}")
+        typer.echo(f"{key:<{width}}  {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -29,19 +29,21 @@ def read_faults(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content``, text as UTF-8, whole or not at all.
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o666) -> None:
+    """Replace ``path`` by ``content``, text as UTF-8, whole or not at all; ``mode`` as for ``whole_file``.
 
     Raises:
         ResourceError: the disk failed; what was there is as it was.
     """
-    with whole_file(path) as scratch:
+    with whole_file(path, mode=mode) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     """A scratch file that replaces ``path``, durably, when the block ends well, and is removed when it does not.
+
+    Its permissions are ``mode`` without what the process masks: 0o600 is for its owner alone.
 
     Raises:
         ResourceError: the disk failed; what was there is as it was.
@@ -51,6 +53,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     with disk_faults(path):
         _sweep(path)
         try:
+            os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode))
             yield scratch
             sync(scratch)
             scratch.replace(path)

@@ -185,7 +185,8 @@ class VllmServer:
 
     def alive(self) -> bool:
         """Whether the server's supervisor runs; an answer is the only proof of more."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # the thread that replaces the server sets it to None in between
+        return process is not None and process.poll() is None
 
     def stop(self) -> None:
         """End every process of the server and wait until none is left; safe to call twice.

@@ -8,9 +8,9 @@ asks meanwhile is refused.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import structlog
 
@@ -57,7 +57,7 @@ class Patience(NamedTuple):
     deadline_s: float = 10.0
     """For one look at the server: its counters, and a probe where they stand still."""
     misses: int = 3
-    suspect_deadline_s: float = 3.0
+    suspect_deadline_s: float = 5.0
     """The same after a call has failed: whoever waits for a verdict waits for this."""
     suspect_misses: int = 2
     restarts: int = 5
@@ -82,13 +82,18 @@ class ServerWatch:
         self._thread = threading.Thread(target=self._watch, name="server-watch", daemon=True)
         self._restarts_s: list[float] = []
         self._failed_restarts = 0
-        self.state: ServerState = "healthy"
-        """What is known of the server; read it from any thread. ``healthy`` says that nothing speaks against it."""
+        self._misses = 0
+        self._replacing = False
+        self.failed = False
 
     @property
-    def failed(self) -> bool:
-        """Whether the server was given up."""
-        return self.state == "failed"
+    def state(self) -> ServerState:
+        """What is known of the server, from any thread; ``healthy`` says that nothing speaks against it."""
+        if self.failed:
+            return "failed"
+        if self._replacing or not self._server.alive():
+            return "restarting"
+        return "probing" if self._misses or self._suspected.is_set() else "healthy"
 
     @property
     def restarts(self) -> int:
@@ -97,8 +102,6 @@ class ServerWatch:
 
     def suspect(self) -> None:
         """A call of the server has just failed: look at once, and with less patience than at an idle server."""
-        if self.state == "healthy":
-            self.state = "probing"  # at once, so that whoever calls this sees it
         self._suspected.set()
 
     def __enter__(self) -> Self:
@@ -124,30 +127,32 @@ class ServerWatch:
 
     def _fault(self) -> str:
         """Wait until something is wrong with the server, and say what."""
-        served, quiet_s, misses = -1, time.monotonic(), 0
-        allowed = self._patience.misses
-        while misses < allowed:
-            self._pause(self._patience.poll_s)
+        patience, served, quiet_s = self._patience, -1, time.monotonic()
+        self._misses, allowed = 0, patience.misses
+        while self._misses < allowed:
+            self._pause(patience.poll_s)
             if not self._server.alive():
                 return "it ended"
             suspected = self._suspected.is_set()
-            if not suspected and misses == 0 and time.monotonic() - quiet_s < self._patience.idle_s:
+            if not (suspected or self._misses) and time.monotonic() - quiet_s < patience.idle_s:
                 continue
-            allowed = self._patience.suspect_misses if suspected else self._patience.misses
-            seen = self._look(served, self._patience.suspect_deadline_s if suspected else self._patience.deadline_s)
-            misses = misses + 1 if seen is None else 0
-            if seen is not None:
-                served = seen
+            allowed = patience.suspect_misses if suspected else patience.misses
+            # Tokens that move are a sign of life of an engine that works; whoever suspects it wants an answer.
+            look = self._answered() if suspected else self._working(served)
+            tokens = self._within(patience.suspect_deadline_s if suspected else patience.deadline_s, look)
+            if tokens is None:
+                self._misses += 1
+            else:
+                # A suspicion stays until the answer, so that nobody who waits for the proof goes on before it.
+                served, self._misses = tokens, 0
                 self._suspected.clear()
-                self.state = "healthy"
             quiet_s = time.monotonic()
-        return f"no answer to {misses} probes"
+        return f"no answer to {self._misses} probes"
 
-    def _look(self, served: int, deadline_s: float) -> int | None:
-        """The tokens worked through so far; None where they stand still and a probe is not answered in time."""
-        self.state = "probing"
+    def _within(self, deadline_s: float, look: Coroutine[Any, Any, int]) -> int | None:
+        """What ``look`` found; None where there was no answer in time."""
         try:
-            return run_watched(self._working(served), deadline_s, self._check)
+            return run_watched(look, deadline_s, self._check)
         except (EngineError, TimeoutError) as error:
             log.warning("server_probe_missed", url=self._server.url, error=str(error) or "no answer in time")
             return None
@@ -160,6 +165,10 @@ class ServerWatch:
         served = await self._served()
         if served != before and min(served, before) >= 0:
             return served
+        return await self._answered()
+
+    async def _answered(self) -> int:
+        """The tokens worked through after one answer; an EngineError where there is none."""
         await probe(self._engine)
         return await self._served()
 
@@ -177,7 +186,7 @@ class ServerWatch:
         if max(len(self._restarts_s), self._failed_restarts) >= self._patience.restarts:
             self._give_up(fault)
             return
-        self.state = "restarting"
+        self._replacing = True
         self._pause(min(32.0, 0.5 * 2 ** len(self._restarts_s)) if self._restarts_s else 0.0)
         self._restarts_s.append(now_s)
         log.warning("server_replaced", url=self._server.url, fault=fault, restart=self.restarts)
@@ -187,14 +196,14 @@ class ServerWatch:
         except TrigateError as error:
             self._failed_restarts += 1
             log.warning("server_not_replaced", url=self._server.url, error=str(error))
-            return
-        self._failed_restarts = 0
+            return  # and it stays in the state of one that is replaced, until it is or is given up
+        self._failed_restarts = self._misses = 0
         self._suspected.clear()
-        self.state = "healthy"
+        self._replacing = False
         self._notify("model server: ready again")
 
     def _give_up(self, fault: str) -> None:
-        self.state = "failed"
+        self.failed = True
         log.error("server_given_up", url=self._server.url, fault=fault)
         self._notify(f"model server: {fault}; given up after {self.restarts} restarts")
 

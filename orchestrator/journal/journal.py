@@ -17,8 +17,21 @@ class DamagedJournalError(DataError):
     """A journal that lost records which were already confirmed on disk."""
 
 
+class ForeignJournalError(DataError):
+    """A whole journal that is the record of another run."""
+
+
 class JournalMismatch(TrigateError):
     """A re-derived record that differs from the recorded one: the run is not a replay of itself."""
+
+
+class KnownHead(NamedTuple):
+    """What is known of a journal from elsewhere: its chain alone cannot tell that whole records are gone."""
+
+    digest: str
+    """Of a record that was on disk."""
+    last: bool
+    """Whether nothing was written after it."""
 
 
 class Verified(NamedTuple):
@@ -42,12 +55,13 @@ class Journal:
     """
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, known: KnownHead | None = None) -> Self:
         """Lock and verify the journal at ``path`` and cut its torn tail, or begin it.
 
         Raises:
             ResourceError: another process holds it, or the folder or file is not ours alone, or the disk fails.
-            DamagedJournalError: a record at or below the last one proven to be on disk is damaged.
+            DamagedJournalError: a record at or below the last one proven to be on disk is damaged, or it does not
+                hold the ``known`` one.
         """
         path = path.absolute()
         try:
@@ -56,7 +70,7 @@ class Journal:
                 _lock(folder, path, undo)
                 file = _private_file(folder, path, os.O_RDWR | os.O_APPEND | os.O_CREAT, undo)
                 os.fsync(folder)
-                verified = verify_journal(path)
+                verified = verify_journal(path, known)
                 os.ftruncate(file, verified.end)
                 os.fdatasync(file)  # what a killed writer left in the page cache is on disk from here on
                 return cls(path, file, verified, undo.pop_all())
@@ -119,6 +133,16 @@ class Journal:
         self._chain = self._chain.after(line, sync=sync)
         return Record(self.length, type, dict(payload), sync, self.head)
 
+    def sync(self) -> None:
+        """Make everything durable that was written so far.
+
+        Raises:
+            ResourceError: the disk failed, now or before.
+        """
+        if self._failure is not None:
+            raise ResourceError(self._failure)
+        self._sync(f"record {self._chain.length}")
+
     def close(self) -> None:
         """Make everything durable and let go of the lock; a second call does nothing.
 
@@ -167,7 +191,7 @@ class Journal:
         return ResourceError(self._failure)
 
 
-def verify_journal(path: Path) -> Verified:
+def verify_journal(path: Path, known: KnownHead | None = None) -> Verified:
     """What the journal holds, checked byte for byte without changing it.
 
     Raises:
@@ -176,33 +200,58 @@ def verify_journal(path: Path) -> Verified:
     """
     try:
         with path.open("rb") as stream:
-            verified, proven = _scan(stream)
+            scan = _scan(stream, known)
     except OSError as error:
         raise ResourceError(f"{path}: {error.strerror or error}") from error
-    if proven > verified.chain.length:
+    chain = scan.verified.chain
+    remedy = "nothing was changed: restore the file from a copy, or move the run's folder away to start anew"
+    if scan.proven > chain.length:
         raise DamagedJournalError(
-            f"{path}: record {verified.chain.length + 1} at byte {verified.end} is damaged, though record {proven} was"
-            " confirmed on disk; nothing was changed: restore the file from a copy, or start a new run"
+            f"{path}: record {chain.length + 1} at byte {scan.verified.end} is damaged, though record {scan.proven}"
+            f" was confirmed on disk; {remedy}"
         )
-    return verified
+    if known is not None and not scan.holds_known:
+        raise DamagedJournalError(
+            f"{path}: its {chain.length} whole records do not {'end with' if known.last else 'hold'} the one of digest"
+            f" {known.digest} that the run's manifest knows: records were lost or replaced; {remedy}"
+        )
+    return scan.verified
 
 
-def read_journal(path: Path) -> Iterator[Record]:
+def read_journal(path: Path, known: KnownHead | None = None) -> Iterator[Record]:
     """The whole records of a journal, without a lock and without changing it; verified before the first comes out.
 
     Raises:
         DamagedJournalError, ResourceError: as ``verify_journal``, at the call.
     """
-    return _records(path, verify_journal(path).chain.length)
+    return _records(path, verify_journal(path, known).chain.length)
 
 
-def _scan(stream: BinaryIO) -> tuple[Verified, int]:
-    """The whole records from the start, and the highest number that any whole line proves to be on disk.
+def refuse_other_run(path: Path, first: Record | None, run_id: str) -> None:
+    """Check that the ``first`` record does not name another run; journals of before name none.
+
+    Raises:
+        ForeignJournalError: it does.
+    """
+    if first is not None and first.type == "run" and first.payload["run"] != run_id:
+        raise ForeignJournalError(
+            f"{path}: is the record of run {first.payload['run']}, and this folder is of run {run_id}: put its own back"
+        )
+
+
+class _Scan(NamedTuple):
+    verified: Verified
+    proven: int  # the highest number that any whole line proves to be on disk
+    holds_known: bool
+
+
+def _scan(stream: BinaryIO, known: KnownHead | None) -> _Scan:
+    """The whole records from the start, and what the lines behind them still prove.
 
     A line that is whole by itself counts as a witness even behind a damaged one: its ``s`` was written after that
     record had reached the disk, so damage at or below it is a loss and not a torn tail.
     """
-    chain, end, proven, unbroken = Chain(), 0, 0, True
+    chain, end, proven, unbroken, holds_known = Chain(), 0, 0, True, False
     while line := stream.readline(MAX_LINE):
         body = whole_body(line)
         if body is None:
@@ -212,7 +261,9 @@ def _scan(stream: BinaryIO) -> tuple[Verified, int]:
         unbroken = unbroken and chain.accepts(body)
         if unbroken:
             chain, end = chain.after(line, sync=body["d"] == 1), end + len(line)
-    return Verified(chain, end), proven
+            is_known = known is not None and chain.head == known.digest
+            holds_known = is_known or (holds_known and not (known and known.last))
+    return _Scan(Verified(chain, end), proven, holds_known)
 
 
 def _records(path: Path, length: int) -> Iterator[Record]:

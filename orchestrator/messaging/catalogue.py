@@ -2,12 +2,16 @@
 
 | message | from, to | answer | deadline | if missed |
 |---|---|---|---|---|
-| `NextHistory` | runner, feed | `History` | 5 s | restart the feed, ask again; then stop the run |
-| `NextBar` | runner, feed | `Bar` or `EndOfBars` | 5 s | restart the feed, ask again; then stop the run |
-| `PolicyQuery` | runner, policy | `PolicyReply` | 1 s | hold; restart the worker |
-| `EntryProposal` | runner, gate | `Reviewed` | configuration | the fail mode; restart the worker |
+| `NextHistory` | runner, feed | `History` | 5 s | restart the feed, ask again |
+| `NextBar` | runner, feed | `Bar` or `EndOfBars` | 5 s | restart the feed, ask again |
+| `PolicyQuery` | runner, policy | `PolicyReply` | 5 s | restart the worker, ask again |
+| `EntryProposal` | runner, gate | `Reviewed` | configuration | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
 | `Shutdown` | runner, worker | exit status 0 | 5 s | kill |
+
+Simulated time stands still while somebody is waited for, so nothing that fails changes a result: it is asked again
+until supervision gives its worker up, which stops the run; the same command continues it. A verdict that failed on
+the model server's side is asked for again too, once the server has proven itself.
 
 The package that answers a question owns its schema; this is the catalogue.
 """
@@ -23,7 +27,7 @@ from rl_core.market.types import BarPrices
 
 FEED, POLICY, GATE = "feed", "policy", "gate"
 FEED_DEADLINE_S = 5.0
-POLICY_DEADLINE_S = 1.0
+POLICY_DEADLINE_S = 5.0
 HISTORY_CHUNK = 1000
 
 

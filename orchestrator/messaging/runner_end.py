@@ -61,6 +61,7 @@ class WorkerConnections:
         self._session = secrets.token_hex(4)
         self._sent = 0
         self._credentials: dict[str, Credentials] = {}
+        self._routes: dict[str, bytes] = {}
         self._heard_s: dict[str, float] = {}
         self._overdue: set[str] = set()
         self._ready: dict[str, Ready] = {}
@@ -73,8 +74,9 @@ class WorkerConnections:
         """Let a new start of worker ``name`` connect, with keys of its own; an earlier start no longer counts."""
         if earlier := self._credentials.get(name):
             self._socket.revoke(earlier)
-        self._credentials[name] = self._socket.issue(name, run=self.run, heartbeat_s=self.heartbeat_s)
+        self._credentials[name] = self._socket.issue(run=self.run, heartbeat_s=self.heartbeat_s)
         self._ready.pop(name, None)
+        self._routes.pop(name, None)
         self._overdue.discard(name)
         self._reports = deque((r for r in self._reports if r.sender != name), maxlen=_MAX_REPORTS)
         self._heard_s[name] = monotonic()
@@ -112,8 +114,10 @@ class WorkerConnections:
         self._sent += 1
         message_id = f"{self._session}-{self._sent}"
         frames = encode(Envelope(self.run, message_id, None, message, arrays), self._catalogue)
+        if worker not in self._routes:
+            raise NoReplyError(worker, "unreachable", "it has not said anything yet")
         try:
-            self._socket.send(self._credentials[worker].identity, frames)
+            self._socket.send(self._routes[worker], frames)
         except UnreachableError as error:
             raise NoReplyError(worker, "unreachable", str(error)) from error
         return message_id
@@ -195,6 +199,7 @@ class WorkerConnections:
         if sender is None:
             self.dropped["stale"] += 1
             return None
+        self._routes[sender] = incoming.route  # a worker that lost its connection comes back by another one
         self._overdue.discard(sender)
         self._heard_s[sender] = max(monotonic(), self._heard_s[sender])
         run, message_id, re, message, arrays = self._decoded(incoming.frames)
@@ -231,8 +236,8 @@ class WorkerConnections:
         self._reports.append(received)
 
     def _sender(self, incoming: Incoming) -> str | None:
-        """The worker whose current start sent the message: its key and its identity must agree."""
+        """The worker whose current start sent the message. Its key alone is its name: nothing else can be claimed."""
         for name, credentials in self._credentials.items():
-            if (credentials.public_key, credentials.identity) == (incoming.public_key, incoming.identity):
+            if credentials.public_key == incoming.public_key:
                 return name
         return None

@@ -1,9 +1,11 @@
 """Our only ZeroMQ: encrypted, allow-listed and bounded sockets that carry frames and wait for nobody for ever."""
 
 import math
-import secrets
+import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +15,11 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from orchestrator.messaging.wire import MAX_FRAME, Message
 from trigate.errors import ProcessNotReadyError, ResourceError
+from trigate.locks import locked_at_once
 
 _DOMAIN = "trigate"
+_PREFIX, _LOCK = "trigate-", "lock"
+_YOUNG_S = 10.0
 _HANDSHAKE_MS = 2000
 _QUEUE = 64
 """Messages that wait on either side of a connection."""
@@ -30,7 +35,6 @@ class Credentials(Message):
     """What a worker needs to connect: secret, so it travels over a pipe and never in arguments or logs."""
 
     endpoint: str
-    identity: str
     run: str
     runner_key: str
     public_key: str
@@ -41,10 +45,10 @@ class Credentials(Message):
 class Incoming(NamedTuple):
     """Frames, and who sent them."""
 
-    identity: str
-    """As the sender calls itself."""
+    route: bytes
+    """The way back to the connection that it came by."""
     public_key: str
-    """As the handshake proved it."""
+    """As the handshake proved it: the only thing that says who speaks."""
     frames: list[bytes]
 
 
@@ -57,7 +61,7 @@ class ServerSocket:
         Raises:
             ResourceError: the temporary folder's path is too long for a socket, or binding fails.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="trigate-"))
+        self.folder, self._lock = _own_folder()
         self.endpoint = f"ipc://{self.folder / 'runner'}"
         self._allowed = _AllowList()
         self._context = zmq.Context()
@@ -82,13 +86,12 @@ class ServerSocket:
         """Handshakes with a key that was not issued, or no longer counts."""
         return self._allowed.refused
 
-    def issue(self, name: str, *, run: str, heartbeat_s: float) -> Credentials:
-        """A new identity with keys of its own, which may connect from now on."""
+    def issue(self, *, run: str, heartbeat_s: float) -> Credentials:
+        """A new pair of keys, which may connect from now on."""
         public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
         self._allowed.keys.add(public)
         return Credentials(
             endpoint=self.endpoint,
-            identity=f"{name}.{secrets.token_hex(4)}",
             run=run,
             runner_key=self._public.decode("ascii"),
             public_key=public,
@@ -100,16 +103,16 @@ class ServerSocket:
         """Let no new connection use these keys."""
         self._allowed.keys.discard(credentials.public_key)
 
-    def send(self, identity: str, frames: list[bytes]) -> None:
+    def send(self, route: bytes, frames: list[bytes]) -> None:
         """Send at once or not at all.
 
         Raises:
-            UnreachableError: nobody of that identity is connected, or its queue is full.
+            UnreachableError: the connection is gone, or its queue is full.
         """
         try:
-            self._socket.send_multipart([identity.encode("ascii"), *frames], zmq.NOBLOCK)
+            self._socket.send_multipart([route, *frames], zmq.NOBLOCK)
         except zmq.ZMQError as error:
-            raise UnreachableError(f"{identity}: {error}") from error
+            raise UnreachableError(str(error)) from error
 
     def wait(self, seconds: float) -> bool:
         """Whether a message is there, after waiting for it at most so long."""
@@ -117,9 +120,8 @@ class ServerSocket:
 
     def receive(self) -> Incoming:
         """The next message; call it when ``wait`` has said that there is one."""
-        identity, *frames = self._socket.recv_multipart(copy=False)
-        name = identity.bytes.decode("ascii", "backslashreplace")
-        return Incoming(name, str(identity.get("User-Id")), [frame.bytes for frame in frames])
+        route, *frames = self._socket.recv_multipart(copy=False)
+        return Incoming(route.bytes, str(route.get("User-Id")), [frame.bytes for frame in frames])
 
     def close(self) -> None:
         """Stop listening and remove the folder; a second call does nothing."""
@@ -128,6 +130,7 @@ class ServerSocket:
             self._authenticator.stop()
             self._context.destroy(linger=0)
             shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(self._lock)
 
     def _bind(self) -> None:
         path = self.endpoint.removeprefix("ipc://")
@@ -149,7 +152,6 @@ class ClientSocket:
         self._socket.curve_serverkey = credentials.runner_key.encode("ascii")
         self._socket.curve_publickey = credentials.public_key.encode("ascii")
         self._socket.curve_secretkey = credentials.secret_key.encode("ascii")
-        self._socket.identity = credentials.identity.encode("ascii")
         self._socket.immediate = True  # nothing is queued for a connection that may never come
         self._socket.connect(credentials.endpoint)
 
@@ -190,6 +192,34 @@ class _AllowList:
         allowed = key.decode("ascii") in self.keys
         self.refused += not allowed
         return allowed
+
+
+def _own_folder() -> tuple[Path, int]:
+    """A fresh folder for a socket, and the handle of the lock that it holds while its maker lives."""
+    _sweep(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    assert locked_at_once(lock), "nobody else knows of it yet"
+    return folder, lock
+
+
+def _sweep(temporary: Path) -> None:
+    """Remove the socket folders of makers that were killed: the kernel has let go of their locks."""
+    for folder in temporary.glob(f"{_PREFIX}*"):
+        # One that is as young may be about to be locked by its maker.
+        with suppress(OSError):  # another user's, or swept by somebody else meanwhile
+            status = folder.stat()
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > _YOUNG_S:
+                _remove_if_left(folder)
+
+
+def _remove_if_left(folder: Path) -> None:
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if locked_at_once(lock):
+            shutil.rmtree(folder)
+    finally:
+        os.close(lock)
 
 
 def _limited(socket: "zmq.Socket[bytes]") -> "zmq.Socket[bytes]":

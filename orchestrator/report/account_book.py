@@ -1,14 +1,15 @@
 """A run's journal as tables: bars, trades, proposals with their verdicts, equity points."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.journal.journal import read_journal
+from orchestrator.journal.journal import read_journal, refuse_other_run
 from orchestrator.journal.lines import NO_DIGEST, Record
+from orchestrator.run.folder import RunFolder
 from orchestrator.trader.events import TradeRecord, seconds_from
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
@@ -90,17 +91,25 @@ class AccountBook(NamedTuple):
         return [event for event in self.events if event.type in types]
 
 
-def read_account_book(path: Path) -> AccountBook:
-    """The journal at ``path``; of one that has not ended, the bar that was being played last is left out.
+def read_account_book(folder: RunFolder) -> AccountBook:
+    """The tables of a run's journal, which must be what its manifest knows.
+
+    Of a run that has not ended, the bar that was being played last is left out.
 
     Raises:
-        DamagedJournalError, ResourceError: it cannot be read or trusted.
+        DamagedJournalError: records are lost or damaged.
+        ForeignJournalError: the journal is another run's.
+        ResourceError: journal or manifest cannot be read.
     """
-    return account_book(read_journal(path))
+    manifest = folder.manifest()
+    records = read_journal(folder.journal, manifest.known_head)
+    first = next(records, None)
+    refuse_other_run(folder.journal, first, manifest.run_id)
+    return account_book(records if first is None else chain((first,), records))
 
 
 def account_book(records: Iterable[Record]) -> AccountBook:
-    """The tables of ``records``, the first of which is a bar."""
+    """The tables of ``records``."""
     bars: list[Mapping[str, Any]] = []
     events: list[Event] = []
     head, count, last = NO_DIGEST, 0, ""

@@ -38,12 +38,12 @@ def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE) -> Recor
 
     Raises:
         ConfigError: the folder is no run's, its rule pack cannot be read, or there is nothing to write.
-        DamagedJournalError, ResourceError: the journal cannot be trusted or read.
+        DamagedJournalError, ForeignJournalError, ResourceError: the journal cannot be trusted or read.
     """
     if not (run_folder / MANIFEST).is_file():
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
-    facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder.journal)
+    facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
     run_bars = run_bars_of(
         book.bars,
         facts.trading.pack,

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.report.account_book import BarColumns, BookedTrade, EquityPoint
 from orchestrator.report.veto_ledger import LedgerRow
+from orchestrator.run.folder import PRIVATE
 from rl_core.trading.hours import MINUTE_NS
 from trigate.whole_files import whole_file
 
@@ -107,5 +108,5 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: Mapping[str, Any]) ->
         ResourceError: the disk failed.
     """
     columns = {name: [row.get(name) for row in rows] for name in schema}
-    with whole_file(path) as scratch:
+    with whole_file(path, mode=PRIVATE) as scratch:
         pq.write_table(pa.table(columns, schema=pa.schema(list(schema.items()))), scratch)

@@ -7,11 +7,11 @@ from typing import Any
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
-from orchestrator.report.formats import dollars, interval
+from orchestrator.report.formats import attempts_in_words, dollars, interval
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
-from orchestrator.run.folder import MANIFEST, RunFolder
+from orchestrator.run.folder import MANIFEST, PRIVATE, REPORT, RunFolder
 from trigate.errors import ConfigError, TrigateError
 from trigate.whole_files import write_whole
 
@@ -29,19 +29,19 @@ def report_on(run_folder: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the folder is no run's, or its rule pack cannot be read.
-        DamagedJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
+        DamagedJournalError, ForeignJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
         UnreconciledError: the books do not agree; everything is written first, and says so.
     """
     if not (run_folder / MANIFEST).is_file():
         raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
     folder = RunFolder(run_folder)
-    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder.journal))
+    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder))
     summary = summary_of(result)
     write_trades(run_folder / "trades.parquet", result.trades)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
     write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
-    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n")
-    write_whole(run_folder / "report.html", page(result))
+    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n", mode=PRIVATE)
+    write_whole(run_folder / REPORT, page(result), mode=PRIVATE)
     if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
     return summary
@@ -65,10 +65,10 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "net_profit": dollars(figures.net),
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
-        "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded, "
-        f"{attempts.expired} expired, {attempts.open} open",
+        "attempts": attempts_in_words(attempts),
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
-        f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
+        f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals"
+        + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
     }
 
@@ -89,7 +89,11 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "net_cents": figures.net,
         "costs_cents": figures.costs,
         "attempts": {**result.attempts._asdict(), "open": result.attempts.open},
-        "gate": {"outcomes": result.gate.outcomes, "failures": result.gate.failures},
+        "gate": {
+            "outcomes": result.gate.outcomes,
+            "failures": result.gate.failures,
+            "alarm": result.gate.alarm,
+        },
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

@@ -1,9 +1,16 @@
-"""The workers as the runner sees them: bars, actions and verdicts, each with its deadline and its way to fail."""
+"""The workers as the runner sees them: bars, actions and verdicts, each asked for until there is one.
+
+In sim time stands still while somebody is waited for. A worker or a model server that fails must therefore change
+nothing: it is started again and asked again, and only when supervision has given it up does the run stop.
+DECISIONS 19 says why.
+"""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from llm_gate.contract import EntryProposal, FailureCause, GateFailed, Reviewed
 from llm_gate.review.sameness_alarm import WINDOW, Sameness
@@ -14,22 +21,26 @@ from orchestrator.messaging.catalogue import (
     POLICY,
     POLICY_DEADLINE_S,
     Bar,
+    EndOfBars,
+    History,
     NextBar,
     NextHistory,
     Second,
 )
 from orchestrator.messaging.runner_end import NoReplyError
-from orchestrator.messaging.wire import Received
+from orchestrator.messaging.wire import Array, Received
+from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.runner import FeedBar
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
-from rl_core.contract import HOLD, PolicyQuery, PolicyReply
-from trigate.errors import ProcessNotReadyError
+from rl_core.contract import PolicyQuery, PolicyReply
 
 GATE_MARGIN_S = 2.0
-FEED_ATTEMPTS = 3
-NO_PROMPT = "0" * 64
+GATE_ATTEMPTS = 3
+"""Verdicts asked for of a server that proves itself in between; the last failure stands."""
+SERVER_CAUSES: frozenset[FailureCause] = frozenset(("timeout", "unavailable", "http", "breaker_open"))
+"""Failures behind which the model server may stand; what it said and was refused for is its answer."""
 
 
 class WorkerAnswers:
@@ -40,16 +51,18 @@ class WorkerAnswers:
         self._crew, self._telemetry = crew, telemetry
         self._gate_deadline_s = gate_deadline_s
         self._sameness, self._alarm_window = Sameness(), alarm_window
+        self.model: ModelPatience | None = None
+        """Waits for the model server behind the gate; None where there is none of ours."""
 
     def history(self) -> list[Bar]:
         """The bars before the first traded one.
 
         Raises:
-            NotReadyError: the feed does not answer.
+            ProcessNotReadyError: the feed cannot be brought back.
         """
         bars: list[Bar] = []
         while True:
-            long, prices = self._feed(NextHistory(offset=len(bars))).arrays
+            long, prices = self._history_from(len(bars)).arrays
             if long.shape[1] == 0:
                 return bars
             for (ts, volume, contract), (first, high, low, close) in zip(
@@ -62,9 +75,9 @@ class WorkerAnswers:
         """The bar numbered ``seq``, None at the end.
 
         Raises:
-            NotReadyError: the feed does not answer, even when started again.
+            ProcessNotReadyError: the feed cannot be brought back.
         """
-        received = self._feed(NextBar(seq=seq))
+        received = self._asked(FEED, NextBar(seq=seq), deadline_s=FEED_DEADLINE_S, usable=_is_bar(seq))
         if not isinstance(received.message, Bar):
             return None
         if not received.arrays:
@@ -74,30 +87,45 @@ class WorkerAnswers:
         return FeedBar(received.message, hashlib.sha256(frame.tobytes()).hexdigest(), seconds)
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """The policy's action; HOLD, with its cause, where there is none."""
+        """The policy's action.
+
+        Raises:
+            ProcessNotReadyError: the policy cannot be brought back.
+        """
+
+        def usable(message: BaseModel) -> bool:
+            return isinstance(message, PolicyReply) and message.bar_seq == bar_seq
+
         query = PolicyQuery(bar_seq=bar_seq, legal_actions=legal)
-        try:
-            received = self._crew.ask(POLICY, query, (observation,), deadline_s=POLICY_DEADLINE_S)
-        except NoReplyError as error:
-            self._telemetry.note("policy_missed", bar=bar_seq, cause=error.cause)
-            return PolicyAnswered(HOLD, error.cause)
-        reply = received.message
-        if not isinstance(reply, PolicyReply) or reply.bar_seq != bar_seq:
-            return PolicyAnswered(HOLD, "malformed")
-        return PolicyAnswered(reply.action, "policy")
+        received = self._asked(POLICY, query, (observation,), deadline_s=POLICY_DEADLINE_S, usable=usable)
+        assert isinstance(received.message, PolicyReply)
+        return PolicyAnswered(received.message.action, "policy")
 
     def review(self, proposal: EntryProposal) -> Reviewed:
-        """The gate's outcome; GateFailed, with its cause, where there is none."""
-        try:
-            received = self._crew.ask(GATE, proposal, deadline_s=self._gate_deadline_s + GATE_MARGIN_S)
-        except NoReplyError as error:
-            self._telemetry.note("gate_missed", proposal=proposal.proposal_id, cause=error.cause)
-            return _no_verdict(proposal, "timeout" if error.cause == "timeout" else "unavailable")
-        reviewed = received.message
-        if not isinstance(reviewed, Reviewed):
-            return _no_verdict(proposal, "malformed")
+        """The gate's outcome; GateFailed where the model answered and its answer cannot be used.
+
+        Raises:
+            ProcessNotReadyError: the gate, or the model server behind it, cannot be brought back.
+        """
+        for attempt in range(1, GATE_ATTEMPTS + 1):
+            if self.model is not None:
+                self.model.until_healthy()
+            reviewed = self._reviewed(proposal)
+            if self.model is None or not _by_the_server(reviewed) or attempt == GATE_ATTEMPTS:
+                break
+            assert isinstance(reviewed.outcome, GateFailed)
+            self._telemetry.note("gate_asked_again", proposal=proposal.proposal_id, cause=reviewed.outcome.cause)
+            self.model.until_proven()
         self._note(reviewed)
         return reviewed
+
+    def _reviewed(self, proposal: EntryProposal) -> Reviewed:
+        def usable(message: BaseModel) -> bool:
+            return isinstance(message, Reviewed)
+
+        received = self._asked(GATE, proposal, deadline_s=self._gate_deadline_s + GATE_MARGIN_S, usable=usable)
+        assert isinstance(received.message, Reviewed)
+        return received.message
 
     def _note(self, reviewed: Reviewed) -> None:
         outcome, proposal = reviewed.outcome, reviewed.proposal_id
@@ -108,23 +136,37 @@ class WorkerAnswers:
         if self._sameness.alarming(outcome, self._alarm_window):
             self._telemetry.note("gate_degenerate", proposal=proposal, how=how, verdicts=self._sameness.verdicts)
 
-    def _feed(self, question: NextBar | NextHistory) -> Received:
-        for _ in range(FEED_ATTEMPTS):
+    def _history_from(self, offset: int) -> Received:
+        def usable(message: BaseModel) -> bool:
+            return isinstance(message, History) and message.offset == offset
+
+        return self._asked(FEED, NextHistory(offset=offset), deadline_s=FEED_DEADLINE_S, usable=usable)
+
+    def _asked(
+        self,
+        worker: str,
+        question: BaseModel,
+        arrays: tuple[Array, ...] = (),
+        *,
+        deadline_s: float,
+        usable: Callable[[BaseModel], bool],
+    ) -> Received:
+        """The first usable answer; supervision bounds how often a worker fails before the run stops."""
+        while True:
             try:
-                return self._crew.ask(FEED, question, deadline_s=FEED_DEADLINE_S)
+                received = self._crew.ask(worker, question, arrays, deadline_s=deadline_s)
             except NoReplyError as error:
-                self._telemetry.note("feed_missed", cause=error.cause)
-        raise ProcessNotReadyError(f"feed: no bars after {FEED_ATTEMPTS} attempts; the run can be continued")
+                self._telemetry.note(f"{worker}_missed", cause=error.cause)
+                continue
+            if usable(received.message):
+                return received
+            self._telemetry.note(f"{worker}_missed", cause="malformed")
+            self._crew.refuse_answer(worker, f"{type(received.message).__name__} is no answer to its question")
 
 
-def _no_verdict(proposal: EntryProposal, cause: FailureCause) -> Reviewed:
-    return Reviewed(
-        proposal_id=proposal.proposal_id,
-        outcome=GateFailed(cause=cause),
-        probabilities=None,
-        latency_s=0.0,
-        prompt_digest=NO_PROMPT,
-        engine="none",
-        model="none",
-        reason_source="none",
-    )
+def _is_bar(seq: int) -> Callable[[BaseModel], bool]:
+    return lambda message: isinstance(message, Bar | EndOfBars) and message.seq == seq
+
+
+def _by_the_server(reviewed: Reviewed) -> bool:
+    return isinstance(reviewed.outcome, GateFailed) and reviewed.outcome.cause in SERVER_CAUSES

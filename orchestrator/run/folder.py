@@ -4,7 +4,9 @@ The same command continues it: DECISIONS 9.
 """
 
 import json
+import os
 import platform
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llm_gate.contract import first_fault
 from orchestrator.clock import wall_time_ns
+from orchestrator.journal.journal import KnownHead
+from orchestrator.journal.lines import NO_DIGEST
 from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
 from trigate.errors import ResourceError
@@ -24,8 +28,12 @@ from trigate.versions import version_of
 from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
+REPORT = "report.html"  # written last: a run without it is not done
 REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
 PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
+
+PRIVATE = 0o600
+"""Permissions of every file of a run: what an account trades is its owner's business."""
 
 Status = Literal["running", "stopped", "failed", "ended"]
 
@@ -67,12 +75,22 @@ class RunManifest(BaseModel):
     rule_pack_as_of: str
     declaration: str
     rows_left_out: tuple[str, ...] = ()
+    in_sample: bool | None = None  # None in these three: a run made before they were recorded
+    trained_on_world: bool | None = None
+    training_ended: bool | None = None
     versions: dict[str, str]
     python: str
     commit: str
     socket_folder: str = ""
     journal_head: str = ""
     cause: str = ""
+
+    @property
+    def known_head(self) -> KnownHead | None:
+        """The record that the journal must hold, and end with once the run has ended; None before a first stop."""
+        if self.journal_head in ("", NO_DIGEST):
+            return None
+        return KnownHead(self.journal_head, last=self.status == "ended")
 
 
 class RunFolder(NamedTuple):
@@ -111,7 +129,7 @@ class RunFolder(NamedTuple):
 
     def write_manifest(self, manifest: RunManifest) -> None:
         """Replace the manifest, whole or not at all."""
-        write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n", mode=PRIVATE)
 
     def mark_started(self) -> None:
         """Count one more start in the manifest; only for the one who holds the journal."""
@@ -120,7 +138,9 @@ class RunFolder(NamedTuple):
 
 
 def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
-    """The newest folder of the same run that has not ended, untouched, else a new one with its manifest.
+    """The newest folder of the same run that is not done, untouched, else a new one with its manifest and journal.
+
+    A run is done when it has ended and has its report.
 
     Args:
         config: the run's settings.
@@ -130,26 +150,47 @@ def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str
     Raises:
         ResourceError: the folder cannot be made or read.
     """
-    folder = _unended(config.runs, manifest.run_id)
+    folder = _not_done(config.runs, manifest.run_id)
     if folder is not None:
         return folder
     stamp = datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = RunFolder(config.runs / f"{stamp}-{config.name}-{manifest.run_id[:8]}")
+    name = f"{stamp}-{config.name}-{manifest.run_id[:8]}"
+    folder, made = RunFolder(config.runs / name), RunFolder(config.runs / f".{name}.{os.getpid()}.new")
     try:
         config.runs.mkdir(parents=True, exist_ok=True)
-        folder.path.mkdir(mode=0o700)
+        _sweep(config.runs)
+        made.path.mkdir(mode=0o700)
+        try:
+            _fill(made, config, manifest, kept)
+            # Under its own name only when it is whole: a kill in between leaves nothing that looks like a run.
+            made.path.rename(folder.path)
+        finally:
+            shutil.rmtree(made.path, ignore_errors=True)
     except OSError as error:
         raise ResourceError(f"{folder.path}: {error.strerror}") from error
-    write_whole(folder.path / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
-    for name, text in kept.items():
-        if text:
-            write_whole(folder.path / name, text)
-    folder.write_manifest(manifest)
     return folder
 
 
-def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManifest:
-    """A manifest of a run that starts now; ``facts`` are the fields that name market, contract, rules and bars."""
+def _sweep(runs: Path) -> None:
+    """Remove what processes that are gone left half made."""
+    for path in runs.glob(".*.new"):
+        pid = path.suffixes[-2].removeprefix(".")
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Mapping[str, str]) -> None:
+    """Everything that a run begins with, its empty journal included."""
+    write_whole(folder.path / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), mode=PRIVATE)
+    for name, text in kept.items():
+        if text:
+            write_whole(folder.path / name, text, mode=PRIVATE)
+    folder.write_manifest(manifest)
+    os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> RunManifest:
+    """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {
             "run_id": inputs.run_id,
@@ -165,11 +206,11 @@ def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManife
     )
 
 
-def _unended(runs: Path, run_id: str) -> RunFolder | None:
+def _not_done(runs: Path, run_id: str) -> RunFolder | None:
     for path in sorted(runs.glob(f"*-{run_id[:8]}"), reverse=True):
         folder = RunFolder(path)
         if (path / MANIFEST).is_file():
             manifest = folder.manifest()
-            if manifest.run_id == run_id and manifest.status != "ended":
+            if manifest.run_id == run_id and not (manifest.status == "ended" and (path / REPORT).exists()):
                 return folder
     return None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, GateFailed, Reviewed
-from orchestrator.journal.journal import Journal, JournalMismatch
+from orchestrator.journal.journal import Journal, JournalMismatch, refuse_other_run
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader import events
@@ -45,17 +45,47 @@ class FeedBar(NamedTuple):
     seconds: Seconds = ()
 
 
+class StopAskedError(Exception):
+    """The user wants the run to stop while an answer is waited for; the same command continues it."""
+
+
 class Answerers(Protocol):
-    """Who answers the runner's questions; every call keeps its own deadline."""
+    """Who answers the runner's questions; every call may wait, and may raise StopAskedError while it does."""
 
     def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``, None at the end."""
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """The policy's action, HOLD with its cause if there is none."""
+        """The policy's action."""
 
     def review(self, proposal: EntryProposal) -> Reviewed:
         """The gate's outcome, GateFailed if there is none."""
+
+
+class DeferredAnswers:
+    """Answerers that are made ready at the first question: while the record answers, nobody else is needed."""
+
+    def __init__(self, made_ready: Callable[[], Answerers]) -> None:
+        """``made_ready`` is called once; it may take minutes and raise StopAskedError."""
+        self._made_ready = made_ready
+        self._answerers: Answerers | None = None
+
+    def next_bar(self, seq: int) -> FeedBar | None:
+        """The bar numbered ``seq``, None at the end."""
+        return self._ready().next_bar(seq)
+
+    def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
+        """The policy's action."""
+        return self._ready().act(bar_seq, observation, legal)
+
+    def review(self, proposal: EntryProposal) -> Reviewed:
+        """The gate's outcome."""
+        return self._ready().review(proposal)
+
+    def _ready(self) -> Answerers:
+        if self._answerers is None:
+            self._answerers = self._made_ready()
+        return self._answerers
 
 
 class Finished(NamedTuple):
@@ -82,20 +112,34 @@ class Runner:
         self, *, stop_asked: Callable[[], bool] = lambda: False, on_bar: Callable[[int], None] = lambda seq: None
     ) -> Finished:
         """Play every bar; ``stop_asked`` is looked at between two bars, ``on_bar`` is called after each."""
+        self._name_run()
         state, seq = opening_state(self._setting), 0
-        while not stop_asked():
-            feed_bar = self._next_bar(seq)
-            if feed_bar is None:
-                state = self._turn(state, BarsEnded())
-                counts = {"bars": seq, "trades": state.trades, "attempt": state.attempt}
-                self._note(Recorded("end", {**counts, "labels": dict(self._labels), "wild": self._wild}))
-                return Finished(state, seq, complete=True)
-            view = self._views.push(feed_bar.bar)
-            self._count(view)
-            state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
-            seq += 1
-            on_bar(seq)
+        try:
+            while not stop_asked():
+                feed_bar = self._next_bar(seq)
+                if feed_bar is None:
+                    return self._end(state, seq)
+                view = self._views.push(feed_bar.bar)
+                self._count(view)
+                state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
+                seq += 1
+                on_bar(seq)
+        except StopAskedError:
+            pass  # as between two bars: what is recorded of this one is replayed, and the question asked again
         return Finished(state, seq, complete=False)
+
+    def _end(self, state: TraderState, seq: int) -> Finished:
+        state = self._turn(state, BarsEnded())
+        counts = {"bars": seq, "trades": state.trades, "attempt": state.attempt}
+        self._note(Recorded("end", {**counts, "labels": dict(self._labels), "wild": self._wild}))
+        return Finished(state, seq, complete=True)
+
+    def _name_run(self) -> None:
+        """Say in the first record whose record this is; journals of before begin with their first bar."""
+        first = self._journal.next_recorded()
+        if first is None or first.type == "run":
+            refuse_other_run(self._journal.path, first, self._setting.run_id)
+            self._note(events.run_named(self._setting.run_id))
 
     def _count(self, view: CloseView) -> None:
         self._labels[view.regime.label] += 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llm_gate.serving.watch import ServerWatch
+from llm_gate.serving.watch import Patience, ServerWatch
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
@@ -17,19 +17,27 @@ from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, ready_server
-from orchestrator.run.runner import Runner
+from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
 from orchestrator.run.settings import account_of
 from orchestrator.run.telemetry import Telemetry
+from orchestrator.trader.machine import opening_state
 from orchestrator.trader.seen_at_close import CloseViewStream
 from orchestrator.trader.state import Setting
 from orchestrator.workers.crew import Crew, Job
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
-from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
+from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    first_held_out,
+    touches_training,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
@@ -39,6 +47,7 @@ from rl_core.trading.setup import Trading, compile_trading, resolved
 from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
+NEVER_OPENS = 1_000_000  # failures in a row
 
 Say = Callable[[str], None]
 
@@ -60,8 +69,19 @@ class RunPlan(NamedTuple):
     regimes: Frozen
 
 
-class _StopAsked(Exception):
-    """The user wants to stop before the first bar."""
+class RunHooks(NamedTuple):
+    """How a run speaks with whoever started it."""
+
+    say: Say = lambda text: None
+    stop_asked: Callable[[], bool] = lambda: False
+    """Looked at between two bars and while anything is waited for."""
+    on_bar: Callable[[int], None] = lambda bars: None
+    """Called with the bars done, after each."""
+
+    def check(self) -> None:
+        """Raise StopAskedError if the user wants to stop."""
+        if self.stop_asked():
+            raise StopAskedError
 
 
 class Outcome(NamedTuple):
@@ -102,7 +122,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
         regimes_digest=regimes.digest,
         calibration_digest=gate.calibration_digest,
     )
-    world = read_world(config.bars, bars.digest)
+    world = world_traded(config.bars, bars, training_worlds(checkpoint))
     identity = policy.identity
     return RunPlan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
 
@@ -113,76 +133,112 @@ def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
         say(f"warning: {warning}")
 
 
-def simulate(
-    plan: RunPlan,
-    *,
-    say: Say = lambda text: None,
-    stop_asked: Callable[[], bool] = lambda: False,
-    on_bar: Callable[[int], None] = lambda seq: None,
-) -> Outcome:
-    """Run the plan, or continue the run of the same inputs that has not ended.
+def simulate(plan: RunPlan, hooks: RunHooks | None = None) -> Outcome:
+    """Run the plan, or continue the run of the same inputs that is not done.
 
     Raises:
-        TrigateError, GateError: a worker, the server, the disk or the lock failed; the run can be continued.
+        TrigateError: a worker, the server, the disk or the lock failed; the run can be continued.
     """
     kept = {REGIMES: plan.regimes.text, CALIBRATION: plan.gate.calibration}
     folder = open_run(plan.config, _manifest(plan), kept=kept)
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal.open(folder.journal))
+        journal = stack.enter_context(Journal.open(folder.journal, folder.manifest().known_head))
         folder.mark_started()
-        telemetry = stack.enter_context(Telemetry(folder.telemetry))
+        simulation = _Simulation(plan, folder, journal, hooks or RunHooks(), stack)
         try:
-            done = _played(plan, folder, journal, telemetry, stack, (say, stop_asked, on_bar))
-        except _StopAsked:
-            done = Outcome(folder, complete=False, bars=0)
+            finished = simulation.play()
         except BaseException as error:
-            _mark(folder, journal, "failed", cause=f"{type(error).__name__}: {error}")
+            _mark(folder, "failed", cause=f"{type(error).__name__}: {error}")
             raise
-        _mark(folder, journal, "ended" if done.complete else "stopped")
-    return done
-
-
-def _played(
-    plan: RunPlan,
-    folder: RunFolder,
-    journal: Journal,
-    telemetry: Telemetry,
-    stack: ExitStack,
-    hooks: tuple[Say, Callable[[], bool], Callable[[int], None]],
-) -> Outcome:
-    say, stop_asked, on_bar = hooks
-    if journal.replaying:
-        say(f"continuing {folder.path}: {journal.verified.chain.length} records are replayed first")
-
-    def notify(text: str) -> None:
-        telemetry.note("worker", text=text)
-        say(text)
-
-    def check() -> None:
-        if stop_asked():
-            raise _StopAsked
-
-    server = ready_server(plan.config.gate, plan.gate, folder.logs / "vllm.log", stack, say=say, check=check)
-    if server is not None:
-        assert server.warm_up is not None, "it is ready"
-        telemetry.note("server_ready", **server.warm_up._asdict())
-        stack.enter_context(ServerWatch(server, notify=notify))
-
-    crew = stack.enter_context(Crew(plan.inputs.run_id, _jobs(plan, folder, server), folder.logs, notify=notify))
-    crew.start()
-    folder.write_manifest(folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
-    review = plan.config.gate.review
-    answers = WorkerAnswers(crew, telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
-    first_ns = int(plan.bars.ts_event_ns[plan.history])
-    family = plan.bars.instrument.calendar
-    views = CloseViewStream(first_ns, plan.trading.pack, plan.trading.hours, plan.regimes, family)
-    for bar in answers.history():
-        views.push(bar)
-    finished = Runner(journal, answers, views, _setting(plan)).run(stop_asked=stop_asked, on_bar=on_bar)
+        # On disk before the manifest says so: what it knows of, the journal must hold after a loss of power too.
+        journal.sync()
+        _mark(folder, "ended" if finished.complete else "stopped", journal_head=journal.head)
     return Outcome(folder, finished.complete, finished.bars)
 
 
-def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
+class _Simulation:
+    """One start of a run: what it needs is started as late as possible, and ended with ``stack``."""
+
+    def __init__(self, plan: RunPlan, folder: RunFolder, journal: Journal, hooks: RunHooks, stack: ExitStack) -> None:
+        self._plan, self._folder, self._journal, self._hooks, self._stack = plan, folder, journal, hooks, stack
+        self._telemetry = stack.enter_context(Telemetry(folder.telemetry))
+
+    def play(self) -> Finished:
+        """Replay what is recorded, then play on with the workers."""
+        plan, say = self._plan, self._hooks.say
+        if self._journal.replaying:
+            say(f"continuing {self._folder.path}: {self._journal.verified.chain.length} records are replayed first")
+        try:
+            crew = self._crew()
+            answers = self._answers(crew)
+            views = CloseViewStream(
+                int(plan.bars.ts_event_ns[plan.history]),
+                plan.trading.pack,
+                plan.trading.hours,
+                plan.regimes,
+                plan.bars.instrument.calendar,
+            )
+            for bar in answers.history():
+                views.push(bar)
+        except StopAskedError:
+            return Finished(opening_state(_setting(plan)), 0, complete=False)
+        # The gate and its model take minutes to start, and a recording may never ask them.
+        deferred = DeferredAnswers(lambda: self._with_gate(crew, answers))
+        runner = Runner(self._journal, deferred, views, _setting(plan))
+        return runner.run(stop_asked=self._hooks.stop_asked, on_bar=self._hooks.on_bar)
+
+    def _notify(self, text: str) -> None:
+        self._telemetry.note("worker", text=text)
+        self._hooks.say(text)
+
+    def _crew(self) -> Crew:
+        """Feed and policy, ready."""
+        run_id, logs = self._plan.inputs.run_id, self._folder.logs
+        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._hooks.check)
+        self._stack.enter_context(crew)
+        self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
+        crew.start()
+        return crew
+
+    def _answers(self, crew: Crew) -> WorkerAnswers:
+        review = self._plan.config.gate.review
+        return WorkerAnswers(crew, self._telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
+
+    def _with_gate(self, crew: Crew, answers: WorkerAnswers) -> WorkerAnswers:
+        """The same answers once the gate, if there is one, can give its own."""
+
+        def look_after() -> None:
+            self._hooks.check()
+            crew.tend()  # their heartbeats are taken in meanwhile
+
+        server = ready_server(
+            self._plan.config.gate,
+            self._plan.gate,
+            self._folder.logs / "vllm.log",
+            self._stack,
+            say=self._hooks.say,
+            check=look_after,
+        )
+        if server is not None:
+            assert server.warm_up is not None, "it is ready"
+            self._telemetry.note("server_ready", **server.warm_up._asdict())
+            watch = ServerWatch(server, patience=_patience(self._plan), notify=self._notify)
+            self._stack.enter_context(watch)
+            answers.model = ModelPatience(watch, say=self._notify, check=look_after)
+        if self._plan.config.gate.engine != "off":
+            crew.join(GATE, _gate_job(self._plan, self._folder, server))
+        return answers
+
+
+def _patience(plan: RunPlan) -> Patience:
+    """As long as the gate itself waits: a server that is slow but in time is not replaced."""
+    usual, waits_s = Patience(), plan.config.gate.review.deadline_s
+    return usual._replace(
+        deadline_s=max(usual.deadline_s, waits_s), suspect_deadline_s=max(usual.suspect_deadline_s, waits_s)
+    )
+
+
+def _jobs(plan: RunPlan) -> dict[str, Job]:
     config = plan.config
     feed = {
         "bars": str(config.bars.resolve()),
@@ -194,25 +250,31 @@ def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[
         "first": plan.first,
         "stop": plan.stop,
     }
-    jobs = {
+    return {
         FEED: Job("orchestrator.workers.feed", feed),
         POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())}),
     }
-    if config.gate.engine != "off":
-        kept = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
-        gate = {
-            "engine": config.gate.engine,
-            "prompt": str(config.gate.prompt.resolve()),
-            "gate": {**config.gate.review.model_dump(mode="json"), "calibration": kept},
-            "calibration_digest": plan.inputs.calibration_digest,
-            "url": "" if server is None else server.url,
-            "key": "" if server is None else server.key,
-            "model": "" if server is None else server.model_id,
-            "served": "" if server is None else server.served,
-            "template": config.gate.chat_template_kwargs,
-        }
-        jobs[GATE] = Job("orchestrator.workers.gate", gate)
-    return jobs
+
+
+def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:
+    config = plan.config.gate
+    review = config.review.model_dump(mode="json")
+    review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
+    # A breaker spares a failing server and the time of a market that moves on. Here the run itself waits for the
+    # server, and an open breaker would only refuse what it asks again.
+    review["breaker_failures"] = NEVER_OPENS
+    gate = {
+        "engine": config.engine,
+        "prompt": str(config.prompt.resolve()),
+        "gate": review,
+        "calibration_digest": plan.inputs.calibration_digest,
+        "url": "" if server is None else server.url,
+        "key": "" if server is None else server.key,
+        "model": "" if server is None else server.model_id,
+        "served": "" if server is None else server.served,
+        "template": config.chat_template_kwargs,
+    }
+    return Job("orchestrator.workers.gate", gate)
 
 
 def _setting(plan: RunPlan) -> Setting:
@@ -239,11 +301,14 @@ def _manifest(plan: RunPlan) -> RunManifest:
         rule_pack_as_of=pack.as_of.isoformat(),
         declaration="" if plan.world is None else plan.world.declaration,
         rows_left_out=plan.bars.left_out,
+        in_sample=touches_training(plan.identity, plan.bars, plan.first),
+        trained_on_world=bool(training_worlds(plan.checkpoint)),
+        training_ended=is_final(plan.checkpoint),
     )
 
 
-def _mark(folder: RunFolder, journal: Journal, status: str, cause: str = "") -> None:
-    update = {"status": status, "cause": cause[:500], "journal_head": journal.head}
+def _mark(folder: RunFolder, status: str, *, cause: str = "", **known: str) -> None:
+    update = {"status": status, "cause": cause[:500], **known}
     folder.write_manifest(RunManifest.model_validate({**folder.manifest().model_dump(), **update}))
 
 

@@ -1,6 +1,7 @@
 """What the wall clock saw: latencies and restarts, one JSON object a line; never needed to replay a run."""
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,8 +17,8 @@ class Telemetry:
     """Appends events; a disk that fails here is told once and stops nothing."""
 
     def __init__(self, path: Path) -> None:
-        """Append to ``path``."""
-        self._stream = path.open("a", encoding="utf-8")
+        """Append to ``path``, which only its owner can read."""
+        self._stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8")
         self._failed = False
 
     def note(self, event: str, **fields: str | float | int | None) -> None:

@@ -38,10 +38,24 @@ class Crew:
     """Every worker of one run; a context manager that leaves no process behind."""
 
     def __init__(
-        self, run_id: str, jobs: Mapping[str, Job], logs: Path, *, notify: Callable[[str], None] = lambda text: None
+        self,
+        run_id: str,
+        jobs: Mapping[str, Job],
+        logs: Path,
+        *,
+        notify: Callable[[str], None] = lambda text: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing is started yet; ``notify`` gets one line for every failure and restart."""
-        self._jobs, self._logs, self._notify = dict(jobs), logs, notify
+        """Nothing is started yet.
+
+        Args:
+            run_id: what every message carries.
+            jobs: the first workers by name.
+            logs: the folder of their output.
+            notify: gets one line for every failure and restart.
+            check: called while a worker is waited for; it may raise, say because the user wants to stop.
+        """
+        self._jobs, self._logs, self._notify, self._check = dict(jobs), logs, notify, check
         self._connections = WorkerConnections(run_id, CATALOGUE)
         self._workers: dict[str, Worker] = {}
         self._state: SupervisorState = supervision.supervise(self._jobs, time.monotonic())
@@ -52,18 +66,30 @@ class Crew:
         """Where the sockets are."""
         return str(self._connections.folder)
 
-    def start(self) -> dict[str, Ready]:
-        """Start every worker and wait until all can answer; returns what they loaded.
+    def start(self) -> None:
+        """Start every worker and wait until all can answer.
 
         Raises:
             NotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
         """
+        self._start_and_wait(list(self._jobs))
+
+    def join(self, name: str, job: Job) -> None:
+        """Start one worker more and wait until it can answer.
+
+        Raises:
+            NotReadyError: as ``start``.
+        """
+        self._jobs[name] = job
+        self._state = supervision.joined(self._state, name, time.monotonic())
+        self._start_and_wait([name])
+
+    def _start_and_wait(self, names: list[str]) -> None:
         self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
-        ready = self._connections.wait_ready(list(self._jobs), deadline_s=START_DEADLINE_S, check=self._all_alive)
+        self._connections.wait_ready(names, deadline_s=START_DEADLINE_S, check=self._while_starting)
         self._connections.poll()
-        for name in ready:
+        for name in names:
             self._event(supervision.WorkerReady(name, time.monotonic()))
-        return ready
 
     def ask(self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float) -> Received:
         """The worker's answer; a worker that is being started again is waited for, as simulated time stands still.
@@ -79,6 +105,14 @@ class Crew:
         except NoReplyError as error:
             self._failed(worker, str(error))
             raise
+
+    def refuse_answer(self, worker: str, cause: str) -> None:
+        """Count an answer that cannot be used as a failure of its worker, which is started again.
+
+        Raises:
+            NotReadyError: it cannot be brought back.
+        """
+        self._failed(worker, cause)
 
     def tend(self) -> None:
         """Look after the workers, at most a few times a second.
@@ -134,6 +168,7 @@ class Crew:
     def _await(self, name: str) -> None:
         self._look_if_ended(name)
         while self._state.workers[name].phase != "ready":
+            self._check()
             self._look()
             time.sleep(_PUMP_S)
 
@@ -164,7 +199,7 @@ class Crew:
                 case StopWorker(name):
                     self._end(name)
                 case StopRun(reason):
-                    raise ProcessNotReadyError(reason)
+                    raise ProcessNotReadyError(f"{reason}; the same command continues the run")
 
     def _start(self, name: str) -> None:
         job = self._jobs[name]
@@ -176,7 +211,8 @@ class Crew:
         if worker is not None:
             worker.stop()
 
-    def _all_alive(self) -> None:
+    def _while_starting(self) -> None:
+        self._check()
         for name, worker in self._workers.items():
             if not worker.alive():
                 log_path = self._logs / f"{name}.log"

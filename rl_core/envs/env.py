@@ -95,7 +95,10 @@ class TradeClosed(NamedTuple):
     risk_cents: jax.Array  # [B] int32
     bars_held: jax.Array  # [B] int32
     side: jax.Array  # [B] int32
-    reason: jax.Array  # [B] int32, NO_EXIT ... SESSION_END
+    reason: jax.Array  # [B] int32, NO_EXIT ... DAILY_LOSS
+    quantity: jax.Array  # [B] int32 contracts, signed as bought (+) or sold (-)
+    entry: jax.Array  # [B] int32 ticks
+    exit: jax.Array  # [B] int32 ticks
 
 
 class StepResult(NamedTuple):
@@ -322,4 +325,7 @@ def _trade_closed(outcome: BarOutcome, bars_held: jax.Array, venue: Venue) -> Tr
         bars_held=jnp.where(closed, bars_held + 1, 0),
         side=jnp.where(closed, jnp.sign(quantity), 0),
         reason=outcome.exit_reason,
+        quantity=jnp.where(closed, quantity, 0),
+        entry=jnp.where(closed, outcome.entry_price, 0),
+        exit=jnp.where(closed, outcome.exit_price, 0),
     )

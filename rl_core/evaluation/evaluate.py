@@ -1,5 +1,6 @@
 """Evaluates a policy: every session at once, each with a fresh account and the reference decision."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -10,31 +11,14 @@ import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.policy import Policy
-from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
+from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
-from rl_core.market.account import passed
 from rl_core.market.types import EXIT_NAMES, FLAT, Position
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
-from rl_core.trading.setup import RESOLUTIONS, Trading
+from rl_core.trading.setup import Trading
 from trigate.errors import DataError
-
-
-class Trades(NamedTuple):
-    """Closed trades [N]."""
-
-    session: npt.NDArray[np.int64]  # trading day
-    pnl_cents: npt.NDArray[np.int64]  # after costs
-    risk_cents: npt.NDArray[np.int64]
-    bars_held: npt.NDArray[np.int64]
-    side: npt.NDArray[np.int64]
-    reason: npt.NDArray[np.int64]
-    decided: npt.NDArray[np.int64]  # bar at whose close it was
-
-    @property
-    def r(self) -> npt.NDArray[np.float64]:
-        """Net result in units of the trade's risk [N]."""
-        return self.pnl_cents / self.risk_cents
 
 
 class Evaluation(NamedTuple):
@@ -44,6 +28,7 @@ class Evaluation(NamedTuple):
     sessions: int
     failed_sessions: int  # sessions whose account touched its floor
     expectancy: Interval | None  # mean R a trade
+    attempts: Mapping[str, int] | None = None  # attempts by how they ended, of a carried account; None: all were fresh
 
     def summary(self) -> dict[str, float | int | None]:
         """The figures that are printed or written to a file."""
@@ -63,19 +48,8 @@ class Evaluation(NamedTuple):
             "pnl_dollars": float(self.trades.pnl_cents.sum() / 100),
             "long_share": float((self.trades.side > 0).mean()) if len(r) else None,
             **reasons,
+            **({} if self.attempts is None else {f"attempts_{status}": n for status, n in self.attempts.items()}),
         }
-
-
-def by_resolution(
-    policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder
-) -> dict[str, float | int | None]:
-    """Profit under each way to order the prices inside a bar, and the share of bars that have usable seconds."""
-    figures: dict[str, float | int | None] = {"seconds_share": float(ladder.covered[first:stop].mean())}
-    for name, code in RESOLUTIONS.items():
-        with_reading = trading._replace(venue=trading.venue._replace(resolution=code))
-        summary = evaluate(policy, view, with_reading, first, stop, ladder).summary()
-        figures |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
-    return figures
 
 
 def evaluate(
@@ -98,23 +72,42 @@ def evaluate(
     playing = np.ones(len(days), bool)
     failed = np.zeros(len(days), bool)
     decided = starts[begins].astype(np.int64)
-    closed: list[list[npt.NDArray[np.int64]]] = []
+    rows: list[Trades] = []
     while playing.any():
         decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
         observation = _observed(market, params, state, env=env)
         action = policy.decide_batch(np.asarray(observation.values), np.asarray(observation.legal_actions))
         step = _stepped(market, params, state, jnp.asarray(action), env=env)
-        trade = jax.device_get(step.trade)
-        rows = np.flatnonzero(playing & trade.closed)
-        columns = (trade.pnl_cents, trade.risk_cents, trade.bars_held, trade.side, trade.reason)
-        of_trades = [days[rows].astype(np.int64), *(column[rows].astype(np.int64) for column in columns)]
-        closed.append([*of_trades, decided[rows]])
-        banked = passed(step.state.account, step.state.position, trading.venue.rules)
-        failed |= playing & np.asarray(step.terminated & ~banked)
+        rows.append(_closed(jax.device_get(step.trade), days, decided, np.asarray(step.state.bar), playing))
+        failed |= playing & np.asarray(step.failed)
         playing &= ~np.asarray(step.terminated | step.truncated)
         state = _advance_playing(playing, step.state, state)
-    trades = Trades(*(np.concatenate(column) for column in zip(*closed, strict=True)))
+    trades = Trades(*(np.concatenate(column) for column in zip(*rows, strict=True)))
     return Evaluation(trades, len(days), int(failed.sum()), session_block_bootstrap(trades.r, trades.session))
+
+
+def _closed(
+    trade: TradeClosed,
+    days: npt.NDArray[np.int32],
+    decided: npt.NDArray[np.int64],
+    bar: npt.NDArray[np.int32],
+    playing: npt.NDArray[np.bool_],
+) -> Trades:
+    """The trades that one step closed among the sessions [B] that are still played."""
+    at = np.flatnonzero(playing & trade.closed)
+    columns = {
+        "session": days,
+        "attempt": np.arange(1, len(days) + 1),
+        "quantity": trade.quantity,
+        "decided": decided,
+        "entry": trade.entry,
+        "exit_bar": bar,
+        "exit": trade.exit,
+        "reason": trade.reason,
+        "pnl_cents": trade.pnl_cents,
+        "risk_cents": trade.risk_cents,
+    }
+    return Trades(**{name: np.asarray(column)[at].astype(np.int64) for name, column in columns.items()})
 
 
 def _fresh_accounts(bar: jax.Array, params: EnvParams) -> EnvState:

@@ -157,7 +157,8 @@ def _gap(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, rules: Rule
 def _inside(xp: Namespace, floor: Cents, as_long: _AsLong, slip: Ticks, venue: Venue) -> BarExit:
     """The exit inside the bar, after an open between the levels.
 
-    A bar does not say whether its high or its low came first. `docs/timing.md` line 6 says what is assumed instead.
+    A bar does not say whether its high or its low came first. `docs/timing.md` line 6 and DECISIONS 17 say what is
+    assumed instead.
     """
     rules = venue.rules
     reached = as_long.favourable >= as_long.target + THROUGH_TICKS

@@ -152,7 +152,7 @@ class Rules(NamedTuple):
     winning_day: Cents = 1  # cents that a day must earn to count as won
     payout_days: DayCount = 0  # days with a trade before a payout
     payout_winning_days: DayCount = 0
-    # Of `trading.at_target`, not of the pack; 1: a trade that leaves the target banked is the session's last.
+    # Of `trading.at_target` alone (DECISIONS 18); 1: a trade that leaves the target banked is the session's last.
     stand_down: Flag = 1
 
 

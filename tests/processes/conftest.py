@@ -98,17 +98,22 @@ RunCommand = Callable[..., list[str]]
 Start = Callable[..., Started]
 
 
+def command_line(
+    world: DemoWorld, runs: Path, *more: object, sessions: int = 1, gate: str = "rules", phase: int = 1
+) -> list[str]:
+    """The arguments of ``orchestrator`` that play held-out sessions into a folder under ``runs``."""
+    checkpoint = world.phase1 if phase == 1 else world.phase2
+    settings = (f'runs="{runs}"', f"sessions={sessions}")
+    line = ["run", "--bars", world.minutes, "--checkpoint", checkpoint, "--gate", gate]
+    return [str(word) for word in [*line, *(f"--set={setting}" for setting in settings), *more]]
+
+
 @pytest.fixture
 def run_command(demo_world: DemoWorld, tmp_path: Path) -> RunCommand:
     """The arguments of ``orchestrator`` that play one held-out session under the rules gate."""
 
-    def arguments(
-        *more: object, runs: str = "runs", sessions: int = 1, gate: str = "rules", phase: int = 1
-    ) -> list[str]:
-        checkpoint = demo_world.phase1 if phase == 1 else demo_world.phase2
-        settings = (f'runs="{tmp_path / runs}"', f"sessions={sessions}")
-        line = ["run", "--bars", demo_world.minutes, "--checkpoint", checkpoint, "--gate", gate]
-        return [str(word) for word in [*line, *(f"--set={setting}" for setting in settings), *more]]
+    def arguments(*more: object, runs: str = "runs", **options: Any) -> list[str]:
+        return command_line(demo_world, tmp_path / runs, *more, **options)
 
     return arguments
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.commands import Started, call, journal_bytes, manifest, only_run, records
-from tests.processes.conftest import DemoWorld, RunCommand, Start
+from tests.processes.conftest import DemoWorld, RunCommand, Start, command_line
 
 pytestmark = pytest.mark.process
 
@@ -20,12 +20,32 @@ def under_way(run: Started, runs: Path) -> None:
     run.until(lambda: journal_bytes(runs) > UNDER_WAY)
 
 
-@pytest.mark.parametrize("worker", ["feed", "policy", "gate"])
-def test_a_killed_worker_is_started_again_and_the_run_goes_on(start: Start, tmp_path: Path, worker: str) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(demo_world: DemoWorld, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The journal of two sessions in which nothing was killed."""
+    runs = tmp_path_factory.mktemp("undisturbed") / "runs"
+    ended = call("orchestrator", *command_line(demo_world, runs, sessions=2))
+    assert ended.returncode == 0, ended.stderr
+    return (only_run(runs) / "journal.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("worker", "number"),
+    [
+        ("feed", signal.SIGKILL),
+        ("policy", signal.SIGKILL),
+        ("gate", signal.SIGKILL),
+        ("policy", signal.SIGSTOP),
+    ],
+)
+def test_a_killed_or_frozen_worker_is_started_again_and_changes_no_byte(
+    start: Start, tmp_path: Path, undisturbed: bytes, worker: str, number: signal.Signals
+) -> None:
+    """What it was asked is asked again: simulated time stands still, so nothing of it is in the record."""
     run = start(sessions=2)
     under_way(run, tmp_path / "runs")
 
-    os.kill(run.worker(worker), signal.SIGKILL)
+    os.kill(run.worker(worker), number)
 
     assert run.wait() == 0, run.stderr
     lines = [line for line in run.stderr.splitlines() if "starting it again" in line]
@@ -34,9 +54,11 @@ def test_a_killed_worker_is_started_again_and_the_run_goes_on(start: Start, tmp_
     assert f"{worker}: ready again" in run.stderr
     assert "Traceback" not in run.stderr
     folder = only_run(tmp_path / "runs")
-    assert len(records(folder, "bar")) == 2 * 1380
+    assert (folder / "journal.jsonl").read_bytes() == undisturbed
+    assert {record["source"] for record in records(folder, "acted")} == {"policy"}
     assert "agree to the cent" in run.stdout
     assert run.family() == {}
+    assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o600}
 
 
 def test_a_worker_that_cannot_come_back_ends_the_run_with_5_and_its_cause(

@@ -1,11 +1,13 @@
 """The whole stack with a real vLLM server on a tiny random model: a verdict, and nothing left of it."""
 
+import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.processes.commands import call, manifest, only_run, records, wait_until
+from tests.processes.commands import call, journal_bytes, manifest, only_run, records, wait_until
 from tests.processes.conftest import RunCommand, Start
 
 pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(600)]
@@ -55,6 +57,30 @@ def test_a_killed_run_leaves_no_vllm_and_continues_to_its_end_with_real_verdicts
     assert "agree to the cent" in again.stdout
 
 
+def test_a_killed_model_server_is_waited_for_and_changes_nothing(
+    start: Start, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """Every proposal keeps its verdict: the run stands still, says so, and asks again when the server is back."""
+    control = call("orchestrator", *run_command(*TINY, runs="control"))
+    assert control.returncode == 0, control.stderr
+    run = start(*TINY)
+    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
+
+    for pid, line in run.family().items():
+        if serving({pid: line}):
+            os.kill(pid, signal.SIGKILL)
+
+    assert run.wait() == 0, run.stderr
+    assert "the run waits for the model server (" in run.stderr
+    assert "model server: ready again" in run.stderr
+    found = verdicts(tmp_path / "runs")
+    assert [verdict["outcome"] for verdict in found] == [
+        verdict["outcome"] for verdict in verdicts(tmp_path / "control")
+    ]
+    assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in found)
+    assert journal_bytes(tmp_path / "runs") == journal_bytes(tmp_path / "control")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_run_can_be_stopped_while_the_model_loads(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
@@ -81,6 +107,6 @@ def test_a_model_folder_without_a_model_is_refused_before_anything_starts(
     assert not (tmp_path / "runs").exists()
 
 
-def verdicts(runs: Path) -> list[dict[str, object]]:
+def verdicts(runs: Path) -> list[dict[str, Any]]:
     """What the gate said in the one run under ``runs``."""
     return records(only_run(runs), "decided")

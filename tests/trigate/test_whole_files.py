@@ -19,6 +19,16 @@ def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_can_be_its_owners_alone_also_where_an_open_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o644)
+
+    write_whole(path, "new", mode=0o600)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_text_is_utf8(tmp_path: Path) -> None:
     write_whole(tmp_path / "a.txt", "é")
 

@@ -31,30 +31,48 @@ def without_system_role(request_id: str, asked: dict[str, Any]) -> tuple[int, di
     return good(request_id, asked)
 
 
+class ThreadedServer:
+    """An application that serves on a thread of its own until it is closed."""
+
+    def __init__(self, routes: Callable[[web.UrlDispatcher], object]) -> None:
+        """Serve from now on; ``routes`` adds the handlers."""
+        self.url = ""
+        self._routes, self._ready = routes, threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def close(self) -> None:
+        """End, and wait until nothing of it is left."""
+        assert self._loop is not None and self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        application = web.Application()
+        self._routes(application.router)
+        runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+
 @contextmanager
 def served(answer: Answer) -> Iterator[str]:
     """The address of a server that answers as ``answer`` says."""
-    loop, ready, address = asyncio.new_event_loop(), threading.Event(), []
 
     async def complete(request: web.Request) -> web.Response:
         status, reply = answer(request.headers["X-Request-Id"], await request.json())
         return web.json_response(reply, status=status)
 
-    async def listen() -> None:
-        application = web.Application()
-        application.router.add_post("/v1/chat/completions", complete)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        address.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
-
-    def serve() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(listen())
-        ready.set()
-        loop.run_forever()
-
-    threading.Thread(target=serve, daemon=True).start()
-    assert ready.wait(10)
-    yield address[0]
-    loop.call_soon_threadsafe(loop.stop)
+    server = ThreadedServer(lambda router: router.add_post("/v1/chat/completions", complete))
+    try:
+        yield server.url
+    finally:
+        server.close()

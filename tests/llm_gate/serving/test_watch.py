@@ -12,6 +12,7 @@ from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import ServerNotReadyError
 from llm_gate.serving.watch import Patience, ServerWatch
 from tests.llm_gate.completions import letter_completion
+from tests.llm_gate.serving.stub_http import ThreadedServer
 
 QUICK = Patience(idle_s=0.1, deadline_s=0.2, poll_s=0.02)
 
@@ -26,14 +27,11 @@ class StubServer:
         self.probes = 0
         self.replaced = 0
         self.comes_back = True
-        self.url = ""
         self.remedy = "starting it again"
         self.frozen = False
         self._tokens = 0
-        self._loop = asyncio.new_event_loop()
-        started = threading.Event()
-        threading.Thread(target=self._serve, args=(started,), daemon=True).start()
-        assert started.wait(10)
+        self._server = ThreadedServer(self._add_routes)
+        self.url = self._server.url
 
     def engine(self) -> VllmEngine:
         """What asks it."""
@@ -54,23 +52,12 @@ class StubServer:
 
     def close(self) -> None:
         """End."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._server.close()
 
-    def _serve(self, started: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
-        started.set()
-        self._loop.run_forever()
-
-    async def _listen(self) -> None:
-        application = web.Application()
-        application.router.add_get("/health", self._healthy)
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_post("/v1/chat/completions", self._complete)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    def _add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/health", self._healthy)
+        router.add_get("/metrics", self._metrics)
+        router.add_post("/v1/chat/completions", self._complete)
 
     async def _healthy(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -150,6 +137,42 @@ def test_a_server_that_ended_is_replaced_at_once(stub: StubServer) -> None:
 
     with ServerWatch(stub, patience=QUICK._replace(idle_s=600)):
         assert within(lambda: stub.replaced == 1)
+
+
+def test_a_suspicion_is_probed_at_once_and_stands_until_the_answer(stub: StubServer) -> None:
+    """Idle for ten minutes, it would not be looked at; its metrics, which may hang too, are not waited for."""
+    stub.completes = False
+
+    with ServerWatch(stub, patience=QUICK._replace(idle_s=600, suspect_deadline_s=0.5, suspect_misses=99)) as watch:
+        time.sleep(0.1)
+        before = (watch.state, stub.probes)
+        watch.suspect()
+        assert watch.state == "probing"
+        assert within(lambda: stub.probes >= 2)
+        still = watch.state
+        stub.completes = True
+        assert within(lambda: watch.state == "healthy")
+
+    assert (before, still, stub.replaced) == (("healthy", 0), "probing", 0)
+
+
+def test_it_is_never_healthy_between_a_fault_and_the_proof_of_its_successor(stub: StubServer) -> None:
+    held, seen = threading.Event(), []
+
+    def replace(check: Callable[[], None]) -> None:
+        seen.append(watch.state)
+        assert held.wait(10)
+        stub.up = True
+
+    stub.replace = replace  # type: ignore[method-assign]
+    stub.up = False
+    with ServerWatch(stub, patience=QUICK) as watch:
+        ended = watch.state
+        assert within(lambda: bool(seen))
+        held.set()
+        assert within(lambda: watch.state == "healthy")
+
+    assert (ended, seen) == ("restarting", ["restarting"])
 
 
 def test_one_that_never_comes_back_is_given_up_after_its_restarts(stub: StubServer) -> None:

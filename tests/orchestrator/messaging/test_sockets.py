@@ -1,10 +1,11 @@
 """Both ends of a connection over real sockets: only who was let in is heard, and every wait keeps its deadline."""
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -200,7 +201,8 @@ def test_a_client_without_encryption_is_refused(connections: WorkerConnections) 
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
         client.linger = 0
         client.connect(connections.endpoint)
-        client.send_multipart(frames(Ready()))
+        with suppress(zmq.Again):  # it may have been turned away already
+            client.send_multipart(frames(Ready()), zmq.NOBLOCK)
 
         assert connections.poll(0.3) == []
         assert not connections.dropped
@@ -231,15 +233,37 @@ def test_an_earlier_start_of_a_worker_no_longer_counts(connections: WorkerConnec
         assert eventually(lambda: connections.strangers > 0)
 
 
-def test_a_worker_cannot_speak_as_another(connections: WorkerConnections) -> None:
-    """The key of ``raw`` with the name of ``policy``."""
-    policy, raw = connections.add_worker("policy"), connections.add_worker("raw")
-    client = ClientSocket(raw.model_copy(update={"identity": policy.identity}))
-    with closing(client):
-        client.send(frames(Ready()), within_s=5)
+def test_a_worker_cannot_take_anothers_name(connections: WorkerConnections) -> None:
+    """The key of ``raw`` under the name of ``echo``, before ``echo`` connects: it stays ``raw``, and hinders nobody."""
+    raw = connections.add_worker("raw")
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger, client.identity = 0, b"echo"
+        client.curve_serverkey = raw.runner_key.encode()
+        client.curve_publickey, client.curve_secretkey = raw.public_key.encode(), raw.secret_key.encode()
+        client.connect(raw.endpoint)
+        client.send_multipart(frames(Ready(serves={"model": "forged"})))
+        (claim,) = connections.poll(5)
 
-        assert connections.poll(0.3) == []
-        assert connections.dropped["stale"] == 1
+        with serving(connections):
+            answer = connections.request("echo", Ask(number=3), deadline_s=2)
+
+    assert claim.sender == "raw"
+    assert (answer.sender, answer.message) == ("echo", Answer(number=3))
+
+
+def test_a_worker_that_comes_back_by_another_connection_is_asked_there(connections: WorkerConnections) -> None:
+    credentials = connections.add_worker("echo")
+    with connected(connections, credentials, "echo"):
+        connections.poll()
+    serving_again = threading.Thread(target=serve, args=(credentials,))
+    serving_again.start()
+    (ready,) = [report for report in connections.poll(5) if report.message == Ready(serves={"model": "m1"})]
+
+    answer = connections.request("echo", Ask(number=4), deadline_s=2)
+
+    connections.send("echo", Shutdown())
+    serving_again.join(5)
+    assert (ready.sender, answer.message) == ("echo", Answer(number=4))
 
 
 def test_messages_of_another_run_are_dropped(connections: WorkerConnections) -> None:
@@ -365,6 +389,25 @@ def test_waiting_for_ready_ends_when_the_check_says_so(connections: WorkerConnec
 
     with pytest.raises(ProcessNotReadyError, match="status 3"):
         connections.wait_ready(["gate"], deadline_s=5, check=check)
+
+
+def test_folders_of_makers_that_were_killed_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Left: one whose lock is free, as its maker is gone. Kept: a living one's, a young one, and what is not ours."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    living = WorkerConnections("run1", CATALOGUE)
+    left, young, other = (tmp_path / name for name in ("trigate-left", "trigate-young", "trigate-other"))
+    for folder in (left, young, other):
+        folder.mkdir()
+    for folder in (left, young):
+        (folder / "lock").touch()
+    for folder in (left, other, living.folder):
+        os.utime(folder, (0, 0))
+
+    WorkerConnections("run2", CATALOGUE).close()
+
+    assert [folder.exists() for folder in (left, young, other, living.folder)] == [False, True, True, True]
+    living.close()
+    assert not living.folder.exists()
 
 
 def test_the_socket_lies_in_a_private_folder_that_goes_with_the_hub() -> None:

@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_vetoed_proposal_has_the_outcome_of_its_bracket_alone(run: RunFolder) -> None:
     found = recorded_cases(run.path)
 
-    facts, book = facts_of(run.path, run.manifest()), read_account_book(run.journal)
+    facts, book = facts_of(run.path, run.manifest()), read_account_book(run)
     run_bars = run_bars_of(book.bars, facts.trading.pack, facts.trading.hours, complete=True)
     result = {p.proposal_id: play_bracket(run_bars, p.bar, p.order, facts.trading.venue) for p in proposals_of(book)}
     ended = {name: end for name, end in result.items() if end is not None}

@@ -16,7 +16,7 @@ TICK_VALUE = 50
 def book(tmp_path_factory: pytest.TempPathFactory) -> AccountBook:
     """A run of many trades."""
     bars = walk()
-    return read_account_book(play(tmp_path_factory.mktemp("runs"), bars, every_tenth_minute(bars)).journal)
+    return read_account_book(play(tmp_path_factory.mktemp("runs"), bars, every_tenth_minute(bars)))
 
 
 def changed(book: AccountBook, type: str, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AccountBook:

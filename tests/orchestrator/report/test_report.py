@@ -12,10 +12,12 @@ import pytest
 from played_runs import every_tenth_minute, play, walk
 
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
-from orchestrator.journal.journal import Journal, read_journal
+from orchestrator.journal.journal import DamagedJournalError, ForeignJournalError, Journal, read_journal
 from orchestrator.report.account_book import read_account_book
+from orchestrator.report.cases import recorded_cases
 from orchestrator.report.facts import facts_of
-from orchestrator.report.figures import judged
+from orchestrator.report.formats import interval
+from orchestrator.report.origin import origin_of
 from orchestrator.report.page import in_short
 from orchestrator.report.report import UnreconciledError, report_on
 from orchestrator.report.result import run_result
@@ -54,13 +56,67 @@ def test_the_figures_are_those_of_the_journal(tmp_path: Path) -> None:
     assert points["equity"].to_pylist()[-1] == [r for r in read_journal(folder.journal)][-2].payload["cash"]
 
 
+@pytest.mark.parametrize("lost", [1, 2, 40])
+def test_an_ended_run_that_lost_records_is_damaged_and_keeps_its_report(tmp_path: Path, lost: int) -> None:
+    """Every line that is left is whole: without the manifest it would be the record of a smaller run."""
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    report_on(folder.path)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.journal.write_bytes(b"".join(lines[:-lost]))
+
+    for read in (report_on, recorded_cases):
+        with pytest.raises(DamagedJournalError, match=f"its {len(lines) - lost} whole records do not end") as refused:
+            read(folder.path)
+        assert refused.value.exit_code == 3
+
+    after = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"journal.jsonl"}
+
+
+def test_the_journal_of_another_run_is_refused(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars), stop_after=30)
+    other = play(tmp_path / "other", bars, every_tenth_minute(bars), stop_after=30, name="other")
+    folder.write_manifest(folder.manifest().model_copy(update={"journal_head": ""}))
+    folder.journal.write_bytes(other.journal.read_bytes())
+
+    with pytest.raises(ForeignJournalError, match=f"record of run {other.manifest().run_id}") as refused:
+        report_on(folder.path)
+
+    assert refused.value.exit_code == 3
+
+
+def test_a_run_whose_proposals_went_without_a_verdict_is_not_proven(tmp_path: Path) -> None:
+    """From 3 % on it is a reason of its own: what was traded is not what the gate would have traded."""
+    bars = walk()
+    entries = every_tenth_minute(bars)
+
+    def failing(every: int) -> list[str]:
+        folder = play(
+            tmp_path / str(every),
+            bars,
+            entries,
+            lambda number: GateFailed(cause="timeout") if number % every == 0 else Veto(reason="no"),
+            engine="vllm",
+        )
+        report_on(folder.path)
+        reasons: list[str] = json.loads((folder.path / "verdict.json").read_text())["reasons"]
+        return [reason for reason in reasons if "without a verdict" in reason]
+
+    (told,) = failing(20)
+    assert re.match(r"\d+ of \d+ proposals went without a verdict \(\d+\.\d %\)", told)
+    assert failing(1000) == []
+
+
 def test_proposals_are_broken_down_by_the_regime_they_went_out_with(tmp_path: Path) -> None:
     """Each proposal counts once by its regime and once by its part of the session."""
     bars = walk()
     folder = play(tmp_path, bars, every_tenth_minute(bars))
     report_on(folder.path)
 
-    result = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder.journal))
+    result = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder))
 
     contexts = [row.proposal.context for row in result.ledger if row.result is not None]
     sizes = {group.name: group.r.size for groups in result.regimes.values() for group in groups}
@@ -260,10 +316,41 @@ def test_trades_of_one_session_prove_nothing_either_way() -> None:
     """Whole sessions are resampled: with one there is no spread, so even a run of losses is no FAIL."""
     expectancy = session_block_bootstrap(np.full(200, -1.0), np.zeros(200, np.int64))
 
-    verdict = judged(expectancy, synthetic=False, doubts=())
+    assert interval(expectancy) == "no interval: 1 session with trades; at least 10 are needed"
 
-    assert verdict.word == "NOT PROVEN"
-    assert any("one session" in reason for reason in verdict.reasons)
+
+def test_what_the_manifest_says_of_bars_and_policy_reaches_word_page_and_file(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    clean = {"in_sample": False, "trained_on_world": False, "training_ended": True}
+    words = []
+
+    for changed in ({}, {"trained_on_world": True}, {"training_ended": False}, {"in_sample": True}):
+        folder.write_manifest(folder.manifest().model_copy(update={**clean, **changed}))
+        summary = report_on(folder.path)
+        told = json.loads((folder.path / "verdict.json").read_text())
+        assert summary["verdict"] == told["verdict"] and told["verdict"] in text_of(folder)
+        words.append((told["verdict"], told["reasons"][0]))
+
+    assert words[0][0] == "NOT PROVEN" and "at least 10 are needed" in words[0][1]
+    assert words[1] == ("NOT PROVEN", "the policy was trained on a synthetic world")
+    assert words[2] == ("NOT PROVEN", "the training of the policy has not ended")
+    assert words[3] == ("IN SAMPLE", "bars that the policy or its phase 1 was trained on are included")
+
+
+def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(tmp_path: Path) -> None:
+    """Its checkpoint is gone, so what cannot be found again is a doubt; a run over all bars is in sample."""
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    manifest = folder.manifest()
+    assert manifest.in_sample is None
+
+    report_on(folder.path)
+    told = json.loads((folder.path / "verdict.json").read_text())
+    every = manifest.inputs.model_copy(update={"config": {**manifest.inputs.config, "part": "all"}})
+
+    assert told["verdict"] == "NOT PROVEN" and "is gone, so whether it was trained on a" in told["reasons"][0]
+    assert origin_of(manifest.model_copy(update={"inputs": every})).in_sample
 
 
 def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:

@@ -86,7 +86,7 @@ def test_the_resolution_decides_a_bar_that_holds_both() -> None:
 def test_alone_is_what_the_broker_did(tmp_path: Path) -> None:
     """Phase 1 never manages, so every trade that its account did not end is its bracket alone, to the cent."""
     bars = walk()
-    book = read_account_book(play(tmp_path, bars, every_tenth_minute(bars)).journal)
+    book = read_account_book(play(tmp_path, bars, every_tenth_minute(bars)))
     trading = compile_trading(TRADING, instrument("NQ"))
     real = {booked.trade.order_id: booked.trade for booked in trades_of(book)}
     taken = {proposal.proposal_id: proposal for proposal in proposals_of(book)}
@@ -116,7 +116,7 @@ def test_no_trade_goes_through_a_roll_in_the_middle_of_a_session(tmp_path: Path)
         for bar in bars
     ]
     actions = {200: every_tenth_minute(bars)[200], roll - 1: every_tenth_minute(bars)[200]}
-    book = read_account_book(play(tmp_path, bars, actions).journal)
+    book = read_account_book(play(tmp_path, bars, actions))
     trading = compile_trading(TRADING, instrument("NQ"))
     run_bars = run_bars_of(book.bars, trading.pack, trading.hours, complete=True)
 

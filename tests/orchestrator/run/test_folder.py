@@ -1,10 +1,12 @@
 """The same run is found again, anything else is a new one, and a manifest is whole."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.journal.journal import KnownHead
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run
 from trigate.errors import ResourceError
@@ -70,12 +72,65 @@ def test_an_ended_run_and_another_run_are_not_continued(tmp_path: Path) -> None:
     config = RunConfig(runs=tmp_path / "runs")
     ended = open_run(config, manifest())
     ended.write_manifest(ended.manifest().model_copy(update={"status": "ended"}))
+    (ended.path / "report.html").touch()
     aside = ended.path.rename(ended.path.with_name("20200101T000000Z-" + ended.path.name.partition("-")[2]))
 
     again, other = open_run(config, manifest()), open_run(config, manifest(bars_digest="z"))
 
     assert len({aside, again.path, other.path}) == 3
     assert (again.manifest().starts, RunFolder(aside).manifest().status) == (0, "ended")
+
+
+def test_a_run_that_ended_without_its_report_is_taken_again(tmp_path: Path) -> None:
+    """It was killed in between; the same command replays it and writes the report."""
+    config = RunConfig(runs=tmp_path / "runs")
+    ended = open_run(config, manifest())
+    ended.write_manifest(ended.manifest().model_copy(update={"status": "ended"}))
+
+    assert open_run(config, manifest()).path == ended.path
+
+
+def test_a_new_run_has_its_journal_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    """A name that cannot be a file's stands for a disk that fails after the folder was made."""
+    config = RunConfig(runs=tmp_path / "runs")
+
+    with pytest.raises(ResourceError):
+        open_run(config, manifest(), kept={"no/such/folder.json": "{}"})
+    left = list((tmp_path / "runs").iterdir())
+    folder = open_run(config, manifest(), kept={"regimes.json": "{}", "gate_calibration.json": ""})
+
+    assert left == []
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "config.toml",
+        "journal.jsonl",
+        "manifest.json",
+        "regimes.json",
+    ]
+    assert folder.journal.stat().st_size == 0
+    assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
+
+
+def test_what_a_killed_process_left_half_made_is_swept_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    config = RunConfig(runs=tmp_path / "runs")
+    gone, under_way = (tmp_path / "runs" / f".20200101T000000Z-sim-aa.{pid}.new" for pid in (2**22 + 1, os.getpid()))
+    for folder in (gone, under_way):
+        folder.mkdir(parents=True)
+
+    open_run(config, manifest())
+
+    assert (gone.exists(), under_way.exists()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "head", "known"),
+    [("running", "", None), ("failed", "0" * 32, None), ("stopped", "a" * 32, False), ("ended", "a" * 32, True)],
+)
+def test_a_manifest_knows_the_journals_head_and_whether_it_is_its_last(
+    status: str, head: str, known: bool | None
+) -> None:
+    made = RunManifest.model_validate({**manifest().model_dump(), "status": status, "journal_head": head})
+
+    assert made.known_head == (None if known is None else KnownHead(head, last=known))
 
 
 def test_the_newest_unended_folder_is_taken(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_seconds_change_fills_and_the_report_shows_all_three_resolutions(tmp_pat
     for resolution in ("pessimistic", "seconds"):
         (tmp_path / resolution).mkdir()
         folder = play(tmp_path / resolution, bars, actions, resolution=resolution)
-        book = read_account_book(folder.journal)
+        book = read_account_book(folder)
         outcomes[resolution] = [booked.trade.reason for booked in trades_of(book)]
         found = run_result(facts_of(folder.path, folder.manifest()), book)
         names = [group.name for group in found.resolutions]
@@ -101,7 +101,7 @@ def test_seconds_change_fills_and_the_report_shows_all_three_resolutions(tmp_pat
 
 def test_seconds_that_do_not_add_up_are_counted(tmp_path: Path) -> None:
     folder = play(tmp_path, BARS, every_tenth_minute(BARS), resolution="seconds")
-    book = read_account_book(folder.journal)
+    book = read_account_book(folder)
     facts = facts_of(folder.path, folder.manifest())
     assert book.seconds is not None
     cut = book._replace(seconds=tuple(() if n % 3 == 0 else rows for n, rows in enumerate(book.seconds)))
@@ -115,7 +115,7 @@ def test_seconds_that_do_not_add_up_are_counted(tmp_path: Path) -> None:
 def test_a_bars_volume_caps_an_entry_and_the_rest_is_cancelled(tmp_path: Path) -> None:
     """Volume 100 and a share of a tenth: 10 of 29 MNQ; one trade for each order, booked to the cent."""
     folder = play(tmp_path, BARS, every_tenth_minute(BARS), costs={"volume_share": "0.1"})
-    book = read_account_book(folder.journal)
+    book = read_account_book(folder)
 
     sizes = {abs(booked.trade.quantity) for booked in trades_of(book)}
     cancelled = [event.payload["code"] for event in book.of("cancelled")]
@@ -129,7 +129,7 @@ def test_slippage_by_the_clock_and_by_atr_reaches_every_fill(tmp_path: Path) -> 
     """ATR 20: a tenth is 2 ticks; from 12:00 on 5. An entry is that far from the bar's open."""
     costs = {"slippage_atr_share": "0.1", "slippage_by_time": {"09:00": 1, "12:00": 5}}
     folder = play(tmp_path, BARS, every_tenth_minute(BARS), costs=costs)
-    book = read_account_book(folder.journal)
+    book = read_account_book(folder)
     opened = dict(zip(book.bars.ts_event_ns.tolist(), book.bars.open.tolist(), strict=True))
     noon = 16 * 3600 * 10**9  # 12:00 in New York in June, UTC
 

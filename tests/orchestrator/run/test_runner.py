@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +11,17 @@ import pytest
 from played_runs import TRADING, ScriptedAnswers, ScriptedViews, Verdicts, walk
 
 from llm_gate.contract import Approve, EntryProposal, GateFailed, Outcome, Resize, Reviewed, Veto
-from orchestrator.journal.journal import Journal, JournalMismatch, read_journal
+from orchestrator.journal.journal import ForeignJournalError, Journal, JournalMismatch, read_journal
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.run.runner import FeedBar, Finished, Runner
+from orchestrator.run.runner import DeferredAnswers, FeedBar, Finished, Runner, StopAskedError
 from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import compile_trading
 
 Actions = Mapping[int, int]
+Given = TypeVar("Given")
 
 COMPILED = compile_trading(TRADING, instrument("NQ"))
 SETTING = Setting(
@@ -128,7 +130,7 @@ def test_every_event_is_recorded_before_what_follows_from_it(tmp_path: Path, who
     """The first decision, in the order of the record: bar, action, proposal, verdict; then the order or its end."""
     kinds = [record.type for record in records(tmp_path, whole)]
 
-    assert kinds[:5] == ["bar", "account_opened", "acted", "proposed", "decided"]
+    assert kinds[:6] == ["run", "bar", "account_opened", "acted", "proposed", "decided"]
     assert all(kinds[i + 1] in ("intent", "proposal_closed") for i, kind in enumerate(kinds) if kind == "decided")
     assert all(kinds[i - 1] in ("bar", "bars_ended") for i, kind in enumerate(kinds) if kind == "fill")
 
@@ -164,9 +166,7 @@ def test_what_is_recorded_is_not_asked_again(tmp_path: Path, whole: bytes) -> No
 
 def test_a_changed_setting_is_no_replay(tmp_path: Path, whole: bytes) -> None:
     limits = SETTING.limits._replace(risk_budget=40_000)
-    for number, setting in enumerate(
-        (SETTING._replace(limits=limits), SETTING._replace(run_id="1" * 32), SETTING._replace(shadow=True))
-    ):
+    for number, setting in enumerate((SETTING._replace(limits=limits), SETTING._replace(shadow=True))):
         path = written(tmp_path / str(number), whole)
         with pytest.raises(JournalMismatch, match="was recorded"):
             run(path, setting=setting)
@@ -212,6 +212,91 @@ def test_asked_to_stop_it_ends_between_two_bars_and_goes_on_later(tmp_path: Path
 
     assert (done.complete, done.bars, played[-1]) == (False, 20, 20)
     assert whole.startswith(before) and path.read_bytes() == whole
+
+
+class Stopping(Answers):
+    """The user asks to stop while the n-th question, of whatever kind, is waited for."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def next_bar(self, seq: int) -> FeedBar | None:
+        """The bar."""
+        return self._unless_asked(super().next_bar(seq))
+
+    def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
+        """The action."""
+        return self._unless_asked(super().act(bar_seq, observation, legal))
+
+    def review(self, proposal: EntryProposal) -> Reviewed:
+        """The verdict."""
+        return self._unless_asked(super().review(proposal))
+
+    def _unless_asked(self, answer: Given) -> Given:
+        if len(self.asked) == self._at:
+            raise StopAskedError
+        return answer
+
+
+@pytest.mark.parametrize(("at", "kind"), [(1, "bar"), (2, "act"), (3, "review"), (40, "review")])
+def test_asked_to_stop_while_an_answer_is_waited_for_it_goes_on_later(
+    tmp_path: Path, whole: bytes, at: int, kind: str
+) -> None:
+    path, stopping = tmp_path / "stopped" / "journal.jsonl", Stopping(at)
+
+    stopped = run(path, stopping)
+    before = path.read_bytes()
+    done = run(path)
+
+    assert (stopped.complete, stopping.asked[-1], stopping.asked.count("bar") - 1) == (False, kind, stopped.bars)
+    assert whole.startswith(before) and before != whole
+    assert (done.complete, path.read_bytes()) == (True, whole)
+
+
+def test_who_answers_is_made_ready_once_and_only_where_the_record_ends(tmp_path: Path, whole: bytes) -> None:
+    """A whole recording needs nobody: no worker and no model server is started for it."""
+    made: list[Answers] = []
+
+    def made_ready() -> Answers:
+        made.append(Answers())
+        return made[-1]
+
+    lines = whole.splitlines(keepends=True)
+    counts = []
+    for number, content in enumerate((whole, b"".join(lines[:40]), b"")):
+        path = written(tmp_path / str(number), content)
+        with Journal.open(path) as journal:
+            Runner(journal, DeferredAnswers(made_ready), VIEWS, SETTING).run()
+        counts.append(len(made))
+        assert path.read_bytes() == whole
+
+    assert counts == [0, 1, 2]
+
+
+def test_a_journal_that_names_no_run_is_continued_as_it_began(tmp_path: Path, whole: bytes) -> None:
+    """Journals of before begin with their first bar; cut anywhere, they come to the bytes that they had then."""
+    path = tmp_path / "before" / "journal.jsonl"
+    path.parent.mkdir(mode=0o700)
+    with Journal.open(path) as journal:
+        for record in records(tmp_path, whole)[1:]:
+            journal.append(record.type, record.payload, sync=record.synced)
+    before = path.read_bytes()
+    lines = before.splitlines(keepends=True)
+
+    for count in (1, 2, 40, len(lines)):
+        cut = written(tmp_path / f"before-{count}", b"".join(lines[:count]))
+        assert run(cut).complete
+        assert cut.read_bytes() == before
+
+
+def test_the_journal_of_another_run_is_refused_by_its_first_record(tmp_path: Path, whole: bytes) -> None:
+    path = written(tmp_path / "other", whole)
+
+    with pytest.raises(ForeignJournalError, match=f"record of run {'0' * 32}, and this folder is of run {'1' * 32}"):
+        run(path, setting=SETTING._replace(run_id="1" * 32))
+
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("action", [5, 3, -1])

@@ -35,7 +35,7 @@ def own(folder: Path, *changes: tuple[str, str], more: str = "") -> TradingConfi
 
 def run(folder: Path, trading: TradingConfig, days: tuple[str, ...] = DAYS, seed: int = 3) -> AccountBook:
     bars = walk(days, seed)
-    return read_account_book(play(folder, bars, every_tenth_minute(bars), account=trading).journal)
+    return read_account_book(play(folder, bars, every_tenth_minute(bars), account=trading))
 
 
 def statuses(book: AccountBook) -> list[str]:
@@ -48,7 +48,7 @@ def gapped_run(folder: Path, action: str) -> AccountBook:
     far = (("amount = 2_000", "amount = 20_000"), ("floor = 48_000", "floor = 30_000"))
     bars = [bar if bar.seq < 12 else lowered(bar, 100) for bar in walk()]
     actions = {seq: action for seq, action in every_tenth_minute(bars).items() if seq > 0}
-    return read_account_book(play(folder, bars, actions, account=own(folder, *far, more=table)).journal)
+    return read_account_book(play(folder, bars, actions, account=own(folder, *far, more=table)))
 
 
 def lowered(bar: Bar, ticks: int) -> Bar:
@@ -109,7 +109,7 @@ def test_an_attempt_out_of_calendar_days_expires_and_starts_over(tmp_path: Path)
     """Three calendar days from Monday on: Thursday and Tuesday open new accounts."""
     trading = own(tmp_path, ("min = 0", "min = 0\nmax = 3"), ("target = 3_000", "target = 90_000"))
     bars = walk(WEEK)
-    book = read_account_book(play(tmp_path, bars, {}, account=trading).journal)
+    book = read_account_book(play(tmp_path, bars, {}, account=trading))
 
     assert statuses(book) == ["expired", "expired"]
     opened = [bars[event.bar].ts_event_ns for event in book.of("account_opened")]
@@ -143,7 +143,7 @@ def test_the_report_tells_days_best_day_and_status_of_every_attempt(tmp_path: Pa
     folder = play(tmp_path, bars, every_tenth_minute(bars), account=trading)
 
     report_on(folder.path)
-    book = read_account_book(folder.journal)
+    book = read_account_book(folder)
     rows = attempt_days(book, read_rule_pack(trading.rules).compiled())
     text = (folder.path / "report.html").read_text(encoding="utf-8")
 

@@ -218,7 +218,7 @@ def test_without_a_bootstrap_it_says_who_starts_it() -> None:
 @pytest.mark.parametrize("name", ["", "../x", "A", "a\n", "a" * 65, ".hidden"])
 def test_a_name_that_could_leave_the_log_folder_is_refused(tmp_path: Path, name: str) -> None:
     credentials = Credentials(
-        endpoint="ipc://x", identity="x.1", run="r", runner_key="k", public_key="k", secret_key="k", heartbeat_s=1.0
+        endpoint="ipc://x", run="r", runner_key="k", public_key="k", secret_key="k", heartbeat_s=1.0
     )
 
     with pytest.raises(ConfigError, match="worker name"):
@@ -263,4 +263,5 @@ def test_when_the_parent_is_killed_its_workers_and_theirs_are_gone_at_once(tmp_p
     parent.stdout.close()
     socket_folder = Path(line.split()[3])
     (socket_folder / "runner").unlink()
+    (socket_folder / "lock").unlink()
     socket_folder.rmdir()

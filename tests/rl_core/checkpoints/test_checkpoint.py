@@ -26,11 +26,11 @@ from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.train import TrainState, initial_state
 from tests.campaigns.corrupt import KINDS, damaged
-from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
+from tests.rl_core.ppo.toy_env import SHORT, ToyEnv, toy_world
 from trigate.errors import ConfigError, ResourceError
 
-CONFIG = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
 ENV, WORLD = ToyEnv(), EnvArrays(*toy_world())
+CONFIG = SHORT
 EXPECTED = Expected(phase=1, observation_size=4, actions=("hold", "buy", "sell"), fingerprint=Fingerprint("f1", {}))
 
 

@@ -88,7 +88,19 @@ def test_a_range_without_an_entry_minute_is_refused() -> None:
 
 
 def spiked() -> MarketView:
-    """The first trade's bar goes far up and comes back, so that an intraday floor overtakes the price."""
+    """The first trade rises for two bars, and comes back in the third to an intraday floor that followed it.
+
+    $600 of room are 41 ticks, more than either rise.
+    """
+    bars = quiet_bars(2)
+    entry = closing_at(seen(bars), "09:30") + 1
+    for t, prices in enumerate(((0, 35, 0, 35), (35, 75, 35, 75), (75, 80, -5, 0)), start=entry):
+        bars = with_bar(bars, t, prices)
+    return seen(bars)
+
+
+def targeted() -> MarketView:
+    """The first trade's bar goes far through its target."""
     bars = quiet_bars(2)
     return seen(with_bar(bars, closing_at(seen(bars), "09:30") + 1, (0, 200, -5, 0)))
 
@@ -106,9 +118,19 @@ def test_an_account_that_fails_above_its_start_has_failed() -> None:
 def test_an_account_that_passes_has_not_failed() -> None:
     rules = Rules(5_000_000, 100_000, 60_000, STATIC, NEVER_LOCKS)
 
-    found = evaluate(always(1), spiked(), trading(rules), 0, len(spiked().bars))
+    found = evaluate(always(1), targeted(), trading(rules), 0, len(targeted().bars))
 
     assert (len(found.trades.r), found.failed_sessions) == (1, 0)
+
+
+def test_an_account_that_touches_its_floor_above_its_target_has_failed() -> None:
+    """As above at a profit, of which the target asks for less."""
+    rules = Rules(5_000_000, 10_000, 60_000, INTRADAY, NEVER_LOCKS)
+
+    evaluation = evaluate(always(1), spiked(), trading(rules), 0, len(spiked().bars))
+
+    assert evaluation.trades.reason.tolist() == [LIQUIDATION] and evaluation.trades.pnl_cents.sum() > 10_000
+    assert (evaluation.sessions, evaluation.failed_sessions) == (1, 1)
 
 
 def test_a_trade_is_decided_at_the_close_before_its_entry() -> None:
@@ -145,7 +167,8 @@ def test_trades_are_broken_down_by_the_regime_they_were_decided_in() -> None:
             own = np.array(names) == name
             row = by_name[kind, name]
             assert row["trades"] == own.sum() and row["mean_r"] == pytest.approx(trades.r[own].mean())
-            assert (row["low"] is None) == (row["sessions"] == 1)
+            assert row["low"] is None, "two sessions are too few"
+            assert row["level"] == pytest.approx(1 - 0.05 / len(rows))
 
 
 def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> None:
@@ -154,4 +177,5 @@ def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> No
     assert {group.kind for group in groups} == {"regime", "part of the session"}
     lines = regime_table_lines(groups, UNFITTED)
     assert lines[0] == "by regime (thresholds the usual ones, none were fitted: 2.5 ATR an hour, percentiles 33 and 67)"
-    assert len(lines) == 2 + len(groups) and len({line.index(" to ") for line in lines if " to " in line}) <= 1
+    assert lines[1].startswith(f"exploratory: {len(groups)} groups at once") and len(lines) == 3 + len(groups)
+    assert all("no interval: " in line and "at least 10 are needed" in line for line in lines[3:])

@@ -10,12 +10,13 @@ from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, gather, join_processes, put_on_devices
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.train import STATE_SHARDING, initial_state, update
-from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
+from rl_core.training.compile_cache import use_compile_cache
+from tests.rl_core.ppo.toy_env import SHORT, ToyEnv, toy_world
 
 
 def after_two_updates(devices: int) -> dict[str, np.ndarray]:
     """Every array of the learner, normaliser and environments, and what was counted, by name."""
-    config = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), devices=devices)
+    config = PPOConfig.model_validate(SHORT.model_dump() | {"devices": devices})
     env, world = ToyEnv(), EnvArrays(*toy_world())
     state = put_on_devices(initial_state(config, env, world), devices, STATE_SHARDING)
     world = put_on_devices(world, devices, REPLICATED)
@@ -28,6 +29,7 @@ def after_two_updates(devices: int) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     out, devices, *cluster = sys.argv[1:]
+    use_compile_cache()
     if cluster:
         join_processes(cluster[0], 2, int(cluster[1]))
     np.savez(Path(out), allow_pickle=False, **after_two_updates(int(devices)))

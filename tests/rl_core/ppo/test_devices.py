@@ -23,6 +23,7 @@ def start(out: Path, *arguments: str, host_devices: int = 1) -> subprocess.Popen
     """The program on ``host_devices`` devices of the CPU."""
     flags = f"--xla_force_host_platform_device_count={host_devices}"
     given = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    given["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # as in the process that they are compared with
     return subprocess.Popen([sys.executable, "-m", "tests.rl_core.ppo.devices_run", str(out), *arguments], env=given)
 
 

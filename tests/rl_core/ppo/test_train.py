@@ -14,13 +14,9 @@ from rl_core.ppo.loop import TrainResult, train
 from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.optimiser import steps_taken
 from rl_core.ppo.train import TrainState, initial_state, update
-from tests.rl_core.ppo.toy_env import ToyEnv, ToyParams, toy_world
+from tests.rl_core.ppo.toy_env import LEARNING, SHORT, ToyEnv, ToyParams, toy_world
 
 ENV = ToyEnv()
-LEARNING = PPOConfig(
-    num_envs=64, rollout_length=32, total_steps=64 * 32 * 24, hidden=(32, 32), learning_rate=3e-3, updates_per_sync=6
-)
-SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
 
 
 def run(

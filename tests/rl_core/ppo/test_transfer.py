@@ -14,17 +14,23 @@ from rl_core.ppo.networks import Parameters, forward, log_probabilities
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.train import initial_state
 from rl_core.ppo.transfer import MAX_DIVERGENCE, Transfer, entry_divergence, transfer
-from tests.rl_core.ppo.toy_env import ToyEnv, ToyObservation, toy_world
+from tests.rl_core.ppo.toy_env import LEARNING, ToyEnv, ToyObservation, toy_world
 
-CONFIG = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 6, hidden=(16, 8), learning_rate=3e-3)
+CONFIG = LEARNING
 SEPARATE = PPOConfig.model_validate(CONFIG.model_dump() | {"shared_torso": False})
 WORLD, WIDE = EnvArrays(*toy_world()), ToyEnv(phase=2)
 
 
 def learned(config: PPOConfig) -> tuple[Parameters, Normaliser]:
-    """A briefly trained phase 1."""
+    """A phase 1 trained for six updates."""
     env = ToyEnv()
-    state = train(config, env, WORLD, initial_state(config, env, WORLD), lambda state, row: False).state
+    state = train(config, env, WORLD, initial_state(config, env, WORLD), lambda state, row: True).state
+    return state.parameters, state.normaliser
+
+
+def fresh(config: PPOConfig) -> tuple[Parameters, Normaliser]:
+    """A phase 1 before its first update."""
+    state = initial_state(config, ToyEnv(), WORLD)
     return state.parameters, state.normaliser
 
 
@@ -71,7 +77,7 @@ def test_new_actions_start_near_zero_in_every_state(phase2: Transfer) -> None:
 @pytest.mark.parametrize("config", [CONFIG, SEPARATE])
 def test_every_parameter_is_reported(config: PPOConfig) -> None:
     """First layers and the policy head grow, all else is copied, nothing is new."""
-    report = transfer(config, learned(config), shown(), key=jax.random.key(0)).report
+    report = transfer(config, fresh(config), shown(), key=jax.random.key(0)).report
 
     widened = {name for name, origin in report.origins.items() if origin == "widened"}
     first = {"torso.dense_0.kernel"} if config.shared_torso else {"actor.dense_0.kernel", "critic.dense_0.kernel"}
@@ -106,9 +112,9 @@ def test_states_without_an_entry_prove_nothing(phase1: tuple[Parameters, Normali
 
 def test_other_hidden_sizes_are_refused_by_name(phase1: tuple[Parameters, Normaliser]) -> None:
     """Never a soft failure that trains from random weights."""
-    other = PPOConfig.model_validate(CONFIG.model_dump() | {"hidden": (32, 8)})
+    other = PPOConfig.model_validate(CONFIG.model_dump() | {"hidden": (16, 32)})
 
-    with pytest.raises(FitError, match=r"torso\.dense_0\.bias is \[16\] in phase 1 and \[32\] in phase 2"):
+    with pytest.raises(FitError, match=r"torso\.dense_0\.bias is \[32\] in phase 1 and \[16\] in phase 2"):
         transfer(other, phase1, shown(), key=jax.random.key(0))
 
 

@@ -6,8 +6,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rl_core.ppo.config import PPOConfig
+
 HOLD_BARS = 3
 EPISODE_BARS = 20
+
+# The learners of all files that play this environment: each other one is compiled anew.
+SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
+LEARNING = PPOConfig(
+    num_envs=64, rollout_length=32, total_steps=64 * 32 * 24, hidden=(32, 32), learning_rate=3e-3, updates_per_sync=6
+)
 
 
 class ToyMarket(NamedTuple):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,9 +12,9 @@ import pytest
 
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import digest_of, load_learned
-from rl_core.checkpoints.manifest import Expected, Identity, read_manifest
+from rl_core.checkpoints.manifest import Expected, Identity, read_manifest, write_manifest
 from rl_core.checkpoints.policy import load_policy
-from rl_core.checkpoints.provenance import first_held_out
+from rl_core.checkpoints.provenance import WORLDS_FILE, TrainingWorlds, first_held_out, training_worlds
 from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.ppo.config import PPOConfig
 from rl_core.regimes.fitted import UNFITTED, fit_regimes, frozen_regimes
@@ -26,18 +27,17 @@ from rl_core.training.run import TrainingResult
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view
 from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.settings import PPO
 from trigate.errors import ConfigError, DataError
 from trigate.toml_config import read_config
 
 ROOT = Path(__file__).parents[3]
-TINY = PPOConfig(
-    num_envs=4, rollout_length=8, total_steps=128, minibatches=2, epochs=1, hidden=(8,), updates_per_sync=1
-)
+TINY = PPOConfig.model_validate(PPO | {"updates_per_sync": 1})
 RULES = TradingConfig(rules=ROOT / "configs/rules/apex_legacy_50k_eval.toml")
 
 
 def config(phase: int = 1) -> TrainConfig:
-    """Four updates on the first two of three sessions."""
+    """Eight updates on the first two of three sessions."""
     return TrainConfig(phase=phase, train_share=0.7, ppo=TINY, trading=RULES)  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def test_phase_2_is_continued_with_its_parent(
 def test_both_phases_leave_a_policy_that_serves(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
     _, first, second = runs
 
-    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_128", "phase2_jax_32"]
+    assert [trained.checkpoint.name for trained in (first, second)] == ["phase1_jax_final_256", "phase2_jax_32"]
     assert [load_policy(trained.checkpoint).num_actions for trained in (first, second)] == [3, 6]
     assert (first.stop, first.transfer, second.transfer is not None) == ("finished", None, True)
 
@@ -96,14 +96,14 @@ def test_a_stopped_parent_is_taken_with_a_word(
     _, first, _ = runs
     bars = tmp_path / "NQ_D1M.parquet"
     write_bars(small_view().bars, bars)
-    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_128")
+    stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
         prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
         for parent in (first.checkpoint, stopped)
     ]
 
-    assert notes == [None, f"{stopped} was saved on the way, at step 128 of 128: its training has not ended"]
+    assert notes == [None, f"{stopped} was saved on the way, at step 256 of 256: its training has not ended"]
 
 
 def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
@@ -135,6 +135,25 @@ def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, Trainin
     assert plan.split.stop == held - 10 and plan_identity(plan, 0).config["trained_until_ns"] == bars.ts_event_ns[held]
 
 
+def test_a_checkpoint_keeps_the_worlds_of_its_bars_and_of_its_phase_1(
+    runs: tuple[Path, TrainingResult, TrainingResult], tmp_path: Path
+) -> None:
+    """Phase 1 knows a world; phase 2 on a market still says so, and markets alone leave an empty list."""
+    _, first, _ = runs
+    bars = small_view().bars
+    world = replace(bars, world=json.dumps({"declaration": "planted", "expectancy_r": 0.25, "seed": 7}))
+    parent = shutil.copytree(first.checkpoint, tmp_path / first.checkpoint.name)
+    assert training_worlds(first.checkpoint) == ()
+
+    trained_on_world = plan_training(config(), world).extra[WORLDS_FILE]
+    (parent / WORLDS_FILE).write_bytes(trained_on_world)
+    write_manifest(parent, identity_of(first))
+    phase_2 = plan_training(config(2), bars, parent=parent).extra[WORLDS_FILE]
+
+    assert [card.digest for card in TrainingWorlds.model_validate_json(trained_on_world).worlds] == [bars.digest]
+    assert phase_2 == trained_on_world
+
+
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 3), (0.99, 2), (0.67, 2), (0.34, 1)])
 def test_a_share_is_whole_sessions_from_the_first(share: float, kept: int) -> None:
     view = small_view()
@@ -161,11 +180,11 @@ def test_phase_2_starts_from_phase_1_and_phase_1_from_nothing(tmp_path: Path) ->
 
 
 def test_asked_to_stop_it_saves_what_it_has(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
-    """32 bars an update: phase 1 played all four, phase 2 one."""
+    """32 bars an update: phase 1 played all eight, phase 2 one."""
     _, first, second = runs
 
-    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 4), ("asked", 1)]
-    assert (identity_of(first).step, identity_of(second).step) == (128, 32)
+    assert [(trained.stop, len(trained.rows)) for trained in (first, second)] == [("finished", 8), ("asked", 1)]
+    assert (identity_of(first).step, identity_of(second).step) == (256, 32)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("phase*.toml")), ids=lambda path: path.stem)

@@ -23,10 +23,10 @@ from rl_core.training.plan import plan_training
 from rl_core.training.run import TrainingResult, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes, small_view
 from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.settings import PPO
 from trigate.errors import ResourceError, TrigateError
 
 BARS = small_view().bars
-PPO = {"num_envs": 4, "rollout_length": 8, "total_steps": 32 * 8, "minibatches": 2, "epochs": 1, "hidden": (8,)}
 TRADING = {"rules": RULES_FOLDER / "apex_legacy_50k_eval.toml"}
 
 

@@ -1,0 +1,76 @@
+"""The two accounts that an evaluation can play: a fresh one each session, or one that is carried from day to day."""
+
+from collections import Counter
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from rl_core.bars.rungs import Ladder
+from rl_core.bars.seconds import MinuteSeconds
+from rl_core.checkpoints.policy import Policy
+from rl_core.evaluation.carried import play_carried
+from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.evaluation.span import Span
+from rl_core.features.market_view import MarketView
+from rl_core.statistics.bootstrap import session_block_bootstrap
+from rl_core.trading.setup import RESOLUTIONS, Trading
+from trigate.errors import ConfigError
+
+AccountKind = Literal["fresh", "carried"]
+ACCOUNT_KINDS: tuple[AccountKind, ...] = ("fresh", "carried")
+
+
+class EvaluationInputs(NamedTuple):
+    """What is played: a policy on the bars of a span, under an account's setting."""
+
+    policy: Policy
+    view: MarketView
+    trading: Trading
+    span: Span
+    ladder: Ladder | None = None  # the seconds as a fresh account meets them
+    seconds: MinuteSeconds | None = None  # the same seconds, as a carried account meets them
+
+
+def account_kind(name: str) -> AccountKind:
+    """The kind of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for kind in ACCOUNT_KINDS:
+        if kind == name:
+            return kind
+    raise ConfigError(f"account {name!r}: there are {' and '.join(ACCOUNT_KINDS)}")
+
+
+def play_account(kind: AccountKind, inputs: EvaluationInputs) -> Evaluation:
+    """Play the span with accounts of this kind.
+
+    Raises:
+        DataError: no bar of the span can start an episode of a fresh account.
+    """
+    policy, view, trading, span, ladder, seconds = inputs
+    if kind == "fresh":
+        return evaluate(policy, view, trading, span.first, span.stop, ladder)
+    path = play_carried(policy, view, trading, span, seconds=seconds)
+    ends = Counter(ended.status for ended in path.ended)
+    attempts = {status: ends[status] for status in ("passed", "failed", "stranded", "expired")}
+    return Evaluation(
+        trades=path.trades,
+        sessions=len(np.unique(view.located.session[span.first : span.stop])),
+        failed_sessions=ends["failed"],
+        expectancy=session_block_bootstrap(path.trades.r, path.trades.session),
+        attempts=attempts,
+    )
+
+
+def by_resolution(kind: AccountKind, inputs: EvaluationInputs) -> dict[str, float | int | None]:
+    """Profit under each way to order the prices inside a bar, and the share of bars that have usable seconds."""
+    assert inputs.ladder is not None, "without seconds there is one reading"
+    covered = inputs.ladder.covered[inputs.span.first : inputs.span.stop]
+    figures: dict[str, float | int | None] = {"seconds_share": float(covered.mean())}
+    for name, code in RESOLUTIONS.items():
+        venue = inputs.trading.venue._replace(resolution=code)
+        summary = play_account(kind, inputs._replace(trading=inputs.trading._replace(venue=venue))).summary()
+        figures |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
+    return figures
