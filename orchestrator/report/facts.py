@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
+from llm_gate.review.sameness_alarm import WINDOW
+from orchestrator.report.origin import Origin, origin_of
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
@@ -28,6 +30,7 @@ class RunFacts(NamedTuple):
     latency_s: dict[str, float]  # by proposal
     missed: tuple[str, ...]  # telemetry events of workers that did not answer
     regimes: Frozen | None  # what labelled the bars; None: it is lost
+    origin: Origin  # of bars and policy
     calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
 
     @property
@@ -39,6 +42,11 @@ class RunFacts(NamedTuple):
     def gate(self) -> dict[str, Any]:
         """The gate's settings."""
         return dict(self.manifest.inputs.config["gate"])
+
+    @property
+    def alarm_window(self) -> int:
+        """So many equal verdicts in a row raise the gate's alarm."""
+        return int(self.gate.get("review", {}).get("alarm_window", WINDOW))
 
     @property
     def started(self) -> date:
@@ -86,6 +94,7 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
         latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
         missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),
         regimes=regimes,
+        origin=origin_of(manifest),
         calibration=calibration,
     )
 

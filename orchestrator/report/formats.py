@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from orchestrator.report.figures import AttemptFigures
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
@@ -40,6 +41,15 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f} %"
 
 
+def attempts_in_words(attempts: AttemptFigures) -> str:
+    """How the accounts ended, and how many of the stranded ones by their gate."""
+    by_the_gate = f" ({attempts.refused} by the gate's vetoes)" if attempts.refused else ""
+    return (
+        f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded{by_the_gate}, "
+        f"{attempts.expired} expired, {attempts.open} open"
+    )
+
+
 def share_of(part: int, whole: int) -> str:
     """A count's share of a whole."""
     return percent(part / whole) if whole else NONE
@@ -51,12 +61,13 @@ def in_r(value: float | None) -> str:
 
 
 def interval(interval_r: Interval | None) -> str:
-    """The bounds of an interval; one session has none, since whole sessions are resampled."""
+    """The bounds of an interval, or why there are none."""
     if interval_r is None:
         return NONE
-    if interval_r.sessions < 2:
-        return "no interval: one session"
-    return f"{interval_r.low:+.3f} to {interval_r.high:+.3f}"
+    if interval_r.bounds is None:
+        return f"no interval: {interval_r.missing}"
+    low, high = interval_r.bounds
+    return f"{low:+.3f} to {high:+.3f}"
 
 
 def number(value: float | None, digits: int = 2) -> str:

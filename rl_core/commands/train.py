@@ -115,7 +115,8 @@ def evaluate(
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.statistics.verdict import verdict_on
+    from rl_core.statistics.sizes import signs_differ
+    from rl_core.statistics.verdict import Evidence, verdict_on
     from rl_core.training.sources import prepare_evaluation
 
     kind = account_kind(account)
@@ -129,14 +130,29 @@ def evaluate(
     if trades is not None:
         write_trades(trades, evaluation.trades, job.view.bars)
     readings = {} if job.ladder is None else by_resolution(kind, inputs)
-    verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
+    evidence = Evidence(
+        expectancy=evaluation.expectancy,
+        in_sample=job.in_sample,
+        synthetic=job.world is not None,
+        trained_on_world=job.trained_on_world,
+        training_ended=job.note is None,
+        proposals=0,
+        without_verdict=0,
+        record_faults=(),
+    )
+    verdict, figures = verdict_on(evidence), evaluation.summary()
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     result: dict[str, Any] = {
-        **evaluation.summary(),
+        **figures,
         **readings,
+        "in_sample": job.in_sample,
+        "synthetic": evidence.synthetic,
+        "trained_on_world": evidence.trained_on_world,
         "verdict": verdict.word,
         "because": "; ".join(verdict.reasons),
     }
+    if note := signs_differ(figures["mean_r"], evaluation.trades.pnl_cents.sum()):
+        result["note"] = note
     if as_json:
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
     print_result(result, as_json=as_json)

@@ -13,7 +13,16 @@ from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
 from rl_core.checkpoints.policy import Policy, load_trader
-from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    check_unchanged,
+    declared,
+    first_held_out,
+    touches_training,
+    trading_of,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
@@ -82,7 +91,9 @@ class EvaluationJob(NamedTuple):
     trading: Trading
     first: int
     stop: int
-    world: WorldCard | None
+    world: WorldCard | None  # that the bars are
+    trained_on_world: bool  # the policy, or its phase 1
+    in_sample: bool  # bars are played that the policy, or its phase 1, was trained on
     ladder: Ladder | None
     regimes: Frozen
     note: str | None = None  # a warning about the checkpoint
@@ -134,7 +145,10 @@ def prepare_training(
     _check_files(files, market, seconds)
     resolved(config.trading, seconds=seconds is not None)
     all_bars = [
-        read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, timezone=timezone)
+        declared(
+            file.path,
+            read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, timezone=timezone),
+        )
         for file in files
     ]
     sources = [
@@ -217,18 +231,19 @@ def prepare_evaluation(
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
-    world, regimes = read_world(bars, read.digest), frozen_regimes(folder, read.instrument.symbol)
-    note = unfinished_note(folder, policy.identity)
+    trained_on = training_worlds(folder)
     return EvaluationJob(
         policy=policy,
         view=view,
         trading=trading,
         first=first,
         stop=len(read),
-        world=world,
+        world=world_traded(bars, read, trained_on),
+        trained_on_world=bool(trained_on),
+        in_sample=touches_training(policy.identity, read, first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
-        regimes=regimes,
-        note=note,
+        regimes=frozen_regimes(folder, read.instrument.symbol),
+        note=unfinished_note(folder, policy.identity),
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
     )
 

@@ -16,7 +16,8 @@ from orchestrator.journal.journal import DamagedJournalError, ForeignJournalErro
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.cases import recorded_cases
 from orchestrator.report.facts import facts_of
-from orchestrator.report.figures import judged
+from orchestrator.report.formats import interval
+from orchestrator.report.origin import origin_of
 from orchestrator.report.page import in_short
 from orchestrator.report.report import UnreconciledError, report_on
 from orchestrator.report.result import run_result
@@ -315,10 +316,41 @@ def test_trades_of_one_session_prove_nothing_either_way() -> None:
     """Whole sessions are resampled: with one there is no spread, so even a run of losses is no FAIL."""
     expectancy = session_block_bootstrap(np.full(200, -1.0), np.zeros(200, np.int64))
 
-    verdict = judged(expectancy, synthetic=False, doubts=())
+    assert interval(expectancy) == "no interval: 1 session with trades; at least 10 are needed"
 
-    assert verdict.word == "NOT PROVEN"
-    assert any("one session" in reason for reason in verdict.reasons)
+
+def test_what_the_manifest_says_of_bars_and_policy_reaches_word_page_and_file(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    clean = {"in_sample": False, "trained_on_world": False, "training_ended": True}
+    words = []
+
+    for changed in ({}, {"trained_on_world": True}, {"training_ended": False}, {"in_sample": True}):
+        folder.write_manifest(folder.manifest().model_copy(update={**clean, **changed}))
+        summary = report_on(folder.path)
+        told = json.loads((folder.path / "verdict.json").read_text())
+        assert summary["verdict"] == told["verdict"] and told["verdict"] in text_of(folder)
+        words.append((told["verdict"], told["reasons"][0]))
+
+    assert words[0][0] == "NOT PROVEN" and "at least 10 are needed" in words[0][1]
+    assert words[1] == ("NOT PROVEN", "the policy was trained on a synthetic world")
+    assert words[2] == ("NOT PROVEN", "the training of the policy has not ended")
+    assert words[3] == ("IN SAMPLE", "bars that the policy or its phase 1 was trained on are included")
+
+
+def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(tmp_path: Path) -> None:
+    """Its checkpoint is gone, so what cannot be found again is a doubt; a run over all bars is in sample."""
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    manifest = folder.manifest()
+    assert manifest.in_sample is None
+
+    report_on(folder.path)
+    told = json.loads((folder.path / "verdict.json").read_text())
+    every = manifest.inputs.model_copy(update={"config": {**manifest.inputs.config, "part": "all"}})
+
+    assert told["verdict"] == "NOT PROVEN" and "is gone, so whether it was trained on a" in told["reasons"][0]
+    assert origin_of(manifest.model_copy(update={"inputs": every})).in_sample
 
 
 def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:

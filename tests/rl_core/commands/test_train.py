@@ -20,6 +20,7 @@ from trigate.errors import ConfigError, DataError
 TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]")
 ROW = 40  # left out: the file's line 42
 CLEAN = "clean/NQ_D1M.parquet"
+TWO_SESSIONS = Path(__file__).parents[4] / "shared/data/faults/two_losing_sessions_NQ_D1M.parquet"
 
 
 class Made(NamedTuple):
@@ -62,6 +63,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, rl_core("train", *files, *words))
 
 
+def as_table(text: str) -> dict[str, str]:
+    """The rows of a printed table."""
+    rows = [line.split(maxsplit=1) for line in text.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) == 2}
+
+
 def read_on(pack: str) -> str:
     return next(line.split("=")[1].strip() for line in pack.splitlines() if line.startswith("as_of"))
 
@@ -77,6 +84,35 @@ def test_train_and_evaluate_take_seconds(made: Made) -> None:
     assert source["seconds"] == str(made.folder / "NQ_D1S.parquet")
     assert named == known and named["seconds_share"] == 1.0 and named["trades"] > 0
     assert named["pnl_dollars"] == named["seconds_pnl_dollars"] != named["pessimistic_pnl_dollars"]
+
+
+def test_bars_that_were_trained_on_are_in_sample(made: Made, tmp_path: Path) -> None:
+    """A policy may know its training bars by heart: no figure on them is evidence, and word, table and JSON say so."""
+    table, told = (rl_core("evaluate", made.run, "--part", "all", *more).stdout for more in ((), ("--json",)))
+    held_out = json.loads(rl_core("evaluate", made.run, "--json").stdout)
+    bars = read_bars(made.bars)
+    write_bars(bars.slice(len(bars) // 2, len(bars)), tmp_path / "NQ_D1M.parquet")
+    cut = json.loads(
+        rl_core("evaluate", made.run, "--bars", tmp_path / "NQ_D1M.parquet", "--part", "all", "--json").stdout
+    )
+
+    told = json.loads(told)
+    assert (told["verdict"], told["in_sample"], cut["verdict"]) == ("IN SAMPLE", True, "IN SAMPLE")
+    assert "trained on are included" in told["because"]
+    assert {"verdict": "IN SAMPLE", "in_sample": "yes"}.items() <= as_table(table).items()
+    assert (held_out["verdict"], held_out["in_sample"]) == ("NOT PROVEN", False)
+
+
+def test_a_few_losing_sessions_are_no_fail(made: Made) -> None:
+    """Two sessions of the demo world without its declaration."""
+    if not TWO_SESSIONS.exists():
+        pytest.skip("needs shared/data/faults")
+
+    told = json.loads(rl_core("evaluate", made.run, "--bars", TWO_SESSIONS, "--json").stdout)
+
+    assert told["trades"] > 0 and told["sessions"] == 2 and told["mean_r"] < 0
+    assert (told["verdict"], told["mean_r_low"], told["mean_r_high"]) == ("NOT PROVEN", None, None)
+    assert "2 sessions with trades; at least 10 are needed" in told["because"]
 
 
 def test_evaluate_carries_an_account_and_lists_the_trades_of_either_kind(made: Made, tmp_path: Path) -> None:
