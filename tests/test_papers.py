@@ -34,7 +34,7 @@ DOTTED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 CODE = re.compile(r"```[^\n]*\n(.*?)```|``?([^`]+)``?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PAGE = re.compile(r"\b(?:docs/\w+\.md|[A-Z]{4,}\.md)")
-CITATION = re.compile(r"DECISIONS(?:\.md)?,? #?(\d+)")
+CITATION = re.compile(r"DECISIONS(?:\.md)?,?\s+#?(\d+)")
 
 
 class Folder(NamedTuple):

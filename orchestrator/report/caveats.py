@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from llm_gate.review.calibrated_verdict import Calibration
 from orchestrator.report.facts import RunFacts
 from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigures
+from orchestrator.trader.machine import NARROW_BUDGETS, REFUSED_SESSIONS
 from rl_core.rules.pack import RulePack
 from rl_core.rules.text import left_out
 from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
@@ -87,6 +88,8 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
         "The worth of a gate is the whole path rerun with it and without it, paired by session. That was not done "
         "here; the veto ledger looks at each proposal alone."
     )
+    if gate.alarm:
+        yield f"The gate's alarm rang: {gate.alarm}. Such a gate does not tell one proposal from another."
     if gate.failures:
         failed = sum(gate.failures.values())
         yield f"The gate gave no verdict on {failed} proposals; they count as failures, not as vetoes."
@@ -145,12 +148,25 @@ def _on_rules(facts: RunFacts, attempts: AttemptFigures) -> Iterator[str]:
         yield "A new account replaced each one that ended, free of charge: fees and resets are not in the profit."
     if facts.rules_stale:
         yield f"The rules were read on {pack.as_of}, more than 90 days before the run; they may have changed."
-    if attempts.idle_sessions:
+    if attempts.refused:
         yield (
-            f"No entry was made in the last {attempts.idle_sessions} sessions. The last account had "
-            f"${attempts.room_left / 100:,.2f} of room above its floor at the end; an entry needs more than its stop's "
-            "loss and costs."
+            f"{attempts.refused} of the accounts were stranded by the gate: in {REFUSED_SESSIONS} sessions in a row it "
+            f"vetoed every entry while the room to the floor was under {NARROW_BUDGETS} trades' risk. Without a trade "
+            "that room never changes, so the next attempt began."
         )
+    if attempts.idle_sessions:
+        yield f"No entry was made in the last {attempts.idle_sessions} sessions. {_why_idle(attempts)}"
+
+
+def _why_idle(attempts: AttemptFigures) -> str:
+    """Why there was no entry at the end: the gate, where it vetoed what was proposed, else the room."""
+    room = f"${attempts.room_left / 100:,.2f} of room above its floor at the end"
+    if attempts.idle_vetoes:
+        return (
+            f"The policy proposed {attempts.idle_proposals:,} entries in them, and the gate vetoed "
+            f"{attempts.idle_vetoes:,}; the last account had {room}."
+        )
+    return f"The last account had {room}; an entry needs more than its stop's loss and costs."
 
 
 def _on_goal(pack: RulePack) -> Iterator[str]:

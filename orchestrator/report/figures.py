@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from llm_gate.review.sameness_alarm import WINDOW
 from orchestrator.report.account_book import AccountBook, BookedProposal, BookedTrade, EquityPoint
 from orchestrator.report.veto_ledger import LedgerRow
 from rl_core.contract import ACTION_NAMES
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 
 FROM_POLICY = "policy"
+BLOCKING_SHARE = 0.95
+"""A gate that vetoes as much blocks the policy rather than judging it."""
 
 
 class TradeFigures(NamedTuple):
@@ -40,12 +44,15 @@ class AttemptFigures(NamedTuple):
     opened: int
     passed: int
     failed: int
-    stranded: int  # ended a session with less room than one trade risks
+    stranded: int  # ended a session with less room than one trade risks, or by the gate
+    refused: int  # of the stranded, those whose every entry the gate vetoed near the floor
     expired: int  # ran out of calendar days
     paused_days: int  # ended early by the daily loss limit
     max_drawdown: int  # of any attempt, at the closes that were recorded
     room_left: int  # last attempt: equity above the floor
     idle_sessions: int  # sessions after the last entry
+    idle_vetoes: int  # proposals after the last entry that the gate vetoed
+    idle_proposals: int  # all of them
 
     @property
     def open(self) -> int:
@@ -62,11 +69,21 @@ class GateFigures(NamedTuple):
     closed: dict[str, int]  # codes of proposals that led to no order
     voices: tuple[str, ...]  # engine: model
     latency_ms: tuple[float, float] | None  # p50, p99
+    in_a_row: tuple[str, int]  # the longest row of one verdict: its kind and length
+    alarm_from: int  # so many in a row, or of which nearly all are vetoes, raise the alarm
 
     @property
     def verdicts(self) -> int:
         """Answers of the gate itself."""
         return sum(self.outcomes.values())
+
+    @property
+    def alarm(self) -> str:
+        """What the alarm for a gate that blocks or says the same to everything rings for; "" if it does not."""
+        vetoes, (kind, length) = self.outcomes["veto"], self.in_a_row
+        if self.verdicts >= self.alarm_from and vetoes >= BLOCKING_SHARE * self.verdicts:
+            return f"it vetoed {vetoes:,} of {self.verdicts:,} proposals"
+        return f"it said {kind} {length:,} times in a row" if length >= self.alarm_from else ""
 
 
 class GroupFigures(NamedTuple):
@@ -105,22 +122,30 @@ def attempt_figures(book: AccountBook, points: Sequence[EquityPoint], session: n
         attempt = point.attempt
         drawdown = max(drawdown, peak - point.equity)
     entries = [event.bar for event in book.of("fill") if event.payload["reason"] == "entry"]
-    after = session[entries[-1] :] if entries else session
+    last_entry = entries[-1] if entries else 0
+    after = session[last_entry:]
+    idle = [event.payload["outcome"]["kind"] for event in book.of("decided") if event.bar >= last_entry]
+    strandings = [event.payload for event in book.of("account_ended") if event.payload["status"] == "stranded"]
     return AttemptFigures(
         opened=len(book.of("account_opened")),
         passed=ends["passed"],
         failed=ends["failed"],
         stranded=ends["stranded"],
+        refused=sum("refused_sessions" in ended for ended in strandings),
         expired=ends["expired"],
         paused_days=len(book.of("day_paused")),
         max_drawdown=drawdown,
         room_left=points[-1].equity - points[-1].floor if points else 0,
         idle_sessions=len(np.unique(after)) - bool(entries),
+        idle_vetoes=idle.count("veto"),
+        idle_proposals=len(idle),
     )
 
 
-def gate_figures(proposals: Sequence[BookedProposal], latency_s: dict[str, float]) -> GateFigures:
-    """The figures of every proposal."""
+def gate_figures(
+    proposals: Sequence[BookedProposal], latency_s: dict[str, float], *, alarm_from: int = WINDOW
+) -> GateFigures:
+    """The figures of every proposal, in the order in which they were made; ``alarm_from`` as in the gate's settings."""
     judged = [proposal.decided for proposal in proposals if proposal.decided is not None]
     kinds = Counter(decided["outcome"]["kind"] for decided in judged)
     failures = Counter(d["outcome"]["cause"] for d in judged if d["outcome"]["kind"] == "gate_failed")
@@ -132,7 +157,15 @@ def gate_figures(proposals: Sequence[BookedProposal], latency_s: dict[str, float
         closed=dict(Counter(p.closed for p in proposals if p.closed).most_common()),
         voices=tuple(sorted({f"{d['engine']}: {d['model']}" for d in judged if d["engine"] != "none"})),
         latency_ms=(float(np.quantile(waited, 0.5)), float(np.quantile(waited, 0.99))) if len(waited) else None,
+        in_a_row=_longest_row([d["outcome"]["kind"] for d in judged]),
+        alarm_from=alarm_from,
     )
+
+
+def _longest_row(kinds: Sequence[str]) -> tuple[str, int]:
+    """The longest row of one verdict; a failure is no verdict and neither counts nor interrupts."""
+    rows = [(kind, len(list(row))) for kind, row in groupby(kind for kind in kinds if kind != "gate_failed")]
+    return max(rows, key=lambda row: row[1], default=("", 0))
 
 
 def action_shares(book: AccountBook) -> tuple[dict[str, int], dict[str, int]]:

@@ -1,10 +1,12 @@
 """How the report writes money, prices, times and shares for a person."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from orchestrator.report.figures import AttemptFigures
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
@@ -40,6 +42,15 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f} %"
 
 
+def attempts_in_words(attempts: AttemptFigures) -> str:
+    """How the accounts ended, and how many of the stranded ones by their gate."""
+    by_the_gate = f" ({attempts.refused} by the gate's vetoes)" if attempts.refused else ""
+    return (
+        f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded{by_the_gate}, "
+        f"{attempts.expired} expired, {attempts.open} open"
+    )
+
+
 def share_of(part: int, whole: int) -> str:
     """A count's share of a whole."""
     return percent(part / whole) if whole else NONE
@@ -63,3 +74,11 @@ def interval(interval_r: Interval | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A plain number."""
     return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def refused_in_words(counts: Mapping[str, int]) -> str:
+    """How many messages between the processes were dropped, and why, and how many strangers knocked."""
+    dropped = {why: count for why, count in sorted(counts.items()) if why != "strangers"}
+    whys = f" ({', '.join(f'{count} {why}' for why, count in dropped.items())})" if dropped else ""
+    strangers = counts.get("strangers", 0)
+    return f"{sum(dropped.values())} dropped{whys}, {strangers} stranger{'' if strangers == 1 else 's'} refused"

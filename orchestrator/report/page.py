@@ -14,7 +14,18 @@ from rl_core.market.types import UNLIMITED
 from rl_core.trading.hours import MINUTE_NS
 from trigate.pages.render import rendered
 
-FILTERS = ("dollars", "points", "exchange_time", "utc_time", "percent", "in_r", "interval", "number")
+FILTERS = (
+    "attempts_in_words",
+    "dollars",
+    "points",
+    "exchange_time",
+    "utc_time",
+    "percent",
+    "in_r",
+    "interval",
+    "number",
+    "refused_in_words",
+)
 OUTCOME_WORDS = {
     "approve": "approved",
     "resize": "shrunk",

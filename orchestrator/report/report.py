@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
-from orchestrator.report.formats import dollars, interval
+from orchestrator.report.formats import attempts_in_words, dollars, interval, refused_in_words
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
@@ -65,10 +65,11 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "net_profit": dollars(figures.net),
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
-        "attempts": f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded, "
-        f"{attempts.expired} expired, {attempts.open} open",
+        "attempts": attempts_in_words(attempts),
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
-        f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals",
+        f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals"
+        + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
+        "messages": refused_in_words(result.facts.refused),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
     }
 
@@ -89,7 +90,11 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "net_cents": figures.net,
         "costs_cents": figures.costs,
         "attempts": {**result.attempts._asdict(), "open": result.attempts.open},
-        "gate": {"outcomes": result.gate.outcomes, "failures": result.gate.failures},
+        "gate": {
+            "outcomes": result.gate.outcomes,
+            "failures": result.gate.failures,
+            "alarm": result.gate.alarm,
+        },
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

@@ -95,7 +95,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     ledger = veto_ledger(proposals, run_bars, facts.trading.venue)
     figures = trade_figures(trades, _entry_days(trades, book, run_bars))
     attempts = attempt_figures(book, points, run_bars.session)
-    gate = gate_figures(proposals, facts.latency_s)
+    gate = gate_figures(proposals, facts.latency_s, alarm_from=facts.alarm_window)
     checks = reconcile(book, facts.trading.contract.tick_value)
     return RunResult(
         facts=facts,

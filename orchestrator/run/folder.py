@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -25,6 +24,7 @@ from orchestrator.journal.lines import NO_DIGEST
 from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
 from trigate.errors import ResourceError
+from trigate.versions import version_of
 from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
@@ -198,7 +198,7 @@ def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> Ru
             "started": datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
             "starts": 0,
             "inputs": inputs,
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": {name: version_of(name) for name in PACKAGES},
             "python": platform.python_version(),
             "commit": code_commit(),
             **facts,

@@ -149,9 +149,14 @@ def account_opened(attempt: int, account: Account) -> Recorded:
     return Recorded("account_opened", {"attempt": attempt, "cash": account.cash, "floor": account.floor})
 
 
-def account_ended(attempt: int, status: str, account: Account) -> Recorded:
-    """The account failed, passed, ran out of days, or was stranded without room for another trade."""
+def account_ended(attempt: int, status: str, account: Account, *, refused_sessions: int = 0) -> Recorded:
+    """The account failed, passed, ran out of days, or was stranded: without room, or by a gate that refused it all.
+
+    ``refused_sessions`` is for how many sessions in a row it did; 0 where it was not the gate.
+    """
     payload = {"attempt": attempt, "status": status, "cash": account.cash, "floor": account.floor}
+    if refused_sessions:
+        payload["refused_sessions"] = refused_sessions
     return Recorded("account_ended", payload)
 
 

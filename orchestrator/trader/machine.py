@@ -41,6 +41,7 @@ from orchestrator.trader.state import (
     GateAnswered,
     Pending,
     PolicyAnswered,
+    Refusals,
     Setting,
     Step,
     TraderState,
@@ -58,6 +59,11 @@ from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, le
 from rl_core.market.fills import Venue
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Limits, Order
 from rl_core.trading.hours import opens_too_late
+
+NARROW_BUDGETS = 2
+"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
+REFUSED_SESSIONS = 3
+"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
 
 
 def opening_state(setting: Setting) -> TraderState:
@@ -124,7 +130,7 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
     """Go flat, let an end-of-day floor move, and end an account that has no room left for a trade."""
     if state.last_bar is None:
         return Step(state)
-    return _go_flat(state, setting).then(_close_day, setting).then(_strand, setting)
+    return _go_flat(state, setting).then(_close_day, setting).then(_count_refusals, setting).then(_strand, setting)
 
 
 def _close_day(state: TraderState, setting: Setting) -> Step:
@@ -133,15 +139,33 @@ def _close_day(state: TraderState, setting: Setting) -> Step:
     return Step(closed, (events.session_closed(state.session, state.attempt, account, days),))
 
 
-def _strand(state: TraderState, setting: Setting) -> Step:
-    """End an account whose room is within one trade's budget: every entry would be denied for ever after."""
-    if state.status != "active" or not stranded(state.broker.account, setting.limits.risk_budget):
+def _count_refusals(state: TraderState, setting: Setting) -> Step:
+    """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
+    if state.refusals.vetoes == 0 and state.entries_this_session == 0:
         return Step(state)
-    return _end_account(state, "stranded")
+    account = state.broker.account
+    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
+    refused = narrow and state.entries_this_session == 0
+    return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
 
 
-def _end_account(state: TraderState, status: Status) -> Step:
-    record = events.account_ended(state.attempt, status, state.broker.account)
+def _strand(state: TraderState, setting: Setting) -> Step:
+    """End an account that will not trade any more: its room is within one trade's budget, or the gate lets nothing by.
+
+    A gate that vetoes near the floor, as the three-line rule does under two risks, would else veto for ever: without a
+    trade the room never changes.
+    """
+    if state.status != "active":
+        return Step(state)
+    if stranded(state.broker.account, setting.limits.risk_budget):
+        return _end_account(state, "stranded")
+    if state.refusals.sessions >= REFUSED_SESSIONS:
+        return _end_account(state, "stranded", refused_sessions=state.refusals.sessions)
+    return Step(state)
+
+
+def _end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:
+    record = events.account_ended(state.attempt, status, state.broker.account, refused_sessions=refused_sessions)
     return Step(state._replace(status=status), (record,))
 
 
@@ -168,6 +192,7 @@ def _open_account(state: TraderState, setting: Setting) -> Step:
         attempt=attempt,
         status="active",
         losing_streak=0,
+        refusals=Refusals(),
         days=days,
     )
     return Step(opened, (events.account_opened(attempt, account),))
@@ -335,6 +360,8 @@ def _on_verdict(state: TraderState, reviewed: Reviewed, setting: Setting) -> Ste
     pending = state.pending
     assert pending is not None and reviewed.proposal_id == pending.proposal.proposal_id, "a verdict for nothing"
     state = state._replace(pending=None)
+    if isinstance(reviewed.outcome, Veto) and not setting.shadow:
+        state = state._replace(refusals=state.refusals._replace(vetoes=state.refusals.vetoes + 1))
     factor = Decimal(1) if setting.shadow else _factor(reviewed, setting)
     sign = 1 if pending.order.quantity > 0 else -1
     # Floored towards zero on both sides: half of 3 contracts is 1, long or short.

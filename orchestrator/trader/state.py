@@ -45,6 +45,13 @@ class Pending(NamedTuple):
     order: Order
 
 
+class Refusals(NamedTuple):
+    """How long the gate has let nothing through of an account that is near its floor."""
+
+    vetoes: int = 0  # of this session, that acted
+    sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
+
+
 class TraderState(NamedTuple):
     """Everything that a restart must know; a fold of the journal."""
 
@@ -61,6 +68,7 @@ class TraderState(NamedTuple):
     trades: int = 0
     losing_streak: int = 0
     entries_this_session: int = 0
+    refusals: Refusals = Refusals()
     days: Days = Days()
 
 

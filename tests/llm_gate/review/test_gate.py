@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llm_gate.contract import Approve, EntryProposal, GateFailed, Resize, Reviewed, Veto
+from llm_gate.contract import Approve, EntryProposal, GateFailed, Note, Resize, Reviewed, Veto
 from llm_gate.engines.base import Engine
 from llm_gate.engines.random import RandomEngine
 from llm_gate.engines.rules import RulesEngine
@@ -205,13 +206,43 @@ def test_a_decision_asked_twice_at_once_is_asked_once(make_proposal: MakeProposa
     assert len(engine.asked) == 1
 
 
-def test_a_decision_id_with_other_content_is_refused(make_proposal: MakeProposal) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"side": "sell"},
+        {"quantity": 5},
+        {"stop_atr_milli": 1501},
+        {"target_atr_milli": 4501},
+        {"notes": (Note(source="desk", text="calm"),)},
+        {"context": {"room_to_floor_risks_milli": 1999}},
+        {"context": {"minutes_to_flat": 20}},
+        {"context": {"wild_percent": 7}},
+    ],
+    ids=str,
+)
+def test_a_decision_id_with_other_content_is_refused(make_proposal: MakeProposal, changed: dict[str, Any]) -> None:
+    """Whatever differs: the verdict that the id has was on something else."""
+    plain = make_proposal()
+    context = plain.context.model_copy(update=changed.get("context", {}))
+    other = plain.model_copy(update={**changed, "context": context})
+    assert other != plain
     engine = ScriptedEngine(["approve"])
     gate = Gate(engine, find_prompt(DEFAULT_PROMPT), GateConfig())
 
-    replies = [at_once(gate, [p])[0] for p in (make_proposal(), make_proposal(side="sell"), make_proposal())]
+    replies = [at_once(gate, [p])[0] for p in (plain, other, plain)]
 
     assert [how(reply) for reply in replies] == ["approve", "conflict", "approve"]
+    assert len(engine.asked) == 1
+
+
+def test_a_decision_that_is_still_under_way_with_other_content_is_refused_too(make_proposal: MakeProposal) -> None:
+    engine = ScriptedEngine([Scripted("approve", delay_s=0.05)])
+    gate = Gate(engine, find_prompt(DEFAULT_PROMPT), GateConfig())
+    plain = make_proposal()
+
+    replies = at_once(gate, [plain, plain.model_copy(update={"quantity": 5})])
+
+    assert [how(reply) for reply in replies] == ["approve", "conflict"]
     assert len(engine.asked) == 1
 
 

@@ -298,6 +298,54 @@ def test_an_account_without_room_for_a_trade_is_stranded_at_the_session_end() ->
     assert (open_still, ended, drive.state.attempt) == ("active", ["stranded"], 2)
 
 
+NARROW = settings_for(venue=Venue(TERMS, Rules(START, 10**6, 90_000, STATIC, NEVER_LOCKS), PESSIMISTIC))
+"""Room 90,000, less than two trades' budget of 50,000, and more than one."""
+
+
+def refused(drive: Drive, sessions: int, outcome: Outcome, *, proposes: bool = True) -> list[object]:
+    """So many sessions of two proposals each that the gate answers alike; how the accounts ended."""
+    for _ in range(sessions):
+        drive.play(QUIET._replace(session_break=True, action=BUY if proposes else 0, outcome=outcome))
+        drive.play(QUIET._replace(action=BUY if proposes else 0, outcome=outcome))
+    drive.play(QUIET._replace(session_break=True))
+    return [record.payload for record in drive.records if record.type == "account_ended"]
+
+
+def test_an_account_that_the_gate_refuses_near_its_floor_is_stranded_after_three_sessions() -> None:
+    """Without a trade the room never changes: a gate that vetoes under two risks would veto for ever."""
+    two = refused(Drive(NARROW), 2, Veto(reason="near the floor"))
+    drive = Drive(NARROW)
+    three = refused(drive, 3, Veto(reason="near the floor"))
+
+    assert two == []
+    assert three == [
+        {"attempt": 1, "status": "stranded", "cash": START, "floor": START - 90_000, "refused_sessions": 3}
+    ]
+    assert (drive.state.attempt, drive.state.status, drive.state.refusals.sessions) == (2, "active", 0)
+
+
+def test_only_vetoes_near_the_floor_that_act_strand_an_account() -> None:
+    """Not a failure, which says nothing of the account; nor shadow, where the entry is made; nor with room."""
+    no = Veto(reason="no")
+    wide = NARROW._replace(venue=NARROW.venue._replace(rules=NARROW.venue.rules._replace(max_loss=100_000)))
+
+    assert refused(Drive(NARROW), 4, GateFailed(cause="timeout")) == []
+    assert refused(Drive(NARROW._replace(shadow=True)), 4, no) == []
+    assert refused(Drive(wide), 4, no) == [], "exactly two budgets of room are not under two"
+
+
+def test_a_session_without_a_proposal_says_nothing_and_one_with_an_entry_begins_anew() -> None:
+    no = Veto(reason="no")
+    drive = Drive(NARROW)
+
+    assert refused(drive, 2, no) == []
+    assert refused(drive, 2, no, proposes=False) == []
+    assert drive.state.refusals.sessions == 2
+    drive.play(QUIET._replace(action=BUY))
+    drive.play(QUIET._replace(session_break=True))
+    assert drive.state.refusals.sessions == 0
+
+
 def test_entries_a_session_are_limited() -> None:
     drive = Drive(settings_for(max_entries_per_session=1))
     drive.play(QUIET._replace(action=BUY))
