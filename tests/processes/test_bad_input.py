@@ -47,8 +47,8 @@ def malformed(tmp_path: Path) -> Path:
 RUN: list[tuple[list[str], int, str]] = [
     (["--bars", "no/NQ_D1M.csv"], 3, "no/NQ_D1M.csv: not_a_file"),
     (["--market", "NX"], 2, "NX"),
-    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'engine'?"),
-    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: engine,"),
+    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'gate.engine'?"),
+    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: gate.engine,"),
     (["--set", "nonsense"], 2, "--set 'nonsense': expected a.b=value"),
     (["--set", "name.a=1"], 2, "name"),
     (["--set", 'sessions="many"'], 2, "sessions: "),
@@ -155,7 +155,7 @@ TRAIN: list[tuple[list[str], int, str]] = [
     ([], 2, "which bars? give --bars FILE"),
     (["--phase", "2", "--bars", "MINUTES"], 2, "phase 2 starts from a phase 1 run (--from RUN)"),
     (["--phase", "2", "--from", "no/run"], 2, "no checkpoint of phase 1 in no/run"),
-    (["--bars", "MINUTES", "--set", "ppo.learning_rat=1"], 2, "did you mean 'learning_rate'?"),
+    (["--bars", "MINUTES", "--set", "ppo.learning_rat=1"], 2, "did you mean 'ppo.learning_rate'"),
     (["--bars", "MINUTES", "--set", "train_share=0.01"], 3, "sessions are too few to train on"),
 ]
 
@@ -193,7 +193,7 @@ def test_rl_core_refuses(demo_world: DemoWorld, arguments: list[str], code: int,
         (["--engine", "rules"], '{"kind": "entry_proposal"}', "proposal_id"),
         (["--engine", "oracle"], "", "no engine 'oracle'; there are: rules, vllm"),
         (["--engine", "vllm"], "", "--engine vllm needs --url"),
-        (["--prompt", "none.v1"], "", "there are: entry_examples.v1, entry_facts.v1"),
+        (["--prompt", "none.v1"], "", "no prompt 'none.v1'; did you mean 'entry_"),
     ],
 )
 def test_llm_gate_review_refuses(arguments: list[str], proposal: str, said: str) -> None:
