@@ -56,3 +56,10 @@ def test_the_same_distance_after_a_long_silence_is_the_markets_own() -> None:
 
     assert spliced(prices(level, [1] * 60, spread=4)) == [30]
     assert spliced(prices(level, silent, spread=4)) == []
+
+
+def test_single_prints_that_jump_about_in_every_interval_are_no_splices() -> None:
+    """No two of them overlap, and each is 40 ticks from the one before: that is this market's usual step."""
+    level = [20_000 + 40 * (k % 2) for k in range(60)]
+
+    assert spliced(prices(level, [1] * 60)) == []

@@ -99,7 +99,7 @@ def test_a_stopped_parent_is_taken_with_a_word(
     stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
-        prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
+        prepare_training(config(2), bars=bars, parent=parent, market=None).note
         for parent in (first.checkpoint, stopped)
     ]
 
