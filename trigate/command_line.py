@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trigate.errors import ExitCode, TrigateError
+from trigate.standard_output import OutputError, run_checked, silence_output
 from trigate.toml_config import ShownValue
 from trigate.versions import OURS, version_of
 
@@ -42,8 +43,10 @@ Version = Annotated[
 def run_command(app: Callable[[], Any], name: str) -> None:
     """Run the command that the arguments name; a fault of the world is one line and its exit code."""
     try:
-        app()
+        run_checked(app)
     except TrigateError as error:
+        if isinstance(error, OutputError):
+            silence_output()
         typer.echo(f"{name}: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

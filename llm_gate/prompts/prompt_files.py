@@ -98,7 +98,7 @@ def find_prompt(name: str, folder: Path | None = None) -> Prompt:
         raise PromptError(f"{name!r} is not a prompt name; expected one like {DEFAULT_PROMPT}")
     known = {path.stem: path for path in all_prompt_paths(folder)}
     if name not in known:
-        raise PromptError(f"no prompt {name!r}; {meant(name, known)}")
+        raise PromptError(f"no prompt {name!r}; {meant(name, known, dotted=False)}")
     return load_prompt(known[name])
 
 

@@ -196,6 +196,7 @@ class _Simulation:
         run_id, logs = self._plan.inputs.run_id, self._folder.logs
         crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._hooks.check)
         self._stack.enter_context(crew)
+        self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
         crew.start()
         return crew
