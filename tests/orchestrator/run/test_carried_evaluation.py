@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import EntryProposal, Reviewed
-from orchestrator.journal.journal import Journal
+from orchestrator.journal.journal import Journal, read_journal
 from orchestrator.messaging.catalogue import Bar, Second
-from orchestrator.report.account_book import read_account_book
 from orchestrator.run.runner import FeedBar, Runner
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.machine import advance, opening_state
@@ -175,7 +174,7 @@ def journalled(
         stream.push(answers.bar(t - first))
     with Journal.open(folder / "journal.jsonl") as journal:
         assert Runner(journal, answers, stream, setting_of(trading, policy)).run().complete
-    return [event.payload for event in read_account_book(folder / "journal.jsonl").of("trade")]
+    return [record.payload for record in read_journal(folder / "journal.jsonl") if record.type == "trade"]
 
 
 def of_run(trades: Iterable[Mapping[str, Any]]) -> list[TradeRow]:
