@@ -68,6 +68,7 @@ class RunConfig(_Section):
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
     market: str | None = Field(None, description="none: from the file's name, else NQ")
     timezone: str | None = Field(None, description="of naive times in the bars file")
+    stamp: Literal["start", "end"] | None = Field(None, description="what a bar's time marks; none: as its vendor says")
     seconds: Path | None = None
     checkpoint: Path = Path(".cache/demo/phase2")
     trading: TradingConfig | None = Field(None, description="none: as the checkpoint was trained")

@@ -10,6 +10,7 @@ from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
 from orchestrator.messaging.wire import Received
 from orchestrator.workers.feed import Feed, Span, run
 from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.exchange.instruments import instrument
 from trigate.errors import DataError
@@ -56,7 +57,26 @@ class Link:
 
 def test_a_file_that_was_replaced_since_the_plan_is_not_served(tmp_path: Path) -> None:
     write_bars(rolled(), tmp_path / "NQ_D1M.parquet")
-    config = {"bars": str(tmp_path / "NQ_D1M.parquet"), "market": "NQ", "timezone": None, "seconds": None}
+    config = {
+        "bars": str(tmp_path / "NQ_D1M.parquet"),
+        "market": "NQ",
+        "timezone": None,
+        "stamp": None,
+        "seconds": None,
+    }
 
     with pytest.raises(DataError, match="file_changed"):
         run(Link(), {**config, "digest": "of the plan", "history": 0, "first": 0, "stop": 1})  # type: ignore[arg-type]
+
+
+def test_stamps_mean_what_they_meant_to_the_plan(tmp_path: Path) -> None:
+    """Read as ends, the same file holds other bars; only a feed that reads it so is ready."""
+    path = tmp_path / "NQ_D1M.parquet"
+    write_bars(rolled(), path)
+    config = {"bars": str(path), "market": "NQ", "timezone": None, "seconds": None, "history": 0, "first": 0, "stop": 1}
+    config |= {"digest": read_bars(path, market="NQ", stamp="end").digest}
+
+    with pytest.raises(AssertionError, match="not ready"):
+        run(Link(), {**config, "stamp": "end"})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="file_changed"):
+        run(Link(), {**config, "stamp": None})  # type: ignore[arg-type]
