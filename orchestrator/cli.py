@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import structlog
 import typer
@@ -46,6 +46,9 @@ def run(
     seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
     market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of naive times in the bars, as America/New_York.")] = None,
+    stamp: Annotated[
+        Literal["start", "end"] | None, typer.Option(help="Which end of its bar a time marks; default: the start.")
+    ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
     gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
     shadow: Annotated[
@@ -62,6 +65,7 @@ def run(
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone}
+    bars_options |= {"--stamp": stamp}
     options = {**bars_options, "--checkpoint": checkpoint, "--gate": gate, "--shadow": shadow or None}
     asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)
