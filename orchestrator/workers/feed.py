@@ -72,7 +72,7 @@ class Feed:
 
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
-    times = {"timezone": config["timezone"], "stamp": config["stamp"]}
+    times = {"timezone": config["timezone"], "stamp": config.get("stamp")}
     bars = read_bars(Path(config["bars"]), market=config["market"], **times)
     check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
     seconds = None

@@ -10,7 +10,6 @@ from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
 from orchestrator.messaging.wire import Received
 from orchestrator.workers.feed import Feed, Span, run
 from rl_core.bars.bars import Bars
-from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.exchange.instruments import instrument
 from trigate.errors import DataError
@@ -69,14 +68,31 @@ def test_a_file_that_was_replaced_since_the_plan_is_not_served(tmp_path: Path) -
         run(Link(), {**config, "digest": "of the plan", "history": 0, "first": 0, "stop": 1})  # type: ignore[arg-type]
 
 
-def test_stamps_mean_what_they_meant_to_the_plan(tmp_path: Path) -> None:
-    """Read as ends, the same file holds other bars; only a feed that reads it so is ready."""
-    path = tmp_path / "NQ_D1M.parquet"
-    write_bars(rolled(), path)
-    config = {"bars": str(path), "market": "NQ", "timezone": None, "seconds": None, "history": 0, "first": 0, "stop": 1}
-    config |= {"digest": read_bars(path, market="NQ", stamp="end").digest}
+class ReadyLink:
+    """Stands where the runner is and keeps what the feed says of its bars."""
 
-    with pytest.raises(AssertionError, match="not ready"):
-        run(Link(), {**config, "stamp": "end"})  # type: ignore[arg-type]
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.loaded: dict[str, str] = {}
+
+    def ready(self, loaded: dict[str, str]) -> None:
+        """Keep it."""
+        self.loaded = loaded
+
+    def serve(self, _answers: object) -> None:
+        """Ask nothing."""
+
+
+def test_bars_are_read_by_the_stamp_that_the_run_names(tmp_path: Path) -> None:
+    """The file's times are the ends of its bars; an older runner's feed had no such key."""
+    starts = rolled()
+    write_bars(replace(starts, ts_event_ns=starts.ts_event_ns + 60 * 10**9, digest=""), tmp_path / "NQ_D1M.parquet")
+    config = {"bars": str(tmp_path / "NQ_D1M.parquet"), "market": "NQ", "timezone": None, "seconds": None}
+    config |= {"digest": starts.digest, "history": 2, "first": 14, "stop": 20}
+    link = ReadyLink()
+
+    run(link, {**config, "stamp": "end"})  # type: ignore[arg-type]
+
+    assert link.loaded == {"bars": starts.digest}
     with pytest.raises(DataError, match="file_changed"):
-        run(Link(), {**config, "stamp": None})  # type: ignore[arg-type]
+        run(ReadyLink(), config)  # type: ignore[arg-type]
