@@ -1,4 +1,4 @@
-# make sim | test | lint | shape | crash | fuzz | storm | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+# make sim | test | lint | shape | crash | fuzz | storm | mutants | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
 PYTHON ?= python3
 EXTRA  ?= cpu
 VENV   := .venv
@@ -22,7 +22,7 @@ WORLD  := $(DEMO)/NQ_D1M.parquet
 PHASE1 := $(DEMO)/phase1/metadata.json
 PHASE2 := $(DEMO)/phase2/metadata.json
 
-.PHONY: setup sim test lint shape crash fuzz storm lock clean
+.PHONY: setup sim test lint shape crash fuzz storm mutants lock clean
 setup: $(STAMP)
 
 $(UV): requirements/uv.txt
@@ -72,6 +72,10 @@ fuzz: setup
 # 20,000 calls through a proxy that breaks them, 64 at a time, against the gate's deadline
 storm: setup
 	$(BIN)/python -m tests.campaigns.storm --calls 20000
+
+# Lines broken on purpose, one at a time: at least 95 % must fail a test; goes on where it was interrupted
+mutants: setup
+	$(BIN)/python -m tests.campaigns.mutants
 
 lock: $(UV)
 	sh requirements/lock.sh

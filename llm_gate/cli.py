@@ -22,7 +22,7 @@ from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from llm_gate.serving.key import KEY_VARIABLE
-from trigate.command_line import run_command
+from trigate.command_line import new_app, run_command
 from trigate.errors import ExitCode
 from trigate.toml_config import parse_value
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_LOG = Path("vllm-serve/vllm.log")
 """In a folder of its own, which is its owner's alone: the key lies beside the log."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = new_app("Serve a model, check a server, look after prompts, judge a proposal, and say what a gate is worth.")
 app.add_typer(prompts_app, name="prompts")
 app.command("eval")(evaluate)
 app.command()(compare)

@@ -21,17 +21,12 @@ from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
-from trigate.command_line import AsJson, ConfigFile, Settings, run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, new_app, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-
-
-@app.callback()
-def _commands() -> None:
-    """Run the whole stack over bars, and say what it is worth."""
 
 
 def main() -> None:

@@ -9,18 +9,44 @@ from typing import Annotated, Any
 import typer
 
 from trigate.errors import ExitCode, TrigateError
+from trigate.standard_output import OutputError, run_checked, silence_output
 from trigate.toml_config import ShownValue
+from trigate.versions import OURS, version_of
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
+def new_app(help_text: str) -> typer.Typer:
+    """The root of a command's groups: with ``--version`` and shell completion, and with our own mistakes in full."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+    @app.callback(help=help_text)
+    def _root(version: Version = False) -> None:
+        """Only its options count; `_print_version` has answered if they say so."""
+
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trigate {version_of(OURS)}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+]
+
+
 def run_command(app: Callable[[], Any], name: str) -> None:
     """Run the command that the arguments name; a fault of the world is one line and its exit code."""
     try:
-        app()
+        run_checked(app)
     except TrigateError as error:
+        if isinstance(error, OutputError):
+            silence_output()
         typer.echo(f"{name}: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -45,5 +71,13 @@ def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
         return
     width = max(len(key) for key in found)
     for key, value in found.items():
-        text = f"{value:,.4g}" if isinstance(value, float) else value
-        typer.echo(f"{key:<{width}}  {'-' if text is None else text}")
+        typer.echo(f"{key:<{width}}  {_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

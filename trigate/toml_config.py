@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from trigate.errors import ConfigError
+from trigate.shipped import found_file
 from trigate.suggestions import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -117,15 +118,15 @@ def related(one: str, other: str) -> bool:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """The tables of a TOML file: the one at ``path``, else the one that ships under that name.
 
     Raises:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(found_file(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        here = "" if path.is_absolute() else f"; paths are taken from {Path.cwd()}"
+        here = "" if path.is_absolute() else f"; paths are taken from {Path.cwd()}, then from what ships"
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{here}") from error
     except (ValueError, RecursionError) as error:  # also of numbers too long and arrays too deep to be read
         raise ConfigError(f"{path}: not valid TOML: {error}") from error

@@ -11,6 +11,7 @@ import typer
 
 from llm_gate.errors import RequestError
 from trigate.errors import ExitCode
+from trigate.toml_config import Given
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def evaluate(
     engine: Annotated[str | None, typer.Option(help="Only this engine, e.g. rules: needs no model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of log and report; none: runs/eval-NAME.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="Folder of your own prompts; then prompts/ here.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again where there was no verdict.")] = False,
     export: Annotated[str | None, typer.Option(help="inspect: also write logs that inspect-ai reads.")] = None,
     as_json: AsJson = False,
@@ -46,7 +48,8 @@ def evaluate(
 
     if export not in (None, "inspect"):
         raise RequestError(f"--export {export}: there is only inspect")
-    chosen = _suite(suite, settings or [], engine)
+    given = [] if prompts is None else [Given("prompts_folder", str(prompts), f"--prompts {prompts}")]
+    chosen = _suite(suite, [*(settings or ()), *given], engine)
     folder = out or Path("runs") / f"eval-{chosen.name}"
     with _steps() as step:
         findings = findings_of(run_suite(chosen, folder, say=_say, step=step, retry=retry))
@@ -64,11 +67,9 @@ def evaluate(
         sys.exit(ExitCode.ASSERTIONS_FAILED)
 
 
-def _suite(path: Path | None, settings: list[str], engine: str | None) -> "Suite":
+def _suite(path: Path | None, settings: "list[str | Given]", engine: str | None) -> "Suite":
     from llm_gate.evals.asking.suite import read_suite
 
-    if path is None and not DEFAULT_SUITE.is_file():
-        raise RequestError(f"{DEFAULT_SUITE} is not here; name a suite in TOML")
     whole = read_suite(path or DEFAULT_SUITE, settings)
     return whole if engine is None else whole.with_engine(engine)
 

@@ -11,11 +11,14 @@ import typer
 from llm_gate.contract import EntryProposal, parse_message
 from llm_gate.errors import MalformedVerdictError, PromptError, RequestError
 from llm_gate.prompts.blindness import giveaways_in_file
-from llm_gate.prompts.prompt_files import Prompt, find_prompt, load_prompt, prompt_paths, prompts_folder
+from llm_gate.prompts.prompt_files import Prompt, all_prompt_paths, find_prompt, load_prompt
 
 prompts_app = typer.Typer(no_args_is_help=True, help="List, show, compare and check prompt files.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PromptsFolder = Annotated[
+    Path | None, typer.Option("--prompts", help="Your own prompts; then prompts/ here, then those that ship.")
+]
 
 
 def read_proposal(path: Path) -> EntryProposal:
@@ -30,9 +33,9 @@ def read_proposal(path: Path) -> EntryProposal:
 
 
 @prompts_app.command("list")
-def list_prompts(as_json: AsJson = False) -> None:
+def list_prompts(folder: PromptsFolder = None, as_json: AsJson = False) -> None:
     """Name, digest and purpose of each prompt."""
-    prompts = [load_prompt(path) for path in prompt_paths(prompts_folder())]
+    prompts = [load_prompt(path) for path in all_prompt_paths(folder)]
     if as_json:
         _say(json.dumps([_row(prompt) for prompt in prompts]))
         return
@@ -42,10 +45,12 @@ def list_prompts(as_json: AsJson = False) -> None:
 
 @prompts_app.command("show")
 def show_prompt(
-    name: str, proposal: Annotated[Path | None, typer.Option(help="Fill in this proposal.")] = None
+    name: str,
+    proposal: Annotated[Path | None, typer.Option(help="Fill in this proposal.")] = None,
+    folder: PromptsFolder = None,
 ) -> None:
     """The turns of a prompt, filled in if a proposal is given."""
-    prompt = find_prompt(name)
+    prompt = find_prompt(name, folder)
     case = prompt.case if proposal is None else prompt.render(read_proposal(proposal))[-1].text
     for turn in prompt.examples:
         _say(f"@{turn.role}\n{turn.text}")
@@ -53,21 +58,22 @@ def show_prompt(
 
 
 @prompts_app.command("diff")
-def diff_prompts(old: str, new: str) -> None:
+def diff_prompts(old: str, new: str, folder: PromptsFolder = None) -> None:
     """What the front matter of two prompts says differently, then the unified diff of their files."""
-    before, after = (find_prompt(name) for name in (old, new))
-    for line in (*_front_differences(before, after), *_file_differences(old, new)):
+    before, after = (find_prompt(name, folder) for name in (old, new))
+    for line in (*_front_differences(before, after), *_file_differences(old, new, folder)):
         _say(line)
 
 
 @prompts_app.command("lint")
 def lint_prompts(
-    paths: Annotated[list[Path] | None, typer.Argument(help="By default all of the project's.")] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(help="By default all that there are.")] = None,
     model: Annotated[str | None, typer.Option(help="Must fit the context of: 'package', 'tiny', a folder.")] = None,
     context: Annotated[int | None, typer.Option(min=1, help="Tokens; by default what our server allows.")] = None,
+    folder: PromptsFolder = None,
 ) -> None:
     """Check prompt files, that they are blind, and with --model that they fit; a fault ends with exit code 2."""
-    chosen = paths or prompt_paths(prompts_folder())
+    chosen = paths or all_prompt_paths(folder)
     for path in chosen:
         prompt = load_prompt(path)
         if words := giveaways_in_file(path):
@@ -107,8 +113,9 @@ def _change(old: object, new: object) -> str:
     return f"{old} -> {new}"
 
 
-def _file_differences(old: str, new: str) -> list[str]:
-    before, after = ((prompts_folder() / f"{name}.md").read_text(encoding="utf-8").splitlines() for name in (old, new))
+def _file_differences(old: str, new: str, folder: Path | None) -> list[str]:
+    paths = {path.stem: path for path in all_prompt_paths(folder)}
+    before, after = (paths[name].read_text(encoding="utf-8").splitlines() for name in (old, new))
     return list(difflib.unified_diff(before, after, fromfile=f"{old}.md", tofile=f"{new}.md", lineterm=""))
 
 

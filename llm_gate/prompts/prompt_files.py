@@ -12,7 +12,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -25,8 +24,11 @@ from llm_gate.engines.base import Role, Turn
 from llm_gate.errors import PromptError
 from llm_gate.prompts.facts import Facts, facts_of
 from llm_gate.prompts.outside_text import NOTICE, outside_block
+from trigate.shipped import found_file, found_files, shipped_root
+from trigate.suggestions import meant
 
 DEFAULT_PROMPT = "entry_review.v1"
+PROMPTS = Path("prompts")
 NOTES = "notes"
 FIELDS = (*Facts._fields, NOTES)
 """What a prompt may show."""
@@ -81,33 +83,48 @@ class Prompt(NamedTuple):
 
 
 def load_prompt(path: Path) -> Prompt:
-    """The prompt in ``path``, checked; PromptError names the file and what is wrong with it."""
+    """The prompt in ``path``, or of that name, checked; PromptError names the file and what is wrong with it."""
+    if _NAME.fullmatch(str(path)):
+        return find_prompt(str(path))
     try:
-        return _parsed(path)
+        return _parsed(found_file(path))
     except PromptError as error:
         raise PromptError(f"{path}: {error}") from None
 
 
 def find_prompt(name: str, folder: Path | None = None) -> Prompt:
-    """The prompt called ``name`` (``entry_review.v1``) in ``folder``, by default the project's own."""
-    folder = folder or prompts_folder()
+    """The prompt called ``name`` (``entry_review.v1``): of ``folder``, else of `prompts/` here, else of what ships."""
     if not _NAME.fullmatch(name):
         raise PromptError(f"{name!r} is not a prompt name; expected one like {DEFAULT_PROMPT}")
-    path = folder / f"{name}.md"
-    if not path.is_file():
-        known = ", ".join(path.stem for path in prompt_paths(folder)) or "none"
-        raise PromptError(f"no prompt {name!r} in {folder}; there are: {known}")
-    return load_prompt(path)
+    known = {path.stem: path for path in all_prompt_paths(folder)}
+    if name not in known:
+        raise PromptError(f"no prompt {name!r}; {meant(name, known, dotted=False)}")
+    return load_prompt(known[name])
+
+
+def all_prompt_paths(folder: Path | None = None) -> list[Path]:
+    """The prompt files of ``folder``, then of ``prompts/`` in the current folder, then those that ship.
+
+    One of each name, sorted by name. PromptError if ``folder`` is none, or there is no prompt at all.
+    """
+    if folder is not None and not folder.is_dir():
+        raise PromptError(f"{folder}: is no folder; name one that holds prompts like {DEFAULT_PROMPT}.md")
+    paths = {path.stem: path for path in found_files(PROMPTS, "*.md")}
+    paths |= {path.stem: path for path in (folder.glob("*.md") if folder is not None else ())}
+    named = [paths[name] for name in sorted(paths) if _NAME.fullmatch(name)]
+    if not named:
+        raise PromptError(f"there is no prompt in {Path.cwd() / PROMPTS}, and none ships; the installation is broken")
+    return named
 
 
 def prompt_paths(folder: Path) -> list[Path]:
-    """The prompt files in ``folder``, sorted by name."""
+    """The prompt files in ``folder`` alone, sorted by name."""
     return sorted(path for path in folder.glob("*.md") if _NAME.fullmatch(path.stem))
 
 
 def prompts_folder() -> Path:
-    """``prompts/`` beside the package: in the source tree, or as installed."""
-    return Path(str(files("llm_gate"))).parent / "prompts"
+    """Where the prompts lie that ship."""
+    return shipped_root() / PROMPTS
 
 
 def _parsed(path: Path) -> Prompt:
@@ -136,7 +153,7 @@ def _content(path: Path) -> bytes:
 
 def _split(content: bytes) -> tuple[FrontMatter, str]:
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PromptError(f"is not UTF-8 at byte {error.start}") from None
     head, fence, template = text.removeprefix(_FENCE).partition("\n" + _FENCE)

@@ -9,6 +9,7 @@ from orchestrator.report.veto_ledger import LedgerRow, RunBars
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen
 from rl_core.regimes.labels import PARTS, Thresholds
 from rl_core.regimes.stability import shift_line
+from trigate.intervals import widened_level
 
 Word = Callable[[Mapping[str, Any]], str | None]
 """The group of a proposal by what the gate was told; None: it has none."""
@@ -22,6 +23,7 @@ def hidden_state(context: Mapping[str, Any]) -> str | None:
     return "wild" if wild >= WILD_FROM else "calm"
 
 
+LEVEL = 0.95  # of all intervals of the table together
 ORDER = (*LABELS, *PARTS)
 KINDS: dict[str, Word] = {
     "regime": lambda context: str(context["regime"]),
@@ -31,19 +33,30 @@ KINDS: dict[str, Word] = {
 
 
 def by_regime(ledger: list[LedgerRow], run_bars: RunBars) -> dict[str, list[GroupFigures]]:
-    """Every proposal alone, by each kind of word of the context that it went out with."""
-    by_kind = {kind: _groups(word, ledger, run_bars) for kind, word in KINDS.items()}
-    return {kind: groups for kind, groups in by_kind.items() if groups}
+    """Every proposal alone, by each kind of word of the context that it went out with.
+
+    The table is exploratory: it looks at up to fifteen groups at once, so each interval is widened for their number.
+    """
+    by_kind = {kind: rows for kind, word in KINDS.items() if (rows := _rows_by(word, ledger))}
+    level = widened_level(LEVEL, sum(map(len, by_kind.values())))
+    return {
+        kind: [group_figures(name, rows[name], run_bars.session, level=level) for name in sorted(rows, key=_place)]
+        for kind, rows in by_kind.items()
+    }
 
 
-def _groups(word: Word, ledger: list[LedgerRow], run_bars: RunBars) -> list[GroupFigures]:
+def _rows_by(word: Word, ledger: list[LedgerRow]) -> dict[str, list[LedgerRow]]:
     rows: dict[str, list[LedgerRow]] = {}
     for row in ledger:
         name = word(row.proposal.context)
         if name is not None:
             rows.setdefault(name, []).append(row)
-    names = sorted(rows, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return [group_figures(name, rows[name], run_bars.session) for name in names]
+    return rows
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where a group stands in its table."""
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def thresholds_in_words(regimes: Frozen | None) -> str:

@@ -35,16 +35,20 @@ def caveats(
 
 
 def _on_bars(facts: RunFacts) -> Iterator[str]:
-    config = facts.manifest.inputs.config
     if facts.synthetic:
         yield (
             "The bars are a generated world whose edge was planted. A profit here shows that the machinery works; it "
             "says nothing about a market."
         )
-    if config.get("part") == "all":
+    if facts.origin.in_sample:
         yield (
-            "The run used every bar of the file, those that the policy was trained on included. Its result is not out "
-            "of sample."
+            "The run traded bars that the policy or its phase 1 was trained on. Its result is in sample: any learner "
+            "can know such bars by heart."
+        )
+    if facts.origin.trained_on_world and not facts.synthetic:
+        yield (
+            "The policy was trained on a synthetic world. If these bars are a copy of one without its declaration, the "
+            "result shows the planted edge."
         )
     yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
 

@@ -1,6 +1,7 @@
 """What a run was traded under and how it was labelled: found again from its manifest."""
 
 import hashlib
+from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
+from orchestrator.report.origin import Origin, origin_of
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
@@ -27,8 +29,10 @@ class RunFacts(NamedTuple):
     resolution: str
     doubts: tuple[str, ...]  # what could not be found again
     latency_s: dict[str, float]  # by proposal
-    missed: tuple[str, ...]  # telemetry events of workers that did not answer
+    missed: tuple[str, ...]  # telemetry events of workers that were asked again
+    refused: dict[str, int]  # messages that were dropped, by why, and strangers; of every start of the run
     regimes: Frozen | None  # what labelled the bars; None: it is lost
+    origin: Origin  # of bars and policy
     calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
 
     @property
@@ -91,9 +95,19 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
         doubts=tuple(doubts),
         latency_s={str(event["proposal"]): _number(event["latency_s"]) for event in events if _reviewed(event)},
         missed=tuple(str(event["event"]) for event in events if str(event.get("event", "")).endswith("_missed")),
+        refused=_refused(events),
         regimes=regimes,
+        origin=origin_of(manifest),
         calibration=calibration,
     )
+
+
+def _refused(events: list[dict[str, object]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for event in events:
+        if event.get("event") == "refused":
+            counts.update({name: count for name, count in event.items() if isinstance(count, int) and name != "ts_ns"})
+    return dict(+counts)
 
 
 def _calibration(path: Path, digest: str) -> Calibration | None:

@@ -13,7 +13,6 @@ from orchestrator.report.account_book import AccountBook, BookedProposal, Booked
 from orchestrator.report.veto_ledger import LedgerRow
 from rl_core.contract import ACTION_NAMES
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
-from rl_core.statistics.verdict import Verdict, verdict_on
 
 FROM_POLICY = "policy"
 BLOCKING_SHARE = 0.95
@@ -176,20 +175,12 @@ def action_shares(book: AccountBook) -> tuple[dict[str, int], dict[str, int]]:
     return {ACTION_NAMES[action]: chosen[action] for action in sorted(chosen)}, dict(forced.most_common())
 
 
-def group_figures(name: str, rows: Sequence[LedgerRow], session: npt.NDArray[np.int32]) -> GroupFigures:
-    """The figures of ledger rows; ``session`` [T] is the trading day of each bar."""
+def group_figures(
+    name: str, rows: Sequence[LedgerRow], session: npt.NDArray[np.int32], *, level: float = 0.95
+) -> GroupFigures:
+    """The figures of ledger rows; ``session`` [T] is the trading day of each bar, ``level`` that of the interval."""
     ended = [(row.result, session[row.proposal.bar]) for row in rows if row.result is not None]
     r = np.array([result.r for result, _ in ended], np.float64)
     days = np.array([day for _, day in ended], np.int64)
     winners = float((r > 0).mean()) if len(r) else None
-    return GroupFigures(name, len(rows), r, session_block_bootstrap(r, days), winners)
-
-
-def judged(expectancy: Interval | None, *, synthetic: bool, doubts: Sequence[str]) -> Verdict:
-    """The verdict of the statistics, held back by whatever makes the record itself doubtful."""
-    verdict = verdict_on(expectancy, synthetic=synthetic)
-    if expectancy is not None and expectancy.sessions < 2:
-        doubts = (*doubts, "all trades are of one session, which gives no interval")
-    if not doubts:
-        return verdict
-    return Verdict("NOT PROVEN", (*doubts, *(verdict.reasons if verdict.word == "NOT PROVEN" else ())))
+    return GroupFigures(name, len(rows), r, session_block_bootstrap(r, days, level=level), winners)

@@ -1,5 +1,6 @@
 """How the report writes money, prices, times and shares for a person."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -61,14 +62,23 @@ def in_r(value: float | None) -> str:
 
 
 def interval(interval_r: Interval | None) -> str:
-    """The bounds of an interval; one session has none, since whole sessions are resampled."""
+    """The bounds of an interval, or why there are none."""
     if interval_r is None:
         return NONE
-    if interval_r.sessions < 2:
-        return "no interval: one session"
-    return f"{interval_r.low:+.3f} to {interval_r.high:+.3f}"
+    if interval_r.bounds is None:
+        return f"no interval: {interval_r.missing}"
+    low, high = interval_r.bounds
+    return f"{low:+.3f} to {high:+.3f}"
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A plain number."""
     return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def refused_in_words(counts: Mapping[str, int]) -> str:
+    """How many messages between the processes were dropped, and why, and how many strangers knocked."""
+    dropped = {why: count for why, count in sorted(counts.items()) if why != "strangers"}
+    whys = f" ({', '.join(f'{count} {why}' for why, count in dropped.items())})" if dropped else ""
+    strangers = counts.get("strangers", 0)
+    return f"{sum(dropped.values())} dropped{whys}, {strangers} stranger{'' if strangers == 1 else 's'} refused"

@@ -24,6 +24,7 @@ FILTERS = (
     "in_r",
     "interval",
     "number",
+    "refused_in_words",
 )
 OUTCOME_WORDS = {
     "approve": "approved",

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
-from orchestrator.report.formats import attempts_in_words, dollars, interval
+from orchestrator.report.formats import attempts_in_words, dollars, interval, refused_in_words
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
@@ -69,6 +69,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals"
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
+        "messages": refused_in_words(result.facts.refused),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
     }
 

@@ -27,14 +27,13 @@ from orchestrator.report.figures import (
     attempt_figures,
     gate_figures,
     group_figures,
-    judged,
     trade_figures,
 )
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
-from rl_core.statistics.verdict import Verdict
+from rl_core.statistics.verdict import Evidence, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
 
 GROUPS = {
@@ -44,10 +43,6 @@ GROUPS = {
     "gate_failed": "no verdict",
     "ungated": "not judged",
 }
-
-
-MOST_WITHOUT_VERDICT = 0.03
-"""Share of the proposals; above it the run is not the one that its gate would have made."""
 
 
 class RunResult(NamedTuple):
@@ -121,7 +116,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         gate=gate,
         promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
-        verdict=judged(figures.expectancy, synthetic=facts.synthetic, doubts=_doubts(facts, book, checks, gate)),
+        verdict=verdict_on(_evidence(facts, figures, gate, _record_faults(book, checks))),
         caveats=caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))),
     )
 
@@ -176,17 +171,25 @@ def _without_seconds(book: AccountBook) -> int:
     return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
-def _doubts(facts: RunFacts, book: AccountBook, checks: tuple[BookStatement, ...], gate: GateFigures) -> list[str]:
+def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_faults: tuple[str, ...]) -> Evidence:
+    """Everything that the verdict depends on."""
+    origin = facts.origin
+    return Evidence(
+        expectancy=figures.expectancy,
+        in_sample=origin.in_sample,
+        synthetic=facts.synthetic,
+        trained_on_world=origin.trained_on_world,
+        training_ended=origin.training_ended,
+        proposals=gate.proposed,
+        without_verdict=sum(gate.failures.values()),
+        record_faults=(*record_faults, *origin.doubts),
+    )
+
+
+def _record_faults(book: AccountBook, checks: tuple[BookStatement, ...]) -> tuple[str, ...]:
     """What makes the record itself doubtful, whatever the trades say."""
-    doubts = []
-    failed = sum(gate.failures.values())
-    if failed > MOST_WITHOUT_VERDICT * gate.proposed:
-        share = f"{failed} of {gate.proposed} proposals went without a verdict ({100 * failed / gate.proposed:.1f} %)"
-        doubts.append(f"{share}: the gate did not judge what this run traded")
-    if not all(check.holds for check in checks):
-        doubts.append("the books do not reconcile")
-    if not book.ended:
-        doubts.append("the run has not ended")
-    if facts.manifest.inputs.config.get("part") == "all":
-        doubts.append("bars that the policy was trained on are included")
-    return doubts
+    faults = {
+        "the books do not reconcile": not all(check.holds for check in checks),
+        "the run has not ended": not book.ended,
+    }
+    return tuple(fault for fault, holds in faults.items() if holds)

@@ -2,6 +2,7 @@
 
 In sim time stands still while somebody is waited for. A worker or a model server that fails must therefore change
 nothing: it is started again and asked again, and only when supervision has given it up does the run stop.
+DECISIONS 19 says why.
 """
 
 import hashlib

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -25,6 +24,7 @@ from orchestrator.journal.lines import NO_DIGEST
 from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
 from trigate.errors import ResourceError
+from trigate.versions import version_of
 from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
@@ -75,6 +75,9 @@ class RunManifest(BaseModel):
     rule_pack_as_of: str
     declaration: str
     rows_left_out: tuple[str, ...] = ()
+    in_sample: bool | None = None  # None in these three: a run made before they were recorded
+    trained_on_world: bool | None = None
+    training_ended: bool | None = None
     versions: dict[str, str]
     python: str
     commit: str
@@ -186,8 +189,8 @@ def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Map
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
-def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManifest:
-    """A manifest of a run that starts now; ``facts`` are the fields that name market, contract, rules and bars."""
+def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> RunManifest:
+    """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {
             "run_id": inputs.run_id,
@@ -195,7 +198,7 @@ def new_manifest(inputs: RunInputs, **facts: str | tuple[str, ...]) -> RunManife
             "started": datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).isoformat(timespec="seconds"),
             "starts": 0,
             "inputs": inputs,
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": {name: version_of(name) for name in PACKAGES},
             "python": platform.python_version(),
             "commit": code_commit(),
             **facts,

@@ -29,9 +29,15 @@ from orchestrator.workers.crew import Crew, Job
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
-from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint
+from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, read_world
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    first_held_out,
+    touches_training,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
@@ -116,7 +122,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
         regimes_digest=regimes.digest,
         calibration_digest=gate.calibration_digest,
     )
-    world = read_world(config.bars, bars.digest)
+    world = world_traded(config.bars, bars, training_worlds(checkpoint))
     identity = policy.identity
     return RunPlan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
 
@@ -190,6 +196,7 @@ class _Simulation:
         run_id, logs = self._plan.inputs.run_id, self._folder.logs
         crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._hooks.check)
         self._stack.enter_context(crew)
+        self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
         crew.start()
         return crew
@@ -295,6 +302,9 @@ def _manifest(plan: RunPlan) -> RunManifest:
         rule_pack_as_of=pack.as_of.isoformat(),
         declaration="" if plan.world is None else plan.world.declaration,
         rows_left_out=plan.bars.left_out,
+        in_sample=touches_training(plan.identity, plan.bars, plan.first),
+        trained_on_world=bool(training_worlds(plan.checkpoint)),
+        training_ended=is_final(plan.checkpoint),
     )
 
 

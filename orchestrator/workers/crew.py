@@ -66,6 +66,11 @@ class Crew:
         """Where the sockets are."""
         return str(self._connections.folder)
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """What came in and was not used: messages by why they were dropped, and strangers whose key was unknown."""
+        return {**self._connections.dropped, "strangers": self._connections.strangers}
+
     def start(self) -> None:
         """Start every worker and wait until all can answer.
 

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,12 +22,12 @@ from orchestrator.clock import Deadline
 from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Catalogue
 from orchestrator.messaging.worker_end import RunnerConnection
+from orchestrator.workers.death_watch import MAX_BOOTSTRAP, PARENT
 from trigate.errors import ConfigError, ResourceError
 from trigate.process_control import adopt_orphans
 
 STOP_S = 5.0
-MAX_BOOTSTRAP = 32 * 1024
-"""Bytes; a pipe takes that much without a reader."""
+_LAUNCHER = "orchestrator.workers.launch"
 _POLL_S = 0.01
 _NAME = pattern(r"\A[a-z0-9][a-z0-9_-]{0,63}\Z")
 
@@ -51,7 +50,7 @@ class Worker:
 
     @classmethod
     def start(cls, module: str, bootstrap: Bootstrap, logs: Path) -> "Worker":
-        """Run ``python -m module`` in a session of its own; its output goes to ``logs/<name>.log``.
+        """Run ``module`` as a program in a session of its own; its output goes to ``logs/<name>.log``.
 
         Raises:
             ConfigError: the name is no plain name, or the bootstrap is too long.
@@ -164,7 +163,7 @@ def _spawned(module: str, log: Path) -> "subprocess.Popen[bytes]":
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", _LAUNCHER, module],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -176,26 +175,11 @@ def _spawned(module: str, log: Path) -> "subprocess.Popen[bytes]":
 
 
 def _inherited() -> Bootstrap:
-    """The bootstrap from standard input, which from then on is watched, and closed to everyone else."""
-    pipe = os.dup(0)
-    line = bytearray()
-    while not line.endswith(b"\n") and len(line) < MAX_BOOTSTRAP and (byte := os.read(pipe, 1)):
-        line += byte
+    """The bootstrap from standard input, which from then on is watched."""
     try:
-        bootstrap = Bootstrap.model_validate_json(bytes(line))
+        bootstrap = Bootstrap.model_validate_json(PARENT.line())
     except ValidationError:
         sys.stderr.write("a worker is started by the orchestrator, which tells it what to do on standard input\n")
         sys.exit(2)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_die_with_parent, args=(pipe,), name="death-watch", daemon=True).start()
+    PARENT.die_with_parent()
     return bootstrap
-
-
-def _die_with_parent(pipe: int) -> None:
-    while os.read(pipe, 4096):
-        pass
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)

@@ -5,22 +5,20 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.choices import RollSchedule
 from rl_core.bars.closed_hours import closed_faults
-from rl_core.bars.end_stamps import end_stamp_faults, regular_hours_warning
+from rl_core.bars.end_stamps import REGULAR_CLOSE, REGULAR_OPEN, end_stamp_faults, regular_hours_warning
 from rl_core.bars.faults import refuse
 from rl_core.bars.plausibility import Prices, lasting_jumps
+from rl_core.bars.roll_signs import looks_like_a_roll, opening_gaps
 from rl_core.exchange.calendar import Calendar, Located
 
 LISTED = 50
 HALF_HOURS = 48
-INDEX_FUTURES = ("ES", "NQ", "YM", "RTY", "MES", "MNQ", "MYM", "M2K")
-QUARTER_MONTHS = (3, 6, 9, 12)
-ROLL_WEEK_DAYS = 9  # before the third Friday of the quarter's last month
+SHORT_SESSION_NS = 16 * 3_600_000_000_000  # one that closes at 09:30 or earlier has no regular hours
 
 
 class _Part(BaseModel):
@@ -76,6 +74,7 @@ class Jump(_Part):
     explained: bool
     """A roll is known there."""
     roll_week: bool
+    """Contracts change then, and the jump is beyond what the market usually does (`rl_core.bars.roll_signs`)."""
 
 
 class Agreement(_Part):
@@ -137,7 +136,7 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
     refuse(path, end_stamp_faults(bars.ts_event_ns, bars.lines, *placed))
     refuse(path, closed_faults(bars.ts_event_ns, placed.located, bars.lines, bars.instrument))
     silent, gaps = _gaps(bars, placed)
-    jumps, missing = _jumps(bars), _missing_sessions(placed)
+    jumps, missing = _jumps(bars, placed.located), _missing_sessions(placed)
     return DataCard(
         file=path.name,
         market=bars.instrument.symbol,
@@ -147,7 +146,12 @@ def examine(bars: Bars, path: Path, *, schedule: RollSchedule | None = None, sec
         last=_utc(bars.ts_event_ns[-1]),
         digest=bars.digest,
         notes=bars.notes,
-        warnings=_warnings(jumps, missing, regular_hours_warning(placed.located.minute_et, bars.interval_s)),
+        warnings=_warnings(
+            jumps,
+            missing,
+            _without_regular_hours(placed),
+            regular_hours_warning(placed.located.minute_et, bars.interval_s),
+        ),
         sessions=_sessions(bars, placed),
         missing_sessions=missing,
         silent=silent,
@@ -181,15 +185,6 @@ def agreement(minutes: Bars, seconds: Bars) -> Agreement:
         only_seconds=len(starts) - len(common),
         equal=equal if len(common) else {},
     )
-
-
-def in_roll_week(at: pd.Timestamp) -> bool:
-    """Whether index futures usually roll at ``at``: the nine days up to the third Friday of a quarter's last month."""
-    if at.month not in QUARTER_MONTHS:
-        return False
-    first = at.normalize().replace(day=1)
-    third_friday = first + pd.Timedelta(days=(4 - first.day_of_week) % 7 + 14)
-    return bool(third_friday - pd.Timedelta(days=ROLL_WEEK_DAYS) <= at < third_friday + pd.Timedelta(days=1))
 
 
 def _sessions(bars: Bars, placed: _Placed) -> tuple[SessionCoverage, ...]:
@@ -270,27 +265,39 @@ def _is_inside(seconds: float, bars: Bars) -> bool:
     return bool(bars.ts_event_ns[0] < seconds * NS_PER_SECOND <= bars.ts_event_ns[-1])
 
 
-def _jumps(bars: Bars) -> tuple[Jump, ...]:
+def _jumps(bars: Bars, located: Located) -> tuple[Jump, ...]:
     prices = Prices(bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
     rows = lasting_jumps(prices)
     ticks = bars.open[rows].astype(np.int64) - bars.close[rows - 1]
     order = np.argsort(-np.abs(ticks), kind="stable")[:LISTED]
-    return tuple(_jump(bars, int(rows[k]), int(ticks[k])) for k in order)
+    gaps = opening_gaps(bars, located.session)
+    suspected = [looks_like_a_roll(bars, located, int(row), gaps) for row in rows]
+    return tuple(_jump(bars, int(rows[k]), int(ticks[k]), suspected=suspected[k]) for k in order)
 
 
-def _jump(bars: Bars, row: int, ticks: int) -> Jump:
-    at = pd.Timestamp(int(bars.ts_event_ns[row]), tz="UTC")
+def _jump(bars: Bars, row: int, ticks: int, *, suspected: bool) -> Jump:
     return Jump(
         at=_utc(bars.ts_event_ns[row]),
         line=int(bars.lines[row]) if len(bars.lines) else row + 1,
         ticks=ticks,
         percent=round(100 * ticks / int(bars.close[row - 1]), 3),
         explained=bool(bars.contract[row] != bars.contract[row - 1]),
-        roll_week=bars.instrument.symbol in INDEX_FUTURES and in_roll_week(at),
+        roll_week=suspected,
     )
 
 
-def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...], stamps: str) -> tuple[str, ...]:
+def _without_regular_hours(placed: _Placed) -> tuple[str, ...]:
+    """Whole sessions that have bars but none in regular hours; the file's first and last may be cut off there."""
+    session, minute = placed.located.session, placed.located.minute_et
+    days = np.unique(session)[1:-1]
+    lasting = placed.calendar.length_ns[np.searchsorted(placed.calendar.trade_date, days)] > SHORT_SESSION_NS
+    traded = np.unique(session[(minute >= REGULAR_OPEN) & (minute < REGULAR_CLOSE)])
+    return tuple(_day(day) for day in days[lasting & ~np.isin(days, traded)].tolist())
+
+
+def _warnings(
+    jumps: tuple[Jump, ...], missing: tuple[str, ...], empty_days: tuple[str, ...], stamps: str
+) -> tuple[str, ...]:
     warnings = [stamps] if stamps else []
     warnings += [
         f"row {jump.line} at {jump.at}: a lasting jump of {jump.ticks:+,} ticks ({jump.percent:+.2f} %) in roll week "
@@ -300,6 +307,11 @@ def _warnings(jumps: tuple[Jump, ...], missing: tuple[str, ...], stamps: str) ->
     ]
     if missing:
         warnings.append(f"{len(missing)} sessions have no bar, the first on {missing[0]}")
+    if empty_days:
+        warnings.append(
+            f"{len(empty_days)} sessions have bars but none in regular hours (09:30 to 16:00 ET), the first on "
+            f"{empty_days[0]}"
+        )
     return tuple(warnings)
 
 

@@ -1,6 +1,7 @@
 """Databento's binary files (.dbn, .dbn.zst) as columns, by the optional package ``databento-dbn``."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,28 +48,27 @@ def _decoded(path: Path, dbn: Any) -> tuple[list[Any], dict[int, str]]:
     """The bars in order, and the symbol of each instrument number."""
     bars: list[Any] = []
     names: dict[int, str] = {}
-    decoder = dbn.DBNDecoder()
+    for record in _records(path, dbn.DBNDecoder()):
+        if isinstance(record, dbn.OHLCVMsg):
+            bars.append(record)
+        elif isinstance(record, dbn.Metadata):
+            names |= _names(record.mappings)
+        elif isinstance(record, dbn.SymbolMappingMsg):
+            names[record.instrument_id] = record.stype_out_symbol
+    return bars, names
+
+
+def _records(path: Path, decoder: Any) -> Iterator[Any]:
+    """Everything in the file, in order."""
     with pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             decoder.write(chunk)
-            for record in decoder.decode():
-                if isinstance(record, dbn.OHLCVMsg):
-                    bars.append(record)
-                elif isinstance(record, dbn.Metadata):
-                    names |= _names(record.mappings)
-                elif isinstance(record, dbn.SymbolMappingMsg):
-                    names[record.instrument_id] = record.stype_out_symbol
-    return bars, names
+            yield from decoder.decode()
 
 
 def _names(mappings: Any) -> dict[int, str]:
     """Symbols by instrument number; a mapping of the metadata leads from a symbol to numbers or the other way."""
-    names: dict[int, str] = {}
-    for symbol, intervals in mappings.items():
-        for interval in intervals:
-            other = str(interval["symbol"])
-            if other.isdigit():
-                names[int(other)] = str(symbol)
-            elif str(symbol).isdigit():
-                names[int(symbol)] = other
-    return names
+    pairs = [(str(name), str(interval["symbol"])) for name, intervals in mappings.items() for interval in intervals]
+    forward = {int(number): name for name, number in pairs if number.isdigit()}
+    backward = {int(number): name for number, name in pairs if number.isdigit() and not name.isdigit()}
+    return forward | backward

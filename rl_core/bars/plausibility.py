@@ -78,9 +78,18 @@ def _scale_fault(decade: int, rows: npt.NDArray[np.int64], close: CheckedColumn,
 
 def usual_range(high: Ticks, low: Ticks) -> npt.NDArray[np.float64]:
     """Median range [T] of the block of 512 bars around each bar, at least a tick."""
-    ranges = (high - low).astype(np.float64)
-    blocks = np.concatenate([ranges, np.full(-len(ranges) % RANGE_BLOCK, np.nan)]).reshape(-1, RANGE_BLOCK)
-    return np.asarray(np.repeat(np.maximum(1.0, np.nanmedian(blocks, axis=1)), RANGE_BLOCK)[: len(ranges)])
+    return np.maximum(1.0, _block_medians((high - low).astype(np.float64)))
+
+
+def usual_step(close: Ticks) -> npt.NDArray[np.float64]:
+    """Median distance [T] from one close to the next in the block of 512 bars around each bar."""
+    return _block_medians(np.abs(np.diff(close.astype(np.float64), prepend=float(close[0]))))
+
+
+def _block_medians(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The median [T] of the block of 512 values in which each stands."""
+    blocks = np.concatenate([values, np.full(-len(values) % RANGE_BLOCK, np.nan)]).reshape(-1, RANGE_BLOCK)
+    return np.asarray(np.repeat(np.nanmedian(blocks, axis=1), RANGE_BLOCK)[: len(values)])
 
 
 def jump_limit(prices: Prices) -> npt.NDArray[np.float64]:
@@ -98,10 +107,14 @@ def lasting_jumps(prices: Prices) -> npt.NDArray[np.int64]:
 def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
     """Runs of at most three of the bars [T] that lie wholly beyond the bars on both sides: rows of another contract.
 
-    A real spike trades its way out and back, so its bars overlap their neighbours, however large it is.
+    A real spike trades its way out and back, so its bars overlap their neighbours, however large it is. In a thin
+    market a bar is a print or two with silence between, so bars seldom overlap: there the distance is held against the
+    usual step from print to print, which grows with the square root of the time between them.
     """
     spliced = np.zeros(len(lines), bool)
-    limit = jump_limit(prices) if len(lines) > 2 else np.zeros(len(lines))
+    limit = np.zeros(len(lines))
+    if len(lines) > 2:
+        limit = np.maximum(jump_limit(prices), USUAL_RANGES * usual_step(prices.close))
     for length in range(1, SPLICE_BARS + 1):
         for start in _islands(prices, limit, length):
             spliced[start : start + length] = True
@@ -135,8 +148,11 @@ def _islands(prices: Prices, limit: npt.NDArray[np.float64], length: int) -> npt
         np.minimum(lowest, low[1 + offset : count + 1 + offset], out=lowest)
     above = lowest - np.maximum(high[:count], high[length + 1 :])
     below = np.minimum(low[:count], low[length + 1 :]) - highest
-    near = prices.ts_event_ns[length + 1 :] - prices.ts_event_ns[:count] <= SPLICE_SPAN_NS
-    away = np.maximum(above, below) > np.minimum(limit[:count], limit[length + 1 :])
+    span_ns = prices.ts_event_ns[length + 1 :] - prices.ts_event_ns[:count]
+    interval_ns = np.diff(prices.ts_event_ns).min()
+    slower = np.sqrt(span_ns / (interval_ns * (length + 1)))
+    near = span_ns <= SPLICE_SPAN_NS
+    away = np.maximum(above, below) > slower * np.minimum(limit[:count], limit[length + 1 :])
     return np.asarray(np.flatnonzero(away & near) + 1)
 
 

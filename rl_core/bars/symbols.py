@@ -37,10 +37,11 @@ def is_spread(symbol: str) -> bool:
 
 
 def is_of(symbol: str, root: str) -> bool:
-    """Whether ``symbol`` is a contract of ``root``: NQH5, NQ, a continuous NQ.c.0, NQ1!, /NQ, @NQ or NQ 03-24."""
+    """Whether ``symbol`` is a contract of ``root``: NQH5, NQH2025, NQ, NQ.c.0, NQ1!, /NQ, @NQ or NQ 03-24."""
     text = symbol.strip().upper().rpartition(":")[2].lstrip("/@#$")
     known = outright(text)
     if known is not None and known.root == root:
         return True
     rest = text.removeprefix(root)
-    return text.startswith(root) and not re.match(r"^[A-Z]", rest)
+    other = re.match(r"^[A-Z]", rest) and not re.match(rf"^[{MONTH_CODES}]\d{{4}}$", rest)
+    return text.startswith(root) and not other

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.features.fingerprint import Fingerprint
 from trigate.errors import ConfigError
+from trigate.versions import version_of
 from trigate.whole_files import read_faults
 
 MANIFEST = "manifest.json"
@@ -98,7 +98,7 @@ def unfinished_note(path: Path, identity: Identity) -> str | None:
 
 def installed_versions() -> dict[str, str]:
     """Versions of the packages that a run's numbers come from, by name."""
-    return {name: version(name) for name in PACKAGES}
+    return {name: version_of(name) for name in PACKAGES}
 
 
 def write_manifest(folder: Path, identity: Identity) -> None:

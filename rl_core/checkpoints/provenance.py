@@ -1,5 +1,8 @@
 """Where bars and checkpoints come from: a world's card, a checkpoint's account, what was held out; no JAX."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,15 +14,34 @@ from rl_core.worlds.planted_edge import PlantedEdge
 from trigate.errors import DataError
 from trigate.whole_files import write_whole
 
+WORLDS_FILE = "worlds.json"
+"""In a checkpoint: the worlds that it was trained on, those of its phase 1 included."""
+
 
 class WorldCard(BaseModel):
-    """What generated bars are; lies beside the file."""
+    """What generated bars are; lies beside the file, and inside a parquet file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     declaration: str
     expectancy_r: float
     seed: int
     digest: str
+
+
+class TrainingWorlds(BaseModel):
+    """The file `worlds.json` of a checkpoint; empty for a policy that was trained on markets alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    worlds: tuple[WorldCard, ...] = ()
+
+
+class _Source(BaseModel):
+    """What the oldest checkpoints know of their worlds: where the bars of their run lie, in its `source.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    bars: Path
+    digest: str
+    more: tuple["_Source", ...] = ()
 
 
 def trading_of(identity: Identity) -> TradingConfig:
@@ -37,6 +59,15 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     if first >= len(bars):
         raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")
     return first
+
+
+def touches_training(identity: Identity, bars: Bars, first: int) -> bool:
+    """Whether bars from index ``first`` on include some that lie before the end of the training bars.
+
+    The end is the latest of all markets of the policy and of its phase 1. Time alone decides: another market of the
+    same hours moved with the one that was trained on.
+    """
+    return int(bars.ts_event_ns[first]) < int(identity.config["trained_until_ns"])
 
 
 def check_unchanged(path: Path, digest: str, recorded: str) -> None:
@@ -67,6 +98,64 @@ def carry_world(bars_path: Path, bars: Bars, copy: Path) -> None:
     assert card is not None, "it exists"
     copied_card = card.model_copy(update={"digest": bars.digest})
     write_whole(_card_path(copy), copied_card.model_dump_json(indent=1) + "\n")
+
+
+def declared(bars_path: Path, bars: Bars) -> Bars:
+    """``bars`` that say themselves what they are, where the card beside their file says it; raises as `read_world`."""
+    card = None if bars.world else read_world(bars_path, bars.digest)
+    return bars if card is None else replace(bars, world=card.model_dump_json(exclude={"digest"}))
+
+
+def world_of(bars: Bars) -> WorldCard | None:
+    """The card of bars that say themselves that they were generated; None for a market's.
+
+    Raises:
+        DataError: what they say is no declaration.
+    """
+    if not bars.world:
+        return None
+    try:
+        return WorldCard(digest=bars.digest, **json.loads(bars.world))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"the bars carry a declaration that cannot be read; write the world again: {error}") from error
+
+
+def world_traded(bars_path: Path, bars: Bars, trained_on: Sequence[WorldCard]) -> WorldCard | None:
+    """The world that ``bars`` are, by what they or the card beside them say, or since a policy was trained on them.
+
+    A copy without its card, such as a csv, is recognised by its digest.
+    """
+    return world_of(declared(bars_path, bars)) or next(
+        (card for card in trained_on if card.digest == bars.digest), None
+    )
+
+
+def training_worlds(checkpoint: Path) -> tuple[WorldCard, ...]:
+    """The worlds that the checkpoint in this folder, or its phase 1, was trained on; empty for markets.
+
+    A checkpoint that was saved before it kept them is asked where its run found its bars.
+
+    Raises:
+        DataError: the checkpoint's file of them cannot be read.
+    """
+    path = checkpoint / WORLDS_FILE
+    if not path.exists():
+        return _worlds_beside_bars(checkpoint.parent.parent / "source.json")
+    try:
+        return TrainingWorlds.model_validate_json(path.read_bytes()).worlds
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read; restore the checkpoint from a copy") from error
+
+
+def _worlds_beside_bars(source: Path) -> tuple[WorldCard, ...]:
+    """The cards that still lie beside the bars which `source.json` names; a file that is gone says nothing."""
+    try:
+        known = _Source.model_validate_json(source.read_bytes())
+    except (OSError, ValidationError):
+        return ()
+    cards = [_read_card(each.bars) for each in (known, *known.more) if _found_card(each.bars).exists()]
+    digests = {each.digest for each in (known, *known.more)}
+    return tuple(card for card in cards if card.digest in digests)
 
 
 def read_world(bars_path: Path, digest: str) -> WorldCard | None:

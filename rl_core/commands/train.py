@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rl_core.commands.options import Market, Seconds, Timezone
+from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
@@ -41,6 +41,7 @@ def train(
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
     config: ConfigFile = None,
     settings: Settings = None,
     new_run: Annotated[bool, typer.Option("--new-run", help="Set another run in the folder aside.")] = False,
@@ -58,7 +59,7 @@ def train(
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
     from rl_core.training.settings import read_train_config
-    from rl_core.training.sources import named_files, prepare_training, refuse_own_parent, run_records
+    from rl_core.training.sources import FileTimes, named_files, prepare_training, refuse_own_parent, run_records
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None
@@ -66,7 +67,9 @@ def train(
         given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
         refuse_own_parent(parent, out)
-        job = prepare_training(given, bars=files, parent=parent, market=market, timezone=timezone, seconds=seconds)
+        job = prepare_training(
+            given, bars=files, parent=parent, market=market, times=FileTimes(timezone, stamp), seconds=seconds
+        )
         plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
         if not is_writer():
             continue_run(plan, out, on_update=lambda row: asked())
@@ -109,19 +112,22 @@ def evaluate(
     seconds: Seconds = None,
     market: Market = None,
     timezone: Timezone = None,
+    stamp: Stamped = None,
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.statistics.verdict import verdict_on
-    from rl_core.training.sources import prepare_evaluation
+    from rl_core.statistics.sizes import signs_differ
+    from rl_core.statistics.verdict import Evidence, verdict_on
+    from rl_core.training.sources import FileTimes, prepare_evaluation
 
     kind = account_kind(account)
     if trades is not None:
         check_ending(trades)
-    job = prepare_evaluation(run, bars=bars, part=part, market=market, timezone=timezone, seconds=seconds)
+    times = FileTimes(timezone, stamp)
+    job = prepare_evaluation(run, bars=bars, part=part, market=market, times=times, seconds=seconds)
     if job.note:
         say(f"warning: {job.note}")
     inputs = job.inputs(sessions)
@@ -129,14 +135,29 @@ def evaluate(
     if trades is not None:
         write_trades(trades, evaluation.trades, job.view.bars)
     readings = {} if job.ladder is None else by_resolution(kind, inputs)
-    verdict = verdict_on(evaluation.expectancy, synthetic=job.world is not None)
+    evidence = Evidence(
+        expectancy=evaluation.expectancy,
+        in_sample=job.in_sample,
+        synthetic=job.world is not None,
+        trained_on_world=job.trained_on_world,
+        training_ended=job.note is None,
+        proposals=0,
+        without_verdict=0,
+        record_faults=(),
+    )
+    verdict, figures = verdict_on(evidence), evaluation.summary()
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     result: dict[str, Any] = {
-        **evaluation.summary(),
+        **figures,
         **readings,
+        "in_sample": job.in_sample,
+        "synthetic": evidence.synthetic,
+        "trained_on_world": evidence.trained_on_world,
         "verdict": verdict.word,
         "because": "; ".join(verdict.reasons),
     }
+    if note := signs_differ(figures["mean_r"], evaluation.trades.pnl_cents.sum()):
+        result["note"] = note
     if as_json:
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
     print_result(result, as_json=as_json)

@@ -142,7 +142,8 @@ class Env:
 
     def reset(self, market: MarketArrays, params: EnvParams, key: jax.Array, num_envs: int) -> EnvState:
         """New accounts [B] at random minutes in hours, with a random room to the floor."""
-        key_bar, key_room = jax.random.split(key)
+        # `fold_in(key, 1)` would be the second of these keys: the profit would rise with the room.
+        key_bar, key_room, key_position, key_profit = jax.random.split(key, 4)
         market_index, first, count = None, jnp.int32(0), market.start_count
         if market.start_first is not None:
             market_index = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
@@ -153,16 +154,14 @@ class Env:
         room = (share * rules.max_loss).astype(jnp.int32)
         account = new_accounts(rules, num_envs)
         if params.most_profit is not None:
-            account = opened_at_profit(account, rules, params.most_profit, jax.random.fold_in(key, 1))
+            account = opened_at_profit(account, rules, params.most_profit, key_profit)
         zeros = jnp.zeros((num_envs,), jnp.int32)
         position = Position(*(zeros for _ in FLAT))
         floor = account.cash - room
         if params.most_profit is not None:
             floor = jnp.minimum(floor, floor_cap(rules))
         state = EnvState(market.starts[chosen], position, account._replace(floor=floor), market_index)
-        return (
-            state if params.eased is None else self._with_positions(market, params, state, jax.random.fold_in(key, 2))
-        )
+        return state if params.eased is None else self._with_positions(market, params, state, key_position)
 
     def _with_positions(self, market: MarketArrays, params: EnvParams, state: EnvState, key: jax.Array) -> EnvState:
         """``state`` one bar later in a drawn share of phase 2's accounts: the bar filled an entry of a drawn side."""

@@ -10,8 +10,10 @@ from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from trigate.intervals import widened_level
 
 STATES = ("calm", "wild")
+LEVEL = 0.95  # of all intervals of the table together
 
 
 class RegimeTrades(NamedTuple):
@@ -23,51 +25,68 @@ class RegimeTrades(NamedTuple):
     expectancy: Interval  # mean R a trade
 
     def row(self) -> dict[str, Any]:
-        """Plain values; no bounds from a single session, which cannot be resampled."""
-        mean, low, high, _, sessions, _ = self.expectancy
-        bounds = {"low": low, "high": high} if sessions > 1 else {"low": None, "high": None}
+        """Plain values; the bounds are None where there are too few sessions."""
+        mean, low, high, level, sessions, _ = self.expectancy
         return {
             "kind": self.kind,
             "name": self.name,
             "trades": self.trades,
             "sessions": sessions,
             "mean_r": mean,
-        } | bounds
+            "low": low,
+            "high": high,
+            "level": level,
+        }
 
 
 def by_regime(trades: Trades, view: MarketView, regimes: Frozen) -> list[RegimeTrades]:
-    """``trades`` on ``view`` by label, by hidden state where one is known, and by part of the session."""
-    regimes_at_bars, at = compute_regimes(view, regimes.thresholds), trades.decided
-    groups = _groups_with_trades(
-        "regime", LABELS, (regimes_at_bars.direction * len(VOLATILITIES) + regimes_at_bars.volatility)[at], trades
-    )
+    """``trades`` on ``view`` by label, by hidden state where one is known, and by part of the session.
+
+    The table is exploratory: it looks at up to fifteen groups at once, so each interval is widened for their number.
+    """
+    at_bars, at = compute_regimes(view, regimes.thresholds), trades.decided
+    groups = _members("regime", LABELS, (at_bars.direction * len(VOLATILITIES) + at_bars.volatility)[at])
     if regimes.model is not None:
         wild = wild_percents(regimes.model.states(view))[at] >= WILD_FROM
-        groups += _groups_with_trades("hidden state", STATES, wild.astype(np.int64), trades)
-    return [*groups, *_groups_with_trades("part of the session", PARTS, regimes_at_bars.part[at], trades)]
+        groups += _members("hidden state", STATES, wild.astype(np.int64))
+    groups += _members("part of the session", PARTS, at_bars.part[at])
+    level = widened_level(LEVEL, len(groups))
+    return [_of_group(group, trades, level) for group in groups]
 
 
-def _groups_with_trades(
-    kind: str, names: tuple[str, ...], group: npt.NDArray[np.int64], trades: Trades
-) -> list[RegimeTrades]:
+class _Group(NamedTuple):
+    """Which trades belong to a group."""
+
+    kind: str
+    name: str
+    members: npt.NDArray[np.bool_]  # [N]
+
+
+def _members(kind: str, names: tuple[str, ...], group: npt.NDArray[np.int64]) -> list[_Group]:
     """The groups that have a trade; ``group`` [N] is the index of each trade's name."""
-    rows = []
-    for k, name in enumerate(names):
-        in_group = group == k
-        expectancy = session_block_bootstrap(trades.r[in_group], trades.session[in_group])
-        if expectancy is not None:
-            rows.append(RegimeTrades(kind, name, int(in_group.sum()), expectancy))
-    return rows
+    return [_Group(kind, name, group == k) for k, name in enumerate(names) if (group == k).any()]
+
+
+def _of_group(group: _Group, trades: Trades, level: float) -> RegimeTrades:
+    expectancy = session_block_bootstrap(trades.r[group.members], trades.session[group.members], level=level)
+    assert expectancy is not None, "a group has a trade"
+    return RegimeTrades(group.kind, group.name, int(group.members.sum()), expectancy)
 
 
 def regime_table_lines(groups: list[RegimeTrades], regimes: Frozen) -> list[str]:
     """The groups as lines of a table for the terminal."""
     how = "fitted on the training split" if regimes.model is not None else "the usual ones, none were fitted"
     trend, calm, wild = regimes.thresholds
-    lines = [f"by regime (thresholds {how}: {trend / 1000:g} ATR an hour, percentiles {calm} and {wild})"]
-    lines.append(f"{'':<21}{'':<12}{'trades':>8}{'mean R':>10}   95 % by session")
+    level = groups[0].expectancy.level
+    lines = [
+        f"by regime (thresholds {how}: {trend / 1000:g} ATR an hour, percentiles {calm} and {wild})",
+        f"exploratory: {len(groups)} groups at once; each interval is at {100 * level:.2f} %, so that all hold at 95 %",
+        f"{'':<21}{'':<12}{'trades':>8}{'mean R':>10}   interval by session",
+    ]
     for group in groups:
-        row = group.row()
-        bounds = "no interval: one session" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
-        lines.append(f"{group.kind:<21}{group.name:<12}{group.trades:>8}{row['mean_r']:>+10.3f}   {bounds}")
+        mean, bounds = group.expectancy.mean, group.expectancy.bounds
+        shown = (
+            f"no interval: {group.expectancy.missing}" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+        )
+        lines.append(f"{group.kind:<21}{group.name:<12}{group.trades:>8}{mean:>+10.3f}   {shown}")
     return lines

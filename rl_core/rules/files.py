@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trigate.errors import ConfigError
+from trigate.shipped import found_file, found_files
+from trigate.suggestions import nearest
 from trigate.toml_config import read_toml
 
 FAMILY_KEYS = ("family", "parts", "packs")
@@ -24,27 +26,30 @@ def pack_content(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or holds no such pack.
     """
-    file, _, name = str(path).partition("#")
-    content = read_toml(Path(file))
+    named, _, name = str(path).partition("#")
+    file = _pack_file(named)
+    content = read_toml(file)
     if "same_as" in content:
-        return _same(Path(file), content)
+        return _same(file, content)
     if "packs" not in content:
         if name:
             raise ConfigError(f"{path}: {file} is one pack, not a family; leave out '#{name}'")
         return content
     if name not in content["packs"]:
         raise ConfigError(f"{path}: {_which(name, content['packs'])}")
-    return _assembled(file, content, name)
+    return _assembled(str(file), content, name)
 
 
 def pack_paths(folder: Path) -> list[Path]:
     """Every pack under ``folder``, families pack by pack; files that only stand for another pack are left out.
 
+    Packs that ship are among those of `RULES_FOLDER`; a file of a person's own takes the place of one of its name.
+
     Raises:
         ConfigError: a file cannot be read or is not TOML, or there is no pack.
     """
     paths: list[Path] = []
-    for file in sorted(folder.glob("*.toml")):
+    for file in found_files(folder, "*.toml"):
         content = read_toml(file)
         if "same_as" not in content:
             paths += [Path(f"{file}#{name}") for name in content["packs"]] if "packs" in content else [file]
@@ -55,12 +60,35 @@ def pack_paths(folder: Path) -> list[Path]:
 
 
 def resolved(name: str, folder: Path = RULES_FOLDER) -> Path:
-    """The pack that a person names: a path, or a file of ``folder`` with or without its ending."""
+    """The pack that a person names: a path, or a file of ``folder`` with or without its ending.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
     file, mark, pack = name.partition("#")
-    if Path(file).is_file():
-        return Path(name)
-    ending = "" if file.endswith(".toml") else ".toml"
-    return Path(f"{folder / file}{ending}{mark}{pack}")
+    return Path(f"{_pack_file(file, folder)}{mark}{pack}")
+
+
+def _pack_file(name: str, folder: Path = RULES_FOLDER) -> Path:
+    """The file of that name or path; folder and ending may be left out, and what ships comes last.
+
+    Raises:
+        ConfigError: there is none; the message has the nearest packs.
+    """
+    ending = "" if name.endswith(".toml") else ".toml"
+    places = (Path(name), Path(f"{name}{ending}"), folder / f"{name}{ending}")
+    file = next((place for place in map(found_file, places) if place.is_file()), None)
+    if file is None:
+        near = nearest(Path(name).stem, _known_names(folder))
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "orchestrator rules list names all"
+        raise ConfigError(f"{name}: cannot be read: there is no such rule pack; {hint}")
+    return file
+
+
+def _known_names(folder: Path) -> list[str]:
+    """What a pack may be called: a file's name without its ending, or family#pack."""
+    whole = [file.stem for file in found_files(folder, "*.toml") if "packs" not in read_toml(file)]
+    return whole + [path.name.replace(".toml#", "#") for path in pack_paths(folder) if "#" in path.name]
 
 
 def _same(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:

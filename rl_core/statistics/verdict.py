@@ -1,4 +1,4 @@
-"""PASS, NOT PROVEN or FAIL: computed from the evidence, never written."""
+"""PASS, NOT PROVEN, FAIL or IN SAMPLE: computed from the evidence, never written; the same for every command."""
 
 from typing import Literal, NamedTuple
 
@@ -6,8 +6,23 @@ from rl_core.statistics.bootstrap import Interval
 
 MIN_SESSIONS = 60
 MIN_TRADES = 100
+MOST_WITHOUT_VERDICT = 0.03
+"""A gate that was silent on a larger share of its proposals was not the gate that is judged."""
 
-Word = Literal["PASS", "NOT PROVEN", "FAIL"]
+Word = Literal["PASS", "NOT PROVEN", "FAIL", "IN SAMPLE"]
+
+
+class Evidence(NamedTuple):
+    """What a verdict rests on. No field has a default, so that no command can forget to ask."""
+
+    expectancy: Interval | None  # mean R a trade; None without a trade
+    in_sample: bool  # bars were traded that the policy, or the phase 1 that it comes from, was trained on
+    synthetic: bool  # the bars are a generated world
+    trained_on_world: bool  # the policy was trained on one
+    training_ended: bool
+    proposals: int  # to a gate; 0 without one
+    without_verdict: int  # proposals on which it failed
+    record_faults: tuple[str, ...]  # what makes the record itself doubtful, such as books that do not agree
 
 
 class Verdict(NamedTuple):
@@ -17,26 +32,53 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def verdict_on(expectancy: Interval | None, *, synthetic: bool) -> Verdict:
-    """What the trades of one out-of-sample run prove about an edge after costs.
+def verdict_on(evidence: Evidence) -> Verdict:
+    """What the trades prove about an edge after costs.
 
-    Args:
-        expectancy: mean R a trade with its interval; None without a trade.
-        synthetic: the bars are a generated world, which can prove nothing about a market.
+    PASS and FAIL need the same: a whole interval on one side of zero, enough sessions and trades, and no doubt about
+    where the bars, the policy and the record come from. A profit on training bars proves nothing at all, so IN SAMPLE
+    stands before every other word.
     """
+    reasons = (*_of_origin(evidence), *_too_few(evidence.expectancy))
+    if evidence.in_sample:
+        return Verdict("IN SAMPLE", ("bars that the policy or its phase 1 was trained on are included", *reasons))
+    bounds = None if evidence.expectancy is None else evidence.expectancy.bounds
+    if bounds is None:
+        return Verdict("NOT PROVEN", reasons)
+    low, high = bounds
+    if low <= 0 <= high:
+        reasons = (*reasons, f"the interval of mean R reaches from {low:+.3f} to {high:+.3f}, zero included")
+    elif reasons:
+        reasons = (*reasons, f"the interval of mean R, {low:+.3f} to {high:+.3f}, would be clear without these doubts")
+    if reasons:
+        return Verdict("NOT PROVEN", reasons)
+    if high < 0:
+        return Verdict("FAIL", (f"the whole interval of mean R lies below zero (up to {high:+.3f})",))
+    return Verdict("PASS", (f"the interval of mean R starts at {low:+.3f}",))
+
+
+def _of_origin(evidence: Evidence) -> tuple[str, ...]:
+    """Doubts about the record, the bars, the policy and the gate."""
+    silent, asked = evidence.without_verdict, max(1, evidence.proposals)
+    gate = f"{silent} of {asked} proposals went without a verdict ({100 * silent / asked:.1f} %)"
+    doubts = {
+        "the bars are a synthetic world: its edge was planted": evidence.synthetic,
+        "the policy was trained on a synthetic world": evidence.trained_on_world,
+        "the training of the policy has not ended": not evidence.training_ended,
+        f"{gate}: the gate did not judge what was traded": silent > MOST_WITHOUT_VERDICT * asked,
+    }
+    return (*evidence.record_faults, *(reason for reason, holds in doubts.items() if holds))
+
+
+def _too_few(expectancy: Interval | None) -> tuple[str, ...]:
+    """Why there are too few trades to judge by; nothing if there are enough."""
     if expectancy is None:
-        return Verdict("NOT PROVEN", ("no trade was closed",))
-    if expectancy.high < 0 and not synthetic:
-        return Verdict("FAIL", (f"the whole interval of mean R lies below zero (up to {expectancy.high:+.3f})",))
+        return ("no trade was closed",)
+    if expectancy.bounds is None:
+        return (expectancy.missing,)
     doubts = []
-    if synthetic:
-        doubts.append("the bars are a synthetic world: its edge was planted")
-    if expectancy.low <= 0:
-        doubts.append(f"the interval of mean R reaches down to {expectancy.low:+.3f}")
     if expectancy.sessions < MIN_SESSIONS:
         doubts.append(f"{expectancy.sessions} sessions with trades, fewer than {MIN_SESSIONS}")
     if expectancy.trades < MIN_TRADES:
         doubts.append(f"{expectancy.trades} trades, fewer than {MIN_TRADES}")
-    if doubts:
-        return Verdict("NOT PROVEN", tuple(doubts))
-    return Verdict("PASS", (f"the interval of mean R starts at {expectancy.low:+.3f}",))
+    return tuple(doubts)

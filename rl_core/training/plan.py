@@ -12,6 +12,7 @@ from rl_core.bars.mirror import mirrored, mirrored_ladder
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.checkpoint import LearnedParameters, digest_of, load_learned
 from rl_core.checkpoints.manifest import Expected, Identity, find_checkpoint
+from rl_core.checkpoints.provenance import WORLDS_FILE, TrainingWorlds, training_worlds, world_of
 from rl_core.contract import ACTION_NAMES
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
@@ -127,6 +128,9 @@ def plan_training(
     ends = [part.split.stop_ns for part in parts]
     ends += [] if learned is None else [int(learned.identity.config["trained_until_ns"])]
     split = parts[0].split._replace(stop_ns=max(ends))
+    worlds = [card for card in map(world_of, (bars, *others)) if card is not None]
+    if parent is not None:
+        worlds += [card for card in training_worlds(find_checkpoint(parent, phase=1)) if card not in worlds]
     regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
     if not others:
         regimes = _regimes(parts[0].view, split)
@@ -139,7 +143,7 @@ def plan_training(
         env_arrays=env_arrays,
         seconds_digest=digest_of(ladder),
         parent=learned,
-        extra=regimes[0],
+        extra={**regimes[0], WORLDS_FILE: TrainingWorlds(worlds=tuple(worlds)).model_dump_json(indent=1).encode()},
         regimes=regimes[1],
         others=tuple(others),
     )

@@ -8,12 +8,22 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars.bars import Bars
+from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
 from rl_core.checkpoints.policy import Policy, load_trader
-from rl_core.checkpoints.provenance import WorldCard, check_unchanged, first_held_out, read_world, trading_of
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    check_unchanged,
+    declared,
+    first_held_out,
+    touches_training,
+    trading_of,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
@@ -31,6 +41,22 @@ CONFIG = "config.toml"
 EVALUATION_PARTS = ("held_out", "all")
 
 
+class FileTimes(NamedTuple):
+    """How the times of a run's files are to be read."""
+
+    timezone: str | None = None
+    """Of times that state none."""
+    stamp: Stamp | None = None
+    """Which end of its bar a time marks; None: as the vendor documents, else the start."""
+
+    def or_else(self, other: "FileTimes") -> "FileTimes":
+        """What is said here, and of ``other`` what is not."""
+        return FileTimes(other.timezone if self.timezone is None else self.timezone, self.stamp or other.stamp)
+
+
+FILE_TIMES = FileTimes()
+
+
 class Source(BaseModel):
     """The file `source.json`: which bars a run was trained on, with further files where it had several markets."""
 
@@ -41,6 +67,12 @@ class Source(BaseModel):
     digest: str
     seconds: Path | None = None
     more: tuple["Source", ...] = ()
+    stamp: Stamp | None = None
+
+    @property
+    def times(self) -> FileTimes:
+        """How the times of its files were read."""
+        return FileTimes(self.timezone, self.stamp)
 
     def of(self, market: str | None) -> "Source":
         """The file of ``market``; without one, the only file.
@@ -82,7 +114,9 @@ class EvaluationJob(NamedTuple):
     trading: Trading
     first: int
     stop: int
-    world: WorldCard | None
+    world: WorldCard | None  # that the bars are
+    trained_on_world: bool  # the policy, or its phase 1
+    in_sample: bool  # bars are played that the policy, or its phase 1, was trained on
     ladder: Ladder | None
     regimes: Frozen
     note: str | None = None  # a warning about the checkpoint
@@ -104,7 +138,7 @@ def prepare_training(
     bars: Path | Sequence[BarsFile] | None,
     parent: Path | None,
     market: str | None,
-    timezone: str | None,
+    times: FileTimes = FILE_TIMES,
     seconds: Path | None = None,
 ) -> TrainingJob:
     """Read the bars, and take from the parent what phase 2 must share with it.
@@ -114,7 +148,7 @@ def prepare_training(
         bars: a file, or one of each of several markets; None: those of the parent.
         parent: phase 1's run, for phase 2.
         market: of the only file.
-        timezone: of times that state none.
+        times: how the times of every file are to be read; what is not said is as in the parent.
         seconds: second bars of the only file.
 
     Raises:
@@ -130,19 +164,22 @@ def prepare_training(
     source = _source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
         files = [BarsFile(each.bars, each.market) for each in (source, *source.more)]
-        timezone, seconds = timezone or source.timezone, seconds or source.seconds
+        times, seconds = times.or_else(source.times), seconds or source.seconds
     _check_files(files, market, seconds)
     resolved(config.trading, seconds=seconds is not None)
     all_bars = [
-        read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, timezone=timezone)
+        declared(
+            file.path,
+            read_bars(file.path, market=file.market if len(files) > 1 else market or file.market, **times._asdict()),
+        )
         for file in files
     ]
     sources = [
-        Source(bars=file.path.resolve(), market=bars_read.instrument.symbol, timezone=timezone, digest=bars_read.digest)
+        Source(bars=file.path.resolve(), market=bars_read.instrument.symbol, digest=bars_read.digest, **times._asdict())
         for file, bars_read in zip(files, all_bars, strict=True)
     ]
     within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
-    source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], timezone)
+    source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], times)
     return TrainingJob(config, all_bars[0], ladder, source, note, tuple(all_bars[1:]))
 
 
@@ -189,7 +226,7 @@ def prepare_evaluation(
     bars: Path | None,
     part: str,
     market: str | None,
-    timezone: str | None,
+    times: FileTimes = FILE_TIMES,
     seconds: Path | None = None,
 ) -> EvaluationJob:
     """Load the policy and see the bars under the account that it was trained with.
@@ -205,37 +242,38 @@ def prepare_evaluation(
     source = _source_recorded_by(run) if bars is None else None
     if source is not None:
         source = source.of(market)
-        bars, market, timezone = source.bars, market or source.market, timezone or source.timezone
+        bars, market, times = source.bars, market or source.market, times.or_else(source.times)
         seconds = seconds or source.seconds
     if bars is None:
         raise ConfigError("which bars? give --bars FILE")
     account = resolved(trading_of(policy.identity), seconds=seconds is not None)
-    read = read_bars(bars, market=market, timezone=timezone)
+    read = read_bars(bars, market=market, **times._asdict())
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)
-    second_bars = None if seconds is None else read_seconds(seconds, read, timezone=timezone)
+    second_bars = None if seconds is None else read_seconds(seconds, read, **times._asdict())
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
-    world, regimes = read_world(bars, read.digest), frozen_regimes(folder, read.instrument.symbol)
-    note = unfinished_note(folder, policy.identity)
+    trained_on = training_worlds(folder)
     return EvaluationJob(
         policy=policy,
         view=view,
         trading=trading,
         first=first,
         stop=len(read),
-        world=world,
+        world=world_traded(bars, read, trained_on),
+        trained_on_world=bool(trained_on),
+        in_sample=touches_training(policy.identity, read, span_of(view.located.session, first).first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
-        regimes=regimes,
-        note=note,
+        regimes=frozen_regimes(folder, read.instrument.symbol),
+        note=unfinished_note(folder, policy.identity),
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
     )
 
 
-def _ladder(seconds: Path | None, bars: Bars, timezone: str | None) -> Ladder | None:
+def _ladder(seconds: Path | None, bars: Bars, times: FileTimes) -> Ladder | None:
     """The second bars reduced to the rungs of each minute; None without second bars."""
-    return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, timezone=timezone))
+    return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, **times._asdict()))
 
 
 def _source_recorded_by(run: Path) -> Source | None:

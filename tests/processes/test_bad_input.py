@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +49,8 @@ def malformed(tmp_path: Path) -> Path:
 RUN: list[tuple[list[str], int, str]] = [
     (["--bars", "no/NQ_D1M.csv"], 3, "no/NQ_D1M.csv: not_a_file"),
     (["--market", "NX"], 2, "NX"),
-    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'engine'?"),
-    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: engine,"),
+    (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'gate.engine'?"),
+    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: gate.engine,"),
     (["--set", "nonsense"], 2, "--set 'nonsense': expected a.b=value"),
     (["--set", "name.a=1"], 2, "name"),
     (["--set", 'sessions="many"'], 2, "sessions: "),
@@ -155,7 +157,7 @@ TRAIN: list[tuple[list[str], int, str]] = [
     ([], 2, "which bars? give --bars FILE"),
     (["--phase", "2", "--bars", "MINUTES"], 2, "phase 2 starts from a phase 1 run (--from RUN)"),
     (["--phase", "2", "--from", "no/run"], 2, "no checkpoint of phase 1 in no/run"),
-    (["--bars", "MINUTES", "--set", "ppo.learning_rat=1"], 2, "did you mean 'learning_rate'?"),
+    (["--bars", "MINUTES", "--set", "ppo.learning_rat=1"], 2, "did you mean 'ppo.learning_rate'"),
     (["--bars", "MINUTES", "--set", "train_share=0.01"], 3, "sessions are too few to train on"),
 ]
 
@@ -193,7 +195,7 @@ def test_rl_core_refuses(demo_world: DemoWorld, arguments: list[str], code: int,
         (["--engine", "rules"], '{"kind": "entry_proposal"}', "proposal_id"),
         (["--engine", "oracle"], "", "no engine 'oracle'; there are: rules, vllm"),
         (["--engine", "vllm"], "", "--engine vllm needs --url"),
-        (["--prompt", "none.v1"], "", "there are: entry_examples.v1, entry_facts.v1"),
+        (["--prompt", "none.v1"], "", "no prompt 'none.v1'; did you mean 'entry_"),
     ],
 )
 def test_llm_gate_review_refuses(arguments: list[str], proposal: str, said: str) -> None:
@@ -215,3 +217,32 @@ def _claim(checkpoint: Path, change: Callable[[dict[str, object]], dict[str, obj
 def _proposal() -> str:
     size = {"side": "buy", "quantity": 4, "stop_atr_milli": 1500, "target_atr_milli": 4500}
     return json.dumps({"kind": "entry_proposal", "proposal_id": "0" * 32, **size, "context": CONTEXT})
+
+
+COMMANDS = [
+    ("orchestrator", "rules", "list"),
+    ("orchestrator", "rules", "list", "--json"),
+    ("orchestrator", "--help"),
+    ("rl-core", "data", "check", "--help"),
+    ("llm-gate", "prompts", "list"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("redirected", "said"),
+    [
+        ("> /dev/full", "standard output: No space left on device; the result is incomplete"),
+        (">&-", "standard output is closed; give /dev/null to throw the result away"),
+        ("| true", "standard output: Broken pipe; the result is incomplete"),
+    ],
+)
+def test_output_that_goes_nowhere_ends_in_one_line_and_7(words: tuple[str, ...], redirected: str, said: str) -> None:
+    """The pipe's reader has ended before anything is written: its own exit status is not looked at."""
+    tool = Path(sys.executable).with_name(words[0])
+    wait = "sleep 1; " if redirected == "| true" else ""
+    line = f"set -o pipefail; {{ {wait}{tool} {' '.join(words[1:])}; }} {redirected}"
+
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=240)
+
+    assert (ended.returncode, ended.stderr) == (7, f"{words[0]}: {said}\n")

@@ -44,9 +44,10 @@ def test_exit_codes_are_those_that_scripts_know() -> None:
 
 
 def test_a_result_is_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result({"trades": 12, "mean_r": 0.123456, "low": None})
+    print_result({"trades": 12, "mean_r": 0.123456, "low": None, "in_sample": True})
     print_result({"trades": 12}, as_json=True)
 
     table, _, last = capsys.readouterr().out.rstrip("\n").rpartition("\n")
-    assert table.splitlines() == ["trades  12", "mean_r  0.1235", "low     -"]
+    rows = [line.split() for line in table.splitlines()]
+    assert rows == [["trades", "12"], ["mean_r", "0.1235"], ["low", "-"], ["in_sample", "yes"]]
     assert json.loads(last) == {"trades": 12}

@@ -37,5 +37,13 @@ def test_what_is_like_nothing_suggests_nothing() -> None:
     assert meant("zzz", []) == "there are none"
 
 
+def test_a_dot_need_not_end_a_section() -> None:
+    """Of versions, `v1` says nothing."""
+    prompts = ("entry_review.v1", "entry_facts.v1", "plain.v1")
+
+    assert nearest("entry_revew.v1", prompts, dotted=False)[0] == "entry_review.v1"
+    assert nearest("zzz.v1", prompts, dotted=False) == []
+
+
 def test_the_words_for_a_person() -> None:
     assert meant("gate.engin", SETTINGS) == "did you mean 'gate.engine'?"

@@ -60,7 +60,10 @@ def prompts_of(suite: Suite) -> dict[str, Prompt]:
         PromptError: a prompt cannot be used.
         RequestError: two different ones have one name, under which they would be scored as one.
     """
-    prompts = {name: load_prompt(Path(name)) if "/" in name else find_prompt(name) for name in suite.prompts}
+    prompts = {
+        name: load_prompt(Path(name)) if "/" in name else find_prompt(name, suite.prompts_folder)
+        for name in suite.prompts
+    }
     digests = {prompt.name: prompt.digest for prompt in prompts.values()}
     for given_name, prompt in prompts.items():
         if prompt.digest != digests[prompt.name]:

@@ -14,7 +14,7 @@ from llm_gate.evals.data.cases import Split
 from llm_gate.evals.data.true_days import Attribute
 from llm_gate.evals.scoring.promotion import PromotionCriteria
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
-from trigate.toml_config import read_config
+from trigate.toml_config import Given, read_config
 
 BANK = "bank"
 EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
@@ -102,6 +102,7 @@ class Suite(_Section):
 
     name: str = Field("gate", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     prompts: tuple[str, ...] = Field((DEFAULT_PROMPT,), min_length=1)
+    prompts_folder: Path | None = Field(None, description="looked in first; none: prompts/ here, then what ships")
     models: tuple[ModelSpec, ...] = Field((ModelSpec(engine="rules"),), min_length=1)
     passes: tuple[PassSpec, ...] = Field((PassSpec(),), min_length=1)
     cases: tuple[str, ...] = Field((BANK,), min_length=1, description="bank, or files of cases")
@@ -146,7 +147,7 @@ class Suite(_Section):
         return self.model_copy(update={**kept, "assertions": about})
 
 
-def read_suite(path: Path | None, settings: Sequence[str] = ()) -> Suite:
+def read_suite(path: Path | None, settings: Sequence[str | Given] = ()) -> Suite:
     """The suite in ``path`` (none: the defaults) with ``settings``, ``key=value`` in TOML each, applied last.
 
     Raises:

@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.report.findings import Findings
 from llm_gate.evals.scoring.scores import ALL, Answerer, Score, answerer_of
+from trigate.versions import version_of
 from trigate.whole_files import disk_faults, write_whole
 
 VERSION = 2
@@ -57,7 +57,7 @@ def inspect_log(answerer: Answerer, rows: Sequence[Row], scores: Sequence[Score]
             "dataset": {"name": "trigate", "samples": len(case_ids), "sample_ids": case_ids, "shuffled": False},
             "model": f"{answerer.model}/{rows[0].model_digest}",
             "config": {"epochs": max(sample["epoch"] for sample in samples)},
-            "packages": {"trigate": version("trigate")},
+            "packages": {"trigate": version_of("trigate")},
             "metadata": {"prompt": answerer.prompt, "prompt_digest": rows[0].prompt_digest, "mode": answerer.mode},
         },
         "plan": {"name": "plan", "steps": [{"solver": f"{answerer.prompt} in {answerer.mode}", "params": {}}]},

@@ -1,7 +1,6 @@
 """The findings of an evaluation as one HTML file that needs no network, and as JSON."""
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from llm_gate.evals.report.findings import CONTROLS, Findings, summary_of
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import ALL, Score
 from trigate.pages.render import rendered
+from trigate.versions import version_of
 from trigate.whole_files import write_whole
 
 NONE = "–"
@@ -54,7 +54,7 @@ def page(findings: Findings) -> str:
         "earned": EARNED,
         "uplifts": UPLIFTS,
         "cases_digest": digest_of(findings.suite_run.cases),
-        "versions": {"trigate": version("trigate")},
+        "versions": {"trigate": version_of("trigate")},
     }
     return rendered("llm_gate.evals.report", "eval.html.j2", shown, filters=FILTERS)
 

@@ -108,11 +108,36 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
         find_prompt(name, tmp_path)
 
 
-def test_an_unknown_name_lists_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_name_is_told_the_nearest_or_all_that_there_are(tmp_path: Path) -> None:
     written(tmp_path, FRONT + TURNS)
 
-    with pytest.raises(PromptError, match=r"there are: t\.v1"):
+    with pytest.raises(PromptError, match=r"no prompt 'u\.v1'; did you mean 't\.v1'\?"):
         find_prompt("u.v1", tmp_path)
+    with pytest.raises(PromptError, match=r"did you mean 'entry_review\.v1'"):
+        find_prompt("entry_revew.v1", tmp_path)
+    with pytest.raises(PromptError, match=r"there are: entry_examples\.v1, .*, t\.v1"):
+        find_prompt("zzzzzzzz.v9", tmp_path)
+
+
+def test_own_prompts_come_before_the_current_folders_and_those_before_what_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = load_prompt(prompts_folder() / "entry_facts.v1.md").digest
+    own, here = tmp_path / "own", tmp_path / "prompts"
+    monkeypatch.chdir(tmp_path)
+    assert find_prompt("entry_facts.v1").digest == load_prompt(Path("entry_facts.v1")).digest == shipped
+
+    for folder, words in ((here, "Judge here."), (own, "Judge it.")):
+        folder.mkdir()
+        (folder / "entry_facts.v1.md").write_text(FRONT + TURNS.replace("Judge.", words), encoding="utf-8")
+
+    of_here = load_prompt(here / "entry_facts.v1.md").digest
+    assert find_prompt("entry_facts.v1").digest == load_prompt(Path("prompts/entry_facts.v1.md")).digest == of_here
+    assert find_prompt("entry_facts.v1", own).digest == load_prompt(own / "entry_facts.v1.md").digest
+    assert len({shipped, of_here, find_prompt("entry_facts.v1", own).digest}) == 3
+    assert find_prompt("entry_review.v1", own).name == "entry_review.v1"
+    with pytest.raises(PromptError, match="is no folder"):
+        find_prompt("entry_facts.v1", tmp_path / "none")
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:

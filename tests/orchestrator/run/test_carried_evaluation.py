@@ -1,20 +1,28 @@
-"""An evaluation that carries its account is the run without a gate: the same trades and attempts, to the cent."""
+"""An evaluation that carries its account is the run without a gate: the same trades and attempts, to the cent.
 
+The run is its trading state machine, fed with the bars and what is known at their closes; one test goes the whole way
+through stream, runner and journal.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import EntryProposal, Reviewed
-from orchestrator.journal.journal import Journal
+from orchestrator.journal.journal import Journal, read_journal
 from orchestrator.messaging.catalogue import Bar, Second
-from orchestrator.report.account_book import AccountBook, read_account_book, trades_of
 from orchestrator.run.runner import FeedBar, Runner
-from orchestrator.trader.seen_at_close import CloseViewStream
-from orchestrator.trader.state import PolicyAnswered, Setting
+from orchestrator.trader.events import Recorded
+from orchestrator.trader.machine import advance, opening_state
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.state import AskPolicy, BarClosed, BarsEnded, PolicyAnswered, Setting
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import MinuteSeconds
@@ -22,16 +30,18 @@ from rl_core.checkpoints.policy import Policy
 from rl_core.evaluation.carried import CarriedPath, play_carried
 from rl_core.evaluation.span import Span, span_of
 from rl_core.exchange.instruments import instrument
-from rl_core.features.features import VOLUME_SESSIONS
+from rl_core.features.features import VOLUME_SESSIONS, WINDOW
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
 from rl_core.market.types import EXIT_NAMES
+from rl_core.regimes.labels import Regime
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, TradingConfig, compile_trading, resolved
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, session_minutes
 
 NQ = Path(__file__).parents[3] / ".." / "shared" / "data" / "NQ_D1M.csv.gz"
 SESSIONS = 7  # of which the first two warm up
 MONTH = 22
+REGIME = Regime(100, -200, 300, 50, "up/normal", "midday")
 
 
 class TradeRow(NamedTuple):
@@ -77,11 +87,11 @@ class Answers:
     """The bars of a span and a policy in this process."""
 
     def __init__(self, bars: Bars, span: Span, policy: Policy, seconds: MinuteSeconds | None) -> None:
-        self._bars, self._span, self._policy, self._seconds = bars, span, policy, seconds
+        self._bars, self.span, self._policy, self._seconds = bars, span, policy, seconds
 
     def bar(self, seq: int) -> Bar:
         """The bar numbered ``seq`` from the first of the span; the history before it has negative numbers."""
-        t, bars = self._span.first + seq, self._bars
+        t, bars = self.span.first + seq, self._bars
         return Bar(
             seq=max(0, seq),
             ts_event_ns=int(bars.ts_event_ns[t]),
@@ -95,9 +105,9 @@ class Answers:
 
     def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``, with its seconds where there are any."""
-        if self._span.first + seq >= self._span.stop:
+        if self.span.first + seq >= self.span.stop:
             return None
-        rows = [] if self._seconds is None else self._seconds.of(self._span.first + seq)
+        rows = [] if self._seconds is None else self._seconds.of(self.span.first + seq)
         return FeedBar(self.bar(seq), "5" * 64, tuple(Second(n, *row) for n, row in enumerate(rows)))
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
@@ -109,48 +119,66 @@ class Answers:
         raise AssertionError("the run has no gate")
 
 
-def run_book(
-    folder: Path, view: MarketView, trading: Trading, span: Span, policy: Policy, seconds: MinuteSeconds | None
-) -> AccountBook:
-    """The run of the real trader, journal and stream of features, as `orchestrator run --gate off` sets them up."""
-    answers = Answers(view.bars, span, policy, seconds)
-    session = view.located.session
-    shown = np.unique(session[: span.first])[-(VOLUME_SESSIONS + 2) :]
-    history = int(np.searchsorted(session, shown[0]))
-    stream = CloseViewStream(int(view.bars.ts_event_ns[history]), trading.pack, trading.hours)
-    for t in range(history, span.first):
-        stream.push(answers.bar(t - span.first))
-    setting = Setting(
+def setting_of(trading: Trading, policy: Policy) -> Setting:
+    """A run of this account and policy without a gate."""
+    return Setting(
         run_id="ab" * 16,
         phase=1 if policy.num_actions == 3 else 2,
         venue=trading.venue,
         limits=trading.limits,
         gated=False,
         shadow=False,
-        fail_factor=0,  # type: ignore[arg-type]  # no gate, so nothing fails
+        fail_factor=Decimal(0),
         max_entries_per_session=MAX_ENTRIES_PER_SESSION,
         frictions=trading.frictions,
     )
+
+
+def close_view(view: MarketView, t: int) -> CloseView:
+    """What the trader knows at the close of bar ``t``; no regime, as no gate asks for it."""
+    return CloseView(
+        window=view.features.values[t - WINDOW + 1 : t + 1].reshape(-1),
+        true_range_sum=int(view.features.true_range_sum[t]),
+        entry_open=bool(view.hours.entry_open[t] and view.features.warm[t]),
+        flatten_due=bool(view.hours.flatten_due[t]),
+        session=int(view.located.session[t]),
+        minutes_to_flat=int(view.hours.minutes_to_flat[t]),
+        regime=REGIME,
+        decision_minute=int(view.hours.decision_minute[t]),
+    )
+
+
+def traded(answers: Answers, view: MarketView, trading: Trading, policy: Policy) -> list[Recorded]:
+    """The records of the trader over every bar that ``answers`` has."""
+    setting, records, seq = setting_of(trading, policy), list[Recorded](), 0
+    state = opening_state(setting)
+    while (fed := answers.next_bar(seq)) is not None:
+        step = advance(state, BarClosed(fed.bar, close_view(view, answers.span.first + seq), fed.seconds), setting)
+        records += step.records
+        if isinstance(step.question, AskPolicy):
+            answer = answers.act(seq, step.question.observation, step.question.legal_actions)
+            step = advance(step.state, answer, setting)
+            records += step.records
+        state, seq = step.state, seq + 1
+    return [*records, *advance(state, BarsEnded(), setting).records]
+
+
+def journalled(
+    folder: Path, answers: Answers, view: MarketView, trading: Trading, policy: Policy
+) -> list[dict[str, Any]]:
+    """The trades in the journal of the same run, whose trader sees the bars one by one after their history."""
+    session, first = view.located.session, answers.span.first
+    history = int(np.searchsorted(session, np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :][0]))
+    stream = CloseViewStream(int(view.bars.ts_event_ns[history]), trading.pack, trading.hours)
+    for t in range(history, first):
+        stream.push(answers.bar(t - first))
     with Journal.open(folder / "journal.jsonl") as journal:
-        assert Runner(journal, answers, stream, setting).run().complete
-    return read_account_book(folder / "journal.jsonl")
+        assert Runner(journal, answers, stream, setting_of(trading, policy)).run().complete
+    return [record.payload for record in read_journal(folder / "journal.jsonl") if record.type == "trade"]
 
 
-def of_run(book: AccountBook) -> list[TradeRow]:
-    return [
-        TradeRow(
-            booked.attempt,
-            booked.trade.quantity,
-            booked.trade.entry_ns,
-            booked.trade.entry,
-            booked.trade.exit_ns,
-            booked.trade.exit,
-            booked.trade.reason,
-            booked.trade.pnl,
-            booked.trade.risk,
-        )
-        for booked in trades_of(book)
-    ]
+def of_run(trades: Iterable[Mapping[str, Any]]) -> list[TradeRow]:
+    return [TradeRow(*(trade[name] for name in TradeRow._fields)) for trade in trades]
 
 
 def of_path(path: CarriedPath, bars: Bars) -> list[TradeRow]:
@@ -170,8 +198,14 @@ def of_path(path: CarriedPath, bars: Bars) -> list[TradeRow]:
     return [TradeRow(*row) for row in rows]
 
 
-def ends(book: AccountBook) -> list[tuple[int, str]]:
-    return [(event.payload["attempt"], event.payload["status"]) for event in book.of("account_ended")]
+def payloads(records: list[Recorded], kind: str) -> list[dict[str, Any]]:
+    return [record.payload for record in records if record.type == kind]
+
+
+def assert_same(path: CarriedPath, records: list[Recorded], bars: Bars) -> None:
+    assert of_path(path, bars) == of_run(payloads(records, "trade"))
+    ends = [(end["attempt"], end["status"]) for end in payloads(records, "account_ended")]
+    assert [(ended.number, ended.status) for ended in path.ended] == ends
 
 
 @cache
@@ -182,40 +216,66 @@ def synthetic(*, seconds: bool) -> tuple[Bars, Bars | None]:
     return random_bars(4, session_minutes(SESSIONS), missing=0.02), None
 
 
+class Case(NamedTuple):
+    """An account's setting and a policy, and how some of its attempts end."""
+
+    phase: int
+    ends: set[str]
+    trading: dict[str, Any] = {}  # noqa: RUF012 - never written
+
+
 CASES = {
-    "stand_down": {},
-    "trade_on": {"at_target": "trade_on"},
-    "costs": {"costs": {"slippage_by_time": {"09:31": 3, "11:00": 1}, "volume_share": "0.05"}},
-    "seconds": {"resolution": "seconds"},
+    "stand_down": Case(2, {"passed", "failed", "stranded"}),
+    "trade_on": Case(2, {"stranded"}, {"at_target": "trade_on"}),
+    "costs": Case(1, {"passed"}, {"costs": {"slippage_by_time": {"09:31": 3, "11:00": 1}, "volume_share": "0.05"}}),
+    "seconds": Case(2, {"passed", "stranded"}, {"resolution": "seconds"}),
 }
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-@pytest.mark.parametrize("case", CASES)
-def test_a_synthetic_week_is_played_alike(tmp_path: Path, case: str, phase: int) -> None:
-    """Every way in which an attempt ends occurs in some of the cases, and there is more than one attempt in each."""
-    minutes, second_bars = synthetic(seconds=case == "seconds")
-    config = TradingConfig.model_validate({"rules": str(pack(tmp_path)), "risk_dollars": 250, **CASES[case]})
-    trading = compile_trading(resolved(config, seconds=second_bars is not None), instrument("NQ"))
+def compiled(folder: Path, case: Case, *, seconds: bool) -> Trading:
+    config = TradingConfig.model_validate({"rules": str(pack(folder)), "risk_dollars": 250, **case.trading})
+    return compile_trading(resolved(config, seconds=seconds), instrument("NQ"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_synthetic_week_is_played_alike(tmp_path: Path, name: str) -> None:
+    """Attempts pass, fail and are stranded; in the first case the whole run is played too, journal and all."""
+    case = CASES[name]
+    minutes, second_bars = synthetic(seconds=name == "seconds")
+    trading = compiled(tmp_path, case, seconds=second_bars is not None)
     view = view_of(minutes, trading.pack, trading.hours)
-    span, policy = span_of(view.located.session, 0), some_policy(phase, 5)
+    span, policy = span_of(view.located.session, 0), some_policy(case.phase, 7)
     seconds = None if second_bars is None else MinuteSeconds(minutes, second_bars)
+    answers = Answers(minutes, span, policy, seconds)
 
     path = play_carried(policy, view, trading, span, seconds=seconds)
-    book = run_book(tmp_path, view, trading, span, policy, seconds)
+    records = traded(answers, view, trading, policy)
 
-    assert of_path(path, view.bars) == of_run(book)
-    assert [(ended.number, ended.status) for ended in path.ended] == ends(book)
-    assert len(path.trades.session) > 15 and path.trades.attempt.max() > 1
-    assert ("stood_down" in {event.type for event in book.events}) == (case != "trade_on")
+    assert_same(path, records, minutes)
+    assert len(path.trades.session) > 20 and case.ends <= {ended.status for ended in path.ended}
+    assert bool(payloads(records, "stood_down")) == (name != "trade_on")
+    if name == "stand_down":
+        assert of_path(path, minutes) == of_run(journalled(tmp_path, answers, view, trading, policy))
+
+
+def test_attempts_of_a_policy_that_waits_run_out_of_days_alike(tmp_path: Path) -> None:
+    """Six calendar days from Wednesday on."""
+    trading, (minutes, _) = compiled(tmp_path, CASES["stand_down"], seconds=False), synthetic(seconds=False)
+    view = view_of(minutes, trading.pack, trading.hours)
+    span, policy = span_of(view.located.session, 0), some_policy(1, 7)
+    waiting = replace(policy, biases=(np.array([99, 0, 0], np.float32),))
+
+    path = play_carried(waiting, view, trading, span)
+
+    assert_same(path, traded(Answers(minutes, span, waiting, None), view, trading, waiting), minutes)
+    assert [ended.status for ended in path.ended] == ["expired"] and len(path.trades.session) == 0
 
 
 @pytest.mark.skipif(not NQ.is_file(), reason="needs ../shared/data/NQ_D1M.csv.gz")
 @pytest.mark.parametrize("at_target", ["stand_down", "trade_on"])
-def test_a_month_of_nq_is_played_alike(tmp_path: Path, at_target: str) -> None:
+def test_a_month_of_nq_is_played_alike(at_target: str) -> None:
     """The last 22 sessions of the file under the default pack and budget."""
-    bars = read_bars(NQ)
-    bars = bars.slice(len(bars) - (2 * MONTH + 8) * 1380, len(bars))
+    bars = nq()
     config = TradingConfig.model_validate(
         {"rules": str(RULES_FOLDER / "apex_legacy_50k_eval.toml"), "at_target": at_target}
     )
@@ -226,8 +286,13 @@ def test_a_month_of_nq_is_played_alike(tmp_path: Path, at_target: str) -> None:
     policy = some_policy(2, 3)
 
     path = play_carried(policy, view, trading, span)
-    book = run_book(tmp_path, view, trading, span, policy, None)
 
-    assert of_path(path, bars) == of_run(book)
-    assert [(ended.number, ended.status) for ended in path.ended] == ends(book)
-    assert len(path.trades.session) > 100 and path.ended
+    assert_same(path, traded(Answers(bars, span, policy, None), view, trading, policy), bars)
+    assert len(np.unique(path.trades.session)) == MONTH and path.ended
+
+
+@cache
+def nq() -> Bars:
+    """The last sessions of the file, a month and its history."""
+    bars = read_bars(NQ)
+    return bars.slice(len(bars) - (2 * MONTH + 8) * 1380, len(bars))

@@ -98,7 +98,7 @@ def test_an_entry_of_a_run_slips_by_the_minute_in_which_its_bar_begins(tmp_path:
         folder, bars = tmp_path / str(seq), walk(DAYS[:1])
         folder.mkdir()
         costs = {"slippage_by_time": {"00:00": 1, "11:00": 3, "11:01": 5}}
-        book = read_account_book(play(folder, bars, {seq - 1: BUY}, account=own(folder), costs=costs).journal)
+        book = read_account_book(play(folder, bars, {seq - 1: BUY}, account=own(folder), costs=costs))
         (entry,) = (event.payload for event in book.of("fill") if event.payload["reason"] == "entry")
         slips[seq] = entry["price"] - bars[seq].open
 

@@ -99,7 +99,7 @@ def test_keys_are_in_neither_arguments_nor_environment_nor_log(
     log = (tmp_path / "logs" / "echo.log").read_bytes()
 
     secret = connections._credentials["echo"].secret_key.encode()
-    assert seen[0].split(b"\0")[1:3] == [b"-m", b"echo_worker"]
+    assert seen[0].split(b"\0")[1:4] == [b"-m", b"orchestrator.workers.launch", b"echo_worker"]
     assert all(secret not in text for text in (*seen, log))
 
 
@@ -265,3 +265,31 @@ def test_when_the_parent_is_killed_its_workers_and_theirs_are_gone_at_once(tmp_p
     (socket_folder / "runner").unlink()
     (socket_folder / "lock").unlink()
     socket_folder.rmdir()
+
+
+def test_a_worker_that_is_still_importing_goes_with_its_parent(tmp_path: Path) -> None:
+    parent = """
+import sys, time
+from pathlib import Path
+from echo_worker import CATALOGUE
+from orchestrator.messaging.runner_end import WorkerConnections
+from orchestrator.workers.processes import Bootstrap, Worker
+
+with WorkerConnections("run1", CATALOGUE) as connections:
+    bootstrap = Bootstrap(name="slow", credentials=connections.add_worker("slow"), config={})
+    print(Worker.start("slow_worker", bootstrap, Path(sys.argv[1])).pid, flush=True)
+    time.sleep(600)
+"""
+    started = subprocess.Popen([sys.executable, "-c", parent, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    pid = int(started.stdout.readline())
+    importing = Path("/proc", str(pid), "task")
+    end_s = time.monotonic() + 20
+    while len(list(importing.iterdir())) < 2 and time.monotonic() < end_s:
+        time.sleep(0.01)  # its death watch is a thread of its own
+
+    started.kill()
+    started.wait()
+
+    assert gone_within(pid, 1.0)
+    started.stdout.close()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.card import agreement, examine, in_roll_week
+from rl_core.bars.card import agreement, examine
 from rl_core.bars.card_page import page
 from rl_core.bars.write import write_bars
 from rl_core.commands.data_files import FileChoices, FileOptions, check_file
@@ -89,15 +89,17 @@ def test_a_roll_is_listed_with_its_gap_and_its_return_counts_for_nothing() -> No
     assert all(half.return_std_bp in (None, 0.0) for half in card.half_hours)
 
 
-@pytest.mark.parametrize(
-    ("day", "expected"),
-    [
-        *((day, True) for day in ("2023-12-12", "2024-03-12", "2024-06-17", "2024-09-17", "2024-12-16", "2025-03-17")),
-        *((day, False) for day in ("2024-12-21", "2024-12-10", "2025-01-16", "2025-04-09")),
-    ],
-)
-def test_roll_week_holds_the_known_rolls(day: str, expected: bool) -> None:
-    assert in_roll_week(pd.Timestamp(f"{day}T23:00", tz="UTC")) is expected
+def test_a_regular_session_without_bars_is_a_warning_of_its_own() -> None:
+    """Four days; the second has its evening and night, and nothing from 09:30 to 16:00 ET."""
+    bars = random_bars(0, session_minutes(4))
+    day = 1380 + np.arange(930, 1320)
+
+    card = examine(without(bars, day.tolist()), PATH)
+
+    assert card.missing_sessions == () and card.warnings == (
+        "1 sessions have bars but none in regular hours (09:30 to 16:00 ET), the first on 2024-11-19",
+    )
+    assert examine(without(bars, day[:-1].tolist()), PATH).warnings == ()
 
 
 def test_minutes_are_held_against_their_seconds() -> None:

@@ -64,3 +64,18 @@ def test_regular_hours_of_end_stamps_get_a_warning(tmp_path: Path, later: int, s
 
 def test_regular_hours_of_start_stamps_get_none(tmp_path: Path) -> None:
     assert checked(written(tmp_path / "NQ_D1M.csv", REGULAR))["warnings"] == ""
+
+
+def test_a_stray_bar_at_a_close_is_no_convention(tmp_path: Path) -> None:
+    """Sessions with a bar at their open are stamped by their starts, so the one at 17:00 ET has a wrong time."""
+    path = written(tmp_path / "NQ_D1M.csv", [(FULL[0][0], "2024-01-03T22:00"), FULL[1]])
+
+    with pytest.raises(DataError, match=r"1382:time: closed_market: '2024-01-03T22:00:00Z'"):
+        checked(path)
+
+
+def test_a_regular_day_that_begins_late_and_ends_in_time_gets_no_warning(tmp_path: Path) -> None:
+    """Nothing traded in the first minute; the last bar starts at 15:59."""
+    path = written(tmp_path / "NQ_D1M.csv", [("2024-01-03T14:31", "2024-01-03T20:59")])
+
+    assert checked(path)["warnings"] == ""

@@ -68,3 +68,9 @@ def test_what_is_no_zone_is_refused_in_one_line(zone: str) -> None:
         checked("NQ_any_D1M.csv", timezone=zone)
 
     assert "\n" not in str(caught.value)
+
+
+def test_sparse_prints_of_a_thin_market_are_no_splices() -> None:
+    summary = checked("MGC_thin_5m.csv.gz", interval_s=300, market="MGC")
+
+    assert summary["bars"] == 73 and summary["sessions"] == 2

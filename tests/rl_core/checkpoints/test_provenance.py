@@ -1,11 +1,27 @@
 """What was held out, and what a generated world says of itself."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rl_core.checkpoints.manifest import Identity
-from rl_core.checkpoints.provenance import check_unchanged, first_held_out, read_world, trading_of, write_world
+from rl_core.checkpoints.provenance import (
+    WORLDS_FILE,
+    TrainingWorlds,
+    WorldCard,
+    check_unchanged,
+    declared,
+    first_held_out,
+    read_world,
+    touches_training,
+    trading_of,
+    training_worlds,
+    world_of,
+    world_traded,
+    write_world,
+)
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.planted_edge import PlantedEdge
 from tests.rl_core.markets import random_bars, session_minutes
@@ -61,6 +77,68 @@ def test_a_world_says_beside_its_bars_what_it_is(tmp_path: Path) -> None:
     assert card is not None and (card.declaration, card.expectancy_r, card.seed) == ("planted", 0.25, 7)
     with pytest.raises(DataError, match="describes other bars"):
         read_world(path, "another")
+
+
+def test_bars_before_the_end_of_training_are_in_sample_and_later_ones_are_not() -> None:
+    trained = identity(int(BARS.ts_event_ns[50]))
+
+    assert [touches_training(trained, BARS, first) for first in (0, 49, 50, 51)] == [True, True, False, False]
+
+
+WORLD = replace(BARS, world=json.dumps({"declaration": "planted", "expectancy_r": 0.25, "seed": 7}))
+CARD = WorldCard(declaration="planted", expectancy_r=0.25, seed=7, digest=BARS.digest)
+
+
+def test_bars_that_say_they_are_a_world_are_one_wherever_they_lie(tmp_path: Path) -> None:
+    """No card lies beside the file."""
+    assert world_of(WORLD) == CARD == world_traded(tmp_path / "copy.parquet", WORLD, ())
+    assert world_of(BARS) is None
+
+
+def test_a_declaration_that_is_none_is_refused() -> None:
+    for text in ("{", "[]", '{"declaration": "planted"}', '{"digest": "d"}'):
+        with pytest.raises(DataError, match="cannot be read"):
+            world_of(replace(BARS, world=text))
+
+
+def test_the_card_beside_a_file_is_as_good_as_its_own_declaration(tmp_path: Path) -> None:
+    path = tmp_path / "NQ_D1M.csv"
+    write_world(path, BARS, PlantedEdge("planted", 0.25, None), seed=7)  # type: ignore[arg-type]
+
+    assert world_of(declared(path, BARS)) == CARD
+    assert declared(tmp_path / "market.csv", BARS) == BARS
+
+
+def test_a_copy_without_its_card_is_recognised_by_the_digest_that_the_checkpoint_knows(tmp_path: Path) -> None:
+    """Another file of the same world has another digest: then only the policy's origin tells."""
+    assert world_traded(tmp_path / "copy.csv", BARS, (CARD,)) == CARD
+    assert world_traded(tmp_path / "copy.csv", BARS.slice(0, 50), (CARD,)) is None
+
+
+def test_a_checkpoint_knows_the_worlds_it_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / WORLDS_FILE).write_text(TrainingWorlds(worlds=(CARD,)).model_dump_json())
+
+    assert training_worlds(tmp_path) == (CARD,)
+    (tmp_path / WORLDS_FILE).write_text("{")
+    with pytest.raises(DataError, match="restore the checkpoint"):
+        training_worlds(tmp_path)
+
+
+def test_an_older_checkpoint_is_asked_where_its_run_found_its_bars(tmp_path: Path) -> None:
+    """Files of two markets, of which the second is a world; then another world lies under its name."""
+    checkpoint = tmp_path / "run/checkpoints/phase1_jax_final_64"
+    checkpoint.mkdir(parents=True)
+    path = tmp_path / "ES_D1M.csv"
+    assert training_worlds(checkpoint) == ()
+
+    write_world(path, BARS, PlantedEdge("planted", 0.25, None), seed=7)  # type: ignore[arg-type]
+    source = {"bars": str(tmp_path / "gone.csv"), "market": "NQ", "digest": "other", "more": [
+        {"bars": str(path), "market": "ES", "digest": BARS.digest}]}  # fmt: skip
+    (tmp_path / "run/source.json").write_text(json.dumps(source))
+    known = training_worlds(checkpoint)
+    write_world(path, BARS.slice(0, 50), PlantedEdge("planted", 0.25, None), seed=7)  # type: ignore[arg-type]
+
+    assert known == (CARD,) and training_worlds(checkpoint) == ()
 
 
 def test_a_broken_card_is_refused(tmp_path: Path) -> None:

@@ -146,6 +146,17 @@ def test_a_start_at_a_profit_keeps_a_floor_that_a_close_would_have_locked(market
     assert (drawn[floor == 5_010_000] > 50_000).all()
 
 
+def test_profit_and_room_of_a_start_are_drawn_apart(market: MarketArrays) -> None:
+    """No lock caps the floor here, so that the room is as drawn; drawn with one key, the correlation would be 1."""
+    free = params_for().venue.rules._replace(floor_cap=NEVER_LOCKS)
+    params = params_for(mnq_venue(rules=free))._replace(most_profit=0.5)
+
+    account = _reset(Env(1), market, params, jax.random.key(1)).account
+
+    profit, room = np.asarray(account.cash) - 5_000_000, np.asarray(account.cash) - np.asarray(account.floor)
+    assert abs(np.corrcoef(profit, room)[0, 1]) < 0.2
+
+
 def ended(steps: Steps) -> Any:
     """Whether each step [K, B] ended its account, for good or ill."""
     return np.asarray(steps.result.terminated) & np.asarray(steps.live)

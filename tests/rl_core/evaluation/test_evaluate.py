@@ -167,7 +167,8 @@ def test_trades_are_broken_down_by_the_regime_they_were_decided_in() -> None:
             own = np.array(names) == name
             row = by_name[kind, name]
             assert row["trades"] == own.sum() and row["mean_r"] == pytest.approx(trades.r[own].mean())
-            assert (row["low"] is None) == (row["sessions"] == 1)
+            assert row["low"] is None, "two sessions are too few"
+            assert row["level"] == pytest.approx(1 - 0.05 / len(rows))
 
 
 def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> None:
@@ -176,4 +177,5 @@ def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> No
     assert {group.kind for group in groups} == {"regime", "part of the session"}
     lines = regime_table_lines(groups, UNFITTED)
     assert lines[0] == "by regime (thresholds the usual ones, none were fitted: 2.5 ATR an hour, percentiles 33 and 67)"
-    assert len(lines) == 2 + len(groups) and len({line.index(" to ") for line in lines if " to " in line}) <= 1
+    assert lines[1].startswith(f"exploratory: {len(groups)} groups at once") and len(lines) == 3 + len(groups)
+    assert all("no interval: " in line and "at least 10 are needed" in line for line in lines[3:])

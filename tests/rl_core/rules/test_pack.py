@@ -268,3 +268,37 @@ def test_only_a_rehearsal_goes_on_where_automation_is_banned_or_unknown(automati
 def test_a_stale_pack_says_when_it_was_read_and_how_long_ago() -> None:
     assert legacy_pack().staleness(date(2026, 11, 29)) is None
     assert "2026-08-31, 91 days ago" in str(legacy_pack().staleness(date(2026, 11, 30)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["apex_legacy#50k-eval-rithmic", "apex_legacy.toml#50k-eval-rithmic", "configs/rules/apex_legacy#50k-eval-rithmic"],
+)
+def test_a_pack_is_found_by_the_name_that_the_list_prints(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From any folder, and wherever a pack is named: `trading.rules` is read by the same function."""
+    monkeypatch.chdir(tmp_path)
+
+    assert read_rule_pack(Path(name)) == legacy_pack()
+
+
+def test_a_near_miss_names_the_packs_that_may_have_been_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError, match=r"apex_50k: .*no such rule pack; did you mean .*'apex_legacy_50k_eval'"):
+        read_rule_pack(Path("apex_50k"))
+    with pytest.raises(ConfigError, match=r"zzzz: .*no such rule pack; orchestrator rules list names all"):
+        read_rule_pack(Path("zzzz"))
+
+
+def test_an_own_pack_in_the_current_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "configs/rules"
+    own.mkdir(parents=True)
+    (own / "plain_static.toml").write_text(PLAIN.replace("start = 50_000", "start = 60_000"), encoding="utf-8")
+
+    paths = [path.name for path in pack_paths(Path("configs/rules"))]
+
+    assert read_rule_pack(Path("plain_static")).start == 60_000
+    assert paths.count("plain_static.toml") == 1 and "apex_legacy.toml#50k-pa" in paths

@@ -1,45 +1,95 @@
-"""PASS needs everything, FAIL a whole interval below zero, and a synthetic world proves nothing."""
+"""PASS and FAIL need the same evidence; every doubt holds both back; training bars prove nothing."""
+
+from typing import Any
 
 import pytest
 
 from rl_core.statistics.bootstrap import Interval
-from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, verdict_on
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Evidence, verdict_on
 
 GOOD = Interval(0.2, 0.05, 0.35, 0.95, MIN_SESSIONS, MIN_TRADES)
-
-
-def test_a_pass_needs_a_positive_interval_from_enough_sessions_and_trades() -> None:
-    assert verdict_on(GOOD, synthetic=False).word == "PASS"
-
-
-@pytest.mark.parametrize(
-    ("changed", "reason"),
-    [
-        ({"low": 0.0}, "reaches down to"),
-        ({"low": -0.1, "high": 0.0}, "reaches down to"),
-        ({"sessions": MIN_SESSIONS - 1}, "59 sessions"),
-        ({"trades": MIN_TRADES - 1}, "99 trades"),
-    ],
+BAD = Interval(-0.2, -0.35, -0.05, 0.95, MIN_SESSIONS, MIN_TRADES)
+CLEAN = Evidence(
+    expectancy=GOOD,
+    in_sample=False,
+    synthetic=False,
+    trained_on_world=False,
+    training_ended=True,
+    proposals=200,
+    without_verdict=0,
+    record_faults=(),
 )
-def test_one_doubt_is_enough(changed: dict[str, float], reason: str) -> None:
-    verdict = verdict_on(GOOD._replace(**changed), synthetic=False)  # type: ignore[arg-type]
+DOUBTS: list[tuple[dict[str, Any], str]] = [
+    ({"synthetic": True}, "synthetic world: its edge was planted"),
+    ({"trained_on_world": True}, "the policy was trained on a synthetic world"),
+    ({"training_ended": False}, "has not ended"),
+    ({"without_verdict": 7}, "7 of 200 proposals went without a verdict (3.5 %)"),
+    ({"record_faults": ("the books do not reconcile",)}, "do not reconcile"),
+]
 
-    assert verdict.word == "NOT PROVEN" and len(verdict.reasons) == 1 and reason in verdict.reasons[0]
+
+def test_a_pass_needs_a_whole_interval_above_zero_from_enough_sessions_and_trades() -> None:
+    assert verdict_on(CLEAN) == ("PASS", ("the interval of mean R starts at +0.050",))
+
+
+def test_a_fail_needs_a_whole_interval_below_zero_from_enough_sessions_and_trades() -> None:
+    assert verdict_on(CLEAN._replace(expectancy=BAD)).word == "FAIL"
+
+
+@pytest.mark.parametrize("clear", [GOOD, BAD])
+@pytest.mark.parametrize(
+    ("changed", "reason"), [({"sessions": MIN_SESSIONS - 1}, "59 sessions"), ({"trades": MIN_TRADES - 1}, "99 trades")]
+)
+def test_too_few_trades_prove_neither_a_gain_nor_a_loss(clear: Interval, changed: dict[str, int], reason: str) -> None:
+    verdict = verdict_on(CLEAN._replace(expectancy=clear._replace(**changed)))  # type: ignore[arg-type]
+
+    assert verdict.word == "NOT PROVEN" and len(verdict.reasons) == 2 and reason in verdict.reasons[0]
+    assert "would be clear" in verdict.reasons[1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.1), (-0.1, 0.0), (-0.1, 0.1)])
+def test_an_interval_that_touches_zero_proves_nothing(low: float, high: float) -> None:
+    verdict = verdict_on(CLEAN._replace(expectancy=GOOD._replace(low=low, high=high)))
+
+    assert verdict.word == "NOT PROVEN" and "zero included" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("clear", [GOOD, BAD])
+@pytest.mark.parametrize(("doubt", "reason"), DOUBTS)
+def test_one_doubt_is_enough(clear: Interval, doubt: dict[str, Any], reason: str) -> None:
+    verdict = verdict_on(CLEAN._replace(expectancy=clear, **doubt))
+
+    assert verdict.word == "NOT PROVEN" and reason in verdict.reasons[0]
+
+
+def test_a_gate_that_was_silent_now_and_then_is_still_the_gate() -> None:
+    assert verdict_on(CLEAN._replace(without_verdict=6)).word == "PASS"
+
+
+@pytest.mark.parametrize("expectancy", [GOOD, BAD, None, GOOD._replace(low=None, high=None, sessions=3)])
+def test_training_bars_are_in_sample_whatever_was_earned_on_them(expectancy: Interval | None) -> None:
+    verdict = verdict_on(CLEAN._replace(expectancy=expectancy, in_sample=True))
+
+    assert verdict.word == "IN SAMPLE" and "trained on are included" in verdict.reasons[0]
 
 
 def test_every_doubt_is_told() -> None:
-    poor = Interval(0.0, -0.1, 0.1, 0.95, 3, 7)
+    doubts = {name: value for doubt, _ in DOUBTS for name, value in doubt.items()}
+    poor = GOOD._replace(low=-0.1, sessions=12, trades=30)
 
-    assert len(verdict_on(poor, synthetic=True).reasons) == 4
+    reasons = verdict_on(CLEAN._replace(expectancy=poor, **doubts)).reasons
 
-
-def test_a_whole_interval_below_zero_fails_unless_the_world_is_synthetic() -> None:
-    bad = GOOD._replace(mean=-0.2, low=-0.3, high=-0.01)
-
-    assert verdict_on(bad, synthetic=False).word == "FAIL"
-    assert verdict_on(bad, synthetic=True).word == "NOT PROVEN"
+    assert len(reasons) == len(DOUBTS) + 3
 
 
-def test_a_synthetic_world_and_an_empty_run_prove_nothing() -> None:
-    assert verdict_on(GOOD, synthetic=True).word == "NOT PROVEN"
-    assert verdict_on(None, synthetic=False) == ("NOT PROVEN", ("no trade was closed",))
+def test_a_run_without_trades_or_without_an_interval_says_why() -> None:
+    """One losing trade was a FAIL once."""
+    one = Interval(-1.0, None, None, 0.95, 1, 1)
+
+    assert verdict_on(CLEAN._replace(expectancy=None)) == ("NOT PROVEN", ("no trade was closed",))
+    assert verdict_on(CLEAN._replace(expectancy=one)).reasons == ("1 session with trades; at least 10 are needed",)
+
+
+def test_no_evidence_can_be_left_out() -> None:
+    """A command that forgets one does not run."""
+    assert Evidence._field_defaults == {}

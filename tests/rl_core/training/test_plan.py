@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,9 +12,9 @@ import pytest
 
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import digest_of, load_learned
-from rl_core.checkpoints.manifest import Expected, Identity, read_manifest
+from rl_core.checkpoints.manifest import Expected, Identity, read_manifest, write_manifest
 from rl_core.checkpoints.policy import load_policy
-from rl_core.checkpoints.provenance import first_held_out
+from rl_core.checkpoints.provenance import WORLDS_FILE, TrainingWorlds, first_held_out, training_worlds
 from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.ppo.config import PPOConfig
 from rl_core.regimes.fitted import UNFITTED, fit_regimes, frozen_regimes
@@ -98,7 +99,7 @@ def test_a_stopped_parent_is_taken_with_a_word(
     stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
-        prepare_training(config(2), bars=bars, parent=parent, market=None, timezone=None).note
+        prepare_training(config(2), bars=bars, parent=parent, market=None).note
         for parent in (first.checkpoint, stopped)
     ]
 
@@ -132,6 +133,25 @@ def test_what_phase_1_was_trained_on_is_never_held_out(runs: tuple[Path, Trainin
     plan = plan_training(config(2).model_copy(update={"train_share": 1.0}), shorter, parent=folder / "one")
 
     assert plan.split.stop == held - 10 and plan_identity(plan, 0).config["trained_until_ns"] == bars.ts_event_ns[held]
+
+
+def test_a_checkpoint_keeps_the_worlds_of_its_bars_and_of_its_phase_1(
+    runs: tuple[Path, TrainingResult, TrainingResult], tmp_path: Path
+) -> None:
+    """Phase 1 knows a world; phase 2 on a market still says so, and markets alone leave an empty list."""
+    _, first, _ = runs
+    bars = small_view().bars
+    world = replace(bars, world=json.dumps({"declaration": "planted", "expectancy_r": 0.25, "seed": 7}))
+    parent = shutil.copytree(first.checkpoint, tmp_path / first.checkpoint.name)
+    assert training_worlds(first.checkpoint) == ()
+
+    trained_on_world = plan_training(config(), world).extra[WORLDS_FILE]
+    (parent / WORLDS_FILE).write_bytes(trained_on_world)
+    write_manifest(parent, identity_of(first))
+    phase_2 = plan_training(config(2), bars, parent=parent).extra[WORLDS_FILE]
+
+    assert [card.digest for card in TrainingWorlds.model_validate_json(trained_on_world).worlds] == [bars.digest]
+    assert phase_2 == trained_on_world
 
 
 @pytest.mark.parametrize(("share", "kept"), [(1.0, 3), (0.99, 2), (0.67, 2), (0.34, 1)])

@@ -14,6 +14,7 @@ from rl_core.exchange.instruments import instrument
 from rl_core.training.config import TrainConfig
 from rl_core.training.sources import (
     BarsFile,
+    FileTimes,
     Source,
     named_files,
     prepare_evaluation,
@@ -36,7 +37,7 @@ def bars_in(folder: Path) -> Path:
 
 def test_a_run_remembers_its_file_its_market_and_its_settings(tmp_path: Path) -> None:
     config = TrainConfig(train_share=0.5)
-    job = prepare_training(config, bars=bars_in(tmp_path), parent=None, market=None, timezone=None)
+    job = prepare_training(config, bars=bars_in(tmp_path), parent=None, market=None)
 
     records = run_records(job)
 
@@ -49,11 +50,11 @@ def test_a_run_remembers_its_file_its_market_and_its_settings(tmp_path: Path) ->
 
 def test_training_needs_bars_and_phase_2_a_parent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="which bars"):
-        prepare_training(TrainConfig(), bars=None, parent=None, market=None, timezone=None)
+        prepare_training(TrainConfig(), bars=None, parent=None, market=None)
     with pytest.raises(ConfigError, match="phase 2 starts from"):
-        prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=None, market=None, timezone=None)
+        prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=None, market=None)
     with pytest.raises(ConfigError, match="no checkpoint of phase 1"):
-        prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=tmp_path, market=None, timezone=None)
+        prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=tmp_path, market=None)
 
 
 def test_phase_2_never_sets_its_own_parent_aside(tmp_path: Path) -> None:
@@ -72,14 +73,30 @@ def test_phase_2_never_sets_its_own_parent_aside(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv"):
-        prepare_training(TrainConfig(), bars=tmp_path / "none.csv", parent=None, market=None, timezone=None)
+        prepare_training(TrainConfig(), bars=tmp_path / "none.csv", parent=None, market=None)
 
 
 def test_evaluation_needs_a_checkpoint_and_a_known_part(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no checkpoint in"):
-        prepare_evaluation(tmp_path, bars=bars_in(tmp_path), part="held_out", market=None, timezone=None)
+        prepare_evaluation(tmp_path, bars=bars_in(tmp_path), part="held_out", market=None)
     with pytest.raises(ConfigError, match="'future'"):
-        prepare_evaluation(tmp_path, bars=bars_in(tmp_path), part="future", market=None, timezone=None)
+        prepare_evaluation(tmp_path, bars=bars_in(tmp_path), part="future", market=None)
+
+
+def test_bars_of_end_stamps_are_trained_on_as_their_starts(tmp_path: Path) -> None:
+    """The file's times are a minute late; the run remembers how it was read."""
+    late = replace(BARS, ts_event_ns=BARS.ts_event_ns + 60_000_000_000, digest="")
+    write_bars(late, tmp_path / "NQ_D1M.csv")
+    times = FileTimes(stamp="end")
+
+    job = prepare_training(TrainConfig(), bars=tmp_path / "NQ_D1M.csv", parent=None, market=None, times=times)
+
+    assert job.bars.digest == BARS.digest != late.digest
+    source = Source.model_validate_json(run_records(job)["source.json"])
+    assert source.times == times and FileTimes("UTC").or_else(source.times) == FileTimes("UTC", "end")
+    known = source.model_dump(mode="json")
+    del known["stamp"]  # as runs wrote it before
+    assert Source.model_validate(known).times == FileTimes()
 
 
 def two_files(folder: Path) -> list[BarsFile]:
@@ -90,7 +107,7 @@ def two_files(folder: Path) -> list[BarsFile]:
 
 def test_several_files_are_several_markets(tmp_path: Path) -> None:
     """The first is the run's, with the others beside it; evaluation must be told which."""
-    job = prepare_training(TrainConfig(), bars=two_files(tmp_path), parent=None, market=None, timezone=None)
+    job = prepare_training(TrainConfig(), bars=two_files(tmp_path), parent=None, market=None)
 
     source = Source.model_validate_json(run_records(job)["source.json"])
 
@@ -102,7 +119,7 @@ def test_several_files_are_several_markets(tmp_path: Path) -> None:
 
 def test_a_run_of_one_market_has_no_file_of_another(tmp_path: Path) -> None:
     """Read as another market the file would seem to have changed."""
-    job = prepare_training(TrainConfig(), bars=bars_in(tmp_path), parent=None, market=None, timezone=None)
+    job = prepare_training(TrainConfig(), bars=bars_in(tmp_path), parent=None, market=None)
 
     assert job.source.of("NQ") == job.source.of(None) == job.source
     with pytest.raises(ConfigError, match="trained on NQ; say which with --market, or give --bars"):
@@ -112,9 +129,9 @@ def test_a_run_of_one_market_has_no_file_of_another(tmp_path: Path) -> None:
 def test_two_files_of_one_market_or_options_of_one_file_are_refused(tmp_path: Path) -> None:
     nq = bars_in(tmp_path)
     with pytest.raises(ConfigError, match="two files of one market: NQ, NQ"):
-        prepare_training(TrainConfig(), bars=[BarsFile(nq)] * 2, parent=None, market=None, timezone=None)
+        prepare_training(TrainConfig(), bars=[BarsFile(nq)] * 2, parent=None, market=None)
     with pytest.raises(ConfigError, match="belong to one file"):
-        prepare_training(TrainConfig(), bars=two_files(tmp_path), parent=None, market="NQ", timezone=None)
+        prepare_training(TrainConfig(), bars=two_files(tmp_path), parent=None, market="NQ")
     with pytest.raises(ConfigError, match="did you mean"):
         named_files(["NQQ=bars.csv"])
     assert named_files(["a.csv"]) == [BarsFile(Path("a.csv"))]

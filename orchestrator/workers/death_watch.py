@@ -1,0 +1,54 @@
+"""A worker's standard input: one line from its parent, and the end of it when the parent dies.
+
+It imports the standard library only, so that a worker watches its parent before it imports anything that takes time.
+"""
+
+import os
+import signal
+import threading
+
+MAX_BOOTSTRAP = 32 * 1024
+"""Bytes; a pipe takes that much without a reader."""
+
+
+class ParentPipe:
+    """The pipe on standard input, which from the first use on is closed to everyone else."""
+
+    def __init__(self) -> None:
+        self._line: bytes | None = None
+        self._watched = False
+        self._pipe = -1
+
+    def line(self) -> bytes:
+        """The first line, read once; less than a line if that was all."""
+        if self._line is None:
+            self._pipe = os.dup(0)
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing, 0)
+            os.close(nothing)
+            self._line = self._read()
+        return self._line
+
+    def die_with_parent(self) -> None:
+        """From now on, kill this process and its group when the parent is gone, however it went."""
+        self.line()
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._watch, name="death-watch", daemon=True).start()
+
+    def _read(self) -> bytes:
+        line = bytearray()
+        while not line.endswith(b"\n") and len(line) < MAX_BOOTSTRAP and (byte := os.read(self._pipe, 1)):
+            line += byte
+        return bytes(line)
+
+    def _watch(self) -> None:
+        while os.read(self._pipe, 4096):
+            pass
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+
+PARENT = ParentPipe()
+"""Of this process; there is one standard input."""

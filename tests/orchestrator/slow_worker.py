@@ -1,0 +1,5 @@
+"""A module whose import takes far longer than any other."""
+
+import time
+
+time.sleep(600)
