@@ -65,8 +65,7 @@ def _of_origin(evidence: Evidence) -> tuple[str, ...]:
         "the bars are a synthetic world: its edge was planted": evidence.synthetic,
         "the policy was trained on a synthetic world": evidence.trained_on_world,
         "the training of the policy has not ended": not evidence.training_ended,
-        f"{100 * silent:.1f} % of the proposals went without a verdict: the gate did not judge what was traded": silent
-        > MOST_WITHOUT_VERDICT,
+        f"{gate}: the gate did not judge what was traded": silent > MOST_WITHOUT_VERDICT * asked,
     }
     return (*evidence.record_faults, *(reason for reason, holds in doubts.items() if holds))
 

@@ -263,7 +263,7 @@ def prepare_evaluation(
         stop=len(read),
         world=world_traded(bars, read, trained_on),
         trained_on_world=bool(trained_on),
-        in_sample=touches_training(policy.identity, read, first),
+        in_sample=touches_training(policy.identity, read, span_of(view.located.session, first).first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=frozen_regimes(folder, read.instrument.symbol),
         note=unfinished_note(folder, policy.identity),

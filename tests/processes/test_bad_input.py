@@ -50,7 +50,7 @@ RUN: list[tuple[list[str], int, str]] = [
     (["--bars", "no/NQ_D1M.csv"], 3, "no/NQ_D1M.csv: not_a_file"),
     (["--market", "NX"], 2, "NX"),
     (["--set", "gate.engin=rules"], 2, "unknown key 'gate.engin': did you mean 'gate.engine'?"),
-    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: engine,"),
+    (["--set", "gate.enabled=1"], 2, "unknown key 'gate.enabled': known keys: gate.engine,"),
     (["--set", "nonsense"], 2, "--set 'nonsense': expected a.b=value"),
     (["--set", "name.a=1"], 2, "name"),
     (["--set", 'sessions="many"'], 2, "sessions: "),
@@ -195,7 +195,7 @@ def test_rl_core_refuses(demo_world: DemoWorld, arguments: list[str], code: int,
         (["--engine", "rules"], '{"kind": "entry_proposal"}', "proposal_id"),
         (["--engine", "oracle"], "", "no engine 'oracle'; there are: rules, vllm"),
         (["--engine", "vllm"], "", "--engine vllm needs --url"),
-        (["--prompt", "none.v1"], "", "there are: entry_examples.v1, entry_facts.v1"),
+        (["--prompt", "none.v1"], "", "no prompt 'none.v1'; did you mean 'entry_"),
     ],
 )
 def test_llm_gate_review_refuses(arguments: list[str], proposal: str, said: str) -> None:

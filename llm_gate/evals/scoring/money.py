@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.rules import rule
-from llm_gate.evals.scoring.intervals import Figure, Floats, Metric, block_weights, figure, mean_of
+from llm_gate.evals.scoring.intervals import LEVEL, Figure, Floats, Metric, block_weights, figure, mean_of
+from trigate.intervals import LEAST_BLOCKS
 
 SHRUNK_SHARE = 0.5
 """What the three-line rule lets through where it shrinks."""
@@ -34,7 +35,7 @@ def rule_share(proposal: EntryProposal) -> float:
     return 0.0 if label == "veto" else contracts / proposal.quantity
 
 
-def money(verdicts: Sequence[RecordedVerdict]) -> dict[str, Figure]:
+def money(verdicts: Sequence[RecordedVerdict], *, level: float = LEVEL) -> dict[str, Figure]:
     """Mean R with intervals that resample whole sessions.
 
     ``r_approved``, ``r_shrunk``, ``r_vetoed`` and ``r_unanswered`` are what those proposals earned at full size.
@@ -63,10 +64,11 @@ def money(verdicts: Sequence[RecordedVerdict]) -> dict[str, Figure]:
         "uplift_random": lambda drawn: mean_of(share * r)(drawn) - random_r(drawn),
         "uplift_rule": mean_of((share - rule_shares) * r),
     }
-    figures = {name: figure(metric, weights) for name, metric in metrics.items()}
+    figures = {name: figure(metric, weights, level=level) for name, metric in metrics.items()}
     for name, label in names.items():
         figures[name] = figures[name]._replace(rows=labels.count(label))
-        if len({verdict.session for verdict in verdicts if verdict.label == label}) < 2:  # every resample says the same
+        # A group of few sessions has no interval, however many the others have.
+        if len({verdict.session for verdict in verdicts if verdict.label == label}) < LEAST_BLOCKS:
             figures[name] = figures[name]._replace(low=None, high=None)
     return figures
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from llm_gate.evals.data.log import Row
-from llm_gate.evals.scoring.intervals import Figure, block_weights, figure, mean_of
+from llm_gate.evals.scoring.intervals import LEVEL, RESAMPLES, Figure, block_weights, figure, mean_of
 from llm_gate.evals.scoring.metrics import (
     ReliabilityBin,
     accuracy,
@@ -20,10 +20,23 @@ from llm_gate.evals.scoring.metrics import (
     reliability,
 )
 from llm_gate.evals.scoring.money import RecordedVerdict, money
+from trigate.intervals import widened_level
 
 ALL = "all"
 Name = TypeVar("Name")
-REGIME_RESAMPLES = 500
+REGIME_RESAMPLES = 1000
+SHARE = (0.0, 1.0)
+"""The range of a metric that is a share or a probability."""
+
+
+class Sampling(NamedTuple):
+    """How intervals are drawn."""
+
+    resamples: int = RESAMPLES
+    level: float = LEVEL
+
+
+USUAL = Sampling()
 
 
 class Answerer(NamedTuple):
@@ -68,10 +81,10 @@ def scores_of(rows: Sequence[Row]) -> list[Score]:
         for split, of_split in _by(answers, lambda row: row.split).items():
             for group, of_group in _groups(of_split).items():
                 scores.append(_score(answerer, split, group, ALL, of_group))
-                scores += [
-                    _score(answerer, split, group, regime, of_regime)
-                    for regime, of_regime in sorted(_by(of_group, lambda row: row.regime).items())
-                ]
+                by_regime = sorted(_by(of_group, lambda row: row.regime).items())
+                # The table is exploratory: it looks at every regime at once, so its intervals are widened for them.
+                wide = Sampling(REGIME_RESAMPLES, widened_level(LEVEL, len(by_regime)))
+                scores += [_score(answerer, split, group, name, members, wide) for name, members in by_regime]
     return scores
 
 
@@ -113,13 +126,15 @@ def _by(rows: Iterable[Row], name_of: Callable[[Row], Name]) -> dict[Name, list[
     return groups
 
 
-def _score(answerer: Answerer, split: str, group: str, regime: str, rows: Sequence[Row]) -> Score:
+def _score(
+    answerer: Answerer, split: str, group: str, regime: str, rows: Sequence[Row], sampling: Sampling = USUAL
+) -> Score:
     firsts = first_answers(rows)
-    figures = _label_figures(firsts, regime) | _service_figures(rows, firsts)
+    figures = _label_figures(firsts, sampling) | _service_figures(rows, firsts)
     bins: tuple[ReliabilityBin, ...] = ()
     if answerer.task == "entry":
-        figures |= _approval_figures(firsts, regime) | _agreement_figures(rows)
-        figures |= money(recorded_verdicts(firsts)) if group == "recorded" else {}
+        figures |= _approval_figures(firsts, sampling) | _agreement_figures(rows)
+        figures |= money(recorded_verdicts(firsts), level=sampling.level) if group == "recorded" else {}
         bins = _bins(firsts)
     errors = Counter(row.error or "no verdict" for row in rows if row.answer is None)
     return Score(
@@ -133,39 +148,40 @@ def _score(answerer: Answerer, split: str, group: str, regime: str, rows: Sequen
     )
 
 
-def _label_figures(firsts: Sequence[Row], regime: str) -> dict[str, Figure]:
+def _label_figures(firsts: Sequence[Row], sampling: Sampling) -> dict[str, Figure]:
     labelled = [(row.truth, row.answer) for row in firsts if row.truth is not None]
     if not labelled:
         return {}
     truth, answers = [pair[0] for pair in labelled], [pair[1] for pair in labelled]
-    weights = block_weights(range(len(truth)), resamples=2000 if regime == ALL else REGIME_RESAMPLES)
+    weights, level = block_weights(range(len(truth)), resamples=sampling.resamples), sampling.level
     return {
-        "accuracy": figure(accuracy(truth, answers), weights),
-        "macro_f1": figure(macro_f1(truth, answers), weights),
+        "accuracy": figure(accuracy(truth, answers), weights, level=level, within=SHARE),
+        "macro_f1": figure(macro_f1(truth, answers), weights, level=level, within=SHARE),
         "majority": Figure(majority_rate(truth), rows=len(truth)),
     }
 
 
-def _approval_figures(firsts: Sequence[Row], regime: str) -> dict[str, Figure]:
+def _approval_figures(firsts: Sequence[Row], sampling: Sampling) -> dict[str, Figure]:
     """Shares of each answer, and what P(approve) is worth against the label, or a win where there is no label."""
     answers = [row.answer for row in firsts]
     sessions = [row.case_digest if row.session is None else row.session for row in firsts]
-    resamples = 2000 if regime == ALL else REGIME_RESAMPLES
-    weights = block_weights(sessions, resamples=resamples)
+    level = sampling.level
+    weights = block_weights(sessions, resamples=sampling.resamples)
     shares = {"approve_rate": "approve", "shrink_rate": "shrink", "veto_rate": "veto"}
     figures = {
-        name: figure(mean_of([answer == label for answer in answers]), weights) for name, label in shares.items()
+        name: figure(mean_of([answer == label for answer in answers]), weights, level=level, within=SHARE)
+        for name, label in shares.items()
     }
     rated = _rated(firsts)
     if not rated:
         return figures
     p_approve, was_right = [row.p_approve or 0.0 for row, _ in rated], [came_true for _, came_true in rated]
     groups = [row.case_digest if row.session is None else row.session for row, _ in rated]
-    weights = block_weights(groups, resamples=resamples)
+    weights = block_weights(groups, resamples=sampling.resamples)
     return figures | {
-        "auc": figure(auc(was_right, p_approve), weights),
-        "brier": figure(brier(was_right, p_approve), weights),
-        "ece": figure(calibration_error(was_right, p_approve), weights),
+        "auc": figure(auc(was_right, p_approve), weights, level=level, within=SHARE),
+        "brier": figure(brier(was_right, p_approve), weights, level=level, within=SHARE),
+        "ece": figure(calibration_error(was_right, p_approve), weights, level=level, within=SHARE),
     }
 
 
@@ -198,7 +214,9 @@ def _agreement_figures(rows: Sequence[Row]) -> dict[str, Figure]:
         "agreement_orders": agreement((row.case_digest, row.answer) for row in rows if row.repeat == 0),
     }
     return {
-        name: figure(mean_of(shares), block_weights(range(len(shares)))) for name, shares in pairs.items() if shares
+        name: figure(mean_of(shares), block_weights(range(len(shares))), within=SHARE)
+        for name, shares in pairs.items()
+        if shares
     }
 
 

@@ -275,10 +275,14 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
         assert np.array_equal(getattr(again, column), getattr(bars, column))
 
 
-@pytest.mark.parametrize(("symbol", "last"), [("GC", 40_000), ("CL", 15_000), ("YM", 60_000), ("RTY", 40_000)])
-def test_every_price_of_a_market_survives_the_file(tmp_path: Path, symbol: str, last: int) -> None:
+RANGES = [("GC", 1, 40_000), ("CL", 1, 15_000), ("YM", 1, 60_000), ("RTY", 1, 40_000), ("SI", 1, 20_000)]
+RANGES += [("ZF", 1, 20_000), ("ZC", 1, 8_000), ("6E", 10_000, 40_000), ("6J", 10_000, 30_000), ("HG", 1, 20_000)]
+
+
+@pytest.mark.parametrize(("symbol", "first", "last"), RANGES)
+def test_every_price_of_a_market_survives_the_file(tmp_path: Path, symbol: str, first: int, last: int) -> None:
     """Tenths and hundredths are not exact in binary; the tick must be all the same."""
-    price = np.arange(1, last, dtype=np.int32)
+    price = np.arange(first, last, dtype=np.int32)
     at = 1_735_828_200_000_000_000 + np.arange(len(price)) * 60_000_000_000
     bars = Bars(
         instrument=instrument(symbol),

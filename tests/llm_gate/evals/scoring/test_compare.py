@@ -66,8 +66,8 @@ def test_a_repeated_case_is_one_case_in_the_test_of_accuracy(tmp_path: Path) -> 
 
 
 def test_money_is_compared_by_session(tmp_path: Path) -> None:
-    """B vetoes the losers of 1 R: A - B is -1 R on half of them, the same in both sessions, so there is no doubt."""
-    rows = [recorded(n, 0.5, 2000 if n % 2 else -1000, n // 4) for n in range(8)]
+    """B vetoes the losers of 1 R: A - B is -1 R on half of them, the same in all 20 sessions, so there is no doubt."""
+    rows = [recorded(n, 0.5, 2000 if n % 2 else -1000, n // 4) for n in range(80)]
     better = [one.model_copy(update={"share_milli": 0 if (one.r or 0) < 0 else 1000}) for one in rows]
 
     (found,) = compare_logs(write(tmp_path / "a", rows), write(tmp_path / "b", better))

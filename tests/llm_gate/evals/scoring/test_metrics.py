@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llm_gate.evals.scoring.intervals import Metric, block_weights, figure, mean_of
+from llm_gate.evals.scoring.intervals import Metric, _jackknife_errors, block_weights, figure, mean_of
 from llm_gate.evals.scoring.judgement import judgement
 from llm_gate.evals.scoring.metrics import (
     accuracy,
@@ -59,15 +59,64 @@ def test_agreement_is_the_share_of_pairs_that_say_the_same() -> None:
 
 
 def test_the_interval_of_whole_blocks_is_wider() -> None:
-    """Ten values of two sessions that agree within: two blocks know less than ten cases."""
-    values = [0.0] * 5 + [1.0] * 5
+    """A hundred values of twenty sessions that agree within: twenty blocks know less than a hundred cases."""
+    values = [0.0] * 50 + [1.0] * 50
 
-    alone = figure(mean_of(values), block_weights(range(10)))
-    blocks = figure(mean_of(values), block_weights([1] * 5 + [2] * 5))
+    alone = figure(mean_of(values), block_weights(range(100)))
+    blocks = figure(mean_of(values), block_weights([n // 5 for n in range(100)]))
 
     assert alone.value == blocks.value == 0.5
-    assert (blocks.low, blocks.high) == (0.0, 1.0)
-    assert alone.low is not None and alone.low > 0.1
+    assert None not in (alone.low, alone.high, blocks.low, blocks.high)
+    assert blocks.high - blocks.low > 1.5 * (alone.high - alone.low)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("groups", "given"), [(1, False), (9, False), (10, True), (19, True), (20, True)])
+def test_ten_groups_are_needed_for_an_interval(groups: int, given: bool) -> None:
+    """Two values a group, and each group of another mean."""
+    values = [float(n % groups) for n in range(2 * groups)]
+
+    found = figure(mean_of(values), block_weights([n % groups for n in range(2 * groups)]))
+
+    assert found.value == pytest.approx((groups - 1) / 2)
+    assert (found.low is not None) == (found.high is not None) == given
+
+
+def test_few_groups_have_a_wider_interval_than_resamples_alone_would_say() -> None:
+    """Ten sessions, one with the only winner: a third of the resamples does not hold it, and says -1 for sure."""
+    r, sessions = [4.0] + [-1.0] * 9, list(range(10))
+    resamples = block_weights(sessions)
+    percentiles = np.quantile(mean_of(r)(resamples.weights[1:]), [0.025, 0.975])
+
+    found = figure(mean_of(r), resamples)
+
+    assert found.value == -0.5 and found.low is not None and found.high is not None
+    assert found.low < percentiles[0] + 0.5 and found.high > percentiles[1]
+
+
+def test_an_interval_stays_in_the_range_of_its_metric() -> None:
+    """Eleven of twelve right: the plain interval of so few reaches beyond 1."""
+    hits, resamples = [1.0] * 11 + [0.0], block_weights(range(12))
+
+    plain, clipped = figure(mean_of(hits), resamples), figure(mean_of(hits), resamples, within=(0.0, 1.0))
+
+    assert plain.high is not None and plain.high > 1.0 == clipped.high
+    assert clipped.low == plain.low is not None
+
+
+def test_twelve_right_answers_of_twelve_give_no_interval() -> None:
+    assert figure(mean_of([1.0] * 12), block_weights(range(12))) == (1.0, None, None, 12)
+
+
+def test_the_error_of_a_mean_by_the_jackknife_is_the_usual_one() -> None:
+    """Of the mean of n values: their standard deviation over sqrt(n); a group drawn twice counts as two."""
+    values = np.random.default_rng(3).normal(size=12)
+    resamples = block_weights(range(12))
+    weights = np.array([[1.0] * 12, [2.0, 0.0] + [1.0] * 10])
+    drawn = np.array([values[0], values[0], *values[2:]])
+
+    errors = _jackknife_errors(mean_of(values), resamples, weights, mean_of(values)(weights))
+
+    assert errors == pytest.approx([values.std(ddof=1) / 12**0.5, drawn.std(ddof=1) / 12**0.5])
 
 
 def test_one_answer_to_everything_shows_no_judgement() -> None:
