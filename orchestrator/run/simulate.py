@@ -99,11 +99,9 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
         TrigateError, GateError: the first that does not fit, with its exit code.
     """
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
-    seconds = (
-        None
-        if config.seconds is None
-        else read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
-    )
+    seconds = None
+    if config.seconds is not None:
+        seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"

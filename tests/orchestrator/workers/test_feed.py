@@ -56,7 +56,13 @@ class Link:
 
 def test_a_file_that_was_replaced_since_the_plan_is_not_served(tmp_path: Path) -> None:
     write_bars(rolled(), tmp_path / "NQ_D1M.parquet")
-    config = {"bars": str(tmp_path / "NQ_D1M.parquet"), "market": "NQ", "timezone": None, "seconds": None}
+    config = {
+        "bars": str(tmp_path / "NQ_D1M.parquet"),
+        "market": "NQ",
+        "timezone": None,
+        "stamp": None,
+        "seconds": None,
+    }
 
     with pytest.raises(DataError, match="file_changed"):
         run(Link(), {**config, "digest": "of the plan", "history": 0, "first": 0, "stop": 1})  # type: ignore[arg-type]
