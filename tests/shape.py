@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from tests.import_graph import PACKAGES, Sources, cycle_in, folder_edges, module_edges, sources
 
 MOST_LINES = 400
-MOST_ENTRIES = {"trigate": 12, "rl_core": 22, "orchestrator": 12, "llm_gate": 12}
+MOST_ENTRIES = {"trigate": 14, "rl_core": 22, "orchestrator": 12, "llm_gate": 12}
 
 
 def entries(found: Sources) -> dict[str, int]:

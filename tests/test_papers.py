@@ -1,5 +1,6 @@
 """What README and docs name exists: paths, links, make targets, commands with their options, decisions, folders."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,23 @@ def _defined(name: str) -> bool:
         if module.exists():
             return length == len(parts) or re.search(rf"\b{parts[length]}\b", module.read_text("utf-8")) is not None
     return False
+
+
+def missing_imports(text: str) -> list[str]:
+    """Names that an example imports from a module of ours which does not define them."""
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    imports = [
+        node for example in examples for node in ast.walk(ast.parse(example)) if isinstance(node, ast.ImportFrom)
+    ]
+    ours = [node for node in imports if node.module and node.module.split(".")[0] in PACKAGES]
+    return [
+        f"{node.module}.{name.name}" for node in ours for name in node.names if not _defines(node.module, name.name)
+    ]
+
+
+def _defines(module: str | None, name: str) -> bool:
+    path = (ROOT / str(module).replace(".", "/")).with_suffix(".py")
+    return path.exists() and re.search(rf"^(?:def |class )?{name}\b", path.read_text("utf-8"), re.MULTILINE) is not None
 
 
 def broken_links(page: str, text: str) -> list[str]:
@@ -151,6 +169,7 @@ def test_what_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
 
     assert missing_paths(text) == []
+    assert missing_imports(text) == []
     assert broken_links(page, text) == []
     assert unknown_targets(text) == []
     assert unknown_commands(text) == []
@@ -231,6 +250,7 @@ def test_the_drawn_floors_are_those_of_the_layering() -> None:
         (missing_paths("see `rl_core/bars/gone.py`"), ["rl_core/bars/gone.py"]),
         (missing_paths("see `bars/read.py`"), ["bars/read.py"]),
         (missing_paths("```\nrl_core.bars.read.no_such_name\n```"), ["rl_core.bars.read.no_such_name"]),
+        (missing_imports("```python\nfrom rl_core.envs.env import EnvParams, make_market\n```"), 1),
         (broken_links("docs/data.md", "[x](gone.md) [y](timing.md#gone) [z](timing.md#entries)"), 2),
         (unknown_targets("`make sims` and `make sim`"), ["sims"]),
         (unknown_commands("`rl-core trian --phase 1`"), 1),

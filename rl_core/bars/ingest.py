@@ -22,7 +22,7 @@ from rl_core.bars.faults import RowFault, always, in_header, refuse
 from rl_core.bars.layouts import Stamp, layout_named
 from rl_core.bars.numbers import check_interval
 from rl_core.bars.plausibility import Prices, check_frozen, check_splices
-from rl_core.bars.read import arrow_faults, clock_of, market_of, parse_columns
+from rl_core.bars.read import arrow_faults, clock_of, layout_notes, market_of, parse_columns
 from rl_core.bars.symbols import is_spread, outright
 from rl_core.bars.times import Clock
 from rl_core.exchange.calendar import Calendar
@@ -97,7 +97,13 @@ def ingest(
     spread_rows = len(text) - sum(len(contract.lines) for contract in contracts)
     symbols = tuple(contract.symbol for contract in contracts)
     note = f"{len(symbols)} outrights, {spread_rows:,} spread rows left out, {len(schedule.roll)} rolls by volume"
-    return Ingested(replace(bars, notes=(*raw.notes, note)), schedule, len(text), symbols, spread_rows)
+    return Ingested(
+        replace(bars, notes=(*raw.notes, *layout_notes(raw.layout, timezone, stamp), note)),
+        schedule,
+        len(text),
+        symbols,
+        spread_rows,
+    )
 
 
 def _instrument(market: str | None, names: list[str]) -> Instrument:

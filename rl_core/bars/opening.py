@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rl_core.bars.faults import RowFault, refuse, whole_file
+from rl_core.bars.faults import RowFault, always, refuse, whole_file
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}
@@ -105,6 +105,25 @@ def _encoding_problem(text: bytearray) -> RowFault | None:
             expected="UTF-8 text was expected",
             remedy=remedy,
         )
+    if not text.isascii() and (at := _first_undecodable(text)) >= 0:
+        line = np.array([text.count(b"\n", 0, at) + 1])
+        return RowFault(
+            code="not_utf8",
+            lines=line,
+            column="",
+            value=always(f"byte {text[at]:#x}"),
+            expected="UTF-8 text was expected",
+            remedy=remedy,
+        )
     if b"\r" in text and b"\n" not in text:
         return whole_file("line_ends", "CR only", "lines that end in LF or CRLF were expected", remedy)
     return None
+
+
+def _first_undecodable(text: bytearray) -> int:
+    """Where the text stops to be UTF-8; -1 if it is all of it."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return -1

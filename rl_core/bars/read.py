@@ -78,7 +78,7 @@ def read_bars(
     raw = read_columns(path, None if choices.layout is None else layout_named(choices.layout))
     clock = clock_of(raw.layout, timezone, stamp)
     notes = raw.notes if symbol else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
-    notes, left_out = (*notes, *_layout_notes(raw.layout, timezone, stamp)), raw.left_out
+    notes, left_out = (*notes, *layout_notes(raw.layout, timezone, stamp)), raw.left_out
     with arrow_faults(path):
         raw = oldest_first(raw, clock)
         if choices.exclude is not None:
@@ -142,7 +142,7 @@ def arrow_faults(path: Path) -> Iterator[None]:
         refuse(path, [whole_file("unreadable_column", text, "columns of times and numbers were expected", remedy)])
 
 
-def _layout_notes(layout: Layout, timezone: str | None, stamp: Stamp | None) -> tuple[str, ...]:
+def layout_notes(layout: Layout, timezone: str | None, stamp: Stamp | None) -> tuple[str, ...]:
     """What was taken from the vendor's documents and not from the file."""
     if layout.name in ("plain", "databento"):
         return ()

@@ -11,6 +11,7 @@ from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.scripted import ScriptedEngine
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.evals.asking.suite import ModelSpec
+from llm_gate.serving.canaries import Proof
 from llm_gate.serving.key import key_of
 from llm_gate.serving.model_folders import model_folder, model_id
 from llm_gate.serving.server import VllmServer
@@ -28,6 +29,8 @@ class Serving(NamedTuple):
     logs: Path
     ready_deadline_s: float
     say: Say
+    proof: Proof = Proof()
+    """What a server that is started must answer before it is asked."""
 
 
 def digest_of_model(spec: ModelSpec, say: Say) -> str:
@@ -74,7 +77,7 @@ def answering_engine(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
         log_path = serving.logs / f"{spec.label}.vllm.log"
         with VllmServer(folder, log_path=log_path, template_kwargs=spec.chat_template_kwargs) as server:
             serving.say(f"starting {server.model_id}; its log is {log_path}")
-            server.wait_ready(serving.ready_deadline_s)
+            server.wait_ready(serving.ready_deadline_s, proof=serving.proof)
             yield server.engine()
 
 

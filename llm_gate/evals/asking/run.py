@@ -28,6 +28,7 @@ from llm_gate.evals.data.log import LOG, Key, Row, RowLog, newest
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.money import rule_share
 from llm_gate.review.gate import Gate, GateConfig
+from llm_gate.review.rehearsal import proof_of
 from trigate.errors import ResourceError
 
 NO_LIMIT = 1_000_000_000
@@ -85,7 +86,9 @@ def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: S
             missing = _missing(model_plan, known, retry)
             asked_count += sum(len(work.questions) for work in missing)
             if missing:
-                serving = Serving(folder, suite.ready_deadline_s, say)
+                ways = [(work.cell.prompt, work.cell.mode) for work in missing]
+                proof = proof_of((prompt, mode) for prompt, mode in ways if prompt is not None)
+                serving = Serving(folder, suite.ready_deadline_s, say, proof)
                 _ask_model(model_plan._replace(work=tuple(missing)), suite, log, serving, step)
         logged = newest(log.rows)
     suite_rows = [

@@ -48,9 +48,8 @@ def macro_f1(truth: Sequence[str], answers: Sequence[str | None]) -> Metric:
 
 
 def majority_rate(truth: Sequence[str]) -> float:
-    """What always saying the commonest label, or drawing among the labels, would get right; the larger of the two."""
-    counts = {label: truth.count(label) for label in set(truth)}
-    return max(max(counts.values()) / len(truth), 1 / len(counts))
+    """What always saying the commonest label would get right: drawing among the labels gets no more."""
+    return max(truth.count(label) for label in set(truth)) / len(truth)
 
 
 def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> Metric:

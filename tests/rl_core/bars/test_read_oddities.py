@@ -98,3 +98,20 @@ def test_a_contract_of_another_root_is_another_market(tmp_path: Path) -> None:
     text = "".join(f"{line},{'SILH5' if k else 'symbol'}\n" for k, line in enumerate(GOOD.splitlines()))
 
     assert fault(written(tmp_path, text.replace("21", "31"), "SI_D1M.csv")).startswith(":2:symbol: other_market")
+
+
+@pytest.mark.parametrize("rest", [b"\xff,1,1", b"21000,21000,21000,21000,\xe9"])
+def test_a_byte_that_is_no_utf_8_is_named_with_its_line(
+    tmp_path: Path, rest: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a row of another length, which the csv reader hands back as text, as in a cell."""
+    path = written(tmp_path, GOOD.encode() + b"2025-01-02T14:34:00Z," + rest + b"\n")
+
+    assert fault(path).startswith(":5: not_utf8: 'byte 0x")
+    assert capfd.readouterr().err == ""
+
+
+def test_words_of_any_language_may_stand_in_a_column_that_is_not_needed(tmp_path: Path) -> None:
+    text = "".join(f"{line},{'été' if k else 'note'}\n" for k, line in enumerate(GOOD.splitlines()))
+
+    assert len(read_bars(written(tmp_path, text))) == 3

@@ -11,7 +11,16 @@ import pytest
 
 from rl_core.checkpoints.checkpoint import served_policy
 from rl_core.checkpoints.manifest import Identity, write_manifest
-from rl_core.checkpoints.policy import POLICY_FILE, Policy, load_policy, save_policy
+from rl_core.checkpoints.policy import (
+    DECIDING_MARGIN,
+    POLICY_FILE,
+    Bools,
+    Floats,
+    Policy,
+    PolicyDecision,
+    load_policy,
+    save_policy,
+)
 from rl_core.errors import DamagedCheckpointError, FitError
 from rl_core.features.fingerprint import Fingerprint
 from rl_core.ppo import normaliser as norm
@@ -114,8 +123,55 @@ def test_ties_go_to_the_lowest_index() -> None:
     assert flat.act(np.ones(2, np.float32), np.array([False, True, True])).action == 1
 
 
+class RoundedOtherwise(Policy):
+    """Logits are the observation itself; a batch computes 0.0004 more for BUY, as another order of sums might."""
+
+    def logits(self, observation: Floats) -> Floats:
+        """[..., A]."""
+        exact = super().logits(observation)
+        return exact if observation.ndim == 1 else exact + np.array([0, 4e-4, 0], np.float32)
+
+
+def test_near_ties_of_a_batch_are_left_to_the_reference_decision() -> None:
+    """HOLD is best by 0.0002: the batch sees BUY before it by 0.0002, so the single decision must be asked.
+
+    Only legal actions count: SELL's logit is the highest of all, and hides the near tie from one who forgets the mask;
+    and where the best two are 0.01 apart, the batch decides alone.
+    """
+    zeros = np.zeros(3, np.float32)
+    policy = RoundedOtherwise(zeros, zeros + 1, 100.0, (np.eye(3, dtype=np.float32),), (zeros,))
+    near, apart = [1.0, 0.9998, 0.0], [1.0, 1.01, 0.0]
+    raw = np.array([near, [1.0, 0.9998, 9.0], apart, near], np.float32)
+    legal = np.array([ALL, [True, True, False], ALL, [False, True, True]])
+
+    logits = np.where(legal, policy.logits(raw), -np.inf)
+    asked = np.sort(logits, axis=1)[:, -1] - np.sort(logits, axis=1)[:, -2] < DECIDING_MARGIN
+
+    assert asked.tolist() == [True, True, False, False], "the test has two near ties"
+    assert np.argmax(logits, axis=1).tolist() == [1, 1, 1, 1], "which the batch would decide otherwise"
+    assert policy.decide_batch(raw, legal).tolist() == [0, 0, 1, 1]
+
+
+class AlwaysSells(Policy):
+    """Answers SELL whenever it is asked about a single state, which shows who decided."""
+
+    def act(self, observation: Floats, legal_actions: Bools) -> PolicyDecision:
+        """SELL."""
+        del observation, legal_actions
+        return PolicyDecision(2, np.array([0, 0, 1], np.float32))
+
+
+def test_the_reference_is_asked_up_to_a_thousandth_and_not_beyond() -> None:
+    zeros = np.zeros(3, np.float32)
+    policy = AlwaysSells(zeros, zeros + 1, 100.0, (np.eye(3, dtype=np.float32),), (zeros,))
+    margins = [0.0, 0.0009, 0.0011, 0.1]
+    raw = np.array([[0.0, margin, -9.0] for margin in margins], np.float32)
+
+    assert policy.decide_batch(raw, np.array([ALL] * 4)).tolist() == [2, 2, 1, 1]
+
+
 def test_a_batch_decides_as_one_by_one() -> None:
-    """1,000 states with random masks, a tie among them."""
+    """1,000 states with random masks; near ties have a test of their own."""
     policy = policy_from(trained(True)[1])
     rng = np.random.default_rng(2)
     raw = rng.normal(0, 2, (1000, INPUTS)).astype(np.float32)

@@ -328,14 +328,13 @@ def test_a_tiny_model_is_asked_with_one_command_and_nothing_of_it_is_left(suite_
     line += ["--set", 'models=[{source="tiny"}]', "--set", "ready_deadline_s=280"]
     line += ["--set", 'passes=[{sample=50}, {mode="json", sample=2}, {task="regime", sample=4}]']
 
-    started = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    out, err = started.communicate(timeout=290)
+    ended = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=600)
 
-    assert started.returncode == 0, err
-    told = json.loads(out)
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
     assert (told["answers"], told["trials"]) == (50 + 2 + 8, 2)
     assert told["without_verdict"] <= 2, "a json reply of noise may be malformed; a letter cannot be"
     assert told["judgement"]["tiny"]["word"] == "NO JUDGEMENT SHOWN"
-    sessions = [int(part.partition("=")[2]) for part in err.split() if part.startswith("session=")]
+    sessions = [int(part.partition("=")[2]) for part in ended.stderr.split() if part.startswith("session=")]
     assert sessions and all(session_members(session) == [] for session in sessions)
     assert os.path.exists(tmp_path / "out" / "report.html")

@@ -82,6 +82,18 @@ def test_every_trial_makes_it_harder_and_too_few_proposals_stay_in_shadow() -> N
     assert few.word == "SHADOW" and "60 judged proposals with an outcome, fewer than 100" in few.line
 
 
+def test_exactly_as_many_proposals_and_sessions_as_asked_for_are_enough() -> None:
+    """Twenty sessions of ten proposals."""
+    rows = stream(3, knows=1.0, sessions=20)
+    enough = EASY.model_copy(update={"min_proposals": 200, "min_sessions": 20})
+    more = EASY.model_copy(update={"min_proposals": 201, "min_sessions": 21})
+
+    assert "fewer" not in promotion(rows, enough, trials=1).line
+    assert "200 judged proposals with an outcome, fewer than 201; 20 sessions, fewer than 21" in (
+        promotion(rows, more, trials=1).line
+    )
+
+
 def test_outcomes_are_clipped_and_the_share_is_told() -> None:
     rows = [Judged(n // 2, 1.0, 9.0 if n == 0 else 1.0) for n in range(4)]
 
