@@ -163,6 +163,14 @@ def test_the_threshold_earns_most_within_its_bound() -> None:
     assert best_threshold(said, [1.0] * 4, 0.75)[0] == 0.0
 
 
+def test_a_threshold_that_would_veto_more_than_its_bound_is_not_tried() -> None:
+    """A quantile between two of four values vetoes half of them, which is more than 0.4."""
+    best, tried = best_threshold([0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, 1.0, 1.0], 0.4)
+
+    assert 0.1 < best <= 0.2
+    assert all(sum(p < value for p in (0.1, 0.2, 0.3, 0.4)) <= 1 for value in tried)
+
+
 def test_a_fold_is_judged_by_what_came_before_it_alone() -> None:
     """The last sessions are turned upside down: what was fitted before them does not change."""
     drawn = np.random.default_rng(0)
