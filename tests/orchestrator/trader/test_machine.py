@@ -25,12 +25,7 @@ from orchestrator.trader.machine import advance, decision_id
 from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, Setting, TraderState
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.market.fills import Venue
-from rl_core.market.types import (
-    NEVER_LOCKS,
-    PESSIMISTIC,
-    STATIC,
-    Rules,
-)
+from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, STATIC, Rules
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
