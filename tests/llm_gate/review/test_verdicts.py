@@ -43,6 +43,11 @@ def test_each_letter_has_its_verdict(
         Answer(ID, "A", {"A": 0.5, "B": 0.5}, "", "code"),
         Answer(ID, "A", {"A": math.nan, "B": 0.5, "C": 0.5}, "", "code"),
         Answer(ID, "C", None, "x" * 281, "code"),
+        Answer(ID, "B", None, "", "model", Decimal(1)),
+        Answer(ID, "B", None, "", "model", Decimal(0)),
+        Answer(ID, "B", None, "", "model", Decimal("-0.5")),
+        Answer(ID, "A", None, "", "model", Decimal("0.5")),
+        Answer(ID, "C", None, "", "model", Decimal("0.5")),
     ],
 )
 def test_an_answer_out_of_bounds_is_refused_whole(make_proposal: Callable[..., EntryProposal], answer: Answer) -> None:
