@@ -46,6 +46,7 @@ def test_each_letter_has_its_verdict(
         Answer(ID, "B", None, "", "model", Decimal(1)),
         Answer(ID, "B", None, "", "model", Decimal(0)),
         Answer(ID, "B", None, "", "model", Decimal("-0.5")),
+        Answer(ID, "B", None, "", "model", Decimal("1.5")),
         Answer(ID, "A", None, "", "model", Decimal("0.5")),
         Answer(ID, "C", None, "", "model", Decimal("0.5")),
     ],

@@ -4,12 +4,16 @@ import pytest
 
 from rl_core.exchange.instruments import instrument
 from rl_core.market.account import (
+    after_session,
     equity,
     floor_after_close,
     floor_after_open_equity,
     floor_after_session,
+    opened_day,
     opening_account,
     passed,
+    touches_daily_loss,
+    touches_floor,
     unrealized_pnl,
 )
 from rl_core.market.types import (
@@ -19,10 +23,12 @@ from rl_core.market.types import (
     INTRADAY,
     NEVER_LOCKS,
     STATIC,
+    UNLIMITED,
     Account,
     PlainIntegers,
     Position,
     Rules,
+    Tier,
 )
 from rl_core.rules.pack import terms_of
 from tests.rl_core.markets import legacy_pack
@@ -136,3 +142,40 @@ def test_the_target_passes_only_when_it_is_banked() -> None:
     assert passed(Account(5_300_000, 0), FLAT, pack)
     assert not passed(Account(5_299_999, 0), FLAT, pack)
     assert not passed(Account(5_300_000, 0), held, pack)
+
+
+def test_a_day_that_closes_exactly_at_the_lock_locks_the_floor_for_good() -> None:
+    """52,600 locks, one cent less does not, and no later loss unlocks."""
+    pack = rules(INTRADAY)._replace(lock_at_close=5_260_000)
+
+    locked = [after_session(XP, Account(cash, 5_000_000), pack).locked for cash in (5_259_999, 5_260_000)]
+    later = after_session(XP, Account(5_100_000, 5_010_000, locked=1), pack)
+
+    assert locked == [0, 1]
+    assert (later.locked, later.floor) == (1, 5_010_000)
+
+
+@pytest.mark.parametrize(("counts_open", "counted"), [(1, "open"), (0, "closed")])
+def test_a_loss_of_exactly_the_limit_has_reached_it(counts_open: int, counted: str) -> None:
+    """At the daily limit and at the floor; open equity counts where the pack says so, else the closed balance."""
+    pack = rules(STATIC)._replace(daily_counts_open=counts_open, kills_open=counts_open)
+    limit, above = 4_900_000, 4_900_001
+    at = Account(cash=above if counted == "open" else limit, floor=limit, day_floor=limit)
+    over = at._replace(cash=limit if counted == "open" else above)
+
+    for touch in (touches_daily_loss, touches_floor):
+        assert touch(XP, at, limit if counted == "open" else above, pack)
+        assert not touch(XP, over, above if counted == "open" else limit, pack)
+
+
+def test_a_tier_and_a_raised_open_loss_begin_at_exactly_their_profit() -> None:
+    """At 1,500 of profit 4 minis and a daily loss of 1,000; at 2,600 half of the profit may be lost, before 30 %."""
+    tiers = (Tier(0, 2, UNLIMITED), *[Tier(150_000, 4, 100_000)] * 3)
+    raised = {"open_loss_percent": 30, "open_loss_raised_percent": 50, "open_loss_raised_at": 260_000}
+    pack = rules(STATIC)._replace(tiers=tiers, **raised)
+
+    opened = {p: opened_day(XP, Account(5_000_000 + p, 0), pack) for p in (149_999, 150_000, 259_999, 260_000)}
+
+    assert [account.max_minis for account in opened.values()] == [2, 4, 4, 4]
+    assert opened[149_999].day_floor == -UNLIMITED and opened[150_000].day_floor == 5_050_000
+    assert (opened[259_999].max_open_loss, opened[260_000].max_open_loss) == (77_999, 130_000)
