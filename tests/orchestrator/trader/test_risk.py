@@ -18,9 +18,9 @@ from rl_core.market.types import (
 )
 
 VENUE = Venue(Terms(50, 60, 1), Rules(5_000_000, 300_000, 250_000, STATIC, NEVER_LOCKS), PESSIMISTIC)
-ORDER = Order(quantity=-10, stop_ticks=30, target_ticks=90, flatten=False)
+ORDER = Order(quantity=-10, stop_ticks=30, target_ticks=100, flatten=False)
 LOSS = 10 * (30 * 50 + 2 * 60 + 50)  # the stop, two commissions and a tick of slippage, of ten contracts
-LIMITS = Limits(risk_budget=LOSS, max_quantity=10, per_mini=10, max_stop_percent=34)
+LIMITS = Limits(risk_budget=LOSS, max_quantity=10, per_mini=10, max_stop_percent=30)
 ACCOUNT = Account(5_000_000, 5_000_000 - LOSS - 1, 5_000_000 - LOSS - 1)
 
 
@@ -41,7 +41,7 @@ def test_an_order_at_every_limit_passes() -> None:
         (ORDER._replace(quantity=0), "quantity"),
         (ORDER._replace(stop_ticks=0), "no_stop"),
         (ORDER._replace(stop_ticks=31), "stop_to_target"),
-        (ORDER._replace(stop_ticks=31, target_ticks=93), "risk_budget"),
+        (ORDER._replace(stop_ticks=31, target_ticks=104), "risk_budget"),
     ],
 )
 def test_an_unfit_order_is_denied(order: Order, code: str) -> None:
