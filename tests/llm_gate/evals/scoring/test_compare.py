@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llm_gate.cli import app
+from llm_gate.commands.evals import compare
 from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import LOG, Row, read_rows
 from llm_gate.evals.data.trials import Trial, count_trials
@@ -238,3 +239,10 @@ def test_a_case_in_two_logs_is_fitted_on_once() -> None:
     once, twice = (calibrate_rows(given, method="isotonic", max_veto_rate=0.5) for given in (rows, rows + rows))
 
     assert twice == once
+
+
+def test_a_log_is_not_compared_with_itself(tmp_path: Path) -> None:
+    log = write(tmp_path / "a", [row(n) for n in range(3)])
+
+    with pytest.raises(RequestError, match="named twice, and nothing differs from itself"):
+        compare(log, log)
