@@ -11,6 +11,7 @@ from rl_core.bars.faults import RowFault
 from rl_core.exchange.calendar import OUTSIDE, Calendar, Located
 
 REGULAR_OPEN, REGULAR_CLOSE = 9 * 60 + 30, 16 * 60  # minutes of the ET day: the regular hours of index futures
+BARS_TO_JUDGE = 20  # fewer may end at a close by chance
 REMEDY = "Read it with --stamp end"
 
 
@@ -25,6 +26,8 @@ def end_stamp_faults(
         calendar: of their contract.
         located: [T] their places in it.
     """
+    if len(ts_event_ns) < BARS_TO_JUDGE:
+        return []
     closing = np.isin(ts_event_ns, calendar.close_ns) & (located.session == OUTSIDE)
     opening = np.isin(ts_event_ns, calendar.open_ns)
     if not closing.any() or opening.any() or ((located.session == OUTSIDE) & ~closing).any():

@@ -226,7 +226,7 @@ HEADERS = {
     "UTF-16": (GOOD.encode("utf-16"), ": utf16"),
     "NUL": (GOOD.replace("21002,0", "21002,\0"), ":3: nul_byte"),
     "CR only": (GOOD.replace("\n", "\r"), ": line_ends"),
-    "Latin-1": (b"datetime,\xe9\n" + ROW_1.encode(), ":1: header"),
+    "Latin-1": (b"datetime,\xe9\n" + ROW_1.encode(), ":1: not_utf8"),
     "cut in a row": (GOOD[:-9], ":4: cut_row"),
 }
 
