@@ -19,6 +19,7 @@ from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
+from rl_core.commands.options import Stamped, Timezone
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
 from trigate.command_line import AsJson, ConfigFile, Settings, new_app, run_command
@@ -45,7 +46,8 @@ def run(
     bars: Annotated[Path | None, typer.Option(help="Minute bars.")] = None,
     seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
     market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Zone of naive times in the bars, as America/New_York.")] = None,
+    timezone: Timezone = None,
+    stamp: Stamped = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
     gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
     shadow: Annotated[
@@ -61,7 +63,7 @@ def run(
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
-    bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone}
+    bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     options = {**bars_options, "--checkpoint": checkpoint, "--gate": gate, "--shadow": shadow or None}
     asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)

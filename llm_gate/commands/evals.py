@@ -146,6 +146,8 @@ def compare(
     """Two answerers on the questions that both were asked: paired intervals, A minus B."""
     from llm_gate.evals.scoring.compare import as_json_of, compare_logs, split_of
 
+    if a == b:
+        raise RequestError(f"{a} is named twice, and nothing differs from itself; name another log or another #NAME")
     comparisons = compare_logs(a, b, split=split_of(split))
     if as_json:
         typer.echo(json.dumps([as_json_of(comparison) for comparison in comparisons]))

@@ -143,7 +143,7 @@ class WorkerConnections:
         ``check`` is called a few times a second and may raise, say because a process has ended.
 
         Raises:
-            NotReadyError: one failed, or has not said it within ``deadline_s``.
+            ProcessNotReadyError: one failed, or has not said it within ``deadline_s``.
         """
         deadline = Deadline(deadline_s)
         while missing := [name for name in names if name not in self._ready]:

@@ -1,5 +1,6 @@
 """The report as one HTML file that needs no network: a Jinja2 template, its plots and plotly.js inside."""
 
+import re
 from collections.abc import Mapping
 from itertools import accumulate, groupby
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
 from orchestrator.report.figures import action_shares
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
+from rl_core.statistics.sizes import signs_differ
 from rl_core.trading.hours import MINUTE_NS
 from trigate.pages.render import rendered
 
@@ -26,6 +28,8 @@ FILTERS = (
     "number",
     "refused_in_words",
 )
+LETTER_CHOSEN = re.compile(r"the model chose [A-Z] with (\d\.\d+)")
+CHOICES = {"approve": "approval", "resize": "shrinking", "veto": "a veto"}
 OUTCOME_WORDS = {
     "approve": "approved",
     "resize": "shrunk",
@@ -50,9 +54,14 @@ def page(result: RunResult) -> str:
         "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
         "ledger_chart": ledger_chart(result.groups),
         "share_of": formats.share_of,
+        "signs": signs_differ(_mean_r(result), result.figures.net),
     }
     filters = {name: getattr(formats, name) for name in FILTERS}
     return rendered("orchestrator.report", "report.html.j2", shown, filters=filters)
+
+
+def _mean_r(result: RunResult) -> float | None:
+    return None if result.figures.expectancy is None else result.figures.expectancy.mean
 
 
 def _equity(result: RunResult) -> str:
@@ -84,44 +93,58 @@ def _decision(result: RunResult, proposal: BookedProposal) -> dict[str, Any]:
         "side": "buy" if proposal.order.quantity > 0 else "sell",
         "proposed": abs(proposal.order.quantity),
         "taken": abs(proposal.taken.quantity),
-        "context": in_short(proposal.context),
+        "context": in_words(proposal.context),
         "kind": proposal.outcome,
         "outcome": OUTCOME_WORDS[proposal.outcome],
         "odds": _odds(decided.get("odds_milli")),
-        "reason": outcome.get("reason", outcome.get("cause", "")) or _not_taken(proposal.closed),
+        "reason": _reason(outcome) or _not_taken(proposal.closed),
         "latency_ms": None if latency is None else 1000 * latency,
     }
 
 
-def in_short(context: Mapping[str, Any]) -> str:
-    """The market and the account as the gate was told, in a few words."""
-    trends = "/".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f}" for minutes in (15, 60, 240))
-    room = context["room_to_floor_risks_milli"] / 1000
-    return (
-        f"{context['regime']}, {context['session_part']} · {trends} ATR · p{context['volatility_percentile']}"
-        f"{_place_in_short(context)} · {context['minutes_to_flat']} min · room {room:.1f} · "
-        f"lost {context['losing_streak']}"
+def in_words(context: Mapping[str, Any]) -> str:
+    """The market and the account as the gate was told, each figure with its name."""
+    trends = ", ".join(f"{context[f'trend_{minutes}_atr_milli'] / 1000:+.1f} in {minutes}" for minutes in (15, 60, 240))
+    room, lost = context["room_to_floor_risks_milli"] / 1000, context["losing_streak"]
+    return "; ".join(
+        [
+            f"{context['regime']}, {context['session_part']}",
+            f"trend in ATR: {trends} min",
+            f"volatility above {context['volatility_percentile']} % of past days",
+            *_place_in_words(context),
+            f"{context['minutes_to_flat']} min to flat",
+            f"room of {room:.1f} risks",
+            f"{lost} {'loss' if lost == 1 else 'losses'} in a row",
+        ]
     )
 
 
-def _place_in_short(context: Mapping[str, Any]) -> str:
+def _place_in_words(context: Mapping[str, Any]) -> list[str]:
     """Volume, place in the session and hidden state, each where it was told."""
-    shown = ""
+    words = []
     if context.get("volume_percentile") is not None:
-        shown += f"/{context['volume_percentile']}"
+        words.append(f"volume above {context['volume_percentile']} %")
     distances = [context.get(f"{name}_atr_milli") for name in ("to_session_high", "to_session_low", "vwap")]
     if None not in distances:
         high, low, mean = (distance / 1000 for distance in distances if distance is not None)
-        shown += f" · {high:.1f}/{low:.1f}, {mean:+.1f} ATR"
+        words.append(f"{high:.1f} ATR under the high, {low:.1f} over the low, {mean:+.1f} from the mean price")
     if context.get("wild_percent") is not None:
-        shown += f" · wild {context['wild_percent']} %"
-    return shown
+        words.append(f"wild state {context['wild_percent']} %")
+    return words
 
 
 def _odds(odds_milli: Mapping[str, int] | None) -> str:
     if odds_milli is None:
         return formats.NONE
     return " / ".join(f"{odds_milli.get(label, 0) / 10:.1f}" for label in ("approve", "shrink", "veto"))
+
+
+def _reason(outcome: Mapping[str, Any]) -> str:
+    """Why the gate decided as it did; a letter alone says nothing to a reader."""
+    reason = str(outcome.get("reason", outcome.get("cause", "")))
+    if found := LETTER_CHOSEN.fullmatch(reason):
+        return f"the model gave {CHOICES.get(outcome['kind'], outcome['kind'])} a probability of {found[1]}"
+    return reason
 
 
 def _not_taken(code: str) -> str:

@@ -12,6 +12,7 @@ from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
 from orchestrator.run.folder import MANIFEST, PRIVATE, REPORT, RunFolder
+from rl_core.statistics.sizes import signs_differ
 from trigate.errors import ConfigError, TrigateError
 from trigate.whole_files import write_whole
 
@@ -52,6 +53,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     figures, attempts, gate = result.figures, result.attempts, result.gate
     expectancy = figures.expectancy
     outcomes = gate.outcomes
+    note = signs_differ(None if expectancy is None else expectancy.mean, figures.net)
     return {
         "verdict": result.verdict.word,
         "status": "ended" if result.book.ended else "not finished",
@@ -71,6 +73,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
         "messages": refused_in_words(result.facts.refused),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
+        **({} if note is None else {"note": note}),
     }
 
 

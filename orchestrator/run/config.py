@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.engines.base import TemplateValue
 from llm_gate.review.gate import GateConfig
+from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
 ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
@@ -68,6 +69,7 @@ class RunConfig(_Section):
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
     market: str | None = Field(None, description="none: from the file's name, else NQ")
     timezone: str | None = Field(None, description="of naive times in the bars file")
+    stamp: Stamp | None = Field(None, description="which end of its bar a time marks; none: as the vendor documents")
     seconds: Path | None = None
     checkpoint: Path = Path(".cache/demo/phase2")
     trading: TradingConfig | None = Field(None, description="none: as the checkpoint was trained")

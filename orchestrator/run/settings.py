@@ -16,6 +16,7 @@ OPTIONS = {
     "--seconds": "seconds",
     "--market": "market",
     "--timezone": "timezone",
+    "--stamp": "stamp",
     "--checkpoint": "checkpoint",
     "--gate": "gate.engine",
     "--shadow": "gate.shadow",

@@ -98,8 +98,10 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     Raises:
         TrigateError, GateError: the first that does not fit, with its exit code.
     """
-    bars = read_bars(config.bars, market=config.market, timezone=config.timezone)
-    seconds = None if config.seconds is None else read_seconds(config.seconds, bars, timezone=config.timezone)
+    bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
+    seconds = None
+    if config.seconds is not None:
+        seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
@@ -246,6 +248,7 @@ def _jobs(plan: RunPlan) -> dict[str, Job]:
         "digest": plan.bars.digest,
         "market": plan.bars.instrument.symbol,
         "timezone": config.timezone,
+        "stamp": config.stamp,
         "seconds": None if config.seconds is None else str(config.seconds.resolve()),
         "history": plan.history,
         "first": plan.first,

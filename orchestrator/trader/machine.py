@@ -24,12 +24,10 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, assert_never
 
-import numpy as np
-import numpy.typing as npt
-
 from llm_gate.contract import Approve, GateFailed, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events, risk
+from orchestrator.trader.at_close import legal_at_close, limits_now, observation_at_close, venue_after_close
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.state import (
@@ -48,16 +46,14 @@ from orchestrator.trader.state import (
     WaitsFor,
 )
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
-from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
-from rl_core.market.account import limits_today, opening_account
+from rl_core.market.account import opening_account
 from rl_core.market.attempts import Status, closed_day, judged, losing_streak_after, new_attempt, next_day, stranded
 from rl_core.market.broker import XP, BrokerState, BrokerStep
-from rl_core.market.costs import capped, fillable, slippage_ticks
+from rl_core.market.costs import capped, fillable
 from rl_core.market.days import expired
-from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
-from rl_core.market.fills import Venue
-from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Limits, Order
+from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
+from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
 from rl_core.trading.hours import opens_too_late
 
 NARROW_BUDGETS = 2
@@ -118,7 +114,7 @@ def _go_flat(state: TraderState, setting: Setting) -> Step:
         step = step.record(events.cancelled(state.order_id, "session_break"))
     # The last bar is over when this is known: nobody could have sold at its close. The next open may be hours away
     # and another contract's, so the close is the nearest price there is.
-    closed = broker.end_session(state.broker, last.close, last.ts_event_ns, _venue(state, setting))
+    closed = broker.end_session(state.broker, last.close, last.ts_event_ns, venue_after_close(state, setting))
     return step.then(_take_over, closed).then(_book, closed, setting)
 
 
@@ -202,12 +198,12 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     """Let the working order and the bracket meet the bar, book what filled, and let the trail follow the close."""
     bar = event.bar
     order, cancelled = _order_that_fills(state, bar, setting)
-    # `_venue` reads the close before this bar: what slips inside a bar must not depend on how the bar ended.
+    # `venue_after_close` reads the close before this bar: what slips inside a bar must not depend on how the bar ended.
     met = broker.meet(
         state.broker._replace(order=order),
         BarPrices(bar.open, bar.high, bar.low, bar.close),
         bar.ts_event_ns,
-        _venue(state, setting),
+        venue_after_close(state, setting),
         [row.prices for row in event.seconds],
     )
     step = Step(state._replace(broker=met.state, last_bar=bar, view=event.view)).then(_book, met, setting)
@@ -228,15 +224,6 @@ def _record_pause(state: TraderState) -> Step:
     if state.status != "active":
         return Step(state)
     return Step(state, (events.stood_down(state.session, state.attempt, account),))
-
-
-def _venue(state: TraderState, setting: Setting) -> Venue:
-    """What fills after the last close meet."""
-    venue, frictions = setting.venue, setting.frictions
-    if frictions is None or state.view is None:
-        return venue
-    ticks = slippage_ticks(XP, frictions, state.view.decision_minute, state.view.true_range_sum)
-    return venue._replace(terms=venue.terms._replace(slippage_ticks=ticks))
 
 
 def _order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[Order, tuple[Recorded, ...]]:
@@ -288,59 +275,43 @@ def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Ste
 
 def _decide(state: TraderState, setting: Setting) -> Step:
     """Flatten if due, else ask the policy where it has a choice."""
-    known, legal = _legal(state, setting)
+    known, legal = legal_at_close(state, setting)
     if known.flatten_due and state.broker.position.quantity:
-        order = order_for(XP, HOLD, state.broker.position, known, _venue(state, setting).terms, _limits(state, setting))
+        order = order_for(
+            XP, HOLD, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
+        )
         flattening = state._replace(broker=state.broker._replace(order=order))
         return Step(flattening, (events.flatten_ordered(state.order_id),))
     mask = action_mask(legal, setting.phase)
     if not any(mask[1:]):
         return Step(state)
-    question = AskPolicy(_observation(state, legal, setting), mask)
+    question = AskPolicy(observation_at_close(state, legal, setting), mask)
     return Step(state._replace(waits_for="action"), question=question)
 
 
-def _limits(state: TraderState, setting: Setting) -> Limits:
-    return limits_today(XP, setting.limits, state.broker.account)
-
-
-def _legal(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
-    assert state.last_bar is not None and state.view is not None
-    view = state.view
-    # An ended account waits for the next session, whatever the hours allow.
-    entry_open = view.entry_open and state.status == "active"
-    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, view.flatten_due)
-    held = state.broker
-    terms, limits = _venue(state, setting).terms, _limits(state, setting)
-    return known, legal_actions(XP, held.position, held.account, known, terms, limits)
-
-
-def _observation(state: TraderState, legal: LegalActions, setting: Setting) -> npt.NDArray[np.float32]:
-    """What the policy was trained to see at a close [O] float32: market, position and, in phase 2, the account."""
-    assert state.last_bar is not None and state.view is not None
-    mark = Mark(state.last_bar.close, state.view.true_range_sum)
-    equity = broker.equity_at(state.broker, mark.close, setting.venue)
-    room = AccountRoom(equity, state.broker.account.floor, setting.venue.rules.max_loss)
-    seen_room = room if setting.phase == 2 else None
-    return one_observation(state.view.window, state.broker.position, mark, seen_room, legal.enter)
+def _order(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Order:
+    terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
+    return order_for(XP, action, state.broker.position, known, terms, limits)
 
 
 def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> Step:
-    known, legal = _legal(state, setting)
+    known, legal = legal_at_close(state, setting)
     mask = action_mask(legal, setting.phase)
     assert event.action < len(mask) and mask[event.action], "the runner lets only legal actions through"
     if event.action in (BUY, SELL):
         return _propose(state, event.action, known, setting)
     if event.action == HOLD:
         return Step(state)
-    moved = managed(XP, event.action, state.broker.position, known, _venue(state, setting).terms)
+    moved = managed(XP, event.action, state.broker.position, known, venue_after_close(state, setting).terms)
     state = state._replace(broker=state.broker._replace(position=moved))
     return Step(state, (events.stop_managed(state.order_id, ACTION_NAMES[event.action], moved),))
 
 
 def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Step:
     assert state.last_bar is not None and state.view is not None
-    order = order_for(XP, action, state.broker.position, known, _venue(state, setting).terms, _limits(state, setting))
+    order = order_for(
+        XP, action, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
+    )
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.view, state.losing_streak, setting.venue)
     step = Step(state, (events.proposed(proposal, order, state.last_bar),))
@@ -396,8 +367,8 @@ def _place(state: TraderState, order_id: str, order: Order, setting: Setting) ->
         active=state.status == "active",
         entries_this_session=state.entries_this_session,
     )
-    limits = risk.RiskLimits(_limits(state, setting), setting.max_entries_per_session)
-    if denial := risk.check(order, exposure, _venue(state, setting), limits):
+    limits = risk.RiskLimits(limits_now(state, setting), setting.max_entries_per_session)
+    if denial := risk.check(order, exposure, venue_after_close(state, setting), limits):
         return Step(state, (events.denied(order_id, denial),))
     placed = state._replace(
         broker=state.broker._replace(order=order),

@@ -75,7 +75,7 @@ class Crew:
         """Start every worker and wait until all can answer.
 
         Raises:
-            NotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
+            ProcessNotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
         """
         self._start_and_wait(list(self._jobs))
 
@@ -83,7 +83,7 @@ class Crew:
         """Start one worker more and wait until it can answer.
 
         Raises:
-            NotReadyError: as ``start``.
+            ProcessNotReadyError: as ``start``.
         """
         self._jobs[name] = job
         self._state = supervision.joined(self._state, name, time.monotonic())
@@ -101,7 +101,7 @@ class Crew:
 
         Raises:
             NoReplyError: none in time; the worker is then started again before its next question.
-            NotReadyError: it cannot be brought back.
+            ProcessNotReadyError: it cannot be brought back.
         """
         self.tend()
         self._await(worker)
@@ -115,7 +115,7 @@ class Crew:
         """Count an answer that cannot be used as a failure of its worker, which is started again.
 
         Raises:
-            NotReadyError: it cannot be brought back.
+            ProcessNotReadyError: it cannot be brought back.
         """
         self._failed(worker, cause)
 
@@ -123,7 +123,7 @@ class Crew:
         """Look after the workers, at most a few times a second.
 
         Raises:
-            NotReadyError: one cannot be brought back.
+            ProcessNotReadyError: one cannot be brought back.
         """
         now_s = time.monotonic()
         if now_s < self._next_look_s:

@@ -72,11 +72,12 @@ class Feed:
 
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
-    bars = read_bars(Path(config["bars"]), market=config["market"], timezone=config["timezone"])
+    times = {"timezone": config["timezone"], "stamp": config.get("stamp")}
+    bars = read_bars(Path(config["bars"]), market=config["market"], **times)
     check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
     seconds = None
     if config["seconds"]:
-        seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, timezone=config["timezone"])
+        seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, **times)
     feed = Feed(bars, seconds, Span(config["history"], config["first"], config["stop"]))
     runner.ready({"bars": bars.digest})
     runner.serve({NextHistory: feed.history, NextBar: feed.next_bar})

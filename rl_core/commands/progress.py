@@ -23,9 +23,9 @@ FIGURES = {
     "kl": ("KL", ".4f"),
     "clip_fraction": ("clip", ".2f"),
     "explained_variance": ("expl. var.", "+.2f"),
-    "drawdown": ("drawdown", ".2f"),
+    "drawdown_r": ("drawdown", ".2f"),
 }
-"""Key of a row of metrics -> what it is called and how it is shown; a key that the rows lack is left out."""
+"""Key of a row of metrics -> what it is called and how it is shown."""
 
 
 @contextmanager
@@ -107,5 +107,5 @@ def _as_table(row: Row) -> Table:
 
 
 def _figures(row: Row) -> list[tuple[str, str]]:
-    figures = [(name, row[key], form) for key, (name, form) in FIGURES.items() if key in row]
+    figures = [(name, row[key], form) for key, (name, form) in FIGURES.items()]
     return [(name, "-" if value is None else format(value, form)) for name, value, form in figures]

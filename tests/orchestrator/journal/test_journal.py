@@ -19,34 +19,13 @@ from orchestrator.journal.journal import (
     DamagedJournalError,
     Journal,
     JournalMismatch,
-    KnownHead,
     read_journal,
     verify_journal,
 )
+from tests.orchestrator.journal.journal_files import EVENTS, replace, write
 from trigate.errors import ResourceError
 
 WRITER = Path(__file__).with_name("journal_writer.py")
-EVENTS: list[tuple[str, dict[str, Any], bool]] = [
-    ("run_started", {"run": "r1"}, True),
-    ("bar", {"close": 71234, "volume": -(1 << 63)}, False),
-    ("decided", {"verdict": "veto", "reason": 'é "\n\ud800', "size": None}, True),
-    ("bar", {"close": 71235, "volume": (1 << 63) - 1}, False),
-    ("filled", {"legs": [{"ticks": 3}, []], "whole": True}, True),
-    ("bar", {"close": 71236, "volume": 0}, False),
-    ("bar", {"close": 71237, "volume": 1}, False),
-]
-
-
-def write(path: Path, events: list[tuple[str, dict[str, Any], bool]] = EVENTS) -> bytes:
-    with Journal.open(path) as journal:
-        for type_, payload, sync in events:
-            journal.append(type_, payload, sync=sync)
-    return path.read_bytes()
-
-
-def replace(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    path.chmod(0o600)
 
 
 @pytest.fixture
@@ -142,44 +121,6 @@ def test_damage_to_confirmed_records_is_named_and_nothing_is_changed(path: Path)
 
     assert refused.value.exit_code == 3
     assert path.read_bytes() == damaged
-
-
-def test_an_old_line_behind_the_damage_does_not_take_back_what_a_later_one_proved(path: Path) -> None:
-    """Record 7 proves 5 records; a copy of record 2, whose mark is 1, comes after it, as from a stale sector."""
-    lines = write(path).splitlines(keepends=True)
-    replace(path, b"".join([*lines[:3], lines[3].replace(b"71235", b"71234"), *lines[4:], lines[1]]))
-
-    with pytest.raises(DamagedJournalError, match=r"record 4 at byte .* record 5 was confirmed"):
-        verify_journal(path)
-
-
-@pytest.mark.parametrize("left", range(len(EVENTS)))
-def test_whole_records_that_are_gone_from_the_end_are_missed_by_who_knows_the_last(path: Path, left: int) -> None:
-    """The chain of what is left is whole: only the digest that a manifest kept can tell."""
-    lines = write(path).splitlines(keepends=True)
-    known = KnownHead(verify_journal(path).chain.head, last=False)
-    verify_journal(path, known)
-    verify_journal(path, known._replace(last=True))
-    shorter = b"".join(lines[:left])
-    replace(path, shorter)
-    verify_journal(path)
-
-    for last in (False, True):
-        with pytest.raises(DamagedJournalError, match=f"its {left} whole records do not .* {known.digest}"):
-            Journal.open(path, known._replace(last=last))
-
-    assert path.read_bytes() == shorter
-
-
-def test_records_after_a_known_one_are_right_only_where_it_is_not_the_last(path: Path) -> None:
-    write(path, EVENTS[:3])
-    known = KnownHead(verify_journal(path).chain.head, last=False)
-    path.unlink()
-    write(path)
-
-    verify_journal(path, known)
-    with pytest.raises(DamagedJournalError, match="do not end with"):
-        verify_journal(path, known._replace(last=True))
 
 
 def test_sync_makes_durable_what_was_written_and_tells_of_an_earlier_failure(path: Path) -> None:

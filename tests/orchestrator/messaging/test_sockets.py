@@ -1,24 +1,19 @@
 """Both ends of a connection over real sockets: only who was let in is heard, and every wait keeps its deadline."""
 
-import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
-import zmq
-from echo_worker import CATALOGUE, Answer, Ask, echo
 
 from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
-from orchestrator.messaging.sockets import ClientSocket, Credentials, UnreachableError
+from orchestrator.messaging.sockets import UnreachableError
 from orchestrator.messaging.wire import (
     MAX_FRAME,
-    Envelope,
     Heartbeat,
     Message,
     Ready,
@@ -26,62 +21,11 @@ from orchestrator.messaging.wire import (
     Shutdown,
     WorkerFailed,
     catalogue_of,
-    encode,
 )
 from orchestrator.messaging.worker_end import RunnerConnection
+from tests.orchestrator.echo_worker import CATALOGUE, Answer, Ask
+from tests.orchestrator.messaging.connected import BEAT_S, connected, eventually, frames, serve, serving
 from trigate.errors import ProcessNotReadyError, ResourceError
-
-BEAT_S = 0.05
-
-
-@pytest.fixture
-def connections() -> Iterator[WorkerConnections]:
-    with WorkerConnections("run1", CATALOGUE, heartbeat_s=BEAT_S) as connections:
-        yield connections
-
-
-def serve(credentials: Credentials) -> None:
-    with RunnerConnection(credentials, CATALOGUE) as runner:
-        runner.ready({"model": "m1"})
-        runner.serve({Ask: echo})
-
-
-@contextmanager
-def serving(connections: WorkerConnections, name: str = "echo") -> Iterator[threading.Thread]:
-    """A worker in a thread, which Shutdown ends."""
-    thread = threading.Thread(target=serve, args=(connections.add_worker(name),))
-    thread.start()
-    try:
-        connections.wait_ready([name], deadline_s=5)
-        yield thread
-    finally:
-        if thread.is_alive():
-            connections.send(name, Shutdown())
-        thread.join(5)
-        assert not thread.is_alive()
-
-
-@contextmanager
-def connected(connections: WorkerConnections, credentials: Credentials, name: str = "raw") -> Iterator[ClientSocket]:
-    """A connected socket under the test's own control, after its Ready."""
-    client = ClientSocket(credentials)
-    try:
-        client.send(frames(Ready()), within_s=5)
-        connections.wait_ready([name], deadline_s=5)
-        yield client
-    finally:
-        client.close()
-
-
-def frames(message: Message, *, run: str = "run1", re: str | None = None) -> list[bytes]:
-    return encode(Envelope(run, "t-1", re, message), CATALOGUE)
-
-
-def eventually(condition: Callable[[], bool], within_s: float = 3.0) -> bool:
-    until = time.monotonic() + within_s
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return condition()
 
 
 def test_an_answer_carries_the_question_and_its_arrays_back(connections: WorkerConnections) -> None:
@@ -181,74 +125,6 @@ def test_who_is_not_connected_is_unreachable_at_once(connections: WorkerConnecti
 
     assert missed.value.cause == "unreachable"
     assert time.monotonic() - start_s < 2
-
-
-def test_a_stranger_is_refused_though_it_knows_the_hubs_key(connections: WorkerConnections) -> None:
-    credentials = connections.add_worker("echo")
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    with RunnerConnection(
-        credentials.model_copy(update={"public_key": public, "secret_key": secret}), CATALOGUE
-    ) as stranger:
-        assert eventually(lambda: connections.strangers > 0)
-        with pytest.raises(UnreachableError):
-            stranger._send(Ready(), within_s=0.2)
-
-    assert connections.poll(0.1) == []
-
-
-def test_a_client_without_encryption_is_refused(connections: WorkerConnections) -> None:
-    connections.add_worker("echo")
-    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
-        client.linger = 0
-        client.connect(connections.endpoint)
-        with suppress(zmq.Again):  # it may have been turned away already
-            client.send_multipart(frames(Ready()), zmq.NOBLOCK)
-
-        assert connections.poll(0.3) == []
-        assert not connections.dropped
-        client.close(0)
-
-
-def test_without_an_authenticator_nobody_gets_in(connections: WorkerConnections) -> None:
-    """ZeroMQ alone would let every key in once the thread that checks them is gone."""
-    connections._socket._authenticator.stop()
-
-    with RunnerConnection(connections.add_worker("echo"), CATALOGUE) as runner, pytest.raises(UnreachableError):
-        runner._send(Ready(), within_s=0.5)
-
-    assert connections.poll(0.1) == []
-
-
-def test_an_earlier_start_of_a_worker_no_longer_counts(connections: WorkerConnections) -> None:
-    """The old connection still stands, but what it says is dropped; a new connection with the old key is refused."""
-    old = connections.add_worker("raw")
-    with connected(connections, old) as client:
-        connections.add_worker("raw")
-        connections.poll()
-        client.send(frames(WorkerFailed(cause="of long ago")), within_s=1)
-
-        assert connections.poll(0.3) == []
-        assert connections.dropped["stale"] == 1
-    with RunnerConnection(old, CATALOGUE):
-        assert eventually(lambda: connections.strangers > 0)
-
-
-def test_a_worker_cannot_take_anothers_name(connections: WorkerConnections) -> None:
-    """The key of ``raw`` under the name of ``echo``, before ``echo`` connects: it stays ``raw``, and hinders nobody."""
-    raw = connections.add_worker("raw")
-    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
-        client.linger, client.identity = 0, b"echo"
-        client.curve_serverkey = raw.runner_key.encode()
-        client.curve_publickey, client.curve_secretkey = raw.public_key.encode(), raw.secret_key.encode()
-        client.connect(raw.endpoint)
-        client.send_multipart(frames(Ready(serves={"model": "forged"})))
-        (claim,) = connections.poll(5)
-
-        with serving(connections):
-            answer = connections.request("echo", Ask(number=3), deadline_s=2)
-
-    assert claim.sender == "raw"
-    assert (answer.sender, answer.message) == ("echo", Answer(number=3))
 
 
 def test_a_worker_that_comes_back_by_another_connection_is_asked_there(connections: WorkerConnections) -> None:
@@ -391,35 +267,6 @@ def test_waiting_for_ready_ends_when_the_check_says_so(connections: WorkerConnec
         connections.wait_ready(["gate"], deadline_s=5, check=check)
 
 
-def test_folders_of_makers_that_were_killed_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Left: one whose lock is free, as its maker is gone. Kept: a living one's, a young one, and what is not ours."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    living = WorkerConnections("run1", CATALOGUE)
-    left, young, other = (tmp_path / name for name in ("trigate-left", "trigate-young", "trigate-other"))
-    for folder in (left, young, other):
-        folder.mkdir()
-    for folder in (left, young):
-        (folder / "lock").touch()
-    for folder in (left, other, living.folder):
-        os.utime(folder, (0, 0))
-
-    WorkerConnections("run2", CATALOGUE).close()
-
-    assert [folder.exists() for folder in (left, young, other, living.folder)] == [False, True, True, True]
-    living.close()
-    assert not living.folder.exists()
-
-
-def test_the_socket_lies_in_a_private_folder_that_goes_with_the_hub() -> None:
-    connections = WorkerConnections("run1", CATALOGUE)
-    mode = connections.folder.stat().st_mode & 0o777
-    connections.close()
-    connections.close()
-
-    assert mode == 0o700
-    assert not connections.folder.exists()
-
-
 def test_a_path_too_long_for_a_socket_is_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,9 +278,3 @@ def test_a_path_too_long_for_a_socket_is_refused_with_the_remedy(
         WorkerConnections("run1", CATALOGUE)
 
     assert list(deep.iterdir()) == []
-
-
-def test_the_secret_key_is_not_in_the_text_of_its_bootstrap(connections: WorkerConnections) -> None:
-    credentials = connections.add_worker("echo")
-
-    assert credentials.secret_key not in f"{credentials!r} {credentials}"

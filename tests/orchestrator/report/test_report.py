@@ -18,7 +18,7 @@ from orchestrator.report.cases import recorded_cases
 from orchestrator.report.facts import facts_of
 from orchestrator.report.formats import interval
 from orchestrator.report.origin import origin_of
-from orchestrator.report.page import in_short
+from orchestrator.report.page import in_words
 from orchestrator.report.report import UnreconciledError, report_on
 from orchestrator.report.result import run_result
 from orchestrator.run.folder import RunFolder
@@ -26,6 +26,7 @@ from orchestrator.run.telemetry import Telemetry
 from rl_core.regimes.fitted import RegimeModel, as_text
 from rl_core.regimes.labels import Thresholds
 from rl_core.statistics.bootstrap import session_block_bootstrap
+from rl_core.statistics.sizes import signs_differ
 from trigate.errors import ConfigError
 
 DAY = ("2024-06-03",)
@@ -377,7 +378,30 @@ def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:
     recorded |= {"room_to_floor_risks_milli": 8300, "losing_streak": 2}
     place = {"to_session_high_atr_milli": 700, "to_session_low_atr_milli": 2100, "vwap_atr_milli": -350}
 
-    old, new = in_short(recorded), in_short({**recorded, **place, "volume_percentile": 40, "wild_percent": 12})
+    old, new = in_words(recorded), in_words({**recorded, **place, "volume_percentile": 40, "wild_percent": 12})
 
-    assert old == "up/calm, late · +0.5/+0.5/+0.5 ATR · p30 · 75 min · room 8.3 · lost 2"
-    assert new == old.replace("p30 ·", "p30/40 · 0.7/2.1, -0.3 ATR · wild 12 % ·")
+    assert old == (
+        "up/calm, late; trend in ATR: +0.5 in 15, +0.5 in 60, +0.5 in 240 min; volatility above 30 % of past days; "
+        "75 min to flat; room of 8.3 risks; 2 losses in a row"
+    )
+    place_in_words = (
+        "volume above 40 %; 0.7 ATR under the high, 2.1 over the low, -0.3 from the mean price; wild state 12 %"
+    )
+    assert new == old.replace("past days; ", f"past days; {place_in_words}; ")
+
+
+def test_a_letter_is_shown_as_what_it_stands_for(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    chose = Resize(size_factor=Decimal("0.5"), reason="the model chose B with 0.36")
+    folder = play(tmp_path, bars, every_tenth_minute(bars), lambda number: chose, engine="vllm")
+    report_on(folder.path)
+
+    assert "the model gave shrinking a probability of 0.36" in text_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("mean_r", "money", "said"),
+    [(0.034, -26220, True), (-0.1, 5, True), (0.1, 5, False), (None, 0, False), (0.1, 0, False)],
+)
+def test_results_of_different_signs_are_explained(mean_r: float | None, money: int, said: bool) -> None:
+    assert (signs_differ(mean_r, money) is not None) == said

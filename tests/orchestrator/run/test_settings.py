@@ -41,6 +41,7 @@ def test_a_default_that_is_said_counts(tmp_path: Path) -> None:
 
 def test_each_option_sets_its_key_and_comes_after_the_settings() -> None:
     given = {"--bars": Path("a.csv"), "--timezone": "America/New_York", "--gate": "off", "--shadow": True}
+    given |= {"--stamp": "end"}
 
     config = read_run_config(None, ["bars=b.csv", "gate.engine=rules"], given).config
 
@@ -50,6 +51,7 @@ def test_each_option_sets_its_key_and_comes_after_the_settings() -> None:
         "off",
         True,
     )
+    assert config.stamp == "end"
     assert {"--timezone", "--seconds", "--market", "--checkpoint"} <= OPTIONS.keys()
 
 

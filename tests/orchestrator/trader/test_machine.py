@@ -23,14 +23,9 @@ from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.machine import advance, decision_id
 from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, Setting, TraderState
-from rl_core.contract import BUY, ENABLE_TRAIL, HOLD, SELL
+from rl_core.contract import BUY, HOLD, SELL
 from rl_core.market.fills import Venue
-from rl_core.market.types import (
-    NEVER_LOCKS,
-    PESSIMISTIC,
-    STATIC,
-    Rules,
-)
+from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, STATIC, Rules
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
@@ -367,15 +362,16 @@ def test_a_losing_streak_counts_and_ends_with_a_winner() -> None:
     assert streaks == [1, 2, 0]
 
 
-def test_a_trail_follows_the_close_and_is_recorded() -> None:
-    drive = entered(Approve())
-    drive.play(QUIET._replace(up=30, down=0, close=8, action=1))
+def test_a_trail_is_recorded_follows_every_rising_close_and_never_falls() -> None:
+    """Closes at 80,030, 80,070 and 80,060: the stop stays one distance below the highest of them."""
+    drive, stops = entered(Approve()), []
+    for bar in (QUIET._replace(up=30, down=0, close=8, action=2), QUIET._replace(up=40, down=0, close=8), QUIET):
+        drive.play(bar)
+        stops.append(drive.state.broker.position.stop)
 
     managed = [record.payload for record in drive.records if record.type == "managed"]
-    position = drive.state.broker.position
-    assert [(p["action"], p["trailing"]) for p in managed] in ([("trail_on", 1)], [("breakeven", 0)])
-    assert managed[-1]["stop"] == position.stop > 79_971
-    assert ENABLE_TRAIL == 4
+    assert [(p["action"], p["trailing"], p["stop"]) for p in managed] == [("trail_on", 1, stops[0])]
+    assert [stop - stops[0] for stop in stops] == [0, 40, 40]
 
 
 def test_the_name_of_a_decision_follows_from_run_and_bar_alone() -> None:

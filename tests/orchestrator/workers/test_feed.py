@@ -56,7 +56,43 @@ class Link:
 
 def test_a_file_that_was_replaced_since_the_plan_is_not_served(tmp_path: Path) -> None:
     write_bars(rolled(), tmp_path / "NQ_D1M.parquet")
-    config = {"bars": str(tmp_path / "NQ_D1M.parquet"), "market": "NQ", "timezone": None, "seconds": None}
+    config = {
+        "bars": str(tmp_path / "NQ_D1M.parquet"),
+        "market": "NQ",
+        "timezone": None,
+        "stamp": None,
+        "seconds": None,
+    }
 
     with pytest.raises(DataError, match="file_changed"):
         run(Link(), {**config, "digest": "of the plan", "history": 0, "first": 0, "stop": 1})  # type: ignore[arg-type]
+
+
+class ReadyLink:
+    """Stands where the runner is and keeps what the feed says of its bars."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.loaded: dict[str, str] = {}
+
+    def ready(self, loaded: dict[str, str]) -> None:
+        """Keep it."""
+        self.loaded = loaded
+
+    def serve(self, _answers: object) -> None:
+        """Ask nothing."""
+
+
+def test_bars_are_read_by_the_stamp_that_the_run_names(tmp_path: Path) -> None:
+    """The file's times are the ends of its bars; an older runner's feed had no such key."""
+    starts = rolled()
+    write_bars(replace(starts, ts_event_ns=starts.ts_event_ns + 60 * 10**9, digest=""), tmp_path / "NQ_D1M.parquet")
+    config = {"bars": str(tmp_path / "NQ_D1M.parquet"), "market": "NQ", "timezone": None, "seconds": None}
+    config |= {"digest": starts.digest, "history": 2, "first": 14, "stop": 20}
+    link = ReadyLink()
+
+    run(link, {**config, "stamp": "end"})  # type: ignore[arg-type]
+
+    assert link.loaded == {"bars": starts.digest}
+    with pytest.raises(DataError, match="file_changed"):
+        run(ReadyLink(), config)  # type: ignore[arg-type]

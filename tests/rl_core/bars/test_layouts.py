@@ -211,6 +211,15 @@ def test_a_row_that_is_written_otherwise_is_named(tmp_path: Path) -> None:
         read_bars(path)
 
 
+def test_a_spread_in_a_vendors_own_symbol_column_is_refused(tmp_path: Path) -> None:
+    """Polygon calls the column `ticker`."""
+    path = written(tmp_path, "polygon")
+    path.write_text(path.read_text().replace("NQH4", "NQH4-NQM4"))
+
+    with pytest.raises(DataError, match=":2:symbol: spread: 'NQH4-NQM4'"):
+        read_bars(path)
+
+
 def test_an_unknown_form_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown --format 'metastock'; known: barchart, databento, firstrate"):
         read_bars(written(tmp_path, "kibot"), choices=Choices(layout="metastock"))

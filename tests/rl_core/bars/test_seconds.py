@@ -15,7 +15,8 @@ from rl_core.bars.write import write_bars
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.evaluation.evaluate import by_resolution, evaluate
+from rl_core.evaluation.accounts import EvaluationInputs, by_resolution, play_account
+from rl_core.evaluation.span import Span
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import PESSIMISTIC
 from rl_core.market.types import SECONDS as BY_SECONDS
@@ -139,10 +140,10 @@ def test_an_evaluation_shows_profit_under_all_three_resolutions() -> None:
     config = TradingConfig(rules=RULES_FOLDER / "apex_legacy_50k_eval.toml", resolution="seconds")
     trading = compile_trading(config, instrument("NQ"))
     view, ladder = seen(minutes), ladder_of(minutes, seconds)
-    span = (0, len(minutes))
+    inputs = EvaluationInputs(EveryBuy(), view, trading, Span(0, len(minutes)), ladder)  # type: ignore[arg-type]
 
-    shown = by_resolution(EveryBuy(), view, trading, *span, ladder)  # type: ignore[arg-type]
-    alone = evaluate(EveryBuy(), view, trading, *span, ladder).summary()  # type: ignore[arg-type]
+    shown = by_resolution("fresh", inputs)
+    alone = play_account("fresh", inputs).summary()
 
     profits = [shown[f"{name}_pnl_dollars"] for name in ("pessimistic", "adaptive", "seconds")]
     assert None not in profits and len(set(profits)) > 1

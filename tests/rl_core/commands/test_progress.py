@@ -25,17 +25,19 @@ ROW: dict[str, Any] = {
     "kl": 0.001,
     "clip_fraction": 0.01,
     "explained_variance": 0.03,
+    "drawdown_r": 0.5,
 }
 LINE = (
     "steps/s 87,413  return -  R +0.035  P(entry|flat) 0.114  long 0.26  entropy|choice 0.34  KL 0.0010  clip 0.01  "
-    "expl. var. +0.03"
+    "expl. var. +0.03  drawdown 0.50"
 )
 
 
 def test_a_line_tells_every_figure_that_a_row_has() -> None:
-    """What did not happen is a dash; drawdown appears once the rows have it."""
+    """What did not happen is a dash; a row without a figure is a mistake of ours, not a shorter line."""
     assert as_line(ROW) == LINE
-    assert as_line({**ROW, "drawdown": 0.5}) == LINE + "  drawdown 0.50"
+    with pytest.raises(KeyError, match="drawdown_r"):
+        as_line({key: value for key, value in ROW.items() if key != "drawdown_r"})
 
 
 def test_a_terminal_shows_them_in_two_rows() -> None:

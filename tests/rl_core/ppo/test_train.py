@@ -9,11 +9,13 @@ import pytest
 
 from rl_core.checkpoints.checkpoint import named_arrays
 from rl_core.ppo.config import PPOConfig
+from rl_core.ppo.devices import UNSHARDED
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import TrainResult, train
 from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.optimiser import steps_taken
-from rl_core.ppo.train import TrainState, initial_state, update
+from rl_core.ppo.rollout import Rollout, Transition
+from rl_core.ppo.train import TrainState, batch_of, initial_state, update
 from tests.rl_core.ppo.toy_env import LEARNING, SHORT, ToyEnv, ToyParams, toy_world
 
 ENV = ToyEnv()
@@ -209,3 +211,27 @@ def test_seeds_learn_side_by_side_as_they_do_alone() -> None:
     assert metrics.counts.choices.shape == (2,)
     for a, b in zip(jax.tree.leaves(both.learner), jax.tree.leaves(alone.learner), strict=True):
         np.testing.assert_allclose(a[1], b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_critic_learns_values_and_not_normalised_advantages() -> None:
+    """With discount 0.9 and lambda 0.5: delta = (1 + 0.9 x 1 - 0.5, 2 + 0.9 x 4 - 1) = (1.4, 4.6).
+
+    Advantages are 1.4 + 0.45 x 4.6 = 3.47 and 4.6, so the values should have been 3.97 and 5.6.
+    """
+    column = jnp.zeros((2, 1))
+    steps = Transition(
+        memory=column,
+        legal_actions=jnp.ones((2, 1, 3), bool),
+        action=jnp.zeros((2, 1), jnp.int8),
+        log_probability=column,
+        value=jnp.array([[0.5], [1.0]]),
+        reward=jnp.array([[1.0], [2.0]]),
+        terminated=jnp.zeros((2, 1), bool),
+        done=jnp.zeros((2, 1), bool),
+    )
+    rollout = Rollout(steps, cut_value=column, last_value=jnp.array([4.0]), observed=None, counts=None)  # type: ignore[arg-type]
+
+    batch = batch_of(PPOConfig(discount=0.9, gae_lambda=0.5), rollout, UNSHARDED)
+
+    np.testing.assert_allclose(batch.target, [[3.97], [5.6]], rtol=1e-6)
+    np.testing.assert_allclose(batch.advantage, [[-1.0], [1.0]], rtol=1e-4)

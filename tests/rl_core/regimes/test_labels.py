@@ -1,10 +1,13 @@
 """The regime by hand, and from a bounded past only."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rl_core.features.features import StreamedBar
-from rl_core.regimes.labels import Regime, RegimeStream
+from rl_core.regimes.labels import Regime, RegimeStream, _percentiles, compute_regimes
+from tests.rl_core.markets import seen_again, small_view
 
 CLOSE = 80_000
 
@@ -124,3 +127,31 @@ def test_the_place_in_the_session_by_hand() -> None:
 
 def test_a_session_without_volume_has_its_first_close_as_its_mean_price() -> None:
     assert [off for _, _, off in place_of((0, 0, 0, 0), (7, -7, -7, 0), (7, 7, 7, 1))] == [0, -500, 0]
+
+
+@pytest.mark.parametrize("at", [1380 + 700, 2 * 1380 + 15, 2 * 1380 + 700])
+def test_later_bars_change_no_percentile(at: int) -> None:
+    """From bar ``at`` on every bar is wilder and fuller: ranks before it stay, in its own half-hour and session too."""
+    view = small_view()
+    later = np.arange(len(view.bars)) >= at
+    wild = replace(
+        view.bars,
+        high=np.where(later, view.bars.high + 400, view.bars.high).astype(np.int32),
+        volume=np.where(later, 50 * view.bars.volume + 1000, view.bars.volume),
+        digest="",
+    )
+
+    known, changed = compute_regimes(view), compute_regimes(seen_again(view, wild))
+
+    for name in ("volatility_percentile", "volume_percentile"):
+        was, now = getattr(known, name), getattr(changed, name)
+        assert was[:at].tolist() == now[:at].tolist() and len(set(was[:at].tolist())) > 10
+        assert (was[at:] != now[at:]).any(), "the bars that were changed do matter"
+
+
+def test_a_percentile_by_hand_in_the_batch() -> None:
+    """Two bars a session of one half-hour: 5 among {1, 9, 3, 7} has two below it, and its own day is no past."""
+    total, session = np.array([1, 9, 3, 7, 5, 4]), np.array([1, 1, 2, 2, 3, 3], np.int32)
+
+    assert _percentiles(total, session, np.zeros(6, np.int32)).tolist() == [50, 50, 50, 50, 50, 50]
+    assert _percentiles(total + np.array([0, 0, 0, 0, 3, 4]), session, np.zeros(6, np.int32)).tolist()[4:] == [75, 75]

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llm_gate.cli import app
+from llm_gate.commands.evals import compare
 from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import LOG, Row, read_rows
 from llm_gate.evals.data.trials import Trial, count_trials
@@ -162,6 +163,14 @@ def test_the_threshold_earns_most_within_its_bound() -> None:
     assert best_threshold(said, [1.0] * 4, 0.75)[0] == 0.0
 
 
+def test_a_threshold_that_would_veto_more_than_its_bound_is_not_tried() -> None:
+    """A quantile between two of four values vetoes half of them, which is more than 0.4."""
+    best, tried = best_threshold([0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, 1.0, 1.0], 0.4)
+
+    assert 0.1 < best <= 0.2
+    assert all(sum(p < value for p in (0.1, 0.2, 0.3, 0.4)) <= 1 for value in tried)
+
+
 def test_a_fold_is_judged_by_what_came_before_it_alone() -> None:
     """The last sessions are turned upside down: what was fitted before them does not change."""
     drawn = np.random.default_rng(0)
@@ -230,3 +239,10 @@ def test_a_case_in_two_logs_is_fitted_on_once() -> None:
     once, twice = (calibrate_rows(given, method="isotonic", max_veto_rate=0.5) for given in (rows, rows + rows))
 
     assert twice == once
+
+
+def test_a_log_is_not_compared_with_itself(tmp_path: Path) -> None:
+    log = write(tmp_path / "a", [row(n) for n in range(3)])
+
+    with pytest.raises(RequestError, match="named twice, and nothing differs from itself"):
+        compare(log, log)

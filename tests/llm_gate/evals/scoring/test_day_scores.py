@@ -12,11 +12,12 @@ from llm_gate.evals.asking.run import SuiteRun, run_suite
 from llm_gate.evals.asking.suite import read_suite
 from llm_gate.evals.data.cases import read_cases, write_cases
 from llm_gate.evals.data.log import Row
-from llm_gate.evals.data.true_days import TrueDay, read_true_days, true_days_path, write_true_days
+from llm_gate.evals.data.true_days import OPTIONS, TrueDay, read_true_days, true_days_path, write_true_days
 from llm_gate.evals.report.findings import findings_of, summary_of
 from llm_gate.evals.report.page import page
 from llm_gate.evals.scoring.day_scores import day_namings, wilson_share
 from tests.llm_gate.evals.conftest import CaseMaker
+from tests.llm_gate.evals.rows import row
 
 MONDAY = date(2024, 6, 3)
 
@@ -94,6 +95,27 @@ def named(row: Row) -> Row:
     """The row with an answer."""
     answers = {"weekday": row.truth, "market": "ES", "month": "May", "entry": row.answer}
     return row.model_copy(update={"answer": answers[row.task]})
+
+
+def weekday_rows(model: str, right: int) -> list[Row]:
+    """Ten sessions, two of each weekday, of which so many are named; each weekday is answered twice."""
+    days = [day for day in OPTIONS["weekday"] for _ in range(2)]
+    answers = [*days[:right], *days[right + 2 :], *days[right : right + 2]]
+    assert sum(a == b for a, b in zip(answers, days, strict=True)) == right
+    return [
+        row(number, answer=answer, task="weekday", model=model, truth=day, options=5)
+        for number, (day, answer) in enumerate(zip(days, answers, strict=True))
+    ]
+
+
+def test_the_more_is_asked_the_more_a_model_has_to_name() -> None:
+    """Five of ten by chance of one in five: 3.3 percent alone, and 6.6 over two rows of the table."""
+    alone = day_namings(weekday_rows("a", 5))
+    both = day_namings([*weekday_rows("a", 5), *weekday_rows("b", 1)])
+
+    assert alone[0].score.p_value == pytest.approx(0.0328, abs=1e-4)
+    assert [one.word for one in alone] == ["NAMES IT"]
+    assert [one.word for one in both] == ["NO BETTER THAN CHANCE"] * 2
 
 
 def test_a_share_of_none_has_an_interval() -> None:

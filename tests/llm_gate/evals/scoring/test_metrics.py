@@ -159,3 +159,17 @@ def test_one_group_has_a_value_and_no_interval() -> None:
 
 def test_no_answer_at_all_is_not_called_the_same_answer() -> None:
     assert judgement(["veto"] * 20, [None] * 20).reason.startswith("no answer to all 20 cases")
+
+
+def test_an_interval_that_begins_exactly_at_the_commonest_labels_rate_shows_no_judgement() -> None:
+    """Forty cases of two labels; the shares right of a resample are fortieths, so that its bound can be 0.5 itself."""
+    truth = ["approve", "veto"] * 20
+    wrong = {"approve": "veto", "veto": "approve"}
+    verdicts = [
+        judgement(truth, [label if n < right else wrong[label] for n, label in enumerate(truth)])
+        for right in range(20, 40)
+    ]
+
+    (at_the_rate, *_) = [one for one in verdicts if one.accuracy.low == one.majority == 0.5]
+    assert at_the_rate.word == "NO JUDGEMENT SHOWN"
+    assert verdicts[-1].word == "JUDGEMENT"

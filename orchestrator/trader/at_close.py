@@ -1,0 +1,50 @@
+"""What the trader knows at a close: the legal actions, what the policy is shown, and the terms of the next fills."""
+
+import numpy as np
+import numpy.typing as npt
+
+from orchestrator.trader.state import Setting, TraderState
+from rl_core.features.observation import AccountRoom, Mark, one_observation
+from rl_core.market import broker
+from rl_core.market.account import limits_today
+from rl_core.market.broker import XP
+from rl_core.market.costs import slippage_ticks
+from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions
+from rl_core.market.fills import Venue
+from rl_core.market.types import Limits
+
+
+def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
+    """What is known at the last close, and which actions the policy may choose there."""
+    assert state.last_bar is not None and state.view is not None
+    view = state.view
+    # An ended account waits for the next session, whatever the hours allow.
+    entry_open = view.entry_open and state.status == "active"
+    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, view.flatten_due)
+    held = state.broker
+    terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
+    return known, legal_actions(XP, held.position, held.account, known, terms, limits)
+
+
+def observation_at_close(state: TraderState, legal: LegalActions, setting: Setting) -> npt.NDArray[np.float32]:
+    """What the policy was trained to see at a close [O] float32: market, position and, in phase 2, the account."""
+    assert state.last_bar is not None and state.view is not None
+    mark = Mark(state.last_bar.close, state.view.true_range_sum)
+    equity = broker.equity_at(state.broker, mark.close, setting.venue)
+    room = AccountRoom(equity, state.broker.account.floor, setting.venue.rules.max_loss)
+    seen_room = room if setting.phase == 2 else None
+    return one_observation(state.view.window, state.broker.position, mark, seen_room, legal.enter)
+
+
+def venue_after_close(state: TraderState, setting: Setting) -> Venue:
+    """What fills after the last close meet."""
+    venue, frictions = setting.venue, setting.frictions
+    if frictions is None or state.view is None:
+        return venue
+    ticks = slippage_ticks(XP, frictions, state.view.decision_minute, state.view.true_range_sum)
+    return venue._replace(terms=venue.terms._replace(slippage_ticks=ticks))
+
+
+def limits_now(state: TraderState, setting: Setting) -> Limits:
+    """What one trade may risk today."""
+    return limits_today(XP, setting.limits, state.broker.account)
