@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.bootstrap import RESAMPLES, Interval, session_block_bootstrap
+from trigate.intervals import studentised_interval
 
 WIN_R, LOSS_R = 3.0, -1.0
 
@@ -146,3 +147,23 @@ def test_zero_edge_trades_in_unequal_sessions_are_covered(sessions: int) -> None
         held += bounds is None or bounds[0] <= 0 <= bounds[1]
 
     assert held / 300 >= 0.92
+
+
+def test_errors_of_sessions_of_unequal_size_are_those_of_the_definition() -> None:
+    """From every session's total less the mean times its trades; the sums of the code multiply that out."""
+    drawn = np.random.default_rng(3)
+    trades = np.array([1, 9, 2, 7, 3, 1, 12, 4, 2, 6, 5, 1])
+    session = np.repeat(np.arange(12), trades)
+    r = np.where(drawn.uniform(size=len(session)) < 0.4, WIN_R, LOSS_R)
+    total = np.bincount(session, weights=r)
+    picked = np.random.default_rng(0).integers(0, 12, (RESAMPLES, 12))
+
+    def mean_and_error(t: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = t.sum(axis=-1) / n.sum(axis=-1)
+        off = t - mean[..., None] * n
+        return mean, np.sqrt((off * off).sum(axis=-1) * 12 / 11) / n.sum(axis=-1)
+
+    whole, resampled = mean_and_error(total, trades), mean_and_error(total[picked], trades[picked])
+    expected = studentised_interval(float(whole[0]), float(whole[1]), *resampled, level=0.95)
+
+    assert bounds_of(r, session) == pytest.approx(expected, abs=1e-9)
