@@ -21,7 +21,7 @@ from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import FeedBar, Runner
 from orchestrator.trader.seen_at_close import CloseViewStream
 from orchestrator.trader.state import PolicyAnswered, Setting
-from orchestrator.workers.feed import Feed, Span
+from orchestrator.workers.feed import Feed, FeedSpan
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import save_checkpoint
@@ -135,7 +135,7 @@ def test_one_bar_from_file_to_report(tmp_path: Path) -> None:
     t = closing_at(view, "10:30")
 
     # 5 the market moves ... 12 remember: one turn of the runner for each bar from t on.
-    feed = Feed(bars, None, Span(0, t, len(bars)))
+    feed = Feed(bars, None, FeedSpan(0, t, len(bars)))
     gate = Gate(ScriptedEngine(["shrink", "veto"]), PROMPT, GateConfig())
     views = CloseViewStream(int(bars.ts_event_ns[0]), trading.pack, trading.hours)
     for bar in history_of(feed):

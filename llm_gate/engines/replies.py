@@ -134,7 +134,7 @@ JSON_EXAMPLES: dict[Label, str] = {
 """One object of each form, for a prompt that has letters."""
 
 
-class Expected(NamedTuple):
+class ExpectedReply(NamedTuple):
     """What a reply must agree with, to be the answer to a request."""
 
     request_id: str
@@ -143,7 +143,7 @@ class Expected(NamedTuple):
     letters: dict[str, Label]
 
 
-def parse_completion(body: bytes, expected: Expected) -> Answer:
+def parse_completion(body: bytes, expected: ExpectedReply) -> Answer:
     """The letter and its probabilities in the body of a chat completion that was constrained to one letter.
 
     A reply that contradicts itself is refused whole: no part of it says which other part is wrong.
@@ -166,7 +166,7 @@ def parse_completion(body: bytes, expected: Expected) -> Answer:
     return Answer(expected.request_id, letter, probabilities, reason, "code", **usage.model_dump())
 
 
-def parse_json_completion(body: bytes, expected: Expected) -> Answer:
+def parse_json_completion(body: bytes, expected: ExpectedReply) -> Answer:
     """The decision, size and reason in a chat completion that was constrained to `JSON_SCHEMA`.
 
     Raises:
@@ -189,7 +189,7 @@ def parse_json_completion(body: bytes, expected: Expected) -> Answer:
 _HeadT = TypeVar("_HeadT", bound=_Head)
 
 
-def _completion(kind: type[_HeadT], body: bytes, expected: Expected) -> _HeadT:
+def _completion(kind: type[_HeadT], body: bytes, expected: ExpectedReply) -> _HeadT:
     reply = parse_json(body)
     reply_id = reply.get("id") if isinstance(reply, dict) else None
     # Whatever a reply to another request says, it is none of ours: so it is told apart before it is read.

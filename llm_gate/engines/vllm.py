@@ -14,7 +14,7 @@ import aiohttp
 
 from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import SERVED_NAME, Answer, Question, TemplateValue, Turn
-from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, Expected, parse_completion, parse_json_completion
+from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, ExpectedReply, parse_completion, parse_json_completion
 from llm_gate.errors import HttpError, RequestError, UnavailableError
 
 MAX_REPLY_BYTES = 16 * 1024
@@ -87,12 +87,12 @@ class VllmEngine:
         # ``guided_choice`` and ``guided_json`` are ignored without a word; this name is not.
         constraint = {"structured_outputs": {"choice": list(letters)}, "top_logprobs": len(letters)}
         body = await self._post(_body(chat, "choice") | constraint, request_id)
-        return parse_completion(body, Expected(request_id, self._served, letters))
+        return parse_completion(body, ExpectedReply(request_id, self._served, letters))
 
     async def ask_json(self, chat: tuple[Turn, ...], letters: dict[str, Label], request_id: str) -> Answer:
         """The decision that the server gives for any chat, as an object of `JSON_SCHEMA`."""
         body = await self._post(_body(_in_json(chat, letters), "json"), request_id)
-        return parse_json_completion(body, Expected(request_id, self._served, letters))
+        return parse_json_completion(body, ExpectedReply(request_id, self._served, letters))
 
     async def metrics(self) -> dict[str, float]:
         """The server's counters by name, those of one name added up; HttpError where it shows none."""

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 ServerState = Literal["healthy", "probing", "restarting", "failed"]
 
 
-class Watched(Protocol):
+class ReplaceableServer(Protocol):
     """What can be watched and replaced."""
 
     @property
@@ -70,7 +70,11 @@ class ServerWatch:
     """One thread that looks after one server; a context manager."""
 
     def __init__(
-        self, server: Watched, *, patience: Patience | None = None, notify: Callable[[str], None] = lambda text: None
+        self,
+        server: ReplaceableServer,
+        *,
+        patience: Patience | None = None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         """``notify`` gets a line for every replacement, from the watching thread."""
         self._server = server

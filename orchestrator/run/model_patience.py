@@ -10,7 +10,7 @@ TELL_EVERY_S = 10.0
 _LOOK_S = 0.1
 
 
-class Watched(Protocol):
+class WatchedServer(Protocol):
     """A model server that is watched, as `llm_gate.serving.watch.ServerWatch` does."""
 
     @property
@@ -28,7 +28,7 @@ class ModelPatience:
 
     def __init__(
         self,
-        server: Watched,
+        server: WatchedServer,
         *,
         say: Callable[[str], None],
         check: Callable[[], None] = lambda: None,

@@ -16,7 +16,7 @@ from rl_core.checkpoints.provenance import check_unchanged
 from rl_core.trading.hours import MINUTE_NS
 
 
-class Span(NamedTuple):
+class FeedSpan(NamedTuple):
     """Which bars of the file are traded, and which are shown before."""
 
     history: int  # index of the first bar shown
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 class Feed:
     """Bars by number."""
 
-    def __init__(self, bars: Bars, seconds: Bars | None, span: Span) -> None:
+    def __init__(self, bars: Bars, seconds: Bars | None, span: FeedSpan) -> None:
         """``seconds`` are of the same market, ``span`` indexes ``bars``."""
         self._bars, self._seconds, self._span = bars, seconds, span
 
@@ -78,7 +78,7 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     seconds = None
     if config["seconds"]:
         seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, **times)
-    feed = Feed(bars, seconds, Span(config["history"], config["first"], config["stop"]))
+    feed = Feed(bars, seconds, FeedSpan(config["history"], config["first"], config["stop"]))
     runner.ready({"bars": bars.digest})
     runner.serve({NextHistory: feed.history, NextBar: feed.next_bar})
 

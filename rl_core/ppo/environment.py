@@ -37,19 +37,19 @@ class ClosedTrades(Protocol):
 
     @property
     def closed(self) -> jax.Array:
-        """Bool."""
+        """[B] bool."""
 
     @property
     def pnl_cents(self) -> jax.Array:
-        """After costs."""
+        """[B] int32, after costs."""
 
     @property
     def risk_cents(self) -> jax.Array:
-        """What the trade would have lost at its first stop."""
+        """[B] int32, what the trade would have lost at its first stop."""
 
     @property
     def bars_held(self) -> jax.Array:
-        """Bars from entry to exit."""
+        """[B] int32, bars from entry to exit."""
 
 
 class StepOutcome(Protocol):

@@ -32,7 +32,7 @@ def _decay(config: PPOConfig) -> optax.Schedule:
 
 
 def steps_taken(state: Any) -> jax.Array:
-    """Optimiser steps counted by the state of `make_optimiser`, which is where its schedule stands."""
+    """Optimiser steps [] int32 counted by the state of `make_optimiser`, which is where its schedule stands."""
     _, (adam, _) = state
     count: jax.Array = adam.count
     return count

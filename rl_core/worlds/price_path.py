@@ -96,7 +96,7 @@ def seconds_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> PathC
 
 
 def minutes_of(path: Path, volume: npt.NDArray[np.int64], open_ns: int) -> PathColumns:
-    """The one-minute bars that the traded seconds of ``seconds_of`` add up to; every minute has one."""
+    """The bars [M] that the traded seconds ``volume`` [M, 60] of each minute add up to; every minute has one."""
     traded = volume > 0
     minute = np.arange(len(volume))
     first, last = traded.argmax(axis=1), SECONDS - 1 - traded[:, ::-1].argmax(axis=1)

@@ -34,7 +34,7 @@ from llm_gate.contract import (
     parse_message,
 )
 from llm_gate.engines.base import Answer, Question
-from llm_gate.engines.replies import JSON_EXAMPLES, Expected, parse_completion, parse_json_completion
+from llm_gate.engines.replies import JSON_EXAMPLES, ExpectedReply, parse_completion, parse_json_completion
 from llm_gate.errors import ForeignVerdictError, MalformedVerdictError
 from llm_gate.review.verdicts import verdict_of
 from orchestrator.messaging.catalogue import Bar
@@ -109,7 +109,7 @@ def judged(mode: Mode, data: bytes, question: Question) -> Outcome:
     """What the gate makes of a reply."""
     parse: Callable[..., Answer] = parse_json_completion if mode == "json" else parse_completion
     try:
-        answer = parse(data, Expected(question.proposal.proposal_id, "gate", LETTERS))
+        answer = parse(data, ExpectedReply(question.proposal.proposal_id, "gate", LETTERS))
         return verdict_of(answer, question, shrink_factor=SHRINK)
     except MalformedVerdictError:
         return GateFailed(cause="malformed")

@@ -10,14 +10,14 @@ import pytest
 
 from llm_gate.contract import Approve, EntryProposal, Label, Resize
 from llm_gate.engines.base import Question
-from llm_gate.engines.replies import Expected, parse_completion, parse_json_completion
+from llm_gate.engines.replies import ExpectedReply, parse_completion, parse_json_completion
 from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError
 from llm_gate.review.verdicts import verdict_of
 from tests.llm_gate.completions import as_bytes, json_completion, letter_completion
 
 ID = "0" * 31 + "1"
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
-EXPECTED = Expected(ID, "gate", LETTERS)
+EXPECTED = ExpectedReply(ID, "gate", LETTERS)
 WHOLE = '{"decision":"shrink","size_percent":50,"reason":"x"}'
 
 

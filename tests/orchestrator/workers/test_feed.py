@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
 from orchestrator.messaging.wire import Received
-from orchestrator.workers.feed import Feed, Span, run
+from orchestrator.workers.feed import Feed, FeedSpan, run
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
 from rl_core.exchange.instruments import instrument
@@ -37,7 +37,7 @@ def asked(message: NextBar | NextHistory) -> Received:
 
 def test_bars_and_history_carry_the_roll_wherever_the_chunk_begins() -> None:
     """History is bars 2 to 13, the last two of the new contract; bar 14 is the first traded one."""
-    feed = Feed(rolled(), None, Span(history=2, first=14, stop=20))
+    feed = Feed(rolled(), None, FeedSpan(history=2, first=14, stop=20))
 
     bar = feed.next_bar(asked(NextBar(seq=0))).message
     long, prices = feed.history(asked(NextHistory(offset=4))).arrays
