@@ -21,5 +21,5 @@ class Sameness(NamedTuple):
         return Sameness(outcome.kind, self.verdicts + 1 if outcome.kind == self.kind else 1)
 
     def alarming(self, outcome: Outcome, window: int = WINDOW) -> bool:
-        """Whether ``outcome``, the last one counted, completes a whole window: it rings once for each."""
+        """Whether ``outcome``, the last one counted, completes another ``window`` of equal verdicts."""
         return not isinstance(outcome, GateFailed) and self.verdicts > 0 and self.verdicts % window == 0

@@ -246,7 +246,7 @@ class _Scan(NamedTuple):
 
 
 def _scan(stream: BinaryIO, known: KnownHead | None) -> _Scan:
-    """The whole records from the start, and what the lines behind them still prove.
+    """The undamaged records from the start, and the highest record that a later line proves to have been synced.
 
     A line that is whole by itself counts as a witness even behind a damaged one: its ``s`` was written after that
     record had reached the disk, so damage at or below it is a loss and not a torn tail.

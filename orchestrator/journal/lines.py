@@ -62,7 +62,7 @@ class Chain(NamedTuple):
         return Chain(length, _digest(line[9:-1]), length if sync else self.last_synced)
 
     def accepts(self, body: Mapping[str, Any]) -> bool:
-        """Whether a whole body is the next one."""
+        """Whether ``body`` follows the last record: by its number, the hash before it and its synced mark."""
         return (body["n"], body["p"], body["s"]) == (self.length + 1, self.head, self.last_synced)
 
 

@@ -79,7 +79,7 @@ class GateFigures(NamedTuple):
 
     @property
     def alarm(self) -> str:
-        """What the alarm for a gate that blocks or says the same to everything rings for; "" if it does not."""
+        """Why the gate is suspected of blocking, or of saying the same to, every proposal; "" if it is not."""
         vetoes, (kind, length) = self.outcomes["veto"], self.in_a_row
         if self.verdicts >= self.alarm_from and vetoes >= BLOCKING_SHARE * self.verdicts:
             return f"it vetoed {vetoes:,} of {self.verdicts:,} proposals"

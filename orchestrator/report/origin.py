@@ -19,7 +19,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(manifest: RunManifest) -> Origin:
-    """What the run recorded of itself. A run that was made before runs did is asked by its checkpoint.
+    """What the run recorded of its bars and policy; for a run older than that record, what its checkpoint says.
 
     Such a run over every bar of its file counts as in sample: when its training ended is not in its manifest.
     """

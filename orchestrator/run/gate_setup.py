@@ -55,7 +55,7 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
 
 
 def model_spec(gate: GateSection) -> ModelSpec:
-    """Who answers, as an evaluation names it: so that a calibration of the one is known to be of the other."""
+    """The gate's engine under the name that an evaluation gives it, so that its calibration is recognised."""
     return ModelSpec(
         engine="rules" if gate.engine == "off" else gate.engine,
         source=gate.model,

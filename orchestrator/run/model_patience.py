@@ -15,7 +15,7 @@ class WatchedServer(Protocol):
 
     @property
     def state(self) -> str:
-        """``healthy``, ``failed`` for ever, or in a word why it is not worth asking now."""
+        """``healthy``; ``failed``, which is final; or why it cannot be asked now: ``probing`` or ``restarting``."""
         ...
 
     def suspect(self) -> None:

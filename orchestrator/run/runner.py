@@ -63,7 +63,7 @@ class Answerers(Protocol):
 
 
 class DeferredAnswers:
-    """Answerers that are made ready at the first question: while the record answers, nobody else is needed."""
+    """Answerers that start at the first question that the journal cannot answer."""
 
     def __init__(self, made_ready: Callable[[], Answerers]) -> None:
         """``made_ready`` is called once; it may take minutes and raise StopAskedError."""

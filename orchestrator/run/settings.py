@@ -72,7 +72,7 @@ def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
 
 
 def _was_given(value: ShownValue, read: ReadConfig[RunConfig]) -> bool:
-    """Whether it is no default of an account that nobody knows."""
+    """Whether a person set this value; the account's own defaults are left to the checkpoint."""
     return not related(value.key, "trading") or any(related(value.key, key) for key in read.origins)
 
 

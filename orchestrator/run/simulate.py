@@ -208,7 +208,7 @@ class _Simulation:
         return WorkerAnswers(crew, self._telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
 
     def _with_gate(self, crew: Crew, answers: WorkerAnswers) -> WorkerAnswers:
-        """The same answers once the gate, if there is one, can give its own."""
+        """Waits until the gate's worker and model server are ready, if there are any, and returns ``answers``."""
 
         def look_after() -> None:
             self._hooks.check()
@@ -234,7 +234,7 @@ class _Simulation:
 
 
 def _patience(plan: RunPlan) -> Patience:
-    """As long as the gate itself waits: a server that is slow but in time is not replaced."""
+    """How long the server's watch waits: at least the gate's deadline, so that a slow server is not replaced."""
     usual, waits_s = Patience(), plan.config.gate.review.deadline_s
     return usual._replace(
         deadline_s=max(usual.deadline_s, waits_s), suspect_deadline_s=max(usual.suspect_deadline_s, waits_s)

@@ -20,7 +20,7 @@ class ParentPipe:
         self._pipe = -1
 
     def line(self) -> bytes:
-        """The first line, read once; less than a line if that was all."""
+        """The first line of standard input, read once; without a newline if the runner died while writing it."""
         if self._line is None:
             self._pipe = os.dup(0)
             nothing = os.open(os.devnull, os.O_RDONLY)

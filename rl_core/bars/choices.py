@@ -14,7 +14,7 @@ from trigate.toml_config import read_config
 
 
 class Choices(NamedTuple):
-    """What a person says of a file besides its market and its times."""
+    """The files in which a person names the contract changes and the rows to leave out."""
 
     rolls: Path | None = None
     """A file that names the contract changes (`RollSchedule`)."""

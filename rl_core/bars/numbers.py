@@ -187,7 +187,7 @@ class _Numbers(NamedTuple):
 
 
 class _Shown:
-    """Quotes row k on demand."""
+    """Callable that quotes the value of row ``k``, so that only the rows of an error are made into text."""
 
     def __init__(self, quote: Callable[[int], str]) -> None:
         self._quote = quote

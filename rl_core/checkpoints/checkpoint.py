@@ -216,7 +216,7 @@ def _orbax_faults_as_os_errors() -> Iterator[None]:
     try:
         yield
     except ORBAX_FAULTS as error:
-        # A thread of the failed save may still be ending, so the hooks stay away.
+        # A thread of the failed save may still end with a traceback, so the silenced hooks are not put back.
         first, _, rest = str(error).partition(": ")
         raise OSError(f"{first}: {rest.rpartition(': ')[2]}") from error
     log.disabled, threading.excepthook, sys.unraisablehook = before

@@ -36,7 +36,7 @@ class TrainingWorlds(BaseModel):
 
 
 class _Source(BaseModel):
-    """What the oldest checkpoints know of their worlds: where the bars of their run lie, in its `source.json`."""
+    """The `source.json` of a run: where its bars lay. The oldest checkpoints record nothing else of their worlds."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     bars: Path
@@ -121,7 +121,7 @@ def world_of(bars: Bars) -> WorldCard | None:
 
 
 def world_traded(bars_path: Path, bars: Bars, trained_on: Sequence[WorldCard]) -> WorldCard | None:
-    """The world that ``bars`` are, by what they or the card beside them say, or since a policy was trained on them.
+    """The world that ``bars`` are: as they or the card beside them declare, or as the policy's checkpoint knows them.
 
     A copy without its card, such as a csv, is recognised by its digest.
     """

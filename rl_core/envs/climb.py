@@ -90,7 +90,9 @@ def play_minute(
 
 
 def _climbed(ladder: Rungs, bracket: _Bracket, whole: BarExit) -> BarExit:
-    """How the minute ends the brackets [B]. What does no harm in the pessimistic reading does none in any order.
+    """How the minute ends the brackets [B].
+
+    A bracket that outlives the pessimistic reading of the whole minute outlives every order of its seconds.
 
     The few others climb, some at a time, so that a batch pays for those that need it.
     """
@@ -173,7 +175,7 @@ def _rung(ladder: Rungs, index: jax.Array, side: jax.Array) -> _Rung:
 
 
 def _second(rung: _Rung, side: jax.Array, opened: jax.Array) -> BarPrices:
-    """The second of a rung in real ticks. Where it made no new extreme, the old one stands in: it was survived."""
+    """The second of a rung in real ticks; where it made no new extreme the earlier one, which was survived, stands."""
     best, worst = rung.highest, rung.highest - rung.fall
     high, low = jnp.where(side >= 0, best, -worst), jnp.where(side >= 0, worst, -best)
     first = opened + side * rung.open

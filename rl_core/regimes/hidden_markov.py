@@ -124,7 +124,7 @@ def _smooth(model: HiddenMarkov, table: Reals) -> _Smoothed:
     log_density = -0.5 * ((value - model.mean) / model.spread) ** 2 - np.log(model.spread * np.sqrt(2 * np.pi))
     best = log_density.max(axis=-1, keepdims=True)
     density = np.where(missing[..., None], 1.0, np.maximum(TINY, np.exp(log_density - best)))
-    # Each loop holds what needs the step before it, and no more: a fit is hundreds of thousands of these steps.
+    # A fit takes hundreds of thousands of these steps, so whatever does not need the step before it is done outside.
     forward, scale = np.empty_like(density), np.empty((*missing.shape, 1))
     prior, every = np.tile(model.start, (density.shape[1], 1)), np.ones((len(model.start), 1))
     for joint, its_density, its_scale in zip(forward, density, scale, strict=True):

@@ -33,7 +33,8 @@ VOLUME_NOISE_PARTS = ((0.04, 0.0), (0.06, 0.97))
 USUAL_VOLUME_SESSIONS = 20
 # E[range] / E|return| of a Brownian minute; the median range lies lower for the mixture used here.
 MEDIAN_RANGE_TO_MEAN_ABS_RETURN = 1.55
-# Logarithm of volume over usual: bent above the first, never beyond the second, so that a burst stands out.
+# Logarithm of volume over usual: compressed above VOLUME_BEND and capped at VOLUME_CEILING, so that a planted
+# burst of volume stands out.
 VOLUME_BEND, VOLUME_CEILING = 0.5, 1.1
 
 

@@ -320,7 +320,7 @@ def _truth(cell: Cell, question: CaseQuestion) -> str | None:
 
 
 def _trials(model_plan: ModelPlan) -> list[Trial]:
-    """The prompts that a model was tried with; a control was not chosen for its luck."""
+    """The prompts that a model was tried with; controls are fixed beforehand, so they are no trials."""
     if model_plan.spec.engine != "vllm":
         return []
     cells = [work.cell for work in model_plan.work if work.cell.task == "entry"]
