@@ -18,6 +18,7 @@ from rl_core.exchange.calendar import NS_PER_MINUTE
 from rl_core.exchange.instruments import instrument
 from rl_core.market.fills import Venue, play_bar
 from rl_core.market.seconds import add_up, play_seconds
+from rl_core.market.seconds import play_minute as play_one_minute
 from rl_core.market.types import (
     DAILY_LOSS,
     EXIT_NAMES,
@@ -70,6 +71,18 @@ def play(
     rules: Rules = ROOMY,
 ) -> BarOutcome:
     return play_seconds(position, account, order, minute_of(seconds), seconds, Venue(MNQ, rules, SECONDS))
+
+
+def test_seconds_that_are_not_the_whole_minute_are_not_used() -> None:
+    """The minute trades through the target and at the stop, and the one second that is there saw the target alone."""
+    minute, some = BarPrices(1050, 1100, 960, 1000), flats(1091)
+    venue = Venue(MNQ, ROOMY, SECONDS)
+
+    played = play_one_minute(LONG, ACCOUNT, NO_ORDER, minute, some, venue)
+
+    assert played == play_bar(XP, LONG, ACCOUNT, NO_ORDER, minute, venue)
+    assert played.exit_reason == STOP
+    assert play_seconds(LONG, ACCOUNT, NO_ORDER, minute, some, venue).exit_reason == TARGET
 
 
 def test_seconds_say_which_came_first() -> None:
