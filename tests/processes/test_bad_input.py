@@ -195,7 +195,8 @@ def test_rl_core_refuses(demo_world: DemoWorld, arguments: list[str], code: int,
         (["--engine", "rules"], '{"kind": "entry_proposal"}', "proposal_id"),
         (["--engine", "oracle"], "", "no engine 'oracle'; there are: rules, vllm"),
         (["--engine", "vllm"], "", "--engine vllm needs --url"),
-        (["--prompt", "none.v1"], "", "no prompt 'none.v1'; did you mean 'entry_"),
+        (["--prompt", "none.v1"], "", "no prompt 'none.v1'; there are: entry_"),
+        (["--prompt", "entry_revew.v1"], "", "no prompt 'entry_revew.v1'; did you mean 'entry_review.v1'"),
     ],
 )
 def test_llm_gate_review_refuses(arguments: list[str], proposal: str, said: str) -> None:
