@@ -67,11 +67,11 @@ def test_neither_torch_nor_tensorflow_is_loaded() -> None:
 
 
 def test_a_training_run_that_goes_on_has_each_step_once(tmp_path: Path) -> None:
-    """Asked to stop after the first of four rows, then the same command again."""
+    """Asked to stop after the first of eight rows, then the same command again."""
     train_run(config(), small_view().bars, tmp_path, on_update=lambda row: True)
     first = read(tmp_path / "tb", "learning/kl")
 
     train_run(config(), small_view().bars, tmp_path)
 
     assert [step for step, _ in first] == [32]
-    assert [step for step, _ in read(tmp_path / "tb", "learning/kl")] == [32, 64, 96, 128]
+    assert [step for step, _ in read(tmp_path / "tb", "learning/kl")] == [32 * update for update in range(1, 9)]
