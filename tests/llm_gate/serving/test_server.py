@@ -56,6 +56,14 @@ def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
     return True
 
 
+def still_runs(process: int) -> bool:
+    """Whether a process that is not our child runs; a zombie that waits for its new parent has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def described(processes: list[int]) -> str:
     """State and command of each, for a test that finds them alive."""
     folders = [Path(f"/proc/{process}") for process in processes]
@@ -181,7 +189,7 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
     assert not isinstance(afterwards.outcome, GateFailed)
     assert told == ["model server: no answer to 3 probes; starting it again (restart 1)", "model server: ready again"]
     assert server.session != old
-    assert not {member for member in members if Path(f"/proc/{member}").exists()}
+    assert not {member for member in members if still_runs(member)}
 
 
 @pytest.mark.last
@@ -271,7 +279,7 @@ def test_the_supervisor_ends_what_moved_to_a_session_of_its_own() -> None:
     escaped = int(process.stdout.readline())
     try:
         assert process.wait(20) == 3
-        assert not Path(f"/proc/{escaped}").exists()
+        assert not still_runs(escaped)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(escaped, signal.SIGKILL)

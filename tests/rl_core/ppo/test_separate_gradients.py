@@ -18,10 +18,10 @@ CONFIG = PPOConfig(shared_torso=False, hidden=(64, 64), value_clip=0.2)
 ROWS, SIZE, ACTIONS = 4096, 16, 3
 
 
-def loss(parameters: Parameters, rows: Batch, *, judge: bool = True) -> tuple[jax.Array, Losses]:
+def loss(parameters: Parameters, rows: Batch, *, value_counts: bool = True) -> tuple[jax.Array, Losses]:
     """As an update takes it."""
     output = forward(CONFIG, parameters, rows.memory)
-    losses = ppo_loss(output if judge else output._replace(value=rows.value), rows, CONFIG)
+    losses = ppo_loss(output if value_counts else output._replace(value=rows.value), rows, CONFIG)
     return losses.total, losses
 
 
@@ -50,7 +50,7 @@ def compiled() -> dict[str, tuple[Any, Any]]:
 
 def test_gradients_and_losses_are_the_same(compiled: dict[str, tuple[Any, Any]]) -> None:
     """But for the last bits of the total, which is put together from its parts."""
-    wanted, found = (compiled[name][1] for name in ("together", "in_turn"))
+    wanted, found = (compiled[name][1] for name in ("joint_gradients", "separate_gradients"))
 
     assert jax.tree.structure(wanted) == jax.tree.structure(found)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), found, wanted)
@@ -60,7 +60,8 @@ def test_gradients_and_losses_are_the_same(compiled: dict[str, tuple[Any, Any]])
 def test_the_activations_of_one_tower_are_held_at_a_time(compiled: dict[str, tuple[Any, Any]]) -> None:
     """Of six arrays of rows x 64 floats, four are left."""
     wanted, found = (
-        compiled[name][0].memory_analysis().temp_size_in_bytes / (ROWS * 64 * 4) for name in ("together", "in_turn")
+        compiled[name][0].memory_analysis().temp_size_in_bytes / (ROWS * 64 * 4)
+        for name in ("joint_gradients", "separate_gradients")
     )
 
     assert found < 0.7 * wanted, (wanted, found)
