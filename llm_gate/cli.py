@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from llm_gate.commands.evals import calibrate, compare, evaluate
-from llm_gate.commands.prompts import prompts_app, read_proposal
+from llm_gate.commands.prompts import PromptsFolder, prompts_app, read_proposal
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
@@ -66,6 +66,7 @@ def serve(
     deadline: Annotated[float, typer.Option(help="Seconds without a sign of progress before it is ready.")] = 180.0,
     mode: ModeOption = None,
     prompt: PromptOption = DEFAULT_PROMPT,
+    prompts: PromptsFolder = None,
     template: Template = None,
     gpu_memory: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of a GPU, as doctor says.")] = None,
     as_json: AsJson = False,
@@ -77,7 +78,7 @@ def serve(
     from llm_gate.serving.watch import ServerWatch
 
     key = os.environ.get(KEY_VARIABLE)
-    proof = proof_in_modes(find_prompt(prompt), _modes(mode))
+    proof = proof_in_modes(find_prompt(prompt, prompts), _modes(mode))
     for_template = _template_kwargs(template)
     folder = model_folder(model, progress=_progress)
     _end_on_signals()
@@ -103,6 +104,7 @@ def check(
     deadline: Annotated[float, typer.Option(help="Seconds for each answer.")] = 60.0,
     mode: ModeOption = None,
     prompt: PromptOption = DEFAULT_PROMPT,
+    prompts: PromptsFolder = None,
     template: Template = None,
     served: Served = "gate",
     key_file: KeyFile = None,
@@ -112,7 +114,7 @@ def check(
     from llm_gate.review.rehearsal import proof_in_modes
     from llm_gate.serving.canaries import canary_results
 
-    proof = proof_in_modes(find_prompt(prompt), _modes(mode))
+    proof = proof_in_modes(find_prompt(prompt, prompts), _modes(mode))
     engine = _vllm(url, served, key_file, template)
     results = asyncio.run(canary_results(engine, proof, deadline))
     if as_json:
@@ -158,6 +160,7 @@ def review(
     engine: Annotated[str, typer.Option(help="rules or vllm")] = "rules",
     url: Annotated[str | None, typer.Option(help="The server's root, for vllm.")] = None,
     prompt: Annotated[str, typer.Option(help="A prompt's name.")] = DEFAULT_PROMPT,
+    prompts: PromptsFolder = None,
     deadline: Annotated[float, typer.Option(min=0.001, max=300.0, help="Seconds in all.")] = 10.0,
     mode: Annotated[str, typer.Option(help="choice or json")] = "choice",
     served: Served = "gate",
@@ -167,7 +170,7 @@ def review(
     """Judge one proposal and print the reply as JSON; exit code 5 if there is no verdict."""
     question = read_proposal(proposal)
     judge = _engine(engine, url, served, key_file, template)
-    gate = Gate(judge, find_prompt(prompt), GateConfig(deadline_s=deadline, mode=_modes(mode)[0]))
+    gate = Gate(judge, find_prompt(prompt, prompts), GateConfig(deadline_s=deadline, mode=_modes(mode)[0]))
     reviewed = asyncio.run(gate.review(question))
     print(reviewed.model_dump_json())
     if isinstance(reviewed.outcome, GateFailed):

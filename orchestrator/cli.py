@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.run.config import RunConfig
@@ -53,6 +54,7 @@ def run(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,
+    prompts: PromptsFolder = None,
     config: ConfigFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -64,7 +66,8 @@ def run(
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
-    options = {**bars_options, "--checkpoint": checkpoint, "--gate": gate, "--shadow": shadow or None}
+    gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
+    options = {**bars_options, "--checkpoint": checkpoint, **gate_options}
     asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)
     plan = plan_run(asked_for, say=say)

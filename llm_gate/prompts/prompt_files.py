@@ -82,24 +82,43 @@ class Prompt(NamedTuple):
         return *self.examples, Turn("user", _filled(self.case, {name: phrases[name] for name in self.front.fields}))
 
 
-def load_prompt(path: Path) -> Prompt:
-    """The prompt in ``path``, or of that name, checked; PromptError names the file and what is wrong with it."""
-    if _NAME.fullmatch(str(path)):
-        return find_prompt(str(path))
+def load_prompt(path: Path, folder: Path | None = None) -> Prompt:
+    """The prompt in ``path``, or of that name as `find_prompt` looks for it, checked.
+
+    PromptError names the file and what is wrong with it.
+    """
+    file = prompt_file(path, folder)
     try:
-        return _parsed(found_file(path))
+        return _parsed(file)
     except PromptError as error:
         raise PromptError(f"{path}: {error}") from None
 
 
 def find_prompt(name: str, folder: Path | None = None) -> Prompt:
     """The prompt called ``name`` (``entry_review.v1``): of ``folder``, else of `prompts/` here, else of what ships."""
-    if not _NAME.fullmatch(name):
+    if not is_prompt_name(name):
         raise PromptError(f"{name!r} is not a prompt name; expected one like {DEFAULT_PROMPT}")
-    known = {path.stem: path for path in all_prompt_paths(folder)}
-    if name not in known:
-        raise PromptError(f"no prompt {name!r}; {meant(name, known, dotted=False)}")
-    return load_prompt(known[name])
+    return load_prompt(Path(name), folder)
+
+
+def prompt_file(path: Path, folder: Path | None = None) -> Path:
+    """Where the prompt lies that is called so, looked for as `find_prompt` does; a path is taken as it is.
+
+    PromptError if there is no such name; it says where it was looked for.
+    """
+    if not is_prompt_name(str(path)):
+        return found_file(path)
+    known = {file.stem: file for file in all_prompt_paths(folder)}
+    if path.name not in known:
+        own = "" if folder is None else f"{folder}, "
+        places = f"looked in {own}{Path.cwd() / PROMPTS} and what ships"
+        raise PromptError(f"no prompt {path.name!r}; {meant(path.name, known, dotted=False)} ({places})")
+    return known[path.name]
+
+
+def is_prompt_name(text: str) -> bool:
+    """Whether ``text`` is a prompt's name, as ``entry_review.v1``, and not a path to a file."""
+    return _NAME.fullmatch(text) is not None
 
 
 def all_prompt_paths(folder: Path | None = None) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llm_gate.engines.base import TemplateValue
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, is_prompt_name
 from llm_gate.review.gate import GateConfig
 from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
@@ -29,7 +30,10 @@ class GateSection(_Section):
     chat_template_kwargs: dict[str, TemplateValue] = Field(
         default_factory=dict, description="what the model's chat template is told, e.g. enable_thinking = false"
     )
-    prompt: Path = Path("prompts/entry_review.v1.md")
+    prompt: Path = Field(Path(DEFAULT_PROMPT), description="a prompt's name, or the path of its file")
+    prompts: Path | None = Field(
+        None, description="a folder of your own prompts, looked in first; then prompts/ here, then what ships"
+    )
     shadow: bool = Field(False, description="judge and record, do not act")
     on_failure: str = Field("veto", pattern=ON_FAILURE, description="veto, approve, or resize:0.5 for that share")
     i_understand_unprotected_approve: bool = False
@@ -53,6 +57,15 @@ class GateSection(_Section):
             )
         if self.url is None and self.key_file is not None:
             raise ValueError("key_file is for the server at url; a server that the run starts has a key of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _own_prompts_are_looked_in_for_a_name(self) -> Self:
+        if self.prompts is not None and not is_prompt_name(str(self.prompt)):
+            raise ValueError(
+                f"prompts is a folder in which prompt is looked for by its name, like {DEFAULT_PROMPT}, "
+                f"and {self.prompt} is the path of a file; give the name, or leave prompts out"
+            )
         return self
 
     @property

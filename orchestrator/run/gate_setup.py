@@ -43,7 +43,7 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
     """
     if gate.engine == "off":
         return GateInputs(NOTHING, None, "")
-    prompt = load_prompt(gate.prompt)
+    prompt = load_prompt(gate.prompt, gate.prompts)
     prompt.refuse_mode(gate.review.mode)
     starts = gate.engine == "vllm" and gate.url is None
     folder = model_folder(gate.model, progress=say) if starts else None

@@ -29,7 +29,9 @@ def ready_server(
     if gate.engine != "vllm":
         return None
     server = _server(gate, inputs, log_path, stack, say)
-    server.wait_ready(gate.ready_deadline_s, proof=proof_for(load_prompt(gate.prompt), gate.review), check=check)
+    server.wait_ready(
+        gate.ready_deadline_s, proof=proof_for(load_prompt(gate.prompt, gate.prompts), gate.review), check=check
+    )
     say("vLLM gave a constrained answer, passed the canary and answered the run's own prompt")
     return server
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "--checkpoint": "checkpoint",
     "--gate": "gate.engine",
     "--shadow": "gate.shadow",
+    "--prompts": "gate.prompts",
 }
 """Option of `orchestrator run` -> the key that it sets."""
 

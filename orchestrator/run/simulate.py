@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from llm_gate.prompts.prompt_files import prompt_file
 from llm_gate.serving.watch import Patience, ServerWatch
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
@@ -269,7 +270,7 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
     review["breaker_failures"] = NEVER_OPENS
     gate = {
         "engine": config.engine,
-        "prompt": str(config.prompt.resolve()),
+        "prompt": str(prompt_file(config.prompt, config.prompts).resolve()),
         "gate": review,
         "calibration_digest": plan.inputs.calibration_digest,
         "url": "" if server is None else server.url,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_gate.contract import EntryProposal, Resize, Reviewed, parse_message
+from llm_gate.prompts.prompt_files import load_prompt, prompts_folder
 
 
 def run(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
@@ -23,6 +24,19 @@ def test_a_proposal_is_judged_by_the_rules(make_proposal: Callable[..., EntryPro
 
     assert ended.returncode == 0
     assert isinstance(parse_message(Reviewed, ended.stdout).outcome, Resize)
+
+
+def test_a_proposal_is_judged_with_a_prompt_of_a_persons_own(
+    make_proposal: Callable[..., EntryProposal], tmp_path: Path
+) -> None:
+    text = (prompts_folder() / "entry_facts.v1.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.v1.md").write_text(text.replace("one letter", "one capital letter"), encoding="utf-8")
+
+    own = ("--prompt", "mine.v1", "--prompts", str(tmp_path))
+    ended = run("review", "-", *own, stdin=make_proposal().model_dump_json())
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["prompt_digest"] == load_prompt(tmp_path / "mine.v1.md").digest
 
 
 def test_a_server_that_is_not_there_ends_with_5_and_no_verdict(
@@ -49,6 +63,8 @@ def test_a_server_that_is_not_there_ends_with_5_and_no_verdict(
         (["check", "http://192.0.2.1:80"], 2, "loopback"),
         (["check", "http://127.0.0.1:1", "--json"], 5, "canary json"),
         (["check", "http://127.0.0.1:1", "--mode", "prose"], 2, "no mode"),
+        (["check", "http://127.0.0.1:1", "--prompt", "none.v1", "--prompts", "docs"], 2, "(looked in docs, "),
+        (["serve", "--prompt", "none.v1", "--prompts", "docs"], 2, "(looked in docs, "),
         (["doctor", "--model", "no-such-folder"], 2, "config.json"),
         (["serve", "--port", "0"], 2, "port"),
         (["serve", "--model", "no-such-folder"], 2, "config.json"),

@@ -17,10 +17,10 @@ PATIENCE_S = 240.0
 _MARK = "TRIGATE_TEST_MARK"
 
 
-def call(tool: str, *arguments: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def call(tool: str, *arguments: object, stdin: str = "", cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     """``tool`` (rl-core, llm-gate, orchestrator) run to its end."""
     return subprocess.run(
-        _line(tool, arguments), input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, cwd=ROOT
+        _line(tool, arguments), input=stdin, capture_output=True, text=True, timeout=PATIENCE_S, cwd=cwd
     )
 
 

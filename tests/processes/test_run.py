@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_gate.prompts.prompt_files import find_prompt, load_prompt, prompts_folder
 from rl_core.bars.read import read_bars
 from rl_core.features.market_view import view_of
 from rl_core.regimes.fitted import read_model, wild_percents
@@ -147,3 +148,28 @@ def test_an_evaluation_breaks_its_trades_down_by_the_same_regimes(demo_world: De
         assert sum(row["trades"] for row in found["by_regime"] if row["kind"] == kind) == found["trades"]
     assert found["regimes_digest"] == hashlib.sha256((demo_world.phase2 / "regimes.json").read_bytes()).hexdigest()
     assert "by regime (thresholds fitted on the training split: " in shown.stdout
+
+
+def test_a_run_elsewhere_finds_its_prompt_among_a_persons_own_here_and_what_ships(
+    run_command: RunCommand, tmp_path: Path
+) -> None:
+    """The gate's worker reads the very file that was found, wherever that lies."""
+    text = (prompts_folder() / "entry_facts.v1.md").read_text(encoding="utf-8")
+    here, own = tmp_path / "prompts", tmp_path / "own"
+    for folder, words in ((here, "first"), (own, "at once")):
+        folder.mkdir()
+        (folder / "mine.v1.md").write_text(text.replace("Answer with", f"Answer {words} with"), encoding="utf-8")
+    named = "--set=gate.prompt=mine.v1"
+    ways: dict[str, tuple[object, ...]] = {"default": (), "here": (named,), "own": (named, "--prompts", "own")}
+
+    ended = {
+        name: call("orchestrator", *run_command("--json", *more, runs=name), cwd=tmp_path)
+        for name, more in ways.items()
+    }
+
+    assert [process.returncode for process in ended.values()] == [0, 0, 0], [run.stderr for run in ended.values()]
+    said = {name: {record["prompt"] for record in records(only_run(tmp_path / name), "decided")} for name in ways}
+    expected = {"default": find_prompt("entry_review.v1"), "here": load_prompt(here / "mine.v1.md")}
+    expected["own"] = load_prompt(own / "mine.v1.md")
+    assert said == {name: {prompt.digest} for name, prompt in expected.items()}
+    assert len({prompt.digest for prompt in expected.values()}) == 3

@@ -119,6 +119,17 @@ def test_an_unknown_name_is_told_the_nearest_or_all_that_there_are(tmp_path: Pat
         find_prompt("zzzzzzzz.v9", tmp_path)
 
 
+def test_an_unknown_name_is_told_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(PromptError, match=rf"\(looked in {own}, {tmp_path / 'prompts'} and what ships\)$"):
+        find_prompt("zzzzzzzz.v9", own)
+    with pytest.raises(PromptError, match=rf"\(looked in {tmp_path / 'prompts'} and what ships\)$"):
+        load_prompt(Path("zzzzzzzz.v9"))
+
+
 def test_own_prompts_come_before_the_current_folders_and_those_before_what_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,18 @@ def test_a_gate_is_told_by_its_prompt_and_no_gate_by_nothing() -> None:
     assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "")
 
 
+def test_own_prompts_come_first_and_are_looked_in_for_a_name_alone(letters_only: Path) -> None:
+    own = letters_only.parent
+
+    assert gate_inputs(section(prompts=own)).prompt_digest == find_prompt("entry_review.v1").digest
+    found = gate_inputs(section(prompts=own, prompt="letters.v1")).prompt_digest
+    assert found == gate_inputs(section(prompt=letters_only)).prompt_digest != NOTHING
+    with pytest.raises(PromptError, match=rf"no prompt 'letter\.v1'; did you mean 'letters\.v1'\? \(looked in {own}, "):
+        gate_inputs(section(prompts=own, prompt="letter.v1"))
+    with pytest.raises(ValidationError, match="looked for by its name"):
+        section(prompts=own, prompt="prompts/entry_review.v1.md")
+
+
 def test_a_server_of_the_users_own_needs_no_model_folder_and_names_the_model_with_its_address(tmp_path: Path) -> None:
     path = prompts_folder() / "entry_review.v1.md"
     url = "http://127.0.0.1:8000"

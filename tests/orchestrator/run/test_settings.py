@@ -41,7 +41,7 @@ def test_a_default_that_is_said_counts(tmp_path: Path) -> None:
 
 def test_each_option_sets_its_key_and_comes_after_the_settings() -> None:
     given = {"--bars": Path("a.csv"), "--timezone": "America/New_York", "--gate": "off", "--shadow": True}
-    given |= {"--stamp": "end"}
+    given |= {"--stamp": "end", "--prompts": Path("own")}
 
     config = read_run_config(None, ["bars=b.csv", "gate.engine=rules"], given).config
 
@@ -51,7 +51,7 @@ def test_each_option_sets_its_key_and_comes_after_the_settings() -> None:
         "off",
         True,
     )
-    assert config.stamp == "end"
+    assert (config.stamp, config.gate.prompts) == ("end", Path("own"))
     assert {"--timezone", "--seconds", "--market", "--checkpoint"} <= OPTIONS.keys()
 
 
