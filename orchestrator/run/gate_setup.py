@@ -10,7 +10,7 @@ from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
 from llm_gate.review.calibrated_verdict import read_calibration
-from llm_gate.serving.model_folders import model_folder, model_id
+from llm_gate.serving.model_folders import MADE_HERE, check_model, model_folder, model_id
 from orchestrator.run.config import GateSection
 
 NOTHING = "0" * 64
@@ -32,6 +32,17 @@ class GateInputs(NamedTuple):
     def calibration_digest(self) -> str:
         """SHA-256 in hex, "" for none."""
         return hashlib.sha256(self.calibration.encode()).hexdigest() if self.calibration else ""
+
+
+def check_gate(gate: GateSection) -> None:
+    """Raise GateError where the prompt, its mode, a model's folder or the address of a server cannot be used."""
+    if gate.engine == "off":
+        return
+    load_prompt(gate.prompt, gate.prompts).refuse_mode(gate.review.mode)
+    if gate.engine == "vllm" and gate.url is not None:
+        user_server(model_spec(gate))
+    elif gate.engine == "vllm" and gate.model not in MADE_HERE:
+        check_model(Path(gate.model))
 
 
 def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInputs:

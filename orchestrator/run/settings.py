@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.run.config import RunConfig
+from orchestrator.run.gate_setup import check_gate
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
-from rl_core.trading.setup import TradingConfig
+from rl_core.trading.setup import TradingConfig, check_account, resolved
 from trigate.errors import TrigateError
 from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_with_origins, related, shown_values
 
@@ -56,11 +57,27 @@ def account_of(config: RunConfig, identity: Identity) -> TradingConfig:
     return trained if config.trading is None else overlaid(trained, config.trading)
 
 
+def check_settings(config: RunConfig) -> None:
+    """Open everything small that ``config`` names, so that a fault of it is told before anything large is read.
+
+    Raises:
+        ConfigError, GateError: there is no such rule pack, contract, table of fees or prompt; no such folder of a
+            model; an address that cannot be used; or the settings do not go together.
+    """
+    if config.trading is not None:
+        check_account(resolved(config.trading, seconds=config.seconds is not None))
+    check_gate(config.gate)
+
+
 def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
     """Every value of the run with its origin; the account's as the checkpoint has it, where nothing else was given.
 
     Without the checkpoint there is no account to show, only what was given of it.
+
+    Raises:
+        ConfigError: there is no such rule pack, contract, table of fees or prompt.
     """
+    check_settings(read.config)
     config, where = read.config, f"checkpoint {read.config.checkpoint}"
     try:
         identity = read_manifest(find_checkpoint(config.checkpoint)).identity

@@ -21,7 +21,7 @@ from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
-from orchestrator.run.settings import account_of
+from orchestrator.run.settings import account_of, check_settings
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import opening_state
 from orchestrator.trader.seen_at_close import CloseViewStream
@@ -99,6 +99,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     Raises:
         TrigateError, GateError: the first that does not fit, with its exit code.
     """
+    check_settings(config)
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
     seconds = None
     if config.seconds is not None:

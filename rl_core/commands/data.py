@@ -85,9 +85,11 @@ def check_leak(
     """Replace and cut off the future; exit 100 if anything seen or done before it changes."""
     from rl_core.bars.seconds import read_seconds
     from rl_core.proofs.look_ahead import check_leaks, refuse_leaks
-    from rl_core.trading.setup import TradingConfig, compile_trading, resolved
+    from rl_core.trading.setup import TradingConfig, check_account, compile_trading, resolved
     from rl_core.worlds.demo import demo_world
 
+    account = resolved(read_config(TradingConfig, None, settings or []), seconds=seconds is not None or bars is None)
+    check_account(account)
     if bars is None:
         options = {"--seconds": seconds, "--rolls": rolls, "--market": market, "--timezone": timezone}
         options |= {"--stamp": stamp}
@@ -98,8 +100,7 @@ def check_leak(
     else:
         read = read_bars(bars, market=market, timezone=timezone, stamp=stamp, choices=Choices(rolls=rolls))
         within = None if seconds is None else read_seconds(seconds, read, timezone=timezone, stamp=stamp)
-    config = resolved(read_config(TradingConfig, None, settings or []), seconds=within is not None)
-    trading = compile_trading(config, read.instrument)
+    trading = compile_trading(account, read.instrument)
     report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
     counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
     print_result(

@@ -14,6 +14,9 @@ Stamped = Annotated[
         "--stamp", help="Which end of its bar a time marks; default: as the vendor documents, else the start."
     ),
 ]
+Phase = Annotated[
+    int | None, typer.Option(min=1, max=2, help="1: when to enter; 2: how to manage. Default: the file's, else 1.")
+]
 Format = Annotated[
     str | None,
     typer.Option("--format", help="How a vendor writes the file, such as ninjatrader; default: its first line tells."),

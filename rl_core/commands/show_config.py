@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from rl_core.commands.options import Phase
 from trigate.command_line import AsJson, ConfigFile, Settings, print_settings
 
 
 def show_config(
-    phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    phase: Phase = None,
     parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,
     config: ConfigFile = None,
     settings: Settings = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rl_core.commands.options import Market, Seconds, Stamped, Timezone
+from rl_core.commands.options import Market, Phase, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say, stop_on_signals, training_progress
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    phase: Annotated[int, typer.Option(min=1, max=2)] = 1,
+    phase: Phase = None,
     bars: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +77,7 @@ def train(
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
-        with training_progress(plan.total, phase, quiet=as_json) as progress:
+        with training_progress(plan.total, given.phase, quiet=as_json) as progress:
 
             def on_update(row: Mapping[str, Any]) -> bool:
                 progress.row(row)

@@ -58,11 +58,19 @@ def fee_of(path: Path, symbol: str) -> int:
     Raises:
         ConfigError: the file is missing or no such table, or does not name the symbol.
     """
-    content = read_toml(path)
-    try:
-        table = TypeAdapter(dict[str, Dollars]).validate_python(content)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: lines of SYMBOL = dollars per side are wanted: {error}") from error
+    table = fee_table(path)
     if symbol not in table:
         raise ConfigError(f"{path}: holds no fee for {symbol}; it names {', '.join(table)}")
     return int(100 * table[symbol])
+
+
+def fee_table(path: Path) -> dict[str, Decimal]:
+    """Dollars per side and contract of each symbol in the table at ``path``.
+
+    Raises:
+        ConfigError: the file is missing or no such table.
+    """
+    try:
+        return TypeAdapter(dict[str, Dollars]).validate_python(read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: lines of SYMBOL = dollars per side are wanted: {error}") from error

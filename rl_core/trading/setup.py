@@ -10,7 +10,7 @@ from rl_core.exchange.instruments import Instrument, instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
-from rl_core.trading.costs import CostsConfig, fee_of
+from rl_core.trading.costs import CostsConfig, fee_of, fee_table
 from rl_core.trading.hours import EntryHours
 from trigate.errors import ConfigError
 
@@ -48,6 +48,18 @@ def resolved(config: TradingConfig, *, seconds: bool) -> TradingConfig:
     if resolution == "seconds" and not seconds:
         raise ConfigError("resolution = 'seconds' needs one-second bars: give --seconds FILE, or another resolution")
     return config.model_copy(update={"resolution": resolution})
+
+
+def check_account(config: TradingConfig) -> None:
+    """Raise ConfigError unless everything that ``config`` names is there: rule pack, contract and table of fees.
+
+    It needs no bars, so that a fault here is told before they are read.
+    """
+    read_rule_pack(config.rules)
+    if config.contract not in ("micro", "same"):
+        instrument(config.contract)
+    if config.costs.fees is not None:
+        fee_table(config.costs.fees)
 
 
 class Trading(NamedTuple):

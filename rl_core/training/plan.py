@@ -78,6 +78,14 @@ def check_parent(config: TrainConfig, parent: Path | None) -> None:
         raise ConfigError("phase 2 starts from a phase 1 run (--from RUN); phase 1 starts from nothing")
 
 
+def check_size(config: TrainConfig, markets: int) -> None:
+    """Raise ConfigError where there are fewer devices than ``ppo.devices``, or environments than markets to play."""
+    mesh_of(config.ppo.devices)
+    played = 2 * markets if config.mirror else markets
+    if played > config.ppo.num_envs:
+        raise ConfigError(f"{config.ppo.num_envs} environments cannot play {played} markets; raise ppo.num_envs")
+
+
 def training_split(view: MarketView, share: float) -> Split:
     """Split off the first ``share`` of the sessions for training; no session is cut in two.
 
@@ -118,7 +126,7 @@ def plan_training(
         FitError: the parent does not fit.
     """
     check_parent(config, parent)
-    mesh_of(config.ppo.devices)
+    check_size(config, 1 + len(others))
     parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
     learned = None
     if parent is not None:
@@ -178,8 +186,6 @@ def _mirrored_part(part: _MarketPart) -> _MarketPart:
 def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     """The arrays of one market, or of M markets joined, of which environment b plays number b mod M."""
     parts = [*parts, *(map(_mirrored_part, parts) if config.mirror else ())]
-    if len(parts) > config.ppo.num_envs:
-        raise ConfigError(f"{config.ppo.num_envs} environments cannot play {len(parts)} markets; raise ppo.num_envs")
     markets = [
         make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
         for part in parts

@@ -29,11 +29,11 @@ from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
-from rl_core.trading.setup import Trading, compile_trading, resolved
+from rl_core.trading.setup import Trading, check_account, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS
 from rl_core.training.parents_settings import with_parents_settings
-from rl_core.training.plan import check_parent
+from rl_core.training.plan import check_parent, check_size
 from trigate.errors import ConfigError
 
 SOURCE = "source.json"
@@ -166,7 +166,8 @@ def prepare_training(
         files = [BarsFile(each.bars, each.market) for each in (source, *source.more)]
         times, seconds = times.or_else(source.times), seconds or source.seconds
     _check_files(files, market, seconds)
-    resolved(config.trading, seconds=seconds is not None)
+    check_size(config, len(files))
+    check_account(resolved(config.trading, seconds=seconds is not None))
     all_bars = [
         declared(
             file.path,
@@ -247,6 +248,7 @@ def prepare_evaluation(
     if bars is None:
         raise ConfigError("which bars? give --bars FILE")
     account = resolved(trading_of(policy.identity), seconds=seconds is not None)
+    check_account(account)
     read = read_bars(bars, market=market, **times._asdict())
     if source is not None:
         check_unchanged(bars, read.digest, source.digest)

@@ -172,6 +172,42 @@ def test_rl_core_train_refuses(
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
+FAULTY_SETTINGS: list[tuple[str, str]] = [
+    ("trading.rules=apex_50k", "there is no such rule pack; did you mean 'apex_legacy#50k-pa'"),
+    ("trading.contract=MNX", "did you mean 'MNQ'"),
+    ("trading.costs.fees=no.toml", "no.toml: cannot be read"),
+    ("trading.resolution=seconds", "needs one-second bars"),
+]
+
+
+@pytest.mark.parametrize(("setting", "said"), FAULTY_SETTINGS, ids=[setting for setting, _ in FAULTY_SETTINGS])
+def test_a_fault_of_the_settings_is_told_before_one_of_the_bars(
+    run_command: RunCommand, malformed: Path, setting: str, said: str
+) -> None:
+    """Settings are read in a moment, and bars in minutes; `check-leak` takes the account's keys alone."""
+    set_it, files = ("--set", setting), ("--bars", malformed)
+
+    lines = [
+        refused("orchestrator", *run_command(*files, *set_it), code=2),
+        refused("rl-core", "train", *files, "--out", malformed.with_name("out"), *set_it, code=2),
+        refused("rl-core", "data", "check-leak", *files, "--set", setting.removeprefix("trading."), code=2),
+    ]
+
+    assert all(said in line for line in lines), lines
+
+
+def test_settings_of_learner_and_gate_come_before_the_bars_too(run_command: RunCommand, malformed: Path) -> None:
+    files = ("--bars", malformed)
+    train = ("rl-core", "train", *files, "--out", malformed.with_name("out"))
+
+    assert "4096, but " in refused(*train, "--set", "ppo.devices=4096", "--set", "ppo.num_envs=16384", code=2)
+    few = ("--set", "ppo.num_envs=1", "--set", "ppo.minibatches=1", "--set", "mirror=true")
+    assert "1 environments cannot play 2 markets" in refused(*train, *few, code=2)
+    for setting in ("gate.prompt=none.v1", "gate.model=no/folder"):
+        line = refused("orchestrator", *run_command(*files, "--set", setting, gate="vllm"), code=2)
+        assert "none.v1" in line or "no/folder" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

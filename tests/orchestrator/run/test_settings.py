@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llm_gate.errors import GateError
 from orchestrator.run.settings import OPTIONS, account_of, read_run_config, shown_settings
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.trading.setup import TradingConfig
@@ -74,6 +75,25 @@ def test_every_value_is_shown_with_its_origin(tmp_path: Path) -> None:
     assert shown["trading.risk_dollars"] == ("250", f"checkpoint {run}")
     assert shown["gate.engine"] == ("off", f"file {path}")
     assert shown["part"] == ("held_out", "default")
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("trading.rules=apex_50k", r"there is no such rule pack; did you mean 'apex_legacy#50k"),
+        ("trading.contract=MNX", r"did you mean 'MNQ'"),
+        ("trading.resolution=seconds", "needs one-second bars"),
+        ("gate.prompt=entry_revew.v1", r"did you mean 'entry_review\.v1'"),
+        ("gate.url=http://192.0.2.1:8000", "loopback"),
+        ("gate.model=no/folder", r"config\.json"),
+    ],
+)
+def test_what_a_run_names_must_be_there_to_be_shown(tmp_path: Path, setting: str, fault: str) -> None:
+    """With a checkpoint and without one, which is told apart from settings that no run could have."""
+    named = ["gate.model=gate", setting] if setting.startswith("gate.url") else [setting]
+    for checkpoint in (checkpoint_card(tmp_path / "run", phase=2, trading=TRAINED), tmp_path / "none"):
+        with pytest.raises((ConfigError, GateError), match=fault):
+            shown_settings(read_run_config(None, named, {"--checkpoint": checkpoint}))
 
 
 def test_without_the_checkpoint_its_account_is_not_made_up(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 from rl_core.training.settings import default_config, read_train_config, shown_settings
 from tests.checkpoint_cards import checkpoint_card
 from tests.import_graph import ROOT
+from trigate.errors import ConfigError
 
 
 def origins(
-    phase: int, path: Path | None, settings: list[str], parent: Path | None = None
+    phase: int | None, path: Path | None, settings: list[str], parent: Path | None = None
 ) -> dict[str, tuple[object, str]]:
     """Dotted key -> value and origin."""
     shown = shown_settings(read_train_config(phase, path, settings), parent)
@@ -28,6 +29,30 @@ def test_a_value_is_the_default_the_files_or_the_command_lines(tmp_path: Path) -
     assert found["trading.contract"] == ("same", "command line")
     assert found["phase"] == (1, "command line")
     assert found["ppo.discount"][1] == found["trading.costs.fees"][1] == "default"
+
+
+def test_a_phase_that_nobody_typed_is_the_default_or_the_files(tmp_path: Path) -> None:
+    path, other = tmp_path / "own.toml", tmp_path / "second.toml"
+    path.write_text("", encoding="utf-8")
+    other.write_text("phase = 2\n", encoding="utf-8")
+
+    assert origins(None, path, [])["phase"] == (1, "default")
+    assert origins(None, other, [])["phase"] == (2, f"file {other}")
+    assert origins(1, other, [])["phase"] == (1, "command line")
+    assert origins(None, None, [])["phase"] == (1, "file configs/phase1_nq.toml")
+    typed = origins(None, None, ["phase=2"])
+    assert typed["phase"] == (2, "command line")
+    assert typed["ppo.total_steps"][1] == "file configs/phase2_nq.toml"
+
+
+@pytest.mark.parametrize("setting", ["trading.rules=apex_50k", "trading.contract=MNX", "trading.costs.fees=fee.toml"])
+def test_what_is_named_must_be_there(tmp_path: Path, setting: str) -> None:
+    run = checkpoint_card(tmp_path / "run")
+
+    with pytest.raises(ConfigError, match=r"did you mean '(apex_legacy#50k|MNQ)|fee\.toml: cannot be read"):
+        origins(1, None, [setting])
+    with pytest.raises(ConfigError, match=r"did you mean '(apex_legacy#50k|MNQ)|fee\.toml: cannot be read"):
+        origins(2, None, [setting], run)
 
 
 @pytest.mark.parametrize("phase", [1, 2])
