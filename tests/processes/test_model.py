@@ -1,13 +1,14 @@
 """The whole stack with a real vLLM server on a tiny random model: a verdict, and nothing left of it."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.processes.commands import call, journal_bytes, manifest, only_run, records, wait_until
+from tests.processes.commands import call, manifest, only_run, records, wait_until
 from tests.processes.conftest import RunCommand, Start
 
 pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(600)]
@@ -78,7 +79,31 @@ def test_a_killed_model_server_is_waited_for_and_changes_nothing(
         verdict["outcome"] for verdict in verdicts(tmp_path / "control")
     ]
     assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in found)
-    assert journal_bytes(tmp_path / "runs") == journal_bytes(tmp_path / "control")
+    journals = [(only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("control", "runs")]
+    assert journals[0] == journals[1]
+
+
+def test_a_frozen_engine_is_waited_for_and_changes_no_byte(
+    start: Start, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """Its API answers on, so only a missing answer tells; the engine core never goes on and is replaced."""
+    quick = (*TINY, "--set=gate.review.deadline_s=5")
+    control = call("orchestrator", *run_command(*quick, runs="control"))
+    assert control.returncode == 0, control.stderr
+    run = start(*quick)
+    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
+    (core,) = (pid for pid, line in run.family().items() if "EngineCore" in line)
+
+    os.kill(core, signal.SIGSTOP)
+
+    assert run.wait() == 0, run.stderr
+    waits = [int(seconds) for seconds in re.findall(r"waits for the model server \(\w+\): (\d+) s", run.stderr)]
+    assert waits[:2] == [0, 10] and waits == sorted(waits), run.stderr
+    assert "no answer to 2 probes; starting it again (restart 1)" in run.stderr
+    assert re.search(r"the model server answers again after \d+ s", run.stderr), run.stderr
+    journals = [(only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("control", "runs")]
+    assert journals[0] == journals[1]
+    assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in verdicts(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
