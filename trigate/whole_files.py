@@ -15,7 +15,7 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceError(f"cannot write {path}: {error}; make room or choose another folder") from error
+        raise ResourceError(f"cannot write {path}: {_reason(error)}; make room or choose another folder") from error
 
 
 @contextmanager
@@ -60,6 +60,11 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
             sync(path.parent)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; Arrow words its errors otherwise, and names no file."""
+    return os.strerror(error.errno) if error.errno and error.filename is None else str(error)
 
 
 def _sweep(path: Path) -> None:

@@ -17,12 +17,16 @@ from rl_core.bars.columns import (
     WORLD_KEY,
 )
 from rl_core.bars.opening import COMPRESSIONS
+from trigate.whole_files import whole_file
 
 
 def write_bars(bars: Bars, path: Path) -> None:
-    """Write a csv, csv.gz, csv.zst or parquet file that ``read_bars`` reads back to the same digest.
+    """Write a csv, csv.gz, csv.zst or parquet file, whole or not at all, that ``read_bars`` reads back alike.
 
     Only a parquet file also says which rows were left out, and that the bars are a synthetic market's if they are.
+
+    Raises:
+        ResourceError: the disk refuses it; what was there is as it was.
     """
     numerator, denominator = bars.instrument.tick_size.as_integer_ratio()
     stamps = pa.array(bars.ts_event_ns).cast(pa.timestamp("ns", "UTC"))
@@ -33,9 +37,13 @@ def write_bars(bars: Bars, path: Path) -> None:
     if path.suffix == ".parquet":
         metadata = {LEFT_OUT_KEY: json.dumps(bars.left_out)} if bars.left_out else {}
         metadata |= {WORLD_KEY: bars.world} if bars.world else {}
-        pa_parquet.write_table(pa.table({"datetime": stamps, **columns}, metadata=metadata or None), str(path))
+        table = pa.table({"datetime": stamps, **columns}, metadata=metadata or None)
+        with whole_file(path) as scratch:
+            pa_parquet.write_table(table, scratch)
         return
     text = pc.strftime(stamps.cast(pa.timestamp("s", "UTC")), format="%Y-%m-%dT%H:%M:%SZ")
     table = pa.table({"datetime": text, **columns})
-    with pa.output_stream(str(path), compression=COMPRESSIONS.get(path.suffix)) as stream:
-        pa_csv.write_csv(table, stream, pa_csv.WriteOptions(quoting_style="none", quoting_header="none"))
+    options = pa_csv.WriteOptions(quoting_style="none", quoting_header="none")
+    compression = COMPRESSIONS.get(path.suffix)
+    with whole_file(path) as scratch, pa.output_stream(str(scratch), compression=compression) as stream:
+        pa_csv.write_csv(table, stream, options)
