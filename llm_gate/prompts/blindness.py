@@ -18,7 +18,14 @@ _MONTHS = "january|february|april|june|july|august|september|october|november|de
 _SHORT_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec"
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _SHORT_DAYS = "Mon|Tue|Tues|Wed|Thu|Thur|Thurs|Fri|Sat|Sun"
-_ROOTS = "ES|NQ|YM|RTY|GC|SI|HG|CL|NG|ZB|ZN|ZF|ZT|ZC|ZS|ZW|MES|MNQ|MYM|M2K|MGC|MCL|6E|6J|6B|6A|6C|BTC|ETH|FDAX|FESX|VX"
+ROOTS = (
+    *("ES", "NQ", "YM", "RTY", "NKD", "GC", "SI", "HG", "PL", "CL", "NG", "QG", "RB", "HO"),
+    *("6E", "6B", "6J", "6A", "6C", "ZB", "ZN", "ZF", "ZT", "ZC", "ZS", "ZW"),
+    *("MES", "MNQ", "MYM", "M2K", "MGC", "SIL", "MHG", "MCL", "MNG", "M6E", "M6B", "MJY", "M6A", "MCD"),
+    *("BTC", "ETH", "FDAX", "FESX", "VX"),
+)
+"""Root symbols: every contract that can be traded here, and some that cannot."""
+_ROOTS = "|".join(ROOTS)
 _MARKETS = (
     r"nasdaq|s\s?&\s?p|spx|spy|qqq|ndx|djia|dow jones|the dow|russell|dax|nikkei|stoxx|ftse|vix|e-?minis?|us500|us100|"
     r"gold|silver|copper|crude|wti|brent|oil|natural gas|bitcoin|ether|treasur(?:y|ies)|eurusd|"
@@ -49,7 +56,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a time of day", re.compile(r"\b\d{1,2}:\d{2}\b|\b\d{1,2}(?:\.\d\d)? ?[ap]\.?m\b|\b(?:E[SD]T|C[SD]T|UTC|GMT)\b")),
     ("a contract", re.compile(rf"\b(?:{_ROOTS}) ?[FGHJKMNQUVXZ]\d{{1,4}}\b|\b[A-Z]{{1,3}}[FGHJKMNQUVXZ]\d{{1,2}}\b")),
     ("a symbol", re.compile(rf"(?<![\w-])[/@$]?(?:{_ROOTS})(?![\w-])")),
-    ("a symbol", re.compile(r"\b(?:mnq|mes|mym|m2k|mgc|mcl|nq|rty)\b", re.IGNORECASE)),
+    ("a symbol", re.compile(r"\b(?:mnq|mes|mym|m2k|mgc|mcl|mhg|mng|mjy|m6[abe]|mcd|nkd|nq|rty)\b", re.IGNORECASE)),
     ("a market", re.compile(rf"\b(?:{_MARKETS})\b", re.IGNORECASE)),
     ("a holiday", re.compile(rf"\b(?:{_HOLIDAYS})\b", re.IGNORECASE)),
     ("an event", re.compile(rf"\b(?:{_EVENTS})\b", re.IGNORECASE)),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.faults import RowFault
-from rl_core.bars.layouts import Stamp
+from rl_core.bars.layouts import OTHER_FORM, Stamp
 from trigate.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
@@ -105,7 +105,8 @@ def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> T
     if style and same.all():
         return _of_style(style, column, place, timezone)
     expected = "the same way of writing time as in the first row was expected" if style else ISO
-    stray = place.fault("bad_time", ~same, column, expected, "Correct the row, or export the file again")
+    remedy = "Correct the row, or export the file again"
+    stray = place.fault("bad_time", ~same, column, expected, remedy if style else f"{remedy}; {OTHER_FORM}")
     stamps, readable = np.zeros(len(column), np.int64), same.copy()
     if style is None:
         return Times(stamps, readable, [stray])

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from rl_core.bars.layouts import LAYOUTS
+
 Market = Annotated[str | None, typer.Option(help="Contract of the bars; default: from the file's name, else NQ.")]
 Seconds = Annotated[Path | None, typer.Option(help="One-second bars of the same market and time.")]
 Timezone = Annotated[str | None, typer.Option(help="Zone of naive times in the file, such as America/New_York.")]
@@ -19,5 +21,5 @@ Phase = Annotated[
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="How a vendor writes the file, such as ninjatrader; default: its first line tells."),
+    typer.Option("--format", help=f"How the file is written: {', '.join(LAYOUTS)}; default: its first line tells."),
 ]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_gate.prompts.blindness import giveaways, giveaways_in_file
+from llm_gate.prompts.blindness import ROOTS, giveaways, giveaways_in_file
 from llm_gate.prompts.facts import longest_facts
 from llm_gate.prompts.prompt_files import prompt_paths, prompts_folder
+from rl_core.exchange.instruments import INSTRUMENTS
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,14 @@ def test_a_word_that_gives_the_day_or_the_market_away_is_named(text: str, word: 
     found = giveaways(f"all is well\n{text}")
 
     assert (found[0].line, found[0].word, found[0].kind) == (2, word, kind)
+
+
+@pytest.mark.parametrize("symbol", sorted(INSTRUMENTS))
+def test_every_contract_that_can_be_traded_is_a_giveaway(symbol: str) -> None:
+    """The gate may not import the table of contracts, so its own list is held against it here."""
+    assert symbol in ROOTS
+    assert [(found.word, found.kind) for found in giveaways(f"{symbol} is weak")] == [(symbol, "a symbol")]
+    assert [(found.word, found.kind) for found in giveaways(f"long {symbol}H6")] == [(f"{symbol}H6", "a contract")]
 
 
 @pytest.mark.parametrize(
