@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -53,8 +54,11 @@ Model = Annotated[str, typer.Option(help="A model folder, 'package' (SmolLM2) or
 
 def main() -> None:
     """Run the command; an error this package names is one line on stderr and an exit code."""
-    # Standard output belongs to results.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    # Standard output belongs to results. What a log would warn of, the commands say themselves, once.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     run_command(app, "llm-gate")
 
 
@@ -121,7 +125,10 @@ def check(
         print(json.dumps({"url": url, "findings": [result._asdict() for result in results]}))
     for result in results if not as_json else ():
         print(f"{'FAIL' if result.fault else 'ok'} {result.name} {result.seconds:.2f} s {result.fault}".rstrip())
-    if faults := [f"{result.name}: {result.fault}" for result in results if result.fault]:
+    names_by_fault: dict[str, list[str]] = {}
+    for result in results:
+        names_by_fault.setdefault(result.fault, []).append(result.name)
+    if faults := [f"{', '.join(names)}: {fault}" for fault, names in names_by_fault.items() if fault]:
         raise ServerNotReadyError(f"{url}: {'; '.join(faults)}")
 
 
@@ -174,7 +181,8 @@ def review(
     reviewed = asyncio.run(gate.review(question))
     print(reviewed.model_dump_json())
     if isinstance(reviewed.outcome, GateFailed):
-        raise ServerNotReadyError(f"no verdict: {reviewed.outcome.cause}")
+        asked = " (asked twice)" if gate.counts["retried"] else ""
+        raise ServerNotReadyError(f"no verdict: {reviewed.outcome.cause}: {gate.last_fault}{asked}")
 
 
 def _modes(name: str | None) -> tuple[Mode, ...]:

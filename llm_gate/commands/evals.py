@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,11 +77,13 @@ def _suite(path: Path | None, settings: "list[str | Given]", engine: str | None)
 
 def _print(findings: "Findings", folder: Path) -> None:
     suite_run = findings.suite_run
-    missing = sum(row.answer is None for row in suite_run.rows)
+    causes = Counter(row.error or "no answer" for row in suite_run.rows if row.answer is None)
     typer.echo(
         f"{len(suite_run.cases)} cases, {len(suite_run.rows):,} answers "
-        f"({suite_run.newly_asked:,} asked now, {missing} without a verdict)"
+        f"({suite_run.newly_asked:,} asked now, {causes.total()} without a verdict)"
     )
+    for cause, count in causes.most_common():
+        typer.echo(f"{count} without a verdict: {cause}")
     for model, (word, reason) in findings.headlines.items():
         typer.echo(f"{word}: {model}: {reason}")
     for score in findings.money_scores:

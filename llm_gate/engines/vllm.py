@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -118,9 +119,16 @@ class VllmEngine:
             ):
                 return await _checked_body(response, request)
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            raise UnavailableError(f"{request.url}: {error or type(error).__name__}") from None
+            raise UnavailableError(f"{request.url}: {_connection_fault(error)}") from None
         except aiohttp.ClientError as error:
             raise HttpError(f"{request.url}: {type(error).__name__}") from None
+
+
+def _connection_fault(error: Exception) -> str:
+    """What the system says of a connection, without the library's own words; those where it says nothing."""
+    number = error.errno if isinstance(error, OSError) else None
+    said = os.strerror(number) if number is not None and number > 0 else str(error) or type(error).__name__
+    return f"cannot connect: {said}" if isinstance(error, aiohttp.ClientConnectorError) else said
 
 
 class _Request(NamedTuple):

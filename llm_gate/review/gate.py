@@ -119,6 +119,8 @@ class Gate:
         self._cases: LeastRecentlyUsed[CaseKey, _Result] = LeastRecentlyUsed(config.cache_entries)
         self.counts: Counter[str] = Counter()
         """Replies by kind or cause; also ``retried``, ``repeated``, ``cached`` and ``gate_degenerate``."""
+        self.last_fault = ""
+        """What the newest question without an answer failed of, as a person reads it."""
 
     async def rehearse(self) -> None:
         """Judge the shortest and the longest case that this prompt can show, without a deadline and without counting.
@@ -205,7 +207,8 @@ class Gate:
         except (EngineError, TimeoutError) as error:
             self._breaker = self._breaker.after_failure(self._clock(), admission)
             cause = _CAUSES.get(type(error), "unavailable")
-            log.warning("gate_failed", proposal_id=proposal.proposal_id, cause=cause, error=str(error))
+            self.last_fault = str(error) or f"no answer within {self._config.deadline_s:g} s"
+            log.warning("gate_failed", proposal_id=proposal.proposal_id, cause=cause, error=self.last_fault)
             return _failed(cause)
         except (asyncio.CancelledError, GateError):
             # Neither says anything about the server: a cancelled probe leaves the breaker as it was.

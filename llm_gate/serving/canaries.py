@@ -10,7 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import Answer, Turn
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import EngineError, ForeignVerdictError, MalformedVerdictError, ServerNotReadyError
+from llm_gate.errors import (
+    EngineError,
+    ForeignVerdictError,
+    MalformedVerdictError,
+    ServerNotReadyError,
+    UnavailableError,
+)
 
 LETTERS: dict[str, Label] = {"A": "approve", "B": "shrink", "C": "veto"}
 PROBE = "Answer with one letter."
@@ -27,6 +33,8 @@ class CanaryResult(NamedTuple):
     fault: str
     """Empty if there is none."""
     seconds: float
+    reached: bool = True
+    """Whether anybody answered at all."""
 
 
 class Rehearsal(NamedTuple):
@@ -75,8 +83,13 @@ async def prove(engine: VllmEngine, mode: Mode = "choice") -> None:
 
 
 async def canary_results(engine: VllmEngine, proof: Proof, deadline_s: float) -> list[CanaryResult]:
-    """How the probe and each question of ``proof`` were answered, each within ``deadline_s``."""
+    """How the probe and each question of ``proof`` were answered, each within ``deadline_s``.
+
+    Where nobody is reached the probe is all that is asked.
+    """
     results = [await _canary_result("probe", probe(engine), deadline_s)]
+    if not results[0].reached:
+        return results
     for name, ask in proof.questions(engine):
         results.append(await _canary_result(name, ask(), deadline_s))
     return results
@@ -110,12 +123,14 @@ async def _watched(work: Coroutine[Any, Any, _ResultT], check: Callable[[], None
 
 async def _canary_result(name: str, question: Coroutine[Any, Any, object], deadline_s: float) -> CanaryResult:
     started_s = time.monotonic()
-    fault = ""
+    fault, reached = "", True
     try:
         async with asyncio.timeout(deadline_s):
             await question
+    except UnavailableError as error:
+        fault, reached = str(error), False
     except TimeoutError:
         fault = f"no answer within {deadline_s:g} s"
     except (EngineError, ServerNotReadyError) as error:
         fault = str(error).removeprefix("canary: ")
-    return CanaryResult(name, fault, time.monotonic() - started_s)
+    return CanaryResult(name, fault, time.monotonic() - started_s, reached)

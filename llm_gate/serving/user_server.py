@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 
 from llm_gate.engines.base import SERVED_NAME, TemplateValue
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import ServerNotReadyError
-from llm_gate.serving.canaries import Proof
+from llm_gate.errors import EngineError, ServerNotReadyError, UnavailableError
+from llm_gate.serving.canaries import Proof, probe, run_watched
 from llm_gate.serving.readiness import Progress, Readiness, WarmUp, wait_until_proven
 
+REACHED_WITHIN_S = 10.0
 QUESTION_LIMIT_S = 120.0
 """For one answer of the proof: on which hardware the server runs is not known."""
 
@@ -65,6 +66,15 @@ class UserServer:
             self.warm_up = wait_until_proven(self.engine(), readiness, Progress(None), check)
         except ServerNotReadyError as error:
             raise ServerNotReadyError(f"{self.url}: {error}") from None
+
+    def refuse_unreachable(self) -> None:
+        """Raise ServerNotReadyError where nobody answers at the address; what an answer is worth is not asked here."""
+        try:
+            run_watched(probe(self.engine()), REACHED_WITHIN_S)
+        except UnavailableError as error:
+            raise ServerNotReadyError(str(error)) from None
+        except (EngineError, TimeoutError):
+            return
 
     remedy = "waiting until it is back"
 

@@ -11,6 +11,7 @@ import pytest
 
 from llm_gate.contract import EntryProposal, Resize, Reviewed, parse_message
 from llm_gate.prompts.prompt_files import load_prompt, prompts_folder
+from tests.llm_gate.serving.stub_http import served
 
 
 def run(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
@@ -48,7 +49,27 @@ def test_a_server_that_is_not_there_ends_with_5_and_no_verdict(
 
     assert ended.returncode == 5
     assert json.loads(ended.stdout)["outcome"] == {"kind": "gate_failed", "cause": "unavailable"}
-    assert ended.stderr.splitlines()[-1] == "llm-gate: no verdict: unavailable"
+    refused = f"{url}/v1/chat/completions: cannot connect: Connection refused"
+    assert ended.stderr == f"llm-gate: no verdict: unavailable: {refused} (asked twice)\n"
+
+
+def test_a_server_that_is_not_there_is_asked_one_question_and_named_once(unused_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_port}"
+
+    ended = run("check", url)
+
+    refused = f"{url}/v1/chat/completions: cannot connect: Connection refused"
+    assert ended.stdout == f"FAIL probe 0.00 s {refused}\n"
+    assert ended.stderr == f"llm-gate: {url}: probe: {refused}\n"
+
+
+def test_what_several_questions_failed_of_is_said_once() -> None:
+    with served(lambda request_id, asked: (503, {"error": {"message": "overloaded"}})) as url:
+        ended = run("check", url)
+
+    assert ended.stderr.count("overloaded") == 1
+    assert "probe, canary choice, canary json, prompt entry_review.v1 in choice, prompt" in ended.stderr
+    assert ended.stdout.count("FAIL") == 5
 
 
 @pytest.mark.parametrize(
@@ -61,7 +82,7 @@ def test_a_server_that_is_not_there_ends_with_5_and_no_verdict(
         (["prompts", "lint", "no-such.v1.md"], 2, "cannot be read"),
         (["model", "no-such-folder"], 2, "config.json"),
         (["check", "http://192.0.2.1:80"], 2, "loopback"),
-        (["check", "http://127.0.0.1:1", "--json"], 5, "canary json"),
+        (["check", "http://127.0.0.1:1", "--json"], 5, "probe: http"),
         (["check", "http://127.0.0.1:1", "--mode", "prose"], 2, "no mode"),
         (["check", "http://127.0.0.1:1", "--prompt", "none.v1", "--prompts", "docs"], 2, "(looked in docs, "),
         (["serve", "--prompt", "none.v1", "--prompts", "docs"], 2, "(looked in docs, "),

@@ -68,6 +68,11 @@ class Started:
         (pid,) = (pid for pid, line in self.family().items() if f"orchestrator.workers.{name}" in line)
         return pid
 
+    def model_sessions(self) -> set[int]:
+        """The sessions of its model servers: a process of vLLM that renames itself may lose our mark, but not these."""
+        launchers = [pid for pid, line in self.family().items() if "llm_gate.serving.launch_vllm" in line]
+        return {os.getsid(pid) for pid in launchers}
+
     def wait(self) -> int:
         """The exit code; 128 + number for a signal, as a shell has it."""
         code = self.process.wait(PATIENCE_S)

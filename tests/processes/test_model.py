@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llm_gate.serving.processes import session_members
 from tests.processes.commands import call, manifest, only_run, records, wait_until
 from tests.processes.conftest import RunCommand, Start
 
@@ -92,7 +93,8 @@ def test_a_frozen_engine_is_waited_for_and_changes_no_byte(
     assert control.returncode == 0, control.stderr
     run = start(*quick)
     run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
-    (core,) = (pid for pid, line in run.family().items() if "EngineCore" in line)
+    (session,) = run.model_sessions()
+    (core,) = (pid for pid in session_members(session) if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
     os.kill(core, signal.SIGSTOP)
 

@@ -71,7 +71,9 @@ def answering_engine(spec: ModelSpec, serving: Serving) -> Iterator[Engine]:
     if spec.engine != "vllm":
         yield _engine_without_server(spec)
     elif spec.url is not None:
-        yield user_server(spec).engine()
+        users = user_server(spec)
+        users.refuse_unreachable()
+        yield users.engine()
     else:
         folder = model_folder(spec.source, progress=serving.say)
         log_path = serving.logs / f"{spec.label}.vllm.log"

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,8 @@ from llm_gate.prompts import prompt_files as prompts
 from llm_gate.prompts.facts import Facts
 from llm_gate.prompts.prompt_files import find_prompt, prompt_paths, prompts_folder
 from llm_gate.serving.processes import session_members
+from tests.llm_gate.serving.stub_http import good, served
+from tests.processes.commands import Started
 from trigate.errors import ConfigError, ResourceError
 
 ROOT = Path(__file__).parents[4]
@@ -148,13 +151,31 @@ def test_a_server_that_is_not_there_gives_rows_with_the_cause_and_a_retry_asks_a
     retried = run(suite_file, tmp_path / "out", *settings, retry=True)
 
     causes = Counter(row.error for row in first.rows if row.model == "package")
-    assert causes == {"unavailable": 4, "UnavailableError": 8}
+    refused = f"http://127.0.0.1:{unused_port}/v1/chat/completions: cannot connect: Connection refused"
+    assert causes == {f"the model server is not ready: {refused}": 12}
     assert all(row.answer is not None for row in first.rows if row.model == "rules")
     assert (again.newly_asked, retried.newly_asked) == (0, 12)
     scores = [
         score for score in findings_of(first).scores if score.answerer.model == "package" and score.regime == "all"
     ]
     assert {score.figures["no_verdict"].value for score in scores} == {1.0}
+
+
+def test_a_server_that_fails_after_its_first_answer_gives_a_row_with_the_cause_to_each_question(
+    suite_file: Path, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def once(request_id: str, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        asked.append(request_id)
+        return good(request_id, question) if len(asked) == 1 else (503, {"error": {"message": "overloaded"}})
+
+    with served(once) as url:
+        settings = (f'models=[{{url="{url}", source="gate"}}]', 'passes=[{sample=4}, {task="regime", sample=4}]')
+        found = run(suite_file, tmp_path / "out", *settings)
+
+    assert Counter(row.error for row in found.rows) == {"http": 4, "HttpError": 8}
+    assert len(asked) == 13
 
 
 def test_money_and_its_controls_by_hand(found: Findings) -> None:
@@ -324,17 +345,18 @@ def test_the_regime_is_asked_for_in_numbers_that_do_not_tell_the_label(
 def test_a_tiny_model_is_asked_with_one_command_and_nothing_of_it_is_left(suite_file: Path, tmp_path: Path) -> None:
     """Its verdicts are one letter for everything, and the evaluation says that it shows no judgement."""
     pytest.importorskip("torch")
-    line = [*COMMAND, "eval", str(suite_file), "--out", str(tmp_path / "out"), "--json", "--set", "assertions=[]"]
-    line += ["--set", 'models=[{source="tiny"}]', "--set", "ready_deadline_s=280"]
-    line += ["--set", 'passes=[{sample=50}, {mode="json", sample=2}, {task="regime", sample=4}]']
+    settings = ["assertions=[]", 'models=[{source="tiny"}]', "ready_deadline_s=280"]
+    settings += ['passes=[{sample=50}, {mode="json", sample=2}, {task="regime", sample=4}]']
+    line = ["eval", suite_file, "--out", tmp_path / "out", "--json", *(f"--set={setting}" for setting in settings)]
 
-    ended = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    with Started(tmp_path / "output", "llm-gate", *line) as ended:
+        ended.until(lambda: bool(ended.model_sessions()))
+        sessions, code = ended.model_sessions(), ended.wait()
 
-    assert ended.returncode == 0, ended.stderr
+    assert code == 0, ended.stderr
+    assert sessions and all(session_members(session) == [] for session in sessions)
     told = json.loads(ended.stdout)
     assert (told["answers"], told["trials"]) == (50 + 2 + 8, 2)
     assert told["without_verdict"] <= 2, "a json reply of noise may be malformed; a letter cannot be"
     assert told["judgement"]["tiny"]["word"] == "NO JUDGEMENT SHOWN"
-    sessions = [int(part.partition("=")[2]) for part in ended.stderr.split() if part.startswith("session=")]
-    assert sessions and all(session_members(session) == [] for session in sessions)
     assert os.path.exists(tmp_path / "out" / "report.html")
