@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trigate.errors import ExitCode, TrigateError
-from trigate.standard_output import OutputError, run_checked, silence_output
+from trigate.standard_output import OutputError, ReaderLeftError, run_checked, silence_output
 from trigate.toml_config import ShownValue
 from trigate.versions import OURS, version_of
 
@@ -47,7 +47,8 @@ def run_command(app: Callable[[], Any], name: str) -> None:
     except TrigateError as error:
         if isinstance(error, OutputError):
             silence_output()
-        typer.echo(f"{name}: {error}", err=True)
+        if not isinstance(error, ReaderLeftError):
+            typer.echo(f"{name}: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)

@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     RESOURCE = 7
     ASSERTIONS_FAILED = 100
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 class TrigateError(Exception):

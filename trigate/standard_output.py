@@ -6,11 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
-from trigate.errors import ResourceError
+from trigate.errors import ExitCode, ResourceError
 
 
 class OutputError(ResourceError):
-    """Standard output that takes nothing: a full disk, a closed pipe, or none at all."""
+    """Standard output that takes nothing: a full disk, or none at all."""
+
+
+class ReaderLeftError(OutputError):
+    """Whoever read the pipe has had enough, as ``head`` has: nobody is there to be told, and nothing is wrong."""
+
+    exit_code = ExitCode.READER_LEFT
 
 
 def run_checked(command: Callable[[], Any]) -> None:
@@ -18,6 +24,7 @@ def run_checked(command: Callable[[], Any]) -> None:
 
     Raises:
         OutputError: standard output took nothing, or not everything.
+        ReaderLeftError: it is a pipe that nobody reads any more.
     """
     if sys.stdout is None:  # the shell's >&-: the next file that is opened would become standard output
         raise OutputError("standard output is closed; give /dev/null to throw the result away")
@@ -62,5 +69,7 @@ class _Output:
 def _output_faults() -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError as error:
+        raise ReaderLeftError("the reader of standard output has left") from error
     except OSError as error:
         raise OutputError(f"standard output: {error.strerror or error}; the result is incomplete") from error

@@ -28,8 +28,8 @@ PACK_HELP = "A file, or family.toml#pack; the folder and the ending may be left 
 
 @app.command("list")
 def list_packs(folder: Folder = RULES_FOLDER, as_json: AsJson = False) -> None:
-    """Every pack with its size, drawdown, automation and age."""
-    heads = ("pack", "start", "target", "max loss", "ratchet", "minis", "automation", "as of", "age")
+    """Every pack with its size, drawdown, automation, and when its source was read."""
+    heads = ("pack", "start", "target", "max loss", "ratchet", "minis", "automation", "as of", "checked")
     _print(heads, [_line(path, read_rule_pack(path)) for path in pack_paths(folder)], as_json=as_json)
 
 
@@ -89,7 +89,7 @@ def _line(path: Path, pack: RulePack) -> tuple[str, ...]:
         str(pack.contracts.max_mini),
         pack.automation,
         pack.as_of.isoformat(),
-        f"{days} d{' STALE' if pack.stale(_today()) else ''}",
+        "today" if days == 0 else f"{days} day{'s' if days != 1 else ''} ago",
     )
 
 

@@ -56,6 +56,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     note = signs_differ(None if expectancy is None else expectancy.mean, figures.net)
     return {
         "verdict": result.verdict.word,
+        "because": "; ".join(result.verdict.reasons),
         "status": "ended" if result.book.ended else "not finished",
         "sessions": result.sessions,
         "trades": figures.closed,

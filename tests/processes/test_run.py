@@ -29,6 +29,7 @@ def test_a_run_ends_with_a_report_whose_books_agree(run_command: RunCommand, tmp
     run = only_run(tmp_path / "runs")
     assert Path(summary["run"]) == run
     assert summary["books"] == "agree to the cent"
+    assert summary["because"].endswith("1 session with trades; at least 10 are needed")
     assert summary["status"] == manifest(run)["status"] == "ended"
     assert (run / "report.html").read_text().startswith("<!")
     assert len(records(run, "bar")) == 1380

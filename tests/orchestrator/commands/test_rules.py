@@ -1,8 +1,10 @@
 """`orchestrator rules` as a person or a script runs it, and the modes that a pack refuses."""
 
 import json
+import re
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,17 @@ def test_list_names_every_pack_once() -> None:
 
     assert len(packs) == len(set(packs)) == 24 + 23 + 3 + 1
     assert {"apex_legacy.toml#50k-eval-rithmic", "topstep_combine.toml#150k", "plain_static.toml"} < set(packs)
+
+
+def test_list_says_plainly_when_each_pack_was_checked(tmp_path: Path) -> None:
+    """What is old is no alarm until it is used: then `verify` and a run warn."""
+    for name, day in (("old", date(2020, 1, 1)), ("new", datetime.now(UTC).date())):
+        (tmp_path / f"{name}.toml").write_text(PLAIN.replace("as_of = 2026-11-22", f"as_of = {day}"), encoding="utf-8")
+
+    new, old = rules("list", "--folder", str(tmp_path))
+
+    assert new["checked"] == "today"
+    assert re.fullmatch(r"\d{4} days ago", old["checked"])
 
 
 def test_show_prints_the_printed_and_the_compiled_fields() -> None:
