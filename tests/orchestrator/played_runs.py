@@ -114,7 +114,7 @@ class ScriptedAnswers:
             latency_s=0.0,
             prompt_digest="0" * 64,
             engine="vllm",
-            model="scripted",
+            model="scripted@http://127.0.0.1:8000+sampling@0123456789ab",  # as long as a real one
             reason_source="model",
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import QUIET, draw, needs_browser
+from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.rl_core.bars.vendor_files import vendor_rows, write_vendor
 
 ROW = "2025-01-02T14:{minute}:00Z,21000,21001,{low},21000.5,{minute}\n"
@@ -57,9 +57,11 @@ def test_the_card_is_drawn_and_fetches_nothing(tmp_path: Path) -> None:
     source = write_vendor(tmp_path / "vendor.csv", vendor_rows().rows)
     assert run("ingest", source, "--out", tmp_path / "out").returncode == 0
 
-    drawn = draw((tmp_path / "out" / "data.html").read_text(), tmp_path)
+    page = (tmp_path / "out" / "data.html").read_text()
+    drawn = draw(page, tmp_path)
 
     assert drawn.seen == QUIET and drawn.elements.count("<svg") >= 3
+    assert {width: too_wide(page, tmp_path, width) for width in WIDTHS} == dict.fromkeys(WIDTHS, FITS)
 
 
 def test_ingest_leaves_bars_schedule_card_and_page(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import TrainState, initial_state
 from rl_core.proofs.diagnose import ailments_in, diagnose, read_rows
 from rl_core.worlds.controls import planted_world
-from tests.browser import QUIET, draw, needs_browser
+from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.rl_core.markets import mnq_limits, mnq_venue, seen
 from trigate.errors import ConfigError, DataError
 
@@ -172,9 +172,11 @@ def test_the_page_is_drawn_and_fetches_nothing(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert CliRunner().invoke(app, ["diagnose", str(tmp_path)]).exit_code == 0
 
-    drawn = draw((tmp_path / "diagnosis.html").read_text(), tmp_path)
+    page = (tmp_path / "diagnosis.html").read_text()
+    drawn = draw(page, tmp_path)
 
     assert drawn.seen == QUIET and drawn.plots >= 1
+    assert {width: too_wide(page, tmp_path, width) for width in WIDTHS} == dict.fromkeys(WIDTHS, FITS)
 
 
 def test_a_folder_without_rows_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from llm_gate.evals.asking.suite import read_suite
 from llm_gate.evals.report.findings import Findings, findings_of
 from llm_gate.evals.report.inspect_log import write_inspect_logs
 from llm_gate.evals.report.page import page
-from tests.browser import QUIET, draw, needs_browser
+from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def test_the_page_draws_its_plots_fetches_nothing_and_says_who_has_no_judgement(
     assert re.search(r"NO JUDGEMENT SHOWN</span>\s*<div><strong>always-approve</strong>", section)
     assert re.search(r'"word JUDGEMENT">JUDGEMENT</span>\s*<div><strong>rules</strong>', section)
     assert "SHADOW" in drawn[drawn.index('id="promotion"') :]
+    assert {width: too_wide(page(found), tmp_path, width) for width in WIDTHS} == dict.fromkeys(WIDTHS, FITS)
 
 
 def test_every_answerer_has_a_log_in_the_form_of_inspect_ai(found: Findings, tmp_path: Path) -> None:
