@@ -6,6 +6,7 @@ python bench/coverage.py [--json] [--repeats 500]
 import argparse
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +93,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=500)
     given = parser.parse_args()
     found = versions("numpy")
-    for alike in (0.0, SAME_COURSE):
-        for design in ("one", "poisson", "geometric", "heavy"):
-            for sessions in SESSIONS:
-                row = coverage(design, sessions, alike, given.repeats)
-                value = None if sessions < LEAST_BLOCKS else row.value
-                if given.json:
-                    print(json.dumps({**row._asdict(), "value": value, "versions": found}), flush=True)
-                else:
-                    shown = "no interval" if value is None else f"{value:.3f}"
-                    print(f"{design:<10} {alike:.1f} {sessions:>3}  {shown}  {row.ratio_to} {row.settings}", flush=True)
+    for alike, design, sessions in product((0.0, SAME_COURSE), ("one", "poisson", "geometric", "heavy"), SESSIONS):
+        row = coverage(design, sessions, alike, given.repeats)
+        value = None if sessions < LEAST_BLOCKS else row.value
+        if given.json:
+            print(json.dumps({**row._asdict(), "value": value, "versions": found}), flush=True)
+        else:
+            shown = "no interval" if value is None else f"{value:.3f}"
+            print(f"{design:<10} {alike:.1f} {sessions:>3}  {shown}  {row.ratio_to} {row.settings}", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,11 +51,15 @@ def _decoded(path: Path, dbn: Any) -> tuple[list[Any], dict[int, str]]:
     for record in _records(path, dbn.DBNDecoder()):
         if isinstance(record, dbn.OHLCVMsg):
             bars.append(record)
-        elif isinstance(record, dbn.Metadata):
-            names |= _names(record.mappings)
-        elif isinstance(record, dbn.SymbolMappingMsg):
-            names[record.instrument_id] = record.stype_out_symbol
+        names |= _named_by(record, dbn)
     return bars, names
+
+
+def _named_by(record: Any, dbn: Any) -> dict[int, str]:
+    """The instrument numbers that a record gives symbols to; {} for most."""
+    if isinstance(record, dbn.Metadata):
+        return _names(record.mappings)
+    return {record.instrument_id: record.stype_out_symbol} if isinstance(record, dbn.SymbolMappingMsg) else {}
 
 
 def _records(path: Path, decoder: Any) -> Iterator[Any]:

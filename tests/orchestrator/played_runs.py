@@ -1,6 +1,7 @@
 """A run on disk, played by the real trader and journal over a scripted market, policy and gate."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -186,3 +187,9 @@ def play(
         status = "ended" if done.complete else "stopped"
         folder.write_manifest(manifest.model_copy(update={"status": status, "journal_head": journal.head}))
     return folder
+
+
+def text_of(folder: RunFolder) -> str:
+    """The words of a run's report, without its script and style."""
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)

@@ -111,8 +111,13 @@ def test_what_cannot_fit_is_refused_with_the_figures(devices: list[Device], tota
     assert f"the server {total_gib}.00 GiB" in str(caught.value)
 
 
-def test_exactly_enough_fits() -> None:
-    refuse_if_too_large(plan_memory([RAM], needs(20), jax_share=0.0))
+def test_exactly_enough_fits_and_a_byte_more_does_not() -> None:
+    plan = plan_memory([RAM], needs(20), jax_share=0.0)
+
+    assert plan.left == 0
+    refuse_if_too_large(plan)
+    with pytest.raises(RequestError, match="does not fit"):
+        refuse_if_too_large(plan._replace(jax=1))
 
 
 def test_the_queries_are_read() -> None:
