@@ -105,12 +105,14 @@ def test_orchestrator_works_from_an_empty_folder(installed: Path, tmp_path: Path
     shown = json.loads(
         said(installed, tmp_path, "orchestrator", "show-config", "--config", "configs/sim.toml", "--json")
     )
-    refused = run(installed, tmp_path, "-m", "orchestrator", "run", "--set", "trading.rules=x")
+    no_pack = run(installed, tmp_path, "-m", "orchestrator", "run", "--set", "trading.rules=x")
+    no_bars = run(installed, tmp_path, "-m", "orchestrator", "run")
 
     assert len(packs.splitlines()) > 50 and "apex_legacy.toml#50k-eval-rithmic" in packs
     assert "intraday_unrealized" in pack
     assert shown["name"] == {"value": "demo", "origin": "file configs/sim.toml"}
-    assert refused.returncode == 3 and "NQ_D1M.parquet" in refused.stderr
+    assert no_pack.returncode == 2 and "x: cannot be read: there is no such rule pack" in no_pack.stderr
+    assert no_bars.returncode == 3 and "NQ_D1M.parquet" in no_bars.stderr
     assert list(tmp_path.iterdir()) == []
 
 
