@@ -1,6 +1,7 @@
 """A row, and what it was measured with."""
 
 import platform
+import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -28,5 +29,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that was measured; "" outside a clone."""
+    """The commit that was measured; "" outside a clone or where there is no git."""
+    if shutil.which("git") is None:
+        return ""
     return subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()

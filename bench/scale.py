@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from bench.facts import versions
-from bench.train import Row, fields, line, world_of
+from bench.train import OURS, Row, fields, line, world_of
 from rl_core.envs.env import Env
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, put_on_devices
@@ -105,13 +105,15 @@ def measured(name: str, config: PPOConfig, world: EnvArrays, repeats: int, **set
 
 
 def settings_of(num_envs: int, devices: int = 1, rollout_length: int = SHOWN_BARS) -> PPOConfig:
-    """The default network with a rollout that keeps an index."""
+    """One torso of 128 x 128 for both heads, with a rollout that keeps an index."""
     steps = num_envs * rollout_length
     return PPOConfig(
         num_envs=num_envs,
         rollout_length=rollout_length,
         total_steps=max(8_388_608, steps),
         devices=devices,
+        shared_torso=OURS.shared_torso,
+        hidden=OURS.hidden,
         stored_observations=False,
     )
 

@@ -30,6 +30,7 @@ import optax
 from bench.env import BARS, MANY_BARS, market_of, tiled
 from bench.facts import versions
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
+from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.exchange.instruments import instrument
 from rl_core.ppo.config import PPOConfig
@@ -42,8 +43,9 @@ from rl_core.worlds.demo import demo_world
 
 SESSIONS = 30
 FIRST_COLD_S, FIRST_CACHED_S = 6.0, 2.5  # limits
-SEPARATE = PPOConfig(shared_torso=False, hidden=HIDDEN)
-OURS = PPOConfig()  # one torso for both heads
+SEPARATE = PPOConfig(hidden=HIDDEN)
+OURS = PPOConfig(shared_torso=True, hidden=(128, 128))  # one torso for both heads
+DEFAULT = PPOConfig()  # on a world whose entries are tabulated, as `rl-core train` plays it
 
 
 class Subject(NamedTuple):
@@ -64,6 +66,11 @@ class Row(NamedTuple):
     ratio_to: dict[str, float]
     settings: dict[str, Any]
     facts: dict[str, Any] = {}  # noqa: RUF012  (never written to)
+
+
+def with_known_entries(world: EnvArrays) -> EnvArrays:
+    """The same world as phase 1 trains on it by default."""
+    return world._replace(market=with_entry_outcomes(*world, credit_decay=DEFAULT.credit_decay))
 
 
 def world_of(bars: int) -> EnvArrays:
@@ -177,6 +184,11 @@ def networks(repeats: int) -> list[Row]:
             title = f"train.{name}.phase{phase}"
             subjects += [ours(title, config, Env(phase), world), floor(f"{title}.floor", config, Env(phase))]
             against[title] = {"floor": f"{title}.floor", "rejax": "train.rejax", "sb3": "train.sb3"}
+    subjects += [
+        ours("train.default.phase1", DEFAULT, Env(1), with_known_entries(world)),
+        floor("train.default.phase1.floor", DEFAULT, Env(1)),
+    ]
+    against["train.default.phase1"] = {"floor": "train.default.phase1.floor"}
     for title, once in (("train.rejax", rejax_update(SEPARATE, Env(1), world)), ("train.sb3", sb3_update(SEPARATE))):
         if once is None:
             missing.append(Row(title, None, "not installed", {}, {}))
@@ -206,11 +218,12 @@ def storage(repeats: int) -> list[Row]:
 
 FIRST = """
 import time
-from bench.train import BARS, OURS, Env, initial_state, jax, update, world_of
+from bench.train import BARS, DEFAULT, Env, initial_state, jax, update, with_known_entries, world_of
 world = world_of(BARS)
 began = time.perf_counter()
-state = initial_state(OURS, Env(1), world)
-jax.block_until_ready(update(state, world, config=OURS, env=Env(1)))
+world = with_known_entries(world)
+state = initial_state(DEFAULT, Env(1), world)
+jax.block_until_ready(update(state, world, config=DEFAULT, env=Env(1)))
 print(time.perf_counter() - began)
 """
 

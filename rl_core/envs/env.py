@@ -42,6 +42,7 @@ from rl_core.market.types import (
 )
 
 XP = cast(Namespace, jnp)
+MAY_ENTER, ROOM = 5, 7  # of phase 2's `Memory.standing`: position_features, then management_features
 
 
 class EnvParams(NamedTuple):
@@ -85,6 +86,16 @@ class Glimpse(NamedTuple):
 
     memory: Memory
     legal_actions: jax.Array  # [B, A] bool
+
+
+class KnownActions(NamedTuple):
+    """What HOLD, BUY and SELL at a close would have led to for an account without a position."""
+
+    memory: Memory  # of that account
+    legal_actions: jax.Array  # [N, 3] bool
+    credit: jax.Array  # [N, 3] float32, R: what the action is praised for
+    outcome: jax.Array  # [N, 3] float32, R: what it earns
+    bars: jax.Array  # [N, 3] int32 until the account may decide again
 
 
 class TradeClosed(NamedTuple):
@@ -149,7 +160,7 @@ class Env:
             market_index = jnp.arange(num_envs, dtype=jnp.int32) % market.start_first.shape[0]
             first, count = market.start_first[market_index], market.start_count[market_index]
         chosen = first + jax.random.randint(key_bar, (num_envs,), 0, count)
-        rules = _params_by_account(params, market_index).venue.rules
+        rules = params_by_account(params, market_index).venue.rules
         share = jax.random.uniform(key_room, (num_envs,), minval=params.least_room, maxval=params.most_room)
         room = (share * rules.max_loss).astype(jnp.int32)
         account = new_accounts(rules, num_envs)
@@ -186,7 +197,7 @@ class Env:
 
     def glimpse(self, market: MarketArrays, params: EnvParams, state: EnvState) -> Glimpse:
         """What `shown` makes the observation of, and the mask."""
-        params = _params_by_account(params, state.market_index)
+        params = params_by_account(params, state.market_index)
         mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
         legal = self._legal(market, params, state)
         standing = position_features(jnp, state.position, mark)
@@ -201,9 +212,29 @@ class Env:
         """The observations [N, O] of memories [N]."""
         return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
 
+    def known_actions(self, market: MarketArrays, memory: Memory) -> KnownActions | None:
+        """What HOLD, BUY and SELL at the closes of memories [N] lead to without a position; None if not tabulated.
+
+        Phase 2's account has the room of its memory, and its trades are those of a bracket that is left alone.
+        """
+        if market.entries is None:
+            return None
+        credit, r, bars = (column[memory.bar] for column in market.entries)
+        nothing, may_enter = jnp.zeros_like(r[:, :1]), bars > 0
+        standing = jnp.zeros_like(memory.standing)
+        if self.phase == 2:
+            standing = standing.at[:, MAY_ENTER].set(may_enter[:, 0]).at[:, ROOM].set(memory.standing[:, ROOM])
+        return KnownActions(
+            memory=memory._replace(standing=standing),
+            legal_actions=jnp.concatenate([jnp.ones_like(may_enter[:, :1]), may_enter], axis=-1),
+            credit=jnp.concatenate([nothing, credit], axis=-1),
+            outcome=jnp.concatenate([nothing, r], axis=-1),
+            bars=jnp.concatenate([jnp.ones_like(bars[:, :1]), bars], axis=-1),
+        )
+
     def step(self, market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
         """Decide at this close and play the next bar: [B] a field. ``action`` [B] int32 must be legal."""
-        params = _params_by_account(params, state.market_index)
+        params = params_by_account(params, state.market_index)
         venue = _venue(market, params, state.bar)
         terms, rules = venue.terms, venue.rules
         known = _known_at_close(market, state)
@@ -270,7 +301,7 @@ def _unreported(result: StepResult, forced: jax.Array | None) -> StepResult:
     )
 
 
-def _params_by_account(params: EnvParams, market_index: jax.Array | None) -> EnvParams:
+def params_by_account(params: EnvParams, market_index: jax.Array | None) -> EnvParams:
     """``params`` with the venue and limits of each account's market: leaves [B] of leaves [M]; as is for one market."""
     if market_index is None:
         return params

@@ -19,6 +19,17 @@ from rl_core.market.types import (
 ANY_QUANTITY = 1 << 30
 
 
+class EntryOutcomes(NamedTuple):
+    """What a long [:, 0] and a short [:, 1] entered at each close would have earned, with its bracket left alone.
+
+    Zeros where no entry may be decided. `rl_core.envs.entry_outcomes` plays them.
+    """
+
+    credit: jax.Array  # [T, 2] float32, R, with later bars counting less: what the entry is praised for
+    r: jax.Array  # [T, 2] float32, R after costs
+    bars: jax.Array  # [T, 2] int32, bars until the trade was closed
+
+
 class MarketArrays(NamedTuple):
     """One market as device arrays; traced, so that another market of the same length compiles nothing."""
 
@@ -35,6 +46,7 @@ class MarketArrays(NamedTuple):
     slippage: jax.Array | None = None  # [T] int32 ticks that a fill after this close loses, where it is not fixed
     fillable: jax.Array | None = None  # [T] int32 contracts of an entry that this bar fills, where there is a cap
     start_first: jax.Array | None = None  # [M] int32 where each market's starts begin, if it is several (`joined`)
+    entries: EntryOutcomes | None = None  # where phase 1 learns from both entries of every close
 
 
 def make_market(

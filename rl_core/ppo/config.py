@@ -30,12 +30,12 @@ class PPOConfig(BaseModel):
 
     num_envs: int = Field(256, gt=0)
     rollout_length: int = Field(128, gt=0, description="bars per environment and update")
-    total_steps: int = Field(8_388_608, gt=0, description="bars over all environments; rounded down to whole updates")
+    total_steps: int = Field(2_097_152, gt=0, description="bars over all environments; rounded down to whole updates")
     epochs: int = Field(4, gt=0, description="passes over a rollout")
     minibatches: int = Field(4, gt=0, description="optimiser steps per pass")
     seed: int = Field(0, ge=0)
 
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(0.0, ge=0, description="reached at the last optimiser step")
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_updates: int = Field(0, ge=0, description="over which the schedule's rate is scaled from near 0 to 1")
@@ -45,15 +45,22 @@ class PPOConfig(BaseModel):
     gae_lambda: float = Field(0.95, ge=0, le=1)
     clip: float = Field(0.2, gt=0, description="how far a probability ratio may move from 1")
     value_clip: float | None = Field(None, gt=0, description="how far a value may move from the old value")
-    entropy_coefficient: float = Field(0.01, ge=0)
+    entropy_coefficient: float = Field(0.003, ge=0)
     entropy_control: EntropyControl | None = Field(None, description="moves the coefficient; none: it stays")
     value_coefficient: float = Field(0.5, gt=0)
 
-    shared_torso: bool = True
-    hidden: tuple[int, ...] = Field((128, 128), min_length=1)
+    shared_torso: bool = False
+    hidden: tuple[int, ...] = Field((64, 64), min_length=1)
     normalise_observations: bool = True
-    recency: float = Field(1.0, gt=0, le=1, description="how much a bar of the window counts beside the next newer")
-    hold_bias: float = Field(0.0, description="added to HOLD's first logit: above 0, entries start rare")
+    window_decay: float = Field(1.0, ge=0, description="inputs of the bar k bars ago count (1 + k)^-window_decay")
+    hold_bias: float = Field(2.0, description="added to HOLD's first logit: above 0, entries start rare")
+
+    known_entries: bool = Field(
+        True, description="learn entries from what both would have earned at every bar, not from those that were made"
+    )
+    credit_decay: float = Field(
+        1.0, ge=0, description="of known entries: the k-th bar of a trade counts k^-credit_decay; 0: the whole trade"
+    )
 
     stored_observations: bool = Field(
         False, description="keep what was seen; else it is rebuilt for every minibatch, in a tenth of the memory"

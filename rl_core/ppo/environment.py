@@ -80,6 +80,30 @@ class StepOutcome(Protocol):
         """[B] float32 added to the reward for the learner alone, never in a report; None where it is off."""
 
 
+class KnownActions(Protocol):
+    """What the first K of A actions lead to in states without a position, where playing changes nothing of it."""
+
+    @property
+    def memory(self) -> Any:
+        """Leaves [N, ...], of the state."""
+
+    @property
+    def legal_actions(self) -> jax.Array:
+        """[N, K] bool; no other action is legal there."""
+
+    @property
+    def credit(self) -> jax.Array:
+        """[N, K] float32: what the action is praised for, an estimate of its outcome with less noise."""
+
+    @property
+    def outcome(self) -> jax.Array:
+        """[N, K] float32: the sum of rewards until the account may decide again."""
+
+    @property
+    def bars(self) -> jax.Array:
+        """[N, K] int32, at least 1 where the action is legal: until it may decide again."""
+
+
 class Environment(Protocol):
     """A batch of B environments; hashable, so that it can be static under ``jit``."""
 
@@ -105,6 +129,9 @@ class Environment(Protocol):
 
     def shown(self, market: Any, memory: Any) -> jax.Array:
         """The observations [N, O] of memories [N, ...]; `observe` gives the same values."""
+
+    def known_actions(self, market: Any, memory: Any) -> KnownActions | None:
+        """What the first K actions at the moments of memories [N, ...] lead to; None where only playing tells."""
 
     def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> StepOutcome:
         """Play one bar with ``action`` [B]; ended episodes are not reset here."""

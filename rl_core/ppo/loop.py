@@ -45,11 +45,13 @@ def train(
         put_on_devices(initial, config.devices, STATE_SHARDING),
         put_on_devices(env_arrays, config.devices, REPLICATED),
     )
+    # The seed is in the state's key; left in the settings it would compile the same program again for every seed.
+    unseeded = config.model_copy(update={"seed": 0})
     done, kept = int(initial.updates), jax.tree.map(jnp.copy, state)
     while done < config.num_updates:
         began, block = time.perf_counter(), []
         for _ in range(_to_the_next_sync(config, done)):
-            state, metrics = update(state, env_arrays, config=config, env=env)
+            state, metrics = update(state, env_arrays, config=unseeded, env=env)
             block.append(metrics)
         kept, finite = _last_finite(state, kept)
         fetched: list[UpdateMetrics] = jax.device_get(block)

@@ -10,6 +10,15 @@ from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.networks import NetworkOutput, entropy, has_choice, log_probabilities, log_probability_of
 
 
+class KnownBatch(NamedTuple):
+    """States [N] in which the advantage of the first K actions is known, taken or not, and no other is legal."""
+
+    memory: Any  # [N, ...]
+    legal_actions: jax.Array  # [N, K] bool
+    log_probability: jax.Array  # [N, K] under the behaviour policy
+    advantage: jax.Array  # [N, K], scaled; 0 where illegal
+
+
 class Batch(NamedTuple):
     """Transitions [N] to learn from."""
 
@@ -20,6 +29,7 @@ class Batch(NamedTuple):
     value: jax.Array  # [N] of the behaviour policy's critic
     advantage: jax.Array  # [N], normalised
     target: jax.Array  # [N], what the value should be
+    known: KnownBatch | None = None  # other states, whose actions are known and count beside those taken here
 
 
 class Losses(NamedTuple):
@@ -39,6 +49,7 @@ def ppo_loss(
     config: PPOConfig,
     shards: Shards = UNSHARDED,
     *,
+    known_logits: jax.Array | None = None,
     entropy_coefficient: jax.Array | None = None,
 ) -> Losses:
     """Clipped policy loss, value loss and entropy of one minibatch.
@@ -47,30 +58,99 @@ def ppo_loss(
     does), so it counts for the value alone. With the minibatch in several parts, the mean of every
     part's losses and gradients is that of the whole. Without ``entropy_coefficient`` that of ``config`` holds.
 
+    The states of ``batch.known`` have an objective of their own, summed over actions in the proportion in which the
+    behaviour policy would take them; it is added to that of the actions taken, or replaces it where it knows them all.
+
     Source: Schulman et al. 2017, https://arxiv.org/abs/1707.06347, equations 7 and 9; the KL
     estimate is (ratio - 1) - log ratio, http://joschu.net/blog/kl-approx.html.
-    """
-    log_probability = log_probabilities(output.logits, batch.legal_actions)
-    log_ratio = log_probability_of(log_probability, batch.action) - batch.log_probability
-    ratio = jnp.exp(log_ratio)
-    clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
-    surrogate = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage)
 
-    # Without shaping most bars allow HOLD alone. Counting them would dilute the policy loss and the entropy by a
-    # factor that changes from rollout to rollout.
-    choice = has_choice(batch.legal_actions)
-    policy = -mean_where(choice, surrogate, shards)
-    mean_entropy = mean_where(choice, entropy(log_probability), shards)
+    Args:
+        output: of the network for the batch's states.
+        batch: [N] rows.
+        config: the learner's settings.
+        shards: how the minibatch is split over devices.
+        known_logits: [N, A] of the network for the states of ``batch.known``.
+        entropy_coefficient: [] that an entropy control has set.
+    """
+    objectives = []
+    if batch.known is None or batch.known.legal_actions.shape[-1] < batch.legal_actions.shape[-1]:
+        objectives.append(_sampled(output.logits, batch, config))
+    if batch.known is not None:
+        assert known_logits is not None
+        objectives.append(_summed(known_logits, batch.known, config))
+    parts = [_means(objective, shards) for objective in objectives]
+    summed = _Means(*(jnp.sum(jnp.stack(column)) for column in zip(*parts, strict=True)))
     value = value_loss(output.value, batch, config.value_clip)
     coefficient = config.entropy_coefficient if entropy_coefficient is None else entropy_coefficient
     return Losses(
-        total=policy + config.value_coefficient * value - coefficient * mean_entropy,
-        policy=policy,
+        total=-summed.surrogate + config.value_coefficient * value - coefficient * summed.entropy,
+        policy=-summed.surrogate,
         value=value,
-        entropy=mean_entropy,
-        kl=mean_where(choice, ratio - 1 - log_ratio, shards),
-        clip_fraction=mean_where(choice, (jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype), shards),
+        entropy=summed.entropy / len(parts),
+        kl=summed.kl / len(parts),
+        clip_fraction=summed.clipped / len(parts),
     )
+
+
+class _Means(NamedTuple):
+    """Means of an objective over its states with a choice; scalars."""
+
+    surrogate: jax.Array
+    entropy: jax.Array
+    kl: jax.Array
+    clipped: jax.Array
+
+
+def _means(objective: "_Objective", shards: Shards) -> _Means:
+    # Without shaping most bars allow HOLD alone. Counting them would dilute the policy loss and the entropy by a
+    # factor that changes from rollout to rollout.
+    columns = (objective.surrogate, entropy(objective.log_probability), objective.kl, objective.clipped)
+    return _Means(*(mean_where(objective.choice, column, shards) for column in columns))
+
+
+class _Objective(NamedTuple):
+    """The policy's part of a minibatch, [N] each."""
+
+    choice: jax.Array  # bool
+    log_probability: jax.Array  # [N, A]
+    surrogate: jax.Array
+    kl: jax.Array
+    clipped: jax.Array  # share of the behaviour policy's actions whose ratio is clipped
+
+
+def _sampled(logits: jax.Array, batch: Batch, config: PPOConfig) -> _Objective:
+    """The objective of the actions that were taken."""
+    log_probability = log_probabilities(logits, batch.legal_actions)
+    log_ratio = log_probability_of(log_probability, batch.action) - batch.log_probability
+    ratio, surrogate = _clipped_surrogate(log_ratio, batch.advantage, config.clip)
+    return _Objective(
+        choice=has_choice(batch.legal_actions),
+        log_probability=log_probability,
+        surrogate=surrogate,
+        kl=ratio - 1 - log_ratio,
+        clipped=(jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype),
+    )
+
+
+def _summed(logits: jax.Array, known: KnownBatch, config: PPOConfig) -> _Objective:
+    """The objective of all actions, each as often as the behaviour policy takes it."""
+    log_probability = log_probabilities(logits[:, : known.legal_actions.shape[-1]], known.legal_actions)
+    log_ratio = jnp.where(known.legal_actions, log_probability - known.log_probability, 0.0)
+    ratio, surrogate = _clipped_surrogate(log_ratio, known.advantage, config.clip)
+    taken = jnp.where(known.legal_actions, jnp.exp(known.log_probability), 0.0)
+    return _Objective(
+        choice=has_choice(known.legal_actions),
+        log_probability=log_probability,
+        surrogate=jnp.sum(taken * surrogate, -1),
+        kl=jnp.sum(taken * (ratio - 1 - log_ratio), -1),
+        clipped=jnp.sum(taken * (jnp.abs(ratio - 1) > config.clip), -1),
+    )
+
+
+def _clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip: float) -> tuple[jax.Array, jax.Array]:
+    """The probability ratio and PPO's pessimistic gain, in the shape of ``log_ratio``."""
+    ratio = jnp.exp(log_ratio)
+    return ratio, jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
 def value_loss(value: jax.Array, batch: Batch, clip: float | None) -> jax.Array:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.ppo.entropy import EntropyAdjustment
+from rl_core.ppo.known_actions import KnownFigures
 from rl_core.ppo.losses import Losses
 from rl_core.ppo.rollout import Counts
 
@@ -25,6 +26,7 @@ class UpdateMetrics(NamedTuple):
     skipped: jax.Array  # optimiser steps skipped because they were not finite
     entropy: EntropyAdjustment  # of the coefficient, after the update
     drawdown: jax.Array  # R, `mean_max_drawdown` of the rollout's rewards
+    known: KnownFigures | None = None  # where every action's outcome is known
 
 
 def mean_max_drawdown(reward: jax.Array) -> jax.Array:
@@ -62,6 +64,15 @@ def summarise(metrics: Sequence[UpdateMetrics]) -> MetricRow:
         "long_share": _rate(total.longs, total.entries),
         "choices": int(total.choices),
         **_learning(metrics),
+        **_known(metrics),
+    }
+
+
+def _known(metrics: Sequence[UpdateMetrics]) -> MetricRow:
+    """Means of what known outcomes say; None where they are not known."""
+    rows = [row.known for row in metrics if row.known is not None]
+    return {
+        f"known_{name}": _mean([getattr(row, name) for row in rows]) if rows else None for name in KnownFigures._fields
     }
 
 

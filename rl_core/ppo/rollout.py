@@ -95,12 +95,24 @@ class Actor(NamedTuple):
         return observation, forward(config, self.parameters, observation)
 
 
+class StoredObservations(NamedTuple):
+    """Observations that a rollout kept beside what they can be rebuilt from; leaves [N, ...]."""
+
+    values: jax.Array  # [N, O], normalised
+    memory: Any
+
+
+def compact_memory(config: PPOConfig, memory: Any) -> Any:
+    """What `Environment.glimpse` gave of the states that a rollout kept as ``memory``."""
+    return memory.memory if config.stored_observations else memory
+
+
 def rebuilt_observations(
     config: PPOConfig, env: Environment, env_arrays: EnvArrays, normaliser: Normaliser, memory: Any
 ) -> jax.Array:
     """The normalised observations [N, O] that the behaviour policy acted on, made of what its rollout kept [N, ...]."""
     if config.stored_observations:
-        stored: jax.Array = memory
+        stored: jax.Array = memory.values
         return stored
     return norm.normalise(normaliser, env.shown(env_arrays.market, memory))
 
@@ -176,7 +188,7 @@ def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_C
     cut = result.truncated & ~result.terminated
     episode_return = episode_return + result.reward
     transition = Transition(
-        memory=observation if config.stored_observations else now.memory,
+        memory=StoredObservations(observation, now.memory) if config.stored_observations else now.memory,
         legal_actions=now.legal_actions,
         action=action.astype(jnp.int8),
         log_probability=log_probability_of(log_probability, action),

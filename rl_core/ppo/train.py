@@ -8,15 +8,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rl_core.contract import BUY, HOLD, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
 from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
 from rl_core.ppo.environment import EnvArrays, Environment
-from rl_core.ppo.losses import Batch, Losses, normalised_advantage, ppo_loss
+from rl_core.ppo.known_actions import known_batch
+from rl_core.ppo.losses import Batch, KnownBatch, Losses, normalised_advantage, ppo_loss
 from rl_core.ppo.metrics import UpdateMetrics, mean_max_drawdown
-from rl_core.ppo.networks import Parameters, forward, initial_parameters
+from rl_core.ppo.networks import NetworkOutput, Parameters, forward, initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.optimiser import learning_rate, make_optimiser, steps_taken
 from rl_core.ppo.rollout import (
@@ -24,6 +26,7 @@ from rl_core.ppo.rollout import (
     EpisodesInPlay,
     Rollout,
     RolloutContext,
+    compact_memory,
     rebuilt_observations,
     roll_out,
     trajectory_of,
@@ -89,7 +92,7 @@ def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, en
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.initial_normaliser(env.observation_size, recency=config.recency),
+        normaliser=norm.initial_normaliser(env.observation_size, window_decay=config.window_decay),
         playing=EpisodesInPlay(env.reset(*env_arrays, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),
@@ -121,7 +124,8 @@ def _one_update(
     actor = Actor(state.learner.parameters, state.normaliser)
     context = RolloutContext(config, env, env_arrays, actor, shards)
     playing, rollout = roll_out(context, state.playing, play_key)
-    batch = batch_of(config, rollout, shards)
+    known = known_batch(context, compact_memory(config, rollout.transitions.memory))
+    batch = batch_of(config, rollout, shards, None if known is None else known.batch)
     learner, (each, applied) = _optimise(context, state, batch, learn_key)
     losses = shards.mean(jax.tree.map(jnp.mean, each))
     entropy = adjusted_coefficient(config, state.entropy_coefficient, losses.entropy, batch.legal_actions, shards)
@@ -141,25 +145,38 @@ def _one_update(
         skipped=jnp.sum(~applied),
         entropy=entropy,
         drawdown=shards.mean(mean_max_drawdown(rollout.transitions.reward)),
+        known=None if known is None else known.figures,
     )
     return after, metrics
 
 
-def batch_of(config: PPOConfig, rollout: Rollout, shards: Shards) -> Batch:
-    """The rollout as transitions to learn from, leaves [T, B, ...], with advantages and value targets."""
+def batch_of(config: PPOConfig, rollout: Rollout, shards: Shards, known: KnownBatch | None = None) -> Batch:
+    """The rollout as transitions to learn from, leaves [T, B, ...], with advantages and value targets.
+
+    Decisions that ``known`` covers are not learned a second time from the actions taken: they count as no choice.
+    """
     trajectory = trajectory_of(rollout)
     advantage = generalized_advantage(trajectory, discount=config.discount, gae_lambda=config.gae_lambda)
     steps = rollout.transitions
+    legal = steps.legal_actions if known is None else without_entries(steps.legal_actions)
     return Batch(
         memory=steps.memory,
-        legal_actions=steps.legal_actions,
+        legal_actions=legal,
         action=steps.action,
         log_probability=steps.log_probability,
         value=steps.value,
-        advantage=normalised_advantage(advantage, steps.legal_actions, shards),
+        advantage=normalised_advantage(advantage, legal, shards),
         # The target takes the advantage as estimated: normalised ones would teach the critic another scale.
         target=advantage + steps.value,
+        known=known,
     )
+
+
+def without_entries(legal_actions: jax.Array) -> jax.Array:
+    """The mask [..., A] in which a state that allows an entry allows HOLD alone."""
+    may_enter = legal_actions[..., BUY] | legal_actions[..., SELL]
+    only_hold = jnp.arange(legal_actions.shape[-1]) == HOLD
+    return jnp.where(may_enter[..., None], only_hold, legal_actions)
 
 
 def _optimise(
@@ -171,13 +188,18 @@ def _optimise(
     # orders them costs a GPU a synchronisation, and a collective inside it could hang several devices.
     one_head_at_a_time = not config.shared_torso and shards.count == 1 and jax.default_backend() == "cpu"
 
+    def output_for(parameters: Parameters, observation: jax.Array) -> NetworkOutput:
+        return forward(config, parameters, observation, shards)
+
     def loss(parameters: Parameters, rows: Batch, *, value_counts: bool = True) -> tuple[jax.Array, Losses]:
-        observation = rebuilt_observations(
-            config, context.env, context.env_arrays, context.actor.normaliser, rows.memory
-        )
-        output, coefficient = forward(config, parameters, observation, shards), state.entropy_coefficient
+        normaliser, coefficient = context.actor.normaliser, state.entropy_coefficient
+        observation = rebuilt_observations(config, context.env, context.env_arrays, normaliser, rows.memory)
+        output, known_logits = output_for(parameters, observation), None
+        if rows.known is not None:
+            shown = context.env.shown(context.env_arrays.market, rows.known.memory)
+            known_logits = output_for(parameters, norm.normalise(normaliser, shown)).logits
         output = output if value_counts else output._replace(value=rows.value)
-        losses = ppo_loss(output, rows, config, shards, entropy_coefficient=coefficient)
+        losses = ppo_loss(output, rows, config, shards, known_logits=known_logits, entropy_coefficient=coefficient)
         return losses.total, losses
 
     def one_step(learner: Learner, picked: jax.Array) -> tuple[Learner, tuple[Losses, jax.Array]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rl_core.checkpoints.checkpoint import served_policy
 from rl_core.checkpoints.policy import Policy
+from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.evaluation.evaluate import Evaluation, evaluate
@@ -89,6 +90,9 @@ def learn(
         start: phase 1's learners, one a seed.
     """
     env, env_arrays = Env(phase), traded.env_arrays
+    if config.known_entries:
+        market = with_entry_outcomes(*env_arrays, credit_decay=config.credit_decay)
+        env_arrays = env_arrays._replace(market=market)
     starts = [None] * len(seeds) if start is None else _widened(config, env, env_arrays, start.learned)
     states = _stacked(
         [

@@ -78,4 +78,8 @@ class TrainConfig(BaseModel):
             raise ValueError("episodes.rules = 'relaxed' is for phase 1: phase 2 manages under the account's own rules")
         if self.phase == 1 and self.curriculum.forced_share:
             raise ValueError("curriculum.forced_share is for phase 2: phase 1 cannot manage a position")
+        if self.phase == 1 and self.ppo.known_entries and self.curriculum.compiled() is not None:
+            raise ValueError(
+                "curriculum eases the rewards of played bars, from which phase 1 learns with ppo.known_entries = false"
+            )
         return self

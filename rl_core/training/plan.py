@@ -14,6 +14,7 @@ from rl_core.checkpoints.checkpoint import LearnedParameters, digest_of, load_le
 from rl_core.checkpoints.manifest import Expected, Identity, find_checkpoint
 from rl_core.checkpoints.provenance import WORLDS_FILE, TrainingWorlds, training_worlds, world_of
 from rl_core.contract import ACTION_NAMES
+from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.envs.markets import joined, joined_params
@@ -29,7 +30,7 @@ from rl_core.training.config import TrainConfig
 from rl_core.training.folder import TrainingInputs
 from trigate.errors import ConfigError, DataError
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Raised whenever the same settings would train to other numbers."""
 
 
@@ -190,8 +191,12 @@ def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
         make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
         for part in parts
     ]
-    params = [_params(config, part.trading) for part in parts]
-    return EnvArrays(markets[0], params[0]) if len(parts) == 1 else EnvArrays(joined(markets), joined_params(params))
+    each = [_params(config, part.trading) for part in parts]
+    one = len(parts) == 1
+    market, params = (markets[0], each[0]) if one else (joined(markets), joined_params(each))
+    if config.ppo.known_entries:
+        market = with_entry_outcomes(market, params, credit_decay=config.ppo.credit_decay)
+    return EnvArrays(market, params)
 
 
 def inputs_of(plan: TrainingPlan) -> TrainingInputs:

@@ -67,7 +67,7 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: boo
     from rl_core.trading.setup import compile_trading
     from rl_core.training.config import TrainConfig
 
-    settings = {"num_envs": 4, "rollout_length": 4, "total_steps": 16, "hidden": (8,), "seed": phase}
+    settings = {"num_envs": 4, "rollout_length": 4, "total_steps": 16, "hidden": (8,), "hold_bias": 0.0, "seed": phase}
     config = TrainConfig.model_validate({"phase": phase, "ppo": settings})
     trading = compile_trading(config.trading, bars.instrument)
     env = Env(phase)

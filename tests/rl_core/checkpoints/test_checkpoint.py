@@ -102,7 +102,7 @@ def test_the_policy_inside_decides_as_the_parameters_do(original: Path, state: T
     policy, learned = load_policy(original), load_learned(original, expected=EXPECTED)
 
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), learned.parameters, state.parameters))
-    assert (policy.kernels[0] == np.asarray(state.parameters["torso"]["dense_0"]["kernel"])).all()
+    assert (policy.kernels[0] == np.asarray(state.parameters["actor"]["dense_0"]["kernel"])).all()
     assert (policy.mean == np.asarray(learned.normaliser.mean)).all()
 
 

@@ -35,7 +35,7 @@ KNOWN = Normaliser(
     jnp.full(INPUTS, 0.3),
     jnp.full(INPUTS, 2.0),
     jnp.full(INPUTS, 10.0),
-    norm.initial_normaliser(INPUTS, recency=0.9).gain,
+    norm.initial_normaliser(INPUTS, window_decay=0.1).gain,
 )
 FEATURES = {"names": ["return", "volume"], "window": 20}
 

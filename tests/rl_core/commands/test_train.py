@@ -17,7 +17,7 @@ from rl_core.cli import app
 from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes
 from trigate.errors import ConfigError, DataError
 
-TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]")
+TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]", "hold_bias=-2")
 ROW = 40  # left out: the file's line 42
 CLEAN = "clean/NQ_D1M.parquet"
 TWO_SESSIONS = Path(__file__).parents[4] / "shared/data/faults/two_losing_sessions_NQ_D1M.parquet"

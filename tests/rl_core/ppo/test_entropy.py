@@ -18,7 +18,14 @@ from tests.rl_core.ppo.toy_env import ToyEnv, toy_world
 
 CONTROL = EntropyControl(share=0.5, least=0.001, most=0.02, most_change=1.5)
 CONFIG = PPOConfig(
-    num_envs=8, rollout_length=8, total_steps=8 * 8 * 6, hidden=(8,), minibatches=2, epochs=1, updates_per_sync=2
+    num_envs=8,
+    rollout_length=8,
+    total_steps=8 * 8 * 6,
+    hidden=(8,),
+    minibatches=2,
+    epochs=1,
+    updates_per_sync=2,
+    entropy_coefficient=0.01,
 )
 ENV, WORLD = ToyEnv(), EnvArrays(*toy_world())
 ONE_CHOICE = jnp.array([[True, True, True], [True, False, False]])

@@ -16,7 +16,8 @@ from rl_core.ppo.networks import (
     log_probability_of,
 )
 
-SHARED, SEPARATE = PPOConfig(hidden=(16, 8)), PPOConfig(hidden=(16, 8), shared_torso=False)
+SHARED = PPOConfig(hidden=(16, 8), shared_torso=True, hold_bias=0.0)
+SEPARATE = SHARED.model_copy(update={"shared_torso": False})
 
 
 def test_illegal_actions_are_never_sampled_and_the_rest_sums_to_one() -> None:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rl_core.ppo.normaliser import BOUND, initial_normaliser, merge, moments, normalise
 
@@ -48,18 +49,19 @@ def test_an_input_that_never_moved_stays_finite() -> None:
     assert normalise(known, jnp.ones((1, 1))).tolist() == [[BOUND]]
 
 
-def test_recency_weighs_bars_of_the_window_by_their_age() -> None:
-    """20 bars x 11 features, oldest first, then the position: the newest bar counts 1, the one before .5, ..."""
-    gain = initial_normaliser(225, recency=0.5).gain
+def test_window_decay_weighs_bars_of_the_window_by_their_age() -> None:
+    """20 bars x 11 features, oldest first, then the position: the newest bar counts 1, then 1/2, then 1/3."""
+    gain = initial_normaliser(225, window_decay=1.0).gain
 
     assert gain[209:].tolist() == [1.0] * 16
     assert gain[198:209].tolist() == [0.5] * 11
-    assert gain[:11].tolist() == [0.5**19] * 11
-    assert normalise(initial_normaliser(225, recency=0.5), jnp.ones((1, 225)))[0].tolist() == gain.tolist()
+    assert gain[187:198].tolist() == pytest.approx([1 / 3] * 11)
+    assert gain[:11].tolist() == pytest.approx([1 / 20] * 11)
+    assert normalise(initial_normaliser(225, window_decay=1.0), jnp.ones((1, 225)))[0].tolist() == gain.tolist()
 
 
 def test_the_gain_survives_merging() -> None:
     """It is a setting, not a statistic."""
-    known = merge(initial_normaliser(225, recency=0.5), moments(jnp.ones((4, 225))))
+    known = merge(initial_normaliser(225, window_decay=0.5), moments(jnp.ones((4, 225))))
 
-    assert known.gain.tolist() == initial_normaliser(225, recency=0.5).gain.tolist()
+    assert known.gain.tolist() == initial_normaliser(225, window_decay=0.5).gain.tolist()

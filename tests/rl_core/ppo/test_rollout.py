@@ -16,7 +16,12 @@ from rl_core.ppo.rollout import Actor, EpisodesInPlay, Rollout, RolloutContext, 
 from tests.rl_core.ppo.toy_env import EPISODE_BARS, HOLD_BARS, ToyEnv, toy_world
 
 CONFIG = PPOConfig(
-    num_envs=16, rollout_length=3 * EPISODE_BARS, total_steps=16 * 60, hidden=(8,), stored_observations=True
+    num_envs=16,
+    rollout_length=3 * EPISODE_BARS,
+    total_steps=16 * 60,
+    hidden=(8,),
+    hold_bias=0.0,
+    stored_observations=True,
 )
 ENV, WORLD = ToyEnv(), EnvArrays(*toy_world(cost_cents=10))
 
@@ -119,7 +124,7 @@ def test_counts_equal_a_recount_of_the_transitions(played: Rollout) -> None:
 
 def test_the_normaliser_sees_raw_observations_and_is_frozen_meanwhile(played: Rollout, actor: Actor) -> None:
     """Undoing the frozen normaliser gives the raw observations back, and their moments are those reported."""
-    raw = played.transitions.memory.reshape(-1, 4) * jnp.sqrt(actor.normaliser.variance) + actor.normaliser.mean
+    raw = played.transitions.memory.values.reshape(-1, 4) * jnp.sqrt(actor.normaliser.variance) + actor.normaliser.mean
 
     seen = norm.moments(raw)
 

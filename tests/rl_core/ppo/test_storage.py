@@ -17,7 +17,9 @@ from rl_core.ppo.train import TrainState, initial_state, minibatch, shuffled, up
 from rl_core.trading.setup import TradingConfig, compile_trading
 from rl_core.worlds.demo import demo_world
 
-CONFIG = PPOConfig(num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), recency=0.5)
+CONFIG = PPOConfig(
+    num_envs=16, rollout_length=32, total_steps=16 * 32 * 4, hidden=(8,), window_decay=0.5, hold_bias=0.0
+)
 PHASE2 = Env(2)
 
 

@@ -114,7 +114,7 @@ def test_other_hidden_sizes_are_refused_by_name(phase1: tuple[Parameters, Normal
     """Never a soft failure that trains from random weights."""
     other = PPOConfig.model_validate(CONFIG.model_dump() | {"hidden": (16, 32)})
 
-    with pytest.raises(FitError, match=r"torso\.dense_0\.bias is \[32\] in phase 1 and \[16\] in phase 2"):
+    with pytest.raises(FitError, match=r"actor\.dense_0\.bias is \[32\] in phase 1 and \[16\] in phase 2"):
         transfer(other, phase1, shown(), key=jax.random.key(0))
 
 

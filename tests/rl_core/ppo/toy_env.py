@@ -12,9 +12,15 @@ HOLD_BARS = 3
 EPISODE_BARS = 20
 
 # The learners of all files that play this environment: each other one is compiled anew.
-SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), updates_per_sync=2)
+SHORT = PPOConfig(num_envs=8, rollout_length=8, total_steps=8 * 8 * 4, hidden=(8,), hold_bias=0.0, updates_per_sync=2)
 LEARNING = PPOConfig(
-    num_envs=64, rollout_length=32, total_steps=64 * 32 * 24, hidden=(32, 32), learning_rate=3e-3, updates_per_sync=6
+    num_envs=64,
+    rollout_length=32,
+    total_steps=64 * 32 * 24,
+    hidden=(32, 32),
+    learning_rate=3e-3,
+    hold_bias=0.0,
+    updates_per_sync=6,
 )
 
 
@@ -127,6 +133,10 @@ class ToyEnv:
         bar, rest = memory
         signal = 50.0 + 3.0 * market.signal[bar].astype(jnp.float32)
         return jnp.concatenate([signal[:, None], rest], axis=-1)
+
+    def known_actions(self, market: ToyMarket, memory: tuple[jax.Array, jax.Array]) -> None:
+        """Only playing tells."""
+        del market, memory
 
     def step(self, market: ToyMarket, params: ToyParams, state: ToyState, action: jax.Array) -> ToyStep:
         """One bar."""

@@ -30,7 +30,8 @@ from trigate.errors import ConfigError
 
 PPO = {
     "num_envs": 4, "rollout_length": 8, "total_steps": 32 * 4, "minibatches": 1, "epochs": 1, "hidden": [8],
-    "updates_per_sync": 1, "entropy_control": {"share": 0.9, "most_change": 1.2}, "warmup_updates": 2,
+    "hold_bias": -2.0, "updates_per_sync": 1, "entropy_control": {"share": 0.9, "most_change": 1.2},
+    "warmup_updates": 2,
 }  # fmt: skip
 EASY = {"cost_share": 0.0, "cost_updates": 3, "entry_bonus": 0.1, "entry_updates": 4}
 FORCED = {"forced_share": 0.5, "forced_updates": 3}
@@ -40,7 +41,13 @@ def settings(phase: int, **changed: Any) -> TrainConfig:
     """Four updates of everything."""
     episodes = {"most_profit": 0.3, "rules": "relaxed" if phase == 1 else "strict"}
     return TrainConfig.model_validate(
-        {"phase": phase, "train_share": 0.7, "mirror": True, "ppo": PPO, "episodes": episodes}
+        {
+            "phase": phase,
+            "train_share": 0.7,
+            "mirror": True,
+            "ppo": PPO | {"known_entries": phase == 2},
+            "episodes": episodes,
+        }
         | {"trading": {"rules": RULES_FOLDER / "apex_legacy_50k_eval.toml"}}
         | {"curriculum": EASY | (FORCED if phase == 2 else {})}
         | changed
@@ -165,6 +172,8 @@ def test_what_does_not_belong_together_is_refused() -> None:
         settings(1, curriculum=FORCED)
     with pytest.raises(ValueError, match=r"least_room 0\.9 is above most_room 0\.3"):
         settings(1, episodes={"least_room": 0.9, "most_room": 0.3})
+    with pytest.raises(ValueError, match=r"phase 1 learns with ppo\.known_entries = false"):
+        settings(1, ppo=PPO)
     with pytest.raises(ValueError, match="cost_updates must say when"):
         settings(1, curriculum={"cost_share": 0.5})
     with pytest.raises(ConfigError, match="4 environments cannot play 6 markets"):
