@@ -5,6 +5,7 @@ Most checks judge the second half of the rows: what a run does at first is not y
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ LEAST_ROWS = 4
 
 LEAST_ENTRY_CHANCE = 0.003  # a signal an hour is 0.017
 MOST_ONE_SIDE, LEAST_ENTRIES = 0.9, 50
+MOST_EVEN, LEAST_EVEN_ENTRIES = 0.9, 0.6  # of ln 3, and of a third each for BUY and SELL
+LEAST_CHOICES = 0.1  # of the transitions
+LEAST_SERVED, LEAST_SAMPLED = 0.001, 0.02  # closes at which an entry is served, and is drawn
 LEAST_EXPLAINED = 0.0  # no better than a constant
 LOW_RATE, MOST_LOW_ROWS = 0.01, 0.3  # of the highest rate; a straight line to zero spends 1 % of its rows there
 LEAST_KL = 1e-7
@@ -213,8 +217,7 @@ HOLD_TRAP = _TooLow(
     name="hold_trap",
     column="p_entry_flat",
     least=LEAST_ENTRY_CHANCE,
-    says="where an entry is legal the policy takes it with {:.2g} on average: too few trades to learn from. In a "
-    "market without an edge that is right",
+    says="where an entry is legal the policy takes it with {:.2g} on average: too few trades to learn from",
     change="lower it, or raise ppo.entropy_coefficient",
     key="ppo.hold_bias",
 )
@@ -223,16 +226,121 @@ DEAD_CRITIC = _TooLow(
     column="explained_variance",
     least=LEAST_EXPLAINED,
     says="the critic explains {:.1%} of the variance of its targets",
-    change="raise it; a discount nearer to 0.9 is easier to predict",
+    change="raise it; a discount nearer to 0.9 is easier to predict. Phase 1 does without it where entries are known",
     key="ppo.value_coefficient",
 )
+
+
+def _hold_trap(rows: Sequence[Row]) -> Ailment | None:
+    """Too few entries: a trap where those that the policy prefers earn something, and rightly nothing where not."""
+    trap = HOLD_TRAP.look(rows)
+    preferred, by_chance = _late_mean(rows, "known_entry_r"), _late_mean(rows, "known_random_r")
+    if trap is None or preferred is None or by_chance is None:
+        return trap
+    if preferred > 0:
+        return trap._replace(says=f"{trap.says}, although the entries that it prefers earn {preferred:+.3f} R")
+    return Ailment(
+        name="nothing_to_enter",
+        says=f"the policy hardly enters, and rightly: the entries that it prefers earn {preferred:+.3f} R after costs, "
+        f"and random ones {by_chance:+.3f} R. It has found no edge in these bars",
+        figure=preferred,
+        relation="below",
+        threshold=0.0,
+        change="other bars, inputs or brackets, not another learner",
+        key="trading",
+        plot="known_entry_r",
+    )
+
+
+def _still_uniform(rows: Sequence[Row]) -> Ailment | None:
+    entropy, entry = _late_mean(rows, "entropy_choice"), _late_mean(rows, "p_entry_flat")
+    if entropy is None or entry is None:
+        return None
+    share = entropy / log(3)
+    return _ailment_if(
+        share > MOST_EVEN and entry > LEAST_EVEN_ENTRIES,
+        Ailment(
+            name="still_uniform",
+            says=f"the policy still draws evenly: entropy is {100 * share:.0f} % of ln 3, and it enters at "
+            f"{100 * entry:.0f} % of the closes (67 % is chance)",
+            figure=share,
+            relation="above",
+            threshold=MOST_EVEN,
+            change="raise it; and start with ppo.hold_bias above 0, so that trades do not take all the time there is",
+            key="ppo.learning_rate",
+            plot="entropy_choice",
+        ),
+    )
+
+
+def _few_choices(rows: Sequence[Row]) -> Ailment | None:
+    late = rows[len(rows) // 2 - 1 :]
+    bars = late[-1]["step"] - late[0]["step"]
+    if _late_mean(rows, "known_entry_r") is not None or bars <= 0 or any(row.get("choices") is None for row in late):
+        return None
+    share = sum(row["choices"] for row in late[1:]) / bars
+    return _ailment_if(
+        share < LEAST_CHOICES,
+        Ailment(
+            name="few_choices",
+            says=f"{100 * share:.0f} % of the transitions hold a choice: the account is in a position all the time",
+            figure=share,
+            relation="below",
+            threshold=LEAST_CHOICES,
+            change="true: phase 1 then learns from every bar; else raise ppo.hold_bias",
+            key="ppo.known_entries",
+            plot="choices",
+        ),
+    )
+
+
+def _served_otherwise(rows: Sequence[Row]) -> Ailment | None:
+    """The likeliest action is what is served; training draws, and the two can differ altogether."""
+    served, drawn = _late_mean(rows, "known_served_entries"), _late_mean(rows, "p_entry_flat")
+    longs = _late_mean(rows, "known_served_longs")
+    if served is None or drawn is None or longs is None:
+        return None
+    if served < LEAST_SERVED:
+        return _ailment_if(
+            drawn > LEAST_SAMPLED,
+            Ailment(
+                name="served_never",
+                says=f"it draws an entry at {100 * drawn:.0f} % of the closes, but entering is the likeliest action at "
+                f"{100 * served:.2g} %: served, it does nothing",
+                figure=served,
+                relation="below",
+                threshold=LEAST_SERVED,
+                change="train longer, or lower ppo.entropy_coefficient",
+                key="ppo.total_steps",
+                plot="known_served_entries",
+            ),
+        )
+    share, side = max(longs, 1 - longs), "long" if longs > 0.5 else "short"
+    return _ailment_if(
+        share > MOST_ONE_SIDE,
+        Ailment(
+            name="served_one_sided",
+            says=f"{100 * share:.0f} % of the entries that would be served are {side}",
+            figure=share,
+            relation="above",
+            threshold=MOST_ONE_SIDE,
+            change="true shows it every market upside down as well",
+            key="mirror",
+            plot="known_served_longs",
+        ),
+    )
+
+
 CHECKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _skipped,
     _exploding,
     _frozen_schedule,
     FROZEN_POLICY.look,
-    HOLD_TRAP.look,
+    _still_uniform,
+    _few_choices,
+    _hold_trap,
     _one_sided,
+    _served_otherwise,
     DEAD_CRITIC.look,
 )
 

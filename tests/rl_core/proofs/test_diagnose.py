@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from rl_core.bars.bars import Bars
 from rl_core.cli import app
+from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
 from rl_core.ppo.config import PPOConfig
@@ -34,7 +35,7 @@ USUAL = PPOConfig(
     discount=0.9,
     gae_lambda=0.8,
     hidden=(32,),
-    recency=0.3,
+    window_decay=1.0,
     hold_bias=2.0,
     epochs=2,
     updates_per_sync=4,
@@ -204,3 +205,62 @@ def test_rows_with_few_columns_are_judged_by_what_they_have(tmp_path: Path) -> N
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "long_share": 1.0}\n' * 5)
 
     assert diagnose(tmp_path).ailments == []
+
+
+RECORDED = {"learning_rate": 1e-3, "kl": 0.01, "clip_fraction": 0.1, "explained_variance": 0.2, "entries": 0}
+
+
+def recorded(**columns: float) -> list[MetricRow]:
+    """Eight rows of 1,000 bars, all alike."""
+    return [{**RECORDED, "step": 1000 * (k + 1), **columns} for k in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        # phase1_nq.toml on NQ as it was: 3 M bars, and nothing learned
+        ({"entropy_choice": 1.0, "p_entry_flat": 0.672, "choices": 30}, "still_uniform"),
+        ({"entropy_choice": 1.0, "p_entry_flat": 0.672, "choices": 30}, "few_choices"),
+        ({"p_entry_flat": 0.001, "known_entry_r": 0.12, "known_random_r": -0.1}, "hold_trap"),
+        ({"p_entry_flat": 0.001, "known_entry_r": -0.04, "known_random_r": -0.1}, "nothing_to_enter"),
+        ({"p_entry_flat": 0.2, "known_served_entries": 0.0, "known_served_longs": 0.0}, "served_never"),
+        ({"p_entry_flat": 0.2, "known_served_entries": 0.1, "known_served_longs": 0.94}, "served_one_sided"),
+        ({"explained_variance": -0.03}, "dead_critic"),
+    ],
+)
+def test_recorded_rows_are_named(columns: dict[str, float], name: str) -> None:
+    assert name in names(recorded(**columns))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"entropy_choice": 0.98, "p_entry_flat": 0.672, "choices": 101},
+        {"entropy_choice": 1.05, "p_entry_flat": 0.59, "choices": 500},
+        {"p_entry_flat": 0.02, "choices": 30, "known_entry_r": 0.5, "known_random_r": -0.1},
+        {"p_entry_flat": 0.003, "known_entry_r": -0.5, "known_random_r": -0.1},
+        {"p_entry_flat": 0.02, "known_served_entries": 0.0, "known_served_longs": 0.0},
+        {"p_entry_flat": 0.2, "known_served_entries": 0.001, "known_served_longs": 0.9},
+    ],
+)
+def test_rows_just_within_the_bounds_are_not(columns: dict[str, float]) -> None:
+    assert names(recorded(**columns)) == set()
+
+
+def test_a_run_that_knows_its_entries_shows_what_they_earn() -> None:
+    """On a planted world the entries that the policy comes to prefer earn far more than random ones."""
+    market = make_market(seen(bars()))
+    params = EnvParams(mnq_venue(), mnq_limits(), 0.2, 1.0)
+    world = EnvArrays(with_entry_outcomes(market, params, credit_decay=1.0), params)
+    rows: list[MetricRow] = []
+
+    def note(state: TrainState, row: MetricRow) -> bool:
+        rows.append(row)
+        return False
+
+    train(USUAL, Env(1), world, initial_state(USUAL, Env(1), world), note)
+
+    late = rows[-1]
+    assert (late["known_entry_r"] or 0) > (late["known_random_r"] or 0) + 0.3
+    assert 0 < (late["known_served_entries"] or 0) < 0.2
+    assert not {"still_uniform", "few_choices", "served_never"} & names(rows)
