@@ -1,18 +1,24 @@
 """The commands `rl-core train` and `rl-core evaluate`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from rl_core.commands.options import Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.progress import ProgressSinks, say, stop_on_signals, training_progress
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
 from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rl_core.training.plan import TrainingPlan
+    from rl_core.training.run import TrainingResult
+    from rl_core.training.sources import TrainingJob
 
 Coordinator = Annotated[
     str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
@@ -45,6 +51,9 @@ def train(
     config: ConfigFile = None,
     settings: Settings = None,
     new_run: Annotated[bool, typer.Option("--new-run", help="Set another run in the folder aside.")] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train so many, from ppo.seed on, each in OUT/seed-N; compare them held out.")
+    ] = 1,
     distributed: Annotated[bool, typer.Option("--distributed", help="As one of several processes.")] = False,
     coordinator: Coordinator = None,
     processes: Annotated[int | None, typer.Option(min=1, help="--distributed: how many processes.")] = None,
@@ -54,46 +63,93 @@ def train(
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
         run_in_watched_child()
+    from rl_core.commands.seeds import parent_of, seed_folder
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.plan import plan_training
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
     from rl_core.training.settings import read_train_config
-    from rl_core.training.sources import FileTimes, named_files, prepare_training, refuse_own_parent, run_records
+    from rl_core.training.sources import FileTimes, named_files, prepare_training, refuse_own_parent
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None
     with stop_on_signals() as asked, distributed_training(group) as joined:
         given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
-        refuse_own_parent(parent, out)
+        first = given.ppo.seed
+        refuse_own_parent(parent_of(parent, first), out)
+        if seeds > 1 and distributed:
+            raise ConfigError("--seeds trains one after another; give --distributed one seed at a time")
         job = prepare_training(
-            given, bars=files, parent=parent, market=market, times=FileTimes(timezone, stamp), seconds=seconds
+            given,
+            bars=files,
+            parent=parent_of(parent, first),
+            market=market,
+            times=FileTimes(timezone, stamp),
+            seconds=seconds,
         )
-        plan = plan_training(job.config, job.bars, others=job.others, parent=parent, ladder=job.ladder)
+        plan = plan_training(
+            job.config, job.bars, others=job.others, parent=parent_of(parent, first), ladder=job.ladder
+        )
         if not is_writer():
             continue_run(plan, out, on_update=lambda row: asked())
             return
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
-        with training_progress(plan.total, given.phase, quiet=as_json) as progress:
+        runs = {first: out} if seeds == 1 else {seed: seed_folder(out, seed) for seed in range(first, first + seeds)}
+        _train_seeds(plan, job, _Asks(runs, parent, new_run, as_json), asked)
 
-            def on_update(row: Mapping[str, Any]) -> bool:
+
+class _Asks(NamedTuple):
+    """What was asked of the seeds of one training."""
+
+    runs: dict[int, Path]  # the folder of each seed's run
+    parent: Path | None
+    new_run: bool
+    as_json: bool
+
+
+def _train_seeds(plan: "TrainingPlan", job: "TrainingJob", asks: _Asks, asked: Callable[[], bool]) -> None:
+    """Train one seed after another, as one compiled program, and compare several on what was held out."""
+    from rl_core.commands.seeds import compare_seeds, parent_of, plan_of_seed
+    from rl_core.training.run import continue_run
+    from rl_core.training.sources import run_records
+
+    for seed, run in asks.runs.items():
+        of_seed = plan if seed == plan.config.ppo.seed else plan_of_seed(plan, seed, parent_of(asks.parent, seed))
+        with training_progress(plan.total, plan.config.phase, quiet=asks.as_json) as progress:
+
+            def on_update(row: Mapping[str, Any], progress: ProgressSinks = progress) -> bool:
                 progress.row(row)
                 return asked()
 
-            records = run_records(job)
-            trained = continue_run(plan, out, records=records, new_run=new_run, say=progress.say, on_update=on_update)
-        if trained.transfer is not None:
-            report = trained.transfer
-            fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
-            agreed = f"entry policies agree to KL {report.divergence:.1e} nats over {report.states} states"
-            say(f"transfer: {fates}; {agreed}")
-        last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
-        print_result(
-            {"run": str(out), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json
-        )
+            trained = continue_run(
+                of_seed,
+                run,
+                records=run_records(job._replace(config=of_seed.config)),
+                new_run=asks.new_run,
+                say=progress.say,
+                on_update=on_update,
+            )
+        _tell_trained(run, trained, as_json=asks.as_json)
+        if trained.stop != "finished":
+            return
+    if len(asks.runs) > 1:
+        compare_seeds(asks.runs, job.bars.instrument.symbol, as_json=asks.as_json)
+
+
+def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> None:
+    """Print what one run left."""
+    if trained.transfer is not None:
+        report = trained.transfer
+        fates = ", ".join(f"{report.count(fate)} {fate}" for fate in ("copied", "widened", "new"))
+        agreed = f"entry policies agree to KL {report.divergence:.1e} nats over {report.states} states"
+        say(f"transfer: {fates}; {agreed}")
+    last = trained.rows[-1] if as_json else {key: trained.rows[-1][key] for key in TRAINED_TABLE}
+    print_result(
+        {"run": str(run), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json
+    )
 
 
 def evaluate(

@@ -28,6 +28,7 @@ RUN_FILES = (
     "tb",
 )
 """What a run leaves in its folder; setting a run aside moves these and touches nothing else."""
+SEED_PREFIX = "seed-"  # of the folder of one seed's run, in that of several
 USE_ANOTHER_FOLDER = "give another --out, or --new-run to set it aside"
 
 Say = Callable[[str], None]
