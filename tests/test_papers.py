@@ -86,7 +86,15 @@ def missing_imports(text: str) -> list[str]:
 
 def _defines(module: str | None, name: str) -> bool:
     path = (ROOT / str(module).replace(".", "/")).with_suffix(".py")
-    return path.exists() and re.search(rf"^(?:def |class )?{name}\b", path.read_text("utf-8"), re.MULTILINE) is not None
+    return path.exists() and name in {
+        each
+        for node in ast.parse(path.read_text("utf-8")).body
+        for each in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            else [leaf.id for leaf in ast.walk(node) if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store)]
+        )
+    }
 
 
 def broken_links(page: str, text: str) -> list[str]:
