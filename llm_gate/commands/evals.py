@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
     from llm_gate.evals.asking.suite import Suite
+    from llm_gate.evals.data.log import Row
     from llm_gate.evals.report.findings import Findings
     from llm_gate.evals.scoring.compare import Comparison
     from llm_gate.evals.scoring.intervals import Figure
@@ -40,7 +41,7 @@ def evaluate(
 ) -> None:
     """Ask every model, prompt and mode of a suite; score them with intervals. Run again, it asks what is missing.
 
-    Exit code 100 if an assertion of the suite fails.
+    Exit code 100 if an assertion of the suite fails, 5 if a model answered none of its questions.
     """
     from llm_gate.evals.asking.run import run_suite
     from llm_gate.evals.report.findings import findings_of, summary_of
@@ -61,11 +62,23 @@ def evaluate(
         typer.echo(json.dumps({**summary_of(findings), "run": str(folder), "report": str(folder / "report.html")}))
     else:
         _print(findings, folder)
+    unheard = _unheard(findings.suite_run.rows)
+    for model, questions in unheard.items():
+        typer.echo(f"llm-gate: {model}: none of {questions} questions got an answer; nothing is known of it", err=True)
     failed = [check for check in findings.checks if not check.holds]
     for check in failed:
         typer.echo(f"llm-gate: assertion failed: {check.text}", err=True)
     if failed:
         sys.exit(ExitCode.ASSERTIONS_FAILED)
+    if unheard:
+        sys.exit(ExitCode.NOT_READY)
+
+
+def _unheard(rows: Sequence["Row"]) -> dict[str, int]:
+    """The models without a single answer, and how many questions each was asked."""
+    asked = Counter(row.model for row in rows)
+    answered = {row.model for row in rows if row.answer is not None}
+    return {model: count for model, count in asked.items() if model not in answered}
 
 
 def _suite(path: Path | None, settings: "list[str | Given]", engine: str | None) -> "Suite":

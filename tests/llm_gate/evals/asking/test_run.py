@@ -360,3 +360,21 @@ def test_a_tiny_model_is_asked_with_one_command_and_nothing_of_it_is_left(suite_
     assert told["without_verdict"] <= 2, "a json reply of noise may be malformed; a letter cannot be"
     assert told["judgement"]["tiny"]["word"] == "NO JUDGEMENT SHOWN"
     assert os.path.exists(tmp_path / "out" / "report.html")
+
+
+def test_a_model_that_never_answers_ends_with_5_and_is_named(
+    suite_file: Path, tmp_path: Path, unused_port: int
+) -> None:
+    """Nobody listens: the report is written, and nobody takes it for one about the model."""
+    settings = [
+        "assertions=[]",
+        f'models=[{{url="http://127.0.0.1:{unused_port}", served="mine"}}, {{engine="rules"}}]',
+    ]
+    settings += ["passes=[{sample=3}]", "deadline_s=2"]
+    line = [*COMMAND, "eval", str(suite_file), "--out", str(tmp_path / "out"), *(f"--set={one}" for one in settings)]
+
+    ended = subprocess.run(line, capture_output=True, text=True)
+
+    assert ended.returncode == 5, ended.stderr
+    assert "none of 3 questions got an answer" in ended.stderr and "rules: none" not in ended.stderr
+    assert "3 without a verdict" in ended.stdout and (tmp_path / "out" / "report.html").exists()
