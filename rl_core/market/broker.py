@@ -55,9 +55,10 @@ def meet(
 ) -> BrokerStep:
     """The working order and bracket meet one bar, by its ``seconds`` where the venue asks; the order is used up."""
     venue = _in_force(state, venue)
-    was_flat = state.position.quantity == 0
+    entered = state.order.quantity
+    # `order_for` gives no order to an account in a position, and `play_bar` would fill none.
+    assert not (entered and state.position.quantity), "an entry works while a position is open"
     played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
-    entered = state.order.quantity if was_flat else 0
     fills: tuple[Fill, ...] = ()
     if entered:
         fill = Fill(

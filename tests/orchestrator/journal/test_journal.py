@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -159,6 +160,40 @@ def test_the_chain_shows_whole_lines_that_are_out_of_place(
 
     with pytest.raises(DamagedJournalError, match="record 3 at byte"):
         verify_journal(path)
+
+
+def test_records_from_a_wrong_synced_mark_on_do_not_count_though_every_checksum_is_right(path: Path) -> None:
+    """Record 6 follows the durable record 5; here it says 3, and the record after it is chained to it anew."""
+    lines = write(path).splitlines()
+    for number in (6, 7):
+        body = json.loads(lines[number - 1][9:]) | {
+            "p": hashlib.blake2b(lines[number - 2][9:], digest_size=16).hexdigest()
+        }
+        content = json.dumps(body | ({"s": 3} if number == 6 else {}), sort_keys=True, separators=(",", ":")).encode()
+        lines[number - 1] = b"%08x %s" % (zlib.crc32(content), content)
+    replace(path, b"".join(line + b"\n" for line in lines))
+
+    assert verify_journal(path).chain.length == 5
+
+
+def test_a_record_that_the_disk_takes_in_part_is_the_last(path: Path) -> None:
+    """The file may grow by five bytes: what was torn is cut by the next start, and nothing was lost."""
+    write(path)
+    with Journal.open(path) as journal:
+        for event in EVENTS:
+            journal.append(event[0], event[1], sync=event[2])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+        try:
+            with pytest.raises(ResourceError, match=r"only 5 of \d+ bytes were taken"):
+                journal.append("bar", {"close": 1, "volume": 1})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(ResourceError, match="nothing is written after it"):
+            journal.append("bar", {"close": 1, "volume": 1})
+
+    with Journal.open(path) as journal:
+        assert [(r.type, r.payload, r.synced) for r in journal.records] == EVENTS
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env, EnvState
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.market.types import AT_TARGET, INTRADAY, LIQUIDATION, STATIC, Account, Terms
+from rl_core.market.types import AT_TARGET, INTRADAY, LIQUIDATION, STATIC, Account, Position, Terms
 from tests.rl_core.envs.episodes import act, at_close, legal_at, params_for
 from tests.rl_core.markets import closing_at, mnq_venue, quiet_bars, seen, seen_again, with_bar
 
@@ -106,6 +106,20 @@ def test_a_flat_account_is_cut_off_after_the_last_entry_and_not_before() -> None
     assert legal_at(Env(1), market, last_chance.state) == [True, True, True]
     assert (bool(last_chance.truncated[0]), bool(over.truncated[0])) == (False, True)
     assert not bool(act(Env(1), market, last_chance.state, BUY).truncated[0])
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_session_that_stops_short_of_the_flat_time_closes_what_is_open_at_its_last_price(side: int) -> None:
+    """Two contracts from 80,000 leave at 80,000 less one slip: 1 tick x 2 x 50 cents and 2 x 2 x 60 of commission."""
+    market = make_market(QUIET)
+    market = market._replace(last_in_session=market.last_in_session.at[T + 1].set(True))
+    held = Position(2 * side, 80_000, 80_000 - 300 * side, 80_000 + 900 * side, 300, 0, 1)
+
+    result = act(Env(1), market, at_close(T, position=held), HOLD)
+
+    assert bool(result.trade.closed[0]) and int(result.trade.side[0]) == side
+    assert int(result.trade.pnl_cents[0]) == -100 - 240
+    assert int(result.state.position.quantity[0]) == 0 and bool(result.truncated[0])
 
 
 def test_each_side_pays_its_commission_once() -> None:

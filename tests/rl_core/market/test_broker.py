@@ -2,7 +2,19 @@
 
 from rl_core.market.broker import BrokerState, end_session, meet
 from rl_core.market.fills import Venue
-from rl_core.market.types import INTRADAY, NEVER_LOCKS, PESSIMISTIC, SECONDS, Account, BarPrices, Position, Rules, Terms
+from rl_core.market.types import (
+    FLAT,
+    INTRADAY,
+    NEVER_LOCKS,
+    PESSIMISTIC,
+    SECONDS,
+    Account,
+    BarPrices,
+    Order,
+    Position,
+    Rules,
+    Terms,
+)
 
 VENUE = Venue(Terms(500, 0, 1), Rules(5_000_000, 300_000, 250_000, INTRADAY, NEVER_LOCKS), PESSIMISTIC)
 LONG = Position(quantity=1, entry=80_000, stop=70_000, target=110_000, stop_ticks=10_000, trailing=0, bars_held=1)
@@ -31,3 +43,14 @@ def test_a_locked_floor_stays_where_it_is_second_by_second_too() -> None:
 
     assert [fill.reason for fill in liquidated.fills] == ["liquidation"]
     assert (held.fills, held.state.account.floor) == ((), 5_010_000)
+
+
+def test_fills_are_numbered_one_after_another_also_within_a_bar() -> None:
+    """The seventh execution is the entry at 80,000, the eighth its stop in the same bar."""
+    order = Order(quantity=1, stop_ticks=100, target_ticks=300, flatten=False)
+    waiting = BrokerState(Account(5_000_000, 4_750_000), FLAT, order, 6)
+
+    step = meet(waiting, BarPrices(80_000, 80_010, 79_800, 79_900), 0, VENUE)
+
+    assert [(fill.execution, fill.reason, fill.quantity) for fill in step.fills] == [(7, "entry", 1), (8, "stop", -1)]
+    assert step.state.executions == 8 and step.state.order.quantity == 0
