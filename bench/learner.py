@@ -41,6 +41,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "window_decay 0": {"window_decay": 0.0},
     "learning rate 3e-4": {"learning_rate": 3e-4},
     "entropy 0.01": {"entropy_coefficient": 0.01},
+    "entropy 0.003": {"entropy_coefficient": 0.003},
     "credit_decay 0.5": {"credit_decay": 0.5},
     "credit_decay 0": {"credit_decay": 0.0},
     "one torso": {"shared_torso": True},

@@ -43,9 +43,9 @@ from rl_core.worlds.demo import demo_world
 
 SESSIONS = 30
 FIRST_COLD_S, FIRST_CACHED_S = 6.0, 2.5  # limits
-SEPARATE = PPOConfig(hidden=HIDDEN)
-OURS = PPOConfig(shared_torso=True, hidden=(128, 128))  # one torso for both heads
-DEFAULT = PPOConfig()  # on a world whose entries are tabulated, as `rl-core train` plays it
+SEPARATE = PPOConfig(num_envs=256, hidden=HIDDEN)
+OURS = PPOConfig(num_envs=256, shared_torso=True, hidden=(128, 128))  # one torso for both heads
+DEFAULT = PPOConfig(num_envs=256)  # on a world whose entries are tabulated, as `rl-core train` plays it
 
 
 class Subject(NamedTuple):

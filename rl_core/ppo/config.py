@@ -28,7 +28,7 @@ class PPOConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_envs: int = Field(256, gt=0)
+    num_envs: int = Field(128, gt=0)
     rollout_length: int = Field(128, gt=0, description="bars per environment and update")
     total_steps: int = Field(2_097_152, gt=0, description="bars over all environments; rounded down to whole updates")
     epochs: int = Field(4, gt=0, description="passes over a rollout")
@@ -45,7 +45,7 @@ class PPOConfig(BaseModel):
     gae_lambda: float = Field(0.95, ge=0, le=1)
     clip: float = Field(0.2, gt=0, description="how far a probability ratio may move from 1")
     value_clip: float | None = Field(None, gt=0, description="how far a value may move from the old value")
-    entropy_coefficient: float = Field(0.003, ge=0)
+    entropy_coefficient: float = Field(0.02, ge=0)
     entropy_control: EntropyControl | None = Field(None, description="moves the coefficient; none: it stays")
     value_coefficient: float = Field(0.5, gt=0)
 
