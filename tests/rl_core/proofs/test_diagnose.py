@@ -37,6 +37,7 @@ USUAL = PPOConfig(
     hidden=(32,),
     window_decay=1.0,
     hold_bias=2.0,
+    entropy_coefficient=0.003,
     epochs=2,
     updates_per_sync=4,
 )
