@@ -1,21 +1,19 @@
 """Several seeds of one training, each a run of its own, and what they earn on the bars that were held out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
-from rl_core.checkpoints.checkpoint import load_learned
-from rl_core.checkpoints.manifest import Expected, find_checkpoint
+from rl_core.checkpoints.manifest import find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.evaluation.accounts import play_account
-from rl_core.features.features import fingerprint
 from rl_core.statistics.interquartile import aggregate
 from rl_core.training.folder import SEED_PREFIX
-from rl_core.training.plan import TrainingPlan
-from rl_core.training.sources import prepare_evaluation
+from rl_core.training.plan import TrainingPlan, phase1_of
+from rl_core.training.sources import prepare_evaluation, refuse_own_parent
 
 
 class SeedResult(NamedTuple):
@@ -33,6 +31,18 @@ def seed_folder(out: Path, seed: int) -> Path:
     return out / f"{SEED_PREFIX}{seed}"
 
 
+def runs_of(out: Path, seeds: Sequence[int], parent: Path | None) -> dict[int, Path]:
+    """The folder of each seed's run: ``out`` itself for one, else one in it for each.
+
+    Raises:
+        ConfigError: phase 2 would run in the folder of the run that it starts from.
+    """
+    runs = {seed: out if len(seeds) == 1 else seed_folder(out, seed) for seed in seeds}
+    for seed, run in runs.items():
+        refuse_own_parent(parent_of(parent, seed), run)
+    return runs
+
+
 def parent_of(parent: Path | None, seed: int) -> Path | None:
     """Phase 1's run for ``seed``: its own where ``parent`` holds several, else ``parent`` for all."""
     if parent is None:
@@ -41,18 +51,16 @@ def parent_of(parent: Path | None, seed: int) -> Path | None:
     return own if own.is_dir() else parent
 
 
-def plan_of_seed(plan: TrainingPlan, seed: int, parent: Path | None) -> TrainingPlan:
-    """``plan`` with another seed, and phase 1's run of that seed to start from; bars and account are shared.
+def plans_of(plan: TrainingPlan, runs: Mapping[int, Path], parent: Path | None) -> Iterator[tuple[Path, TrainingPlan]]:
+    """The folder and the plan of each seed; bars and account are shared, and phase 1's run is each seed's own.
 
     Raises:
-        ConfigError, FitError, DamagedCheckpointError: as `load_learned`.
+        ConfigError, FitError, DamagedCheckpointError: as `phase1_of`.
     """
-    config = plan.config.model_copy(update={"ppo": plan.config.ppo.model_copy(update={"seed": seed})})
-    learned = None
-    if parent is not None:
-        expected = Expected(phase=1, fingerprint=fingerprint())
-        learned = load_learned(find_checkpoint(parent, phase=1), expected=expected)
-    return plan._replace(config=config, parent=learned)
+    for seed, run in runs.items():
+        own, ppo = parent_of(parent, seed), plan.config.ppo.model_copy(update={"seed": seed})
+        learned = plan.parent if own is None else phase1_of(own)
+        yield run, plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
 
 
 def held_out_results(runs: Mapping[int, Path], market: str) -> list[SeedResult]:

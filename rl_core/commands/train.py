@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rl_core.commands.options import Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import ProgressSinks, say, stop_on_signals, training_progress
+from rl_core.commands.progress import say, stop_on_signals, training_progress
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
@@ -63,13 +63,13 @@ def train(
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
         run_in_watched_child()
-    from rl_core.commands.seeds import parent_of, seed_folder
+    from rl_core.commands.seeds import parent_of, plans_of, runs_of
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.plan import plan_training
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
     from rl_core.training.settings import read_train_config
-    from rl_core.training.sources import FileTimes, named_files, prepare_training, refuse_own_parent
+    from rl_core.training.sources import FileTimes, named_files, prepare_training
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None
@@ -77,7 +77,7 @@ def train(
         given = read_train_config(phase, config, [*(settings or ()), *joined]).config
         files = named_files(bars or [])
         first = given.ppo.seed
-        refuse_own_parent(parent_of(parent, first), out)
+        runs = runs_of(out, range(first, first + seeds), parent)
         if seeds > 1 and distributed:
             raise ConfigError("--seeds trains one after another; give --distributed one seed at a time")
         job = prepare_training(
@@ -97,46 +97,40 @@ def train(
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
-        runs = {first: out} if seeds == 1 else {seed: seed_folder(out, seed) for seed in range(first, first + seeds)}
-        _train_seeds(plan, job, _Asks(runs, parent, new_run, as_json), asked)
+        for run, of_seed in plans_of(plan, runs, parent):
+            trained = _train_one(of_seed, job, run, asked, new_run=new_run, as_json=as_json)
+            _tell_trained(run, trained, as_json=as_json)
+            if trained.stop != "finished":
+                return
+        if seeds > 1:
+            _compare(plan, runs, as_json=as_json)
 
 
-class _Asks(NamedTuple):
-    """What was asked of the seeds of one training."""
-
-    runs: dict[int, Path]  # the folder of each seed's run
-    parent: Path | None
-    new_run: bool
-    as_json: bool
-
-
-def _train_seeds(plan: "TrainingPlan", job: "TrainingJob", asks: _Asks, asked: Callable[[], bool]) -> None:
-    """Train one seed after another, as one compiled program, and compare several on what was held out."""
-    from rl_core.commands.seeds import compare_seeds, parent_of, plan_of_seed
+def _train_one(
+    plan: "TrainingPlan", job: "TrainingJob", run: Path, asked: Callable[[], bool], *, new_run: bool, as_json: bool
+) -> "TrainingResult":
+    """Train in the folder ``run`` with a line or a bar that shows how far it is."""
     from rl_core.training.run import continue_run
     from rl_core.training.sources import run_records
 
-    for seed, run in asks.runs.items():
-        of_seed = plan if seed == plan.config.ppo.seed else plan_of_seed(plan, seed, parent_of(asks.parent, seed))
-        with training_progress(plan.total, plan.config.phase, quiet=asks.as_json) as progress:
+    with training_progress(plan.total, plan.config.phase, quiet=as_json) as progress:
 
-            def on_update(row: Mapping[str, Any], progress: ProgressSinks = progress) -> bool:
-                progress.row(row)
-                return asked()
+        def on_update(row: Mapping[str, Any]) -> bool:
+            progress.row(row)
+            return asked()
 
-            trained = continue_run(
-                of_seed,
-                run,
-                records=run_records(job._replace(config=of_seed.config)),
-                new_run=asks.new_run,
-                say=progress.say,
-                on_update=on_update,
-            )
-        _tell_trained(run, trained, as_json=asks.as_json)
-        if trained.stop != "finished":
-            return
-    if len(asks.runs) > 1:
-        compare_seeds(asks.runs, job.bars.instrument.symbol, as_json=asks.as_json)
+        records = run_records(job._replace(config=plan.config))
+        return continue_run(plan, run, records=records, new_run=new_run, say=progress.say, on_update=on_update)
+
+
+def _compare(plan: "TrainingPlan", runs: Mapping[int, Path], *, as_json: bool) -> None:
+    """Print what each seed earns on the bars that were held out, if any were."""
+    from rl_core.commands.seeds import compare_seeds
+
+    if plan.split.stop == len(plan.bars):
+        say("nothing was held out (train_share = 1): the seeds are not compared")
+        return
+    compare_seeds(runs, plan.bars.instrument.symbol, as_json=as_json)
 
 
 def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> None:

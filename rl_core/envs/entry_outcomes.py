@@ -1,7 +1,7 @@
 """What an entry at each close would have earned: the bracket of a long and of a short, played to its end.
 
-Prices do not react to us, and phase 1 cannot manage a position. So the outcome of either entry at every close is known
-as soon as the bars are, and is tabulated once, by the very `Env.step` that training and evaluation play.
+Prices do not react to us. So the outcome of either entry at every close, left to its bracket, is known as soon as the
+bars are, and is tabulated once, by the very `Env.step` that training and evaluation play. Both phases learn from it.
 """
 
 from typing import NamedTuple
@@ -30,8 +30,8 @@ class _Playing(NamedTuple):
 def with_entry_outcomes(market: MarketArrays, params: EnvParams, *, credit_decay: float) -> MarketArrays:
     """``market`` with the outcomes of entries at all its starts; see `EntryOutcomes`.
 
-    Each entry is the first of a fresh account of ``params``, at its full room: costs, slippage, caps and hours are
-    those of training, while floors and limits can only stop a trade that loses all of them at once.
+    Each entry is the first of a fresh account of ``params`` with its full room to the floor: costs, slippage, caps and
+    hours are those of training, but no earlier loss has brought the floor or a daily limit near.
 
     Args:
         market: bars, of one market or of several.

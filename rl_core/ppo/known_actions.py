@@ -6,6 +6,7 @@ in: the policy's gradient is a sum over actions instead of a draw. Decisions in 
 those that were made.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -75,11 +76,7 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
 
 def known_figures(context: RolloutContext, known: Any, log_probability: jax.Array) -> KnownFigures:
     """The figures of `KnownActions` [N] under log-probabilities [N, K]; HOLD is action 0."""
-    shards, choice = context.shards, has_choice(known.legal_actions)
-
-    def mean(values: jax.Array) -> jax.Array:
-        return shards.mean(mean_where(choice, values, shards))
-
+    mean = _mean_over_choices(context, known)
     entries = known.legal_actions.at[:, HOLD].set(False)
     probability = jnp.where(entries, jnp.exp(log_probability), 0.0)
     chosen = jnp.argmax(log_probability, -1)
@@ -94,15 +91,17 @@ def known_figures(context: RolloutContext, known: Any, log_probability: jax.Arra
 
 def scaled_advantage(context: RolloutContext, known: Any, log_probability: jax.Array) -> jax.Array:
     """Advantages [N, K] of `KnownActions` under log-probabilities [N, K]; those of choices have a mean square of 1."""
-    shards, choice = context.shards, has_choice(known.legal_actions)
+    mean = _mean_over_choices(context, known)
     probability = jnp.where(known.legal_actions, jnp.exp(log_probability), 0.0)
-
-    def mean(values: jax.Array) -> jax.Array:
-        return shards.mean(mean_where(choice, values, shards))
-
     earned, taken = mean(jnp.sum(probability * known.outcome, -1)), mean(jnp.sum(probability * known.bars, -1))
     # A policy that loses would earn more by doing nothing, and HOLD's advantage of 0 says so.
     rate = jnp.maximum(earned, 0.0) / jnp.maximum(taken, 1.0)
     advantage = jnp.where(known.legal_actions, known.credit - rate * (known.bars - 1), 0.0)
     entries = jnp.maximum(jnp.sum(known.legal_actions, -1) - 1, 1)
     return advantage / jnp.sqrt(mean(jnp.sum(jnp.square(advantage), -1) / entries) + 1e-8)
+
+
+def _mean_over_choices(context: RolloutContext, known: Any) -> Callable[[jax.Array], jax.Array]:
+    """The mean of values [N] over the states that allow an entry, of all shards."""
+    shards, choice = context.shards, has_choice(known.legal_actions)
+    return lambda values: shards.mean(mean_where(choice, values, shards))

@@ -87,6 +87,11 @@ def check_size(config: TrainConfig, markets: int) -> None:
         raise ConfigError(f"{config.ppo.num_envs} environments cannot play {played} markets; raise ppo.num_envs")
 
 
+def phase1_of(parent: Path) -> LearnedParameters:
+    """What phase 1 learned in the run or checkpoint folder ``parent``; raises as `load_learned`."""
+    return load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+
+
 def training_split(view: MarketView, share: float) -> Split:
     """Split off the first ``share`` of the sessions for training; no session is cut in two.
 
@@ -131,7 +136,7 @@ def plan_training(
     parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
     learned = None
     if parent is not None:
-        learned = load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+        learned = phase1_of(parent)
     # Markets move together, so a bar held out of one must lie behind the training bars of all of them. And phase 2 must
     # not call bars held out that its parent was trained on.
     ends = [part.split.stop_ns for part in parts]

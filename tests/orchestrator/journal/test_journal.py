@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -174,26 +173,6 @@ def test_records_from_a_wrong_synced_mark_on_do_not_count_though_every_checksum_
     replace(path, b"".join(line + b"\n" for line in lines))
 
     assert verify_journal(path).chain.length == 5
-
-
-def test_a_record_that_the_disk_takes_in_part_is_the_last(path: Path) -> None:
-    """The file may grow by five bytes: what was torn is cut by the next start, and nothing was lost."""
-    write(path)
-    with Journal.open(path) as journal:
-        for event in EVENTS:
-            journal.append(event[0], event[1], sync=event[2])
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
-        try:
-            with pytest.raises(ResourceError, match=r"only 5 of \d+ bytes were taken"):
-                journal.append("bar", {"close": 1, "volume": 1})
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        with pytest.raises(ResourceError, match="nothing is written after it"):
-            journal.append("bar", {"close": 1, "volume": 1})
-
-    with Journal.open(path) as journal:
-        assert [(r.type, r.payload, r.synced) for r in journal.records] == EVENTS
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Whole records that are gone: what later lines, and a manifest that knows the last one, still prove."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from orchestrator.journal.journal import DamagedJournalError, Journal, KnownHead, verify_journal
 from tests.orchestrator.journal.journal_files import EVENTS, replace, write
+from trigate.errors import ResourceError
 
 
 @pytest.fixture
@@ -50,3 +52,23 @@ def test_records_after_a_known_one_are_right_only_where_it_is_not_the_last(path:
     verify_journal(path, known)
     with pytest.raises(DamagedJournalError, match="do not end with"):
         verify_journal(path, known._replace(last=True))
+
+
+def test_a_record_that_the_disk_takes_in_part_is_the_last(path: Path) -> None:
+    """The file may grow by five bytes: what was torn is cut by the next start, and nothing was lost."""
+    write(path)
+    with Journal.open(path) as journal:
+        for event in EVENTS:
+            journal.append(event[0], event[1], sync=event[2])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+        try:
+            with pytest.raises(ResourceError, match=r"only 5 of \d+ bytes were taken"):
+                journal.append("bar", {"close": 1, "volume": 1})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        with pytest.raises(ResourceError, match="nothing is written after it"):
+            journal.append("bar", {"close": 1, "volume": 1})
+
+    with Journal.open(path) as journal:
+        assert [(r.type, r.payload, r.synced) for r in journal.records] == EVENTS

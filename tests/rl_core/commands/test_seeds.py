@@ -13,6 +13,7 @@ from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from rl_core.ppo.train import update
 from tests.rl_core.markets import random_bars, session_minutes
+from trigate.errors import ConfigError
 
 TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]", "hold_bias=-2")
 
@@ -96,3 +97,23 @@ def test_a_second_time_nothing_is_trained(made: Made) -> None:
                     *settings("seed=5"))  # fmt: skip
 
     assert again.exit_code == 0 and again.output.count("has finished") == 2
+
+
+def test_phase_2_in_the_folders_of_its_own_phase_1_is_refused(made: Made) -> None:
+    """Also with --new-run, which would set phase 1 aside."""
+    words = ("train", "--phase", 2, "--from", made.folder / "one", "--out", made.folder / "one", "--seeds", 2)
+
+    refused = rl_core(*words, "--new-run", *settings("seed=5"))
+
+    assert isinstance(refused.exception, ConfigError) and "holds the phase 1 run" in str(refused.exception)
+    assert policy_of(made.folder / "one/seed-6") == policy_of(made.folder / "alone")
+
+
+def test_where_nothing_was_held_out_the_seeds_are_trained_and_not_compared(made: Made) -> None:
+    words = [word for name in (*TINY, "seed=5") for word in ("--set", f"ppo.{name}")]
+
+    whole = rl_core("train", "--bars", made.folder / "NQ_D1M.parquet", "--out", made.folder / "whole", "--seeds", 2,
+                    *words, "--set", "train_share=1.0")  # fmt: skip
+
+    assert whole.exit_code == 0, whole.output
+    assert "nothing was held out" in whole.output and "interquartile" not in whole.output
