@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.market.costs import TARGET_MULTIPLE, breakeven_ticks, size, stop_distance, stop_loss
 from rl_core.market.fills import trailed
-from rl_core.market.types import Account, Bool, Code, Limits, Namespace, Order, Position, Terms, Ticks
+from rl_core.market.types import Account, Bool, Bracket, Code, Limits, Namespace, Order, Position, Terms, Ticks
 
 
 class KnownAtClose(NamedTuple):
@@ -18,6 +18,7 @@ class KnownAtClose(NamedTuple):
     true_range_sum: Ticks  # of the last 14 bars
     entry_open: Bool  # entries are decided now: in hours, warm, account alive
     flatten_due: Bool  # the session's flat time is near: everything is closed
+    bracket: Bracket | None = None  # of an entry that is decided here; None: the usual one of ATR14
 
 
 class LegalActions(NamedTuple):
@@ -27,6 +28,14 @@ class LegalActions(NamedTuple):
     breakeven: Bool
     enable_trail: Bool
     disable_trail: Bool
+
+
+def _bracket(xp: Namespace, known: KnownAtClose) -> Bracket:
+    """Stop and target [B] of an entry that is decided at this close."""
+    if known.bracket is not None:
+        return known.bracket
+    stop_ticks = stop_distance(xp, known.true_range_sum)
+    return Bracket(stop_ticks, TARGET_MULTIPLE * stop_ticks)
 
 
 def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Ticks:
@@ -40,11 +49,15 @@ def legal_actions(
 
     An entry's stop must lie above the drawdown floor and the daily loss limit; ``limits`` are today's.
     """
-    stop_ticks = stop_distance(xp, known.true_range_sum)
+    stop_ticks, target_ticks = _bracket(xp, known)
     quantity = size(xp, stop_ticks, terms, limits)
     room = account.cash - xp.maximum(account.floor, account.day_floor)
     affordable = room > quantity * stop_loss(xp, stop_ticks, terms)
-    allowed = (account.paused == 0) & (limits.max_stop_percent * TARGET_MULTIPLE >= 100)
+    # The usual bracket's stop is a third of its target whatever ATR14 is; dividing would cost training time.
+    ratio_kept = limits.max_stop_percent * TARGET_MULTIPLE >= 100
+    if known.bracket is not None:
+        ratio_kept = -(-100 * stop_ticks // target_ticks) <= limits.max_stop_percent
+    allowed = (account.paused == 0) & ratio_kept
     open_to_us = known.entry_open & xp.logical_not(known.flatten_due) & allowed
 
     side, manages = xp.sign(position.quantity), xp.logical_not(known.flatten_due)
@@ -69,13 +82,13 @@ def order_for(
     xp: Namespace, action: Code, position: Position, known: KnownAtClose, terms: Terms, limits: Limits
 ) -> Order:
     """The order [B] that a legal action [B] places for the next open; the flat time overrides every action."""
-    stop_ticks = stop_distance(xp, known.true_range_sum)
+    stop_ticks, target_ticks = _bracket(xp, known)
     side = xp.where(action == BUY, 1, xp.where(action == SELL, -1, 0))
     enters = (position.quantity == 0) & xp.logical_not(known.flatten_due)
     return Order(
         quantity=xp.where(enters, side * size(xp, stop_ticks, terms, limits), 0),
         stop_ticks=stop_ticks,
-        target_ticks=TARGET_MULTIPLE * stop_ticks,
+        target_ticks=target_ticks,
         flatten=known.flatten_due & (position.quantity != 0),
     )
 
