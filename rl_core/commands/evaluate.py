@@ -68,6 +68,8 @@ def evaluate(
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
+    from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
+    from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.training.sources import FileTimes
 
@@ -86,11 +88,18 @@ def evaluate(
         write_trades(trades, evaluation.trades, job.view.bars)
     readings = {} if job.ladder is None else by_resolution(kind, inputs)
     groups = by_regime(evaluation.trades, job.view, job.regimes)
+    outcomes = outcomes_of(inputs)
+    by_chance, rules = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
     result = {**evaluation.summary(), **readings, **_judged(job, evaluation)}
     if as_json:
+        result |= {} if by_chance is None else by_chance.row()
+        result["written_rules"] = [rule.row() for rule in rules]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
     print_result(result, as_json=as_json)
-    if groups and not as_json:
+    if as_json:
+        return
+    typer.echo("\n".join(["", *null_lines(evaluation.trades, by_chance, rules, evaluation.sessions)]))
+    if groups:
         typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
 
 

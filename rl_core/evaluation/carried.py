@@ -90,8 +90,10 @@ def play_carried(
     """
     path = _Path(who, view, trading, seconds, accounts)
     standing = _Standing(BrokerState(opening_account(XP, trading.venue.rules)))
-    for bar in range(span.first, span.stop):
+    bar = span.first
+    while bar < span.stop:
         standing = path.play(standing, bar, first=bar == span.first)
+        bar = path.following(standing, bar)
     path.close_session(standing, span.stop - 1)
     return CarriedPath(trades_from(path.trades), np.array(path.ordered, np.int64), tuple(path.ended))
 
@@ -116,6 +118,7 @@ class _Path:
         self._flatten_due = view.hours.flatten_due.tolist()
         self._entry_open = (view.hours.entry_open & view.features.warm).tolist()
         self._last = view.last_in_session.tolist()
+        self._busy = self._busy_from(np.array(self._entry_open))
         self.trades: list[tuple[int, ...]] = []
         self.ordered: list[int] = []
         self.ended: list[EndedAttempt] = []
@@ -129,6 +132,21 @@ class _Path:
             standing = self._go_flat(standing, bar - 1)
         standing = self._meet(standing, bar, None if first else bar - 1)
         return self._decide(standing, bar)
+
+    def following(self, standing: _Standing, bar: int) -> int:
+        """The next bar in which anything can happen: without position and order, only entries and sessions do."""
+        held = standing.broker
+        return bar + 1 if held.position.quantity or held.order.quantity else self._busy[bar + 1]
+
+    def _busy_from(self, entry_open: npt.NDArray[np.bool_]) -> list[int]:
+        """[T + 1] from each bar on, the first at which an entry may be made or a session opens; T after the last."""
+        session, chosen = self._view.located.session, self._who.entries()
+        busy = entry_open if chosen is None else entry_open & chosen
+        busy = busy | np.append(True, session[1:] != session[:-1])
+        total = len(session)
+        where = np.append(np.where(busy, np.arange(total), total), total)
+        following: list[int] = np.minimum.accumulate(where[::-1])[::-1].tolist()
+        return following
 
     def close_session(self, standing: _Standing, bar: int) -> _Standing:
         """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""

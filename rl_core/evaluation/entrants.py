@@ -43,6 +43,9 @@ class Enters(Protocol):
     def phase(self) -> int:
         """1: it enters; 2: it manages the position as well."""
 
+    def entries(self) -> npt.NDArray[np.bool_] | None:
+        """[T] closes at which it may enter; None: it is not known before."""
+
     def bracket_at(self, bar: int) -> OwnBracket | None:
         """The stop and target of an entry at this close; None: the usual ones."""
 
@@ -60,6 +63,9 @@ class Trained:
     def phase(self) -> int:
         """1: it enters; 2: it manages the position as well."""
         return 1 if self.policy.num_actions == 3 else 2
+
+    def entries(self) -> None:
+        """A policy is asked wherever there is a choice."""
 
     def bracket_at(self, bar: int) -> None:
         """Learned with the usual bracket, and with no other."""
@@ -92,6 +98,10 @@ class Signals:
     def bars(self) -> npt.NDArray[np.int64]:
         """Bars with an entry [N], in order of time."""
         return np.flatnonzero(self.side)
+
+    def entries(self) -> npt.NDArray[np.bool_]:
+        """[T] closes at which it may enter."""
+        return np.asarray(self.side != 0)
 
     def bracket_at(self, bar: int) -> OwnBracket | None:
         """As it was given with the entry, if it was."""
