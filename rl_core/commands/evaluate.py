@@ -55,6 +55,12 @@ def evaluate(
             "as `orchestrator run --gate off` plays them."
         ),
     ] = "fresh",
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|PACK,...", help="Also say under which rule packs an attempt would pass, and how it would end."
+        ),
+    ] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
@@ -71,10 +77,12 @@ def evaluate(
     from rl_core.evaluation.certainty import certainty
     from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
+    from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
+    packs = [] if rules is None else chosen_packs(rules)
     if trades is not None:
         check_ending(trades)
     if entries is None:
@@ -90,19 +98,23 @@ def evaluate(
     readings = {} if job.ladder is None else by_resolution(kind, inputs)
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
-    by_chance, rules = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
+    by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
+    odds = odds_of(inputs, packs)
     certain = certainty(evaluation, job.trading.venue.terms)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
-        result["written_rules"] = [rule.row() for rule in rules]
+        result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
+        result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
-    print_result(result, as_json=as_json)
-    if as_json:
+        print_result(result, as_json=True)
         return
-    typer.echo("\n".join(["", *null_lines(evaluation.trades, by_chance, rules, evaluation.sessions)]))
-    if groups:
-        typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
+    print_result(result)
+    tables = [null_lines(evaluation.trades, by_chance, rules_beside, evaluation.sessions)]
+    tables += [odds_lines(odds, evaluation.sessions)] if odds else []
+    tables += [regime_table_lines(groups, job.regimes)] if groups else []
+    for table in tables:
+        typer.echo("\n".join(["", *table]))
 
 
 def _of_run(

@@ -100,3 +100,20 @@ def test_a_line_that_cannot_be_meant_is_refused(folder: Path, words: tuple[str, 
     refused = evaluate(*(folder / "NQ_D1M.parquet" if word == "BARS" else word for word in words))
 
     assert isinstance(refused.exception, ConfigError) and said in str(refused.exception)
+
+
+def test_every_named_pack_says_how_its_attempts_end(folder: Path) -> None:
+    """Two packs of other flat times and one without a target; the shares of each are of all its attempts."""
+    packs = "topstep_combine#50k,plain_static,apex_legacy#50k-pa"
+    words = ("--entries", "breakout", *given(folder), "--rules", packs)
+
+    rows = {row["pack"]: row for row in told(*words)["rule_packs"]}
+    table = evaluate(*words).stdout
+
+    assert set(rows) == set(packs.split(",")) and "which account suits it" in table
+    for row in rows.values():
+        assert sum(value for name, value in row.items() if name.startswith("share_")) == pytest.approx(1)
+        assert row["expected_value"] == "not_simulated"
+    combine, funded = rows["topstep_combine#50k"], rows["apex_legacy#50k-pa"]
+    assert combine["low"] <= combine["pass_probability"] <= combine["high"]
+    assert funded["pass_probability"] is None and funded["low"] is None

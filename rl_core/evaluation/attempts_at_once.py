@@ -1,0 +1,244 @@
+"""Very many attempts of one pack at once: the sessions of a tape, in any order; NumPy over lanes, one lane an attempt.
+
+Lanes meet the functions of `rl_core.market.account` at the moments at which `rl_core.market.attempts` calls them; the
+inside of a trade is read from the tape instead of from bars.
+"""
+
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.evaluation.tapes import Tape
+from rl_core.market.account import (
+    after_session,
+    floor_after_close,
+    floor_after_open_equity,
+    opened_day,
+    rules_in_force,
+)
+from rl_core.market.types import (
+    ANY_PERCENT,
+    AT_DAILY_LOSS,
+    AT_TARGET,
+    CLOSED_BALANCE,
+    INTRADAY,
+    NEVER_LOCKS,
+    NOT_PAUSED,
+    Account,
+    Limits,
+    Namespace,
+    Rules,
+    Terms,
+)
+
+XP = cast(Namespace, np)
+ACTIVE, PASSED, FLOOR, DAILY_LOSS, NO_ROOM, OUT_OF_DAYS = range(6)
+ENDINGS = ("open", "passed", "floor", "daily_loss", "no_room", "out_of_days")
+
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Setting(NamedTuple):
+    """What an attempt is played under."""
+
+    rules: Rules
+    limits: Limits
+    terms: Terms
+
+
+class Ended(NamedTuple):
+    """How each attempt ended [L]."""
+
+    ending: npt.NDArray[np.int8]  # ACTIVE: it was still open after the last session
+    sessions: Integers  # that it took, the last one included
+
+
+class _Lanes(NamedTuple):
+    """Attempts that go on [L]."""
+
+    number: Integers
+    account: Account  # [L] a field
+    opening: Integers  # balance as the day opened
+    traded_today: Bools
+    traded: Integers  # earlier days with a trade
+    best: Integers  # result of the best earlier day, 0 if none won
+    ending: npt.NDArray[np.int8]
+
+    def where(self, which: Bools | Integers) -> "_Lanes":
+        """Some of them."""
+        account = Account(*(column[which] for column in self.account))
+        rest = (getattr(self, name)[which] for name in ("opening", "traded_today", "traded", "best", "ending"))
+        return _Lanes(self.number[which], account, *rest)
+
+
+class _Priced(NamedTuple):
+    """A tape in cents a contract under one setting."""
+
+    columns: Integers  # [8, M] stop, quantity, gain, worst, best, best_held, fills and the first drop of each trade
+    drop: Integers  # [M, K] of each point
+    loss: Integers  # [M, K] of each point, the entry's commission included
+
+
+def play_attempts(tape: Tape, setting: Setting, order: Integers, days: Integers) -> Ended:
+    """Play one attempt through each order of sessions.
+
+    Args:
+        tape: of the sessions.
+        setting: of the account.
+        order: [L, H] which session comes when.
+        days: [H] calendar day of each step, by which attempts run out of days.
+    """
+    count, horizon = order.shape
+    ended = Ended(np.zeros(count, np.int8), np.full(count, horizon, np.int64))
+    lanes, priced = _opened(count, setting.rules), _priced(tape, setting)
+    for step in range(horizon):
+        if days[step] - days[0] >= setting.rules.max_days:
+            lanes.ending[:] = OUT_OF_DAYS
+            lanes = _going_on(lanes, ended, step)
+        if not len(lanes.number):
+            break
+        lanes = _day_opened(lanes, setting.rules)
+        session = order[lanes.number, step]
+        first, trades = tape.first[session], tape.trades[session]
+        for nth in range(int(trades.max(initial=0))):
+            meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
+            if meets.all():
+                lanes = _traded(lanes, priced, first + nth, setting)
+            elif meets.any():
+                _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth, setting))
+        lanes = _going_on(lanes, ended, step + 1)
+        lanes = _day_closed(lanes, setting.rules)
+        room = lanes.account.cash - lanes.account.floor
+        lanes.ending[room <= setting.limits.risk_budget] = NO_ROOM
+        lanes = _going_on(lanes, ended, step + 1)
+    return ended
+
+
+def _priced(tape: Tape, setting: Setting) -> _Priced:
+    """The tape in cents of one contract, and the contracts that the usual budget and size cap pay for."""
+    limits, terms = setting.limits, setting.terms
+    value, commission = terms.tick_value, terms.commission
+    quantity = np.minimum(limits.risk_budget // tape.stop_cents, limits.max_quantity)
+    columns = (
+        tape.stop_cents,
+        np.where(tape.stop_percent <= limits.max_stop_percent, quantity, 0),
+        tape.gain * value - 2 * commission,
+        tape.worst * value + commission,
+        tape.best * value - commission,
+        tape.best_held * value - commission,
+        tape.fills,
+        tape.drop[:, 0] * value,
+    )
+    return _Priced(np.stack(columns), tape.drop * value, tape.loss * value + commission)
+
+
+def _opened(count: int, rules: Rules) -> _Lanes:
+    """New attempts."""
+    zeros = np.zeros(count, np.int64)
+    cash = zeros + rules.start
+    names = {name: zeros for name in ("day_floor", "max_open_loss", "max_minis", "paused", "locked")}
+    account = Account(cash=cash, floor=cash - rules.max_loss, **names)
+    return _Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8))
+
+
+def _day_opened(lanes: _Lanes, rules: Rules) -> _Lanes:
+    """The lanes as a trading day opens."""
+    opened = opened_day(XP, lanes.account, rules)
+    shape = lanes.number.shape
+    account = Account(*(column if np.ndim(column) else np.full(shape, column, np.int64) for column in opened))
+    return lanes._replace(account=account, opening=account.cash.copy(), traded_today=np.zeros(shape, bool))
+
+
+def _day_closed(lanes: _Lanes, rules: Rules) -> _Lanes:
+    """The lanes, flat, after a trading day."""
+    closed = after_session(XP, lanes.account, rules)
+    result = closed.cash - lanes.opening
+    return lanes._replace(account=closed, traded=lanes.traded + lanes.traded_today, best=np.maximum(lanes.best, result))
+
+
+def _going_on(lanes: _Lanes, ended: Ended, sessions: int) -> _Lanes:
+    """The lanes that go on; what became of the others is written down."""
+    over = lanes.ending != ACTIVE
+    if not over.any():
+        return lanes
+    ended.ending[lanes.number[over]] = lanes.ending[over]
+    ended.sessions[lanes.number[over]] = sessions
+    return lanes.where(~over)
+
+
+def _written(lanes: _Lanes, which: Bools, new: _Lanes) -> None:
+    """Put ``new`` in the place of the lanes ``which``."""
+    for name in ("cash", "floor", "paused"):
+        getattr(lanes.account, name)[which] = getattr(new.account, name)
+    lanes.traded_today[which], lanes.ending[which] = new.traded_today, new.ending
+
+
+def _traded(lanes: _Lanes, priced: _Priced, trade: Integers, setting: Setting) -> _Lanes:
+    """The lanes after their next ``trade`` [L], unless their account forbids it."""
+    account, rules = lanes.account, setting.rules
+    if rules.lock_at_close < NEVER_LOCKS:
+        rules = rules_in_force(XP, rules, account)
+    stop, most, gain, worst, best, held, fills, drop = np.take(priced.columns, trade, axis=1)
+    quantity = _quantity(account, (stop, most, fills), setting)
+    cash, floor = account.cash + quantity * gain, account.floor
+    killed = account.cash - quantity * worst <= floor
+    if setting.rules.ratchet == INTRADAY:
+        deep = np.flatnonzero((quantity * drop >= rules.max_loss) & (np.asarray(rules.ratchet) == INTRADAY))
+        killed[deep] |= _followed(account.cash[deep], quantity[deep], (priced, trade[deep]), rules)
+        floor = floor_after_open_equity(XP, floor, account.cash + quantity * best, rules)
+    if setting.rules.ratchet in (INTRADAY, CLOSED_BALANCE):
+        floor = floor_after_close(XP, floor, cash, rules)
+    at_floor = (killed & (rules.kills_open != 0)) | (cash <= floor)
+    if not rules.kills_open:
+        # The balance alone must stay above a floor that follows open equity.
+        raised = floor_after_open_equity(XP, account.floor, account.cash + quantity * held, rules)
+        at_floor |= account.cash - quantity * setting.terms.commission <= raised
+    return _judged(lanes, (cash, floor, quantity > 0), at_floor, setting.rules)
+
+
+def _quantity(account: Account, row: tuple[Integers, Integers, Integers], setting: Setting) -> Integers:
+    """Contracts [L] of the entry as `rl_core.market.decisions` sizes it; 0 where it is not legal or not filled."""
+    stop, quantity, fills = row
+    if setting.rules.open_loss_percent:
+        quantity = np.minimum(quantity, account.max_open_loss // stop)
+    quantity = np.minimum(quantity, account.max_minis * setting.limits.per_mini)
+    room = account.cash - np.maximum(account.floor, account.day_floor)
+    return np.asarray(np.where(room > quantity * stop, np.minimum(quantity, fills), 0))
+
+
+def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], rules: Rules) -> Bools:
+    """Whether a floor that had risen with a trade's best was reached at one of its points [L]."""
+    priced, trade = at
+    drop, loss = (table[trade] * quantity[:, None] for table in (priced.drop, priced.loss))
+    return np.asarray(((drop >= rules.max_loss) & (cash[:, None] - loss <= rules.floor_cap)).any(axis=1))
+
+
+def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bools, rules: Rules) -> _Lanes:
+    """The lanes whose trade left this cash and floor [L]: ended, paused or neither; unchanged where none was made."""
+    cash, floor, trades = after
+    # Without a trade nobody stands at a floor or a limit; a target may be banked by an earlier trade.
+    daily, banked = cash <= lanes.account.day_floor, (cash >= rules.start + rules.target) & trades
+    ending, paused = np.zeros(cash.shape, np.int8), daily * np.int64(AT_DAILY_LOSS)
+    if rules.daily_fails:
+        ending[daily] = DAILY_LOSS
+    ending[at_floor] = FLOOR
+    may_pass = np.flatnonzero(banked & (ending == ACTIVE))
+    if len(may_pass):
+        ending[may_pass] = np.where(_passes(lanes.where(may_pass), cash[may_pass], rules), PASSED, ACTIVE)
+    if rules.stand_down:
+        paused[banked] = AT_TARGET
+    account = lanes.account._replace(cash=cash, floor=floor, paused=paused)
+    return lanes._replace(account=account, traded_today=lanes.traded_today | trades, ending=ending)
+
+
+def _passes(lanes: _Lanes, cash: Integers, rules: Rules) -> Bools:
+    """Whether a banked target passes [L]: on enough days, and consistently where the pack asks for it."""
+    enough = lanes.traded + 1 >= rules.min_days
+    if not rules.best_day_blocks_pass or rules.best_day_percent >= ANY_PERCENT:
+        return np.asarray(enough)
+    profit, best = cash - rules.start, np.maximum(lanes.best, cash - lanes.opening)
+    allowed, got = rules.best_day_percent * profit, 100 * best
+    steady = (profit > 0) & ((got <= allowed) if rules.best_day_inclusive else (got < allowed))
+    return np.asarray(enough & steady)

@@ -1,0 +1,112 @@
+"""What becomes of an attempt under a pack: by hand on sessions that all end alike, and what the table says."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from rl_core.evaluation.attempts_at_once import Setting
+from rl_core.evaluation.pack_odds import NamedPack, PackOdds, chosen_packs, odds_lines, odds_under, orders
+from rl_core.evaluation.tapes import UNSEEN, Tape
+from rl_core.market.types import ANY_MINIS, Limits, Terms
+from rl_core.rules.fields import Fees
+from rl_core.rules.pack import RulePack
+from tests.rl_core.markets import legacy_pack
+from trigate.errors import ConfigError
+
+TERMS = Terms(tick_value=50, commission=0, slippage_ticks=1)
+LIMITS = Limits(risk_budget=50_000, max_quantity=ANY_MINIS, per_mini=10)
+
+
+def tape(gains: list[int]) -> Tape:
+    """One trade a session of ten contracts, $5 a tick in all, with a stop of 100 ticks; losses fall straight down."""
+    count = len(gains)
+    gain, ones = np.array(gains), np.ones(count, np.int64)
+    worst, best = np.maximum(-gain, 0), np.maximum(gain, 0)
+    return Tape(
+        session=np.arange(count),
+        first=np.arange(count),
+        trades=ones,
+        stop_cents=5_000 * ones,
+        stop_percent=34 * ones,
+        fills=ones << 30,
+        gain=gain,
+        worst=worst,
+        best=best,
+        best_held=UNSEEN * ones,
+        drop=worst[:, None],
+        loss=worst[:, None],
+    )
+
+
+def pack(**changed: object) -> RulePack:
+    return legacy_pack().model_copy(update=changed)
+
+
+def odds(gains: list[int], given: RulePack | None = None, draws: int = 400) -> PackOdds:
+    named = NamedPack("one", given or pack())
+    rules = named.pack.compiled()._replace(min_days=0)
+    return odds_under(named, tape(gains), Setting(rules, LIMITS, TERMS), orders(len(gains), draws=draws))
+
+
+def test_sessions_that_all_win_pass_and_those_that_all_lose_leave_no_room() -> None:
+    """The target of $3,000 is six times $500; the fourth loss leaves $500 of $2,500, which no trade may lose."""
+    won, lost = odds([100] * 12), odds([-100] * 12)
+
+    assert (won.passes, won.median_sessions, won.shares["passed"]) == (1.0, 6.0, 1.0)
+    assert (lost.passes, lost.median_sessions, lost.shares["no_room"]) == (0.0, None, 1.0)
+    assert won.interval == pytest.approx((1 / (1 + 3.8415 / 2), 1.0), abs=1e-3), "twelve sessions hold two attempts"
+
+
+def test_a_fair_coin_passes_as_a_random_walk_does() -> None:
+    """$500 up or down, from 0 to +6 before -4: probability 4 / 10; the floor that follows the best makes it less."""
+    rng = np.random.default_rng(0)
+    gains = (100 * rng.permutation(np.repeat([1, -1], 300))).tolist()
+    named = NamedPack("one", pack())
+    still = named.pack.compiled()._replace(min_days=0, ratchet=0)
+    order = rng.integers(0, 600, (4_000, 250))
+
+    found = odds_under(named, tape(gains), Setting(still, LIMITS, TERMS), order)
+    following = odds_under(named, tape(gains), Setting(still._replace(ratchet=3), LIMITS, TERMS), order)
+
+    assert found.passes == pytest.approx(0.4, abs=0.03)
+    assert following.passes is not None and following.passes < 0.3
+
+
+def test_under_ten_sessions_there_is_no_interval() -> None:
+    assert odds([100] * 9).interval is None and odds([100] * 10).interval is not None
+
+
+def test_a_pack_without_a_target_has_nothing_to_pass() -> None:
+    found = odds([1] * 12, pack(target=None))
+
+    assert (found.passes, found.interval, found.shares["open"]) == (None, None, 1.0)
+
+
+def test_orders_keep_weeks_together_and_use_every_session() -> None:
+    order = orders(12, draws=500, horizon=23, block=5)
+
+    assert order.shape == (500, 23) and set(np.unique(order)) == set(range(12))
+    steps = np.diff(order, axis=1) % 12
+    inside = np.arange(22) % 5 != 4
+    assert (steps[:, inside] == 1).all() and (steps[:, ~inside] != 1).any()
+
+
+def test_the_table_says_what_is_not_known() -> None:
+    unknown, known = odds([100] * 12), replace(odds([100] * 12), pack=pack(fees=Fees(evaluation=Decimal(167))))
+
+    assert "expected value of an attempt is not simulated" in odds_lines([unknown], 12)[-1]
+    assert known.row()["fees_dollars"] == {"evaluation": 167.0}
+    assert unknown.row()["fees_dollars"] is None and unknown.row()["expected_value"] == "not_simulated"
+    assert "100.0%" in odds_lines([unknown], 12)[2]
+
+
+def test_packs_are_named_as_elsewhere() -> None:
+    assert len(chosen_packs("all")) >= 51
+    assert [named.name for named in chosen_packs("plain_static, topstep_combine#50k")] == [
+        "plain_static",
+        "topstep_combine#50k",
+    ]
+    with pytest.raises(ConfigError, match="there is no such rule pack"):
+        chosen_packs("plane_static")
