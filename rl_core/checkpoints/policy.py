@@ -18,7 +18,9 @@ from rl_core.contract import ACTION_NAMES
 from rl_core.errors import DamagedCheckpointError
 from rl_core.features.features import fingerprint as own_fingerprint
 from rl_core.features.fingerprint import Fingerprint
-from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from rl_core.features.observation import ACTION_COUNTS, observation_size
+from rl_core.market.yardstick import Yardstick
+from rl_core.trading.setup import TradingConfig
 from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
@@ -154,8 +156,15 @@ def load_trader(path: Path) -> Policy:
     assert policy.identity is not None, "a loaded policy knows what it is"
     phase = policy.identity.phase
     actions = ACTION_NAMES[: ACTION_COUNTS[phase]]
-    check_fit(path, policy.identity, Expected(phase, OBSERVATION_SIZES[phase], actions, own_fingerprint()))
+    yardstick = TradingConfig.model_validate(policy.identity.config.get("trading", {})).yardstick
+    size = observation_size(phase, yardstick.window)
+    check_fit(path, policy.identity, Expected(phase, size, actions, own_fingerprint(yardstick)))
     return policy
+
+
+def check_yardstick(path: Path, identity: Identity, yardstick: Yardstick) -> None:
+    """Raise FitError unless the checkpoint in ``path`` was trained in the window, ATR and bracket of ``yardstick``."""
+    check_fit(path, identity, Expected(fingerprint=own_fingerprint(yardstick)))
 
 
 def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bound: float) -> Policy:
