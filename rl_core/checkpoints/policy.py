@@ -176,11 +176,16 @@ def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bou
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write ``policy`` and a golden decision into ``folder``."""
+    np.savez(folder / POLICY_FILE, allow_pickle=False, **policy_arrays(policy))
+
+
+def policy_arrays(policy: Policy) -> dict[str, Any]:
+    """The arrays of ``policy`` and of a golden decision, by the names that they have in a file."""
     arrays: dict[str, Any] = {"mean": policy.mean, "scale": policy.scale, "bound": np.float32(policy.bound)}
     for layer, (kernel, bias) in enumerate(zip(policy.kernels, policy.biases, strict=True)):
         arrays |= {f"kernel_{layer}": kernel, f"bias_{layer}": bias}
     golden = _golden_decision(policy)._asdict()
-    np.savez(folder / POLICY_FILE, allow_pickle=False, **arrays, **{f"golden_{name}": golden[name] for name in golden})
+    return arrays | {f"golden_{name}": golden[name] for name in golden}
 
 
 def _golden_decision(policy: Policy) -> GoldenDecision:

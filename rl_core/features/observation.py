@@ -9,7 +9,9 @@ from rl_core.features.features import ATR_BARS, CLIP, FEATURE_NAMES, WINDOW
 from rl_core.market.types import BarCount, Bool, Cents, Position, Ticks
 
 WINDOW_SIZE = WINDOW * len(FEATURE_NAMES)
-POSITION_SIZE, MANAGEMENT_SIZE = 5, 3
+POSITION_NAMES = ("side", "open_profit_atr", "to_stop_atr", "to_target_atr", "hours_held")
+MANAGEMENT_NAMES = ("may_enter", "trailing", "room_to_floor")
+POSITION_SIZE, MANAGEMENT_SIZE = len(POSITION_NAMES), len(MANAGEMENT_NAMES)
 OBSERVATION_SIZES = {1: WINDOW_SIZE + POSITION_SIZE, 2: WINDOW_SIZE + POSITION_SIZE + MANAGEMENT_SIZE}  # usually
 ACTION_COUNTS = {1: 3, 2: 6}
 HELD_SCALE = 60.0
