@@ -8,8 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from rl_core.checkpoints.checkpoint import served_policy
-from rl_core.checkpoints.policy import POLICY_FILE, Policy, save_policy
 from rl_core.contract import BUY, HOLD, SELL
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
@@ -47,17 +45,3 @@ def test_the_reward_is_its_own_and_the_books_are_not(names: dict[str, Any]) -> N
     np.testing.assert_array_equal(paid.reward[~lost], usual.reward[~lost])
     np.testing.assert_array_equal(paid.state.account.cash, usual.state.account.cash)
     assert lost.any() and not lost.all()
-
-
-def test_the_reader_decides_as_we_do(names: dict[str, Any], tmp_path: Path) -> None:
-    trained = names["result"].state
-    ours: Policy = served_policy(trained.parameters, trained.normaliser)
-    save_policy(ours, tmp_path)
-    policy = names["load"](tmp_path / POLICY_FILE)
-    generator = np.random.default_rng(1)
-
-    assert names["act"](policy, policy["golden_observation"], policy["golden_legal_actions"]) == policy["golden_action"]
-    for _ in range(50):
-        observation = (ours.mean + ours.scale * generator.standard_normal(225)).astype(np.float32)
-        legal = np.array([True, *(generator.random(2) < 0.7)])
-        assert names["act"](policy, observation, legal) == ours.act(observation, legal).action

@@ -31,7 +31,7 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
-from rl_core.checkpoints.policy import load_trader
+from rl_core.checkpoints.policy import check_yardstick, load_trader
 from rl_core.checkpoints.provenance import (
     WorldCard,
     first_held_out,
@@ -108,6 +108,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
     account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
+    check_yardstick(checkpoint, policy.identity, account.yardstick)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
@@ -181,6 +182,7 @@ class _Simulation:
                 plan.trading.hours,
                 plan.regimes,
                 plan.bars.instrument.calendar,
+                plan.trading.yardstick,
             )
             for bar in answers.history():
                 views.push(bar)
@@ -294,6 +296,7 @@ def _setting(plan: RunPlan) -> Setting:
         fail_factor=plan.config.gate.fail_factor,
         max_entries_per_session=plan.config.max_entries_per_session,
         frictions=plan.trading.frictions,
+        yardstick=plan.trading.yardstick,
     )
 
 

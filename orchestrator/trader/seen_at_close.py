@@ -9,7 +9,8 @@ import numpy.typing as npt
 from orchestrator.messaging.catalogue import Bar
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.product_hours import Family
-from rl_core.features.features import WINDOW, FeatureStream, StreamedBar
+from rl_core.features.features import FeatureStream, StreamedBar
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
 from rl_core.regimes.labels import Regime, RegimeStream
 from rl_core.rules.pack import RulePack
@@ -22,7 +23,7 @@ _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 class CloseView(NamedTuple):
     """Everything known at one close."""
 
-    window: npt.NDArray[np.float32]  # [220] the last 20 feature rows, oldest first
+    window: npt.NDArray[np.float32]  # [220] the last feature rows, 20 unless set otherwise, oldest first
     true_range_sum: int  # ticks
     entry_open: bool  # in entry hours and warm
     flatten_due: bool
@@ -31,6 +32,7 @@ class CloseView(NamedTuple):
     regime: Regime
     decision_minute: int  # of the exchange's day, at the close
     wild_percent: int | None = None  # filtered probability of the wildest hidden state; None without a fitted model
+    atr_bars: int = USUAL.atr_bars  # whose true ranges are summed
 
 
 class CloseViewStream:
@@ -43,6 +45,7 @@ class CloseViewStream:
         entry: EntryHours,
         regimes: Frozen = UNFITTED,
         family: Family = "equity",
+        yardstick: Yardstick = USUAL,
     ) -> None:
         """An empty past.
 
@@ -52,14 +55,17 @@ class CloseViewStream:
             entry: hours in which entries are decided.
             regimes: as the checkpoint froze them.
             family: of the bars' contract; it says when sessions are.
+            yardstick: how long the ATR and the window are.
         """
         self._family: Family = family
         self._calendar = Calendar.covering(first_ns, first_ns + _AHEAD_NS, family)
         self._covered_ns = first_ns + _AHEAD_NS
         self._pack, self._entry = pack, entry
-        self._features, self._regimes = FeatureStream(), RegimeStream(regimes.thresholds)
+        self._features = FeatureStream(yardstick)
+        self._regimes = RegimeStream(regimes.thresholds, yardstick.atr_bars)
         self._states = None if regimes.model is None else StateStream(regimes.model)
-        self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=WINDOW)
+        self._atr_bars = yardstick.atr_bars
+        self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=yardstick.window)
 
     def push(self, bar: Bar) -> CloseView:
         """Take one closed bar.
@@ -92,11 +98,12 @@ class CloseViewStream:
         return CloseView(
             window=np.concatenate(self._rows),
             true_range_sum=true_range_sum,
-            entry_open=bool(hours.entry_open[0]) and warm and len(self._rows) == WINDOW,
+            entry_open=bool(hours.entry_open[0]) and warm and len(self._rows) == self._rows.maxlen,
             flatten_due=bool(hours.flatten_due[0]),
             session=streamed.session,
             minutes_to_flat=streamed.minutes_to_flat,
             regime=self._regimes.push(streamed, true_range_sum),
             decision_minute=streamed.decision_minute,
             wild_percent=None if self._states is None else int(wild_percents(self._states.push(streamed))),
+            atr_bars=self._atr_bars,
         )

@@ -16,6 +16,7 @@ from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Frictions, Limits, Order
+from rl_core.market.yardstick import USUAL, Yardstick
 
 P = ParamSpec("P")
 
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
     fail_factor: Decimal  # share of the size when the gate fails: 0 veto, 1 approve
     max_entries_per_session: int
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+    yardstick: Yardstick = USUAL  # of bracket, ATR and window
 
 
 class Pending(NamedTuple):

@@ -18,7 +18,9 @@ from rl_core.contract import ACTION_NAMES
 from rl_core.errors import DamagedCheckpointError
 from rl_core.features.features import fingerprint as own_fingerprint
 from rl_core.features.fingerprint import Fingerprint
-from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from rl_core.features.observation import ACTION_COUNTS, observation_size
+from rl_core.market.yardstick import Yardstick
+from rl_core.trading.setup import TradingConfig
 from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
@@ -154,8 +156,15 @@ def load_trader(path: Path) -> Policy:
     assert policy.identity is not None, "a loaded policy knows what it is"
     phase = policy.identity.phase
     actions = ACTION_NAMES[: ACTION_COUNTS[phase]]
-    check_fit(path, policy.identity, Expected(phase, OBSERVATION_SIZES[phase], actions, own_fingerprint()))
+    yardstick = TradingConfig.model_validate(policy.identity.config.get("trading", {})).yardstick
+    size = observation_size(phase, yardstick.window)
+    check_fit(path, policy.identity, Expected(phase, size, actions, own_fingerprint(yardstick)))
     return policy
+
+
+def check_yardstick(path: Path, identity: Identity, yardstick: Yardstick) -> None:
+    """Raise FitError unless the checkpoint in ``path`` was trained in the window, ATR and bracket of ``yardstick``."""
+    check_fit(path, identity, Expected(fingerprint=own_fingerprint(yardstick)))
 
 
 def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bound: float) -> Policy:
@@ -167,11 +176,16 @@ def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bou
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write ``policy`` and a golden decision into ``folder``."""
+    np.savez(folder / POLICY_FILE, allow_pickle=False, **policy_arrays(policy))
+
+
+def policy_arrays(policy: Policy) -> dict[str, Any]:
+    """The arrays of ``policy`` and of a golden decision, by the names that they have in a file."""
     arrays: dict[str, Any] = {"mean": policy.mean, "scale": policy.scale, "bound": np.float32(policy.bound)}
     for layer, (kernel, bias) in enumerate(zip(policy.kernels, policy.biases, strict=True)):
         arrays |= {f"kernel_{layer}": kernel, f"bias_{layer}": bias}
     golden = _golden_decision(policy)._asdict()
-    np.savez(folder / POLICY_FILE, allow_pickle=False, **arrays, **{f"golden_{name}": golden[name] for name in golden})
+    return arrays | {f"golden_{name}": golden[name] for name in golden}
 
 
 def _golden_decision(policy: Policy) -> GoldenDecision:

@@ -59,7 +59,7 @@ def plans_of(plan: TrainingPlan, runs: Mapping[int, Path], parent: Path | None) 
     """
     for seed, run in runs.items():
         own, ppo = parent_of(parent, seed), plan.config.ppo.model_copy(update={"seed": seed})
-        learned = plan.parent if own is None else phase1_of(own)
+        learned = plan.parent if own is None else phase1_of(own, plan.config)
         yield run, plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
 
 

@@ -1,4 +1,4 @@
-"""The commands `rl-core train` and `rl-core evaluate`."""
+"""The commands `rl-core train`, `rl-core evaluate` and `rl-core export`."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
     app.command("show-config")(show_config)
     app.command("evaluate")(evaluate)
+    app.command("export")(export)
 
 
 def train(
@@ -213,3 +214,25 @@ def evaluate(
     print_result(result, as_json=as_json)
     if groups and not as_json:
         typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a policy as one plain .npz: weights, normaliser and what they are good for; NumPy alone reads it."""
+    from rl_core.checkpoints.export import check_ending, export_policy
+    from rl_core.checkpoints.manifest import find_checkpoint, unfinished_note
+    from rl_core.checkpoints.policy import load_trader
+
+    check_ending(out)
+    folder = find_checkpoint(run)
+    policy = load_trader(folder)
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    if note := unfinished_note(folder, policy.identity):
+        say(f"warning: {note}")
+    metadata = export_policy(policy, out)
+    told = {name: metadata[name] for name in ("phase", "market", "step", "actions", "observation_size", "fingerprint")}
+    actions = told["actions"] if as_json else " ".join(told["actions"])
+    print_result({"file": str(out), **told, "actions": actions}, as_json=as_json)

@@ -14,7 +14,6 @@ from rl_core.checkpoints.policy import Policy
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
-from rl_core.features.features import WINDOW
 from rl_core.features.market_view import MarketView
 from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
@@ -155,7 +154,8 @@ class _Path:
         seconds = () if self._seconds is None else self._seconds.of(bar)
         prices, ts = BarPrices(*self._prices[bar]), int(bars.ts_event_ns[bar])
         standing = self._book(standing, broker.meet(held, prices, ts, self._venue(before), seconds), bar)
-        return standing._replace(broker=broker.follow(standing.broker, prices.close, self._ranges[bar]))
+        followed = broker.follow(standing.broker, prices.close, self._ranges[bar], self._trading.yardstick)
+        return standing._replace(broker=followed)
 
     def _venue(self, bar: int | None) -> Venue:
         """The venue of fills that follow the close of ``bar``."""
@@ -208,7 +208,13 @@ class _Path:
         held, venue = standing.broker, self._venue(bar)
         limits = limits_today(XP, self._trading.limits, held.account)
         entry_open = self._entry_open[bar] and standing.status == "active"
-        known = KnownAtClose(self._prices[bar][3], self._ranges[bar], entry_open, self._flatten_due[bar])
+        known = KnownAtClose(
+            close=self._prices[bar][3],
+            true_range_sum=self._ranges[bar],
+            entry_open=entry_open,
+            flatten_due=self._flatten_due[bar],
+            yardstick=self._trading.yardstick,
+        )
         if known.flatten_due and held.position.quantity:
             order = order_for(XP, HOLD, held.position, known, venue.terms, limits)
             return standing._replace(broker=held._replace(order=order))
@@ -221,8 +227,9 @@ class _Path:
 
     def _observation(self, standing: _Standing, bar: int, legal: LegalActions) -> npt.NDArray[np.float32]:
         held = standing.broker
-        window = self._view.features.values[bar - WINDOW + 1 : bar + 1].reshape(-1)
-        mark = Mark(self._prices[bar][3], self._ranges[bar])
+        yardstick = self._trading.yardstick
+        window = self._view.features.values[bar - yardstick.window + 1 : bar + 1].reshape(-1)
+        mark = Mark(self._prices[bar][3], self._ranges[bar], yardstick.atr_bars)
         equity = broker.equity_at(held, mark.close, self._trading.venue)
         room = AccountRoom(equity, held.account.floor, self._trading.venue.rules.max_loss)
         return one_observation(window, held.position, mark, room if self._phase == 2 else None, legal.enter)

@@ -64,7 +64,7 @@ def evaluate(
         market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
-    env = Env(1 if policy.num_actions == 3 else 2)
+    env = Env(1 if policy.num_actions == 3 else 2, trading.yardstick)
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
     starts = np.asarray(market.starts[: market.start_count])
     days, begins = np.unique(view.located.session[starts], return_index=True)

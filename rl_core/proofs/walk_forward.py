@@ -94,7 +94,7 @@ def market_seen(inputs: WalkInputs) -> MarketSeen:
     """Compute features and hours of the bars, once for all folds."""
     account = resolved(inputs.phases[-1].trading, seconds=inputs.ladder is not None)
     trading = compile_trading(account, inputs.bars.instrument)
-    return MarketSeen(view_of(inputs.bars, trading.pack, trading.hours), trading)
+    return MarketSeen(view_of(inputs.bars, trading.pack, trading.hours, trading.yardstick), trading)
 
 
 def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Train) -> Iterator[FoldResult]:
@@ -126,7 +126,7 @@ def _trained(inputs: WalkInputs, fold: Fold, train: Train) -> dict[int, Path] | 
             # Seeds share bars, split and regimes, which take seconds to prepare.
             plan = plan or _planned(inputs, config, fold, parent)
             ppo = plan.config.ppo.model_copy(update={"seed": seed})
-            learned = None if parent is None else phase1_of(parent)
+            learned = None if parent is None else phase1_of(parent, plan.config)
             own = plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
             if not train(own, run, f"fold {fold.number}, seed {seed}, phase {phase}"):
                 return None

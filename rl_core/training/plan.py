@@ -90,9 +90,13 @@ def check_size(config: TrainConfig, markets: int) -> None:
         raise ConfigError(f"{config.ppo.num_envs} environments cannot play {played} markets; raise ppo.num_envs")
 
 
-def phase1_of(parent: Path) -> LearnedParameters:
-    """What phase 1 learned in the run or checkpoint folder ``parent``; raises as `load_learned`."""
-    return load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+def phase1_of(parent: Path, config: TrainConfig) -> LearnedParameters:
+    """What phase 1 learned in the run or checkpoint folder ``parent``; raises as `load_learned`.
+
+    It must have learned in the lengths of ``config``: another window, ATR or bracket is another task.
+    """
+    expected = Expected(phase=1, fingerprint=fingerprint(config.trading.yardstick))
+    return load_learned(find_checkpoint(parent, phase=1), expected=expected)
 
 
 def training_split(view: MarketView, config: TrainConfig) -> Split:
@@ -156,7 +160,7 @@ def plan_training(
     parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
     learned = None
     if parent is not None:
-        learned = phase1_of(parent)
+        learned = phase1_of(parent, config)
     # Markets move together, so a bar held out of one must lie behind the training bars of all of them. And phase 2 must
     # not call bars held out that its parent was trained on.
     ends = [part.split.stop_ns for part in parts]
@@ -168,7 +172,7 @@ def plan_training(
     regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
     if not others:
         regimes = _regimes(parts[0].view, split)
-    env_arrays, env = _env_arrays(config, parts), Env(config.phase)
+    env_arrays, env = _env_arrays(config, parts), Env(config.phase, config.trading.yardstick)
     return TrainingPlan(
         config=config,
         bars=bars,
@@ -194,7 +198,7 @@ class _MarketPart(NamedTuple):
 
 def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
-    view = view_of(bars, trading.pack, trading.hours)
+    view = view_of(bars, trading.pack, trading.hours, trading.yardstick)
     split = training_split(view, config)
     if not (view.hours.entry_open & view.features.warm)[split.first : split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
@@ -205,7 +209,7 @@ def _mirrored_part(part: _MarketPart) -> _MarketPart:
     """``part`` with its prices mirrored; the features are computed anew from the mirrored bars."""
     view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
     bars = mirrored(view.bars)
-    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
+    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours, view.yardstick)
     return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
 
 
@@ -220,7 +224,9 @@ def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     one = len(parts) == 1
     market, params = (markets[0], each[0]) if one else (joined(markets), joined_params(each))
     if config.ppo.known_entries:
-        market = with_entry_outcomes(market, params, credit_decay=config.ppo.credit_decay)
+        market = with_entry_outcomes(
+            market, params, credit_decay=config.ppo.credit_decay, yardstick=config.trading.yardstick
+        )
     return EnvArrays(market, params)
 
 
@@ -232,7 +238,7 @@ def inputs_of(plan: TrainingPlan) -> TrainingInputs:
         market=plan.market,
         bars_digest=plan.data_digest,
         seconds_digest=plan.seconds_digest,
-        fingerprint=fingerprint().digest,
+        fingerprint=fingerprint(plan.config.trading.yardstick).digest,
         parent_digest="" if parent is None else digest_of((parent.parameters, parent.normaliser)),
         code_version=CODE_VERSION,
     )
@@ -240,7 +246,7 @@ def inputs_of(plan: TrainingPlan) -> TrainingInputs:
 
 def identity_of(plan: TrainingPlan, step: int) -> Identity:
     """The identity of the run's checkpoint at ``step``."""
-    features = fingerprint()
+    features = fingerprint(plan.config.trading.yardstick)
     return Identity(
         phase=plan.config.phase,
         market=plan.market,

@@ -254,7 +254,7 @@ def prepare_evaluation(
         check_unchanged(bars, read.digest, source.digest)
     second_bars = None if seconds is None else read_seconds(seconds, read, **times._asdict())
     trading = compile_trading(account, read.instrument)
-    view = view_of(read, trading.pack, trading.hours)
+    view = view_of(read, trading.pack, trading.hours, trading.yardstick)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
     trained_on = training_worlds(folder)
     return EvaluationJob(
