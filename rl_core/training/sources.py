@@ -13,7 +13,7 @@ from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
-from rl_core.checkpoints.policy import Policy, load_trader
+from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import (
     WorldCard,
     check_unchanged,
@@ -25,6 +25,7 @@ from rl_core.checkpoints.provenance import (
     world_traded,
 )
 from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.entrants import Enters, Trained
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
@@ -107,9 +108,9 @@ class TrainingJob(NamedTuple):
 
 
 class EvaluationJob(NamedTuple):
-    """A checkpoint's policy, and the bars to evaluate it on."""
+    """Whoever enters, such as a checkpoint's policy, and the bars to evaluate it on."""
 
-    policy: Policy
+    who: Enters
     view: MarketView
     trading: Trading
     first: int
@@ -121,6 +122,8 @@ class EvaluationJob(NamedTuple):
     regimes: Frozen
     note: str | None = None  # a warning about the checkpoint
     seconds: MinuteSeconds | None = None
+    training_ended: bool = True
+    doubts: tuple[str, ...] = ()  # that keep the verdict from being PASS or FAIL
 
     def inputs(self, sessions: int | None = None) -> EvaluationInputs:
         """What is played: from the first whole warm session on, ``sessions`` of them at most.
@@ -129,7 +132,7 @@ class EvaluationJob(NamedTuple):
             DataError: no bar is left to play.
         """
         span = span_of(self.view.located.session, self.first, sessions)
-        return EvaluationInputs(self.policy, self.view, self.trading, span, self.ladder, self.seconds)
+        return EvaluationInputs(self.who, self.view, self.trading, span, self.ladder, self.seconds)
 
 
 def prepare_training(
@@ -256,9 +259,9 @@ def prepare_evaluation(
     trading = compile_trading(account, read.instrument)
     view = view_of(read, trading.pack, trading.hours, trading.yardstick)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
-    trained_on = training_worlds(folder)
+    trained_on, unfinished = training_worlds(folder), unfinished_note(folder, policy.identity)
     return EvaluationJob(
-        policy=policy,
+        who=Trained(policy),
         view=view,
         trading=trading,
         first=first,
@@ -268,7 +271,8 @@ def prepare_evaluation(
         in_sample=touches_training(policy.identity, read, span_of(view.located.session, first).first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=frozen_regimes(folder, read.instrument.symbol),
-        note=unfinished_note(folder, policy.identity),
+        note=unfinished,
+        training_ended=unfinished is None,
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
     )
 
