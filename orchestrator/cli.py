@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.run.config import RunConfig
@@ -29,6 +30,7 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
+app.command()(replay)
 
 
 def main() -> None:
@@ -61,7 +63,8 @@ def run(
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
-    from orchestrator.run.simulate import RunHooks, plan_run, simulate
+    from orchestrator.run.plan import plan_run
+    from orchestrator.run.simulate import RunHooks, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
@@ -76,7 +79,7 @@ def run(
     if plan.world is not None:
         say(plan.world.declaration)
     with _signals() as asked:
-        with _progress(plan.stop - plan.first, console) as on_bar:
+        with _progress(plan.span.stop - plan.span.first, console) as on_bar:
             outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}

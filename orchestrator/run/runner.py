@@ -5,20 +5,21 @@ being asked for, and everything that follows from them is derived again and comp
 """
 
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, GateFailed, Reviewed
-from orchestrator.journal.journal import Journal, JournalMismatch, refuse_other_run
+from orchestrator.journal.journal import JournalMismatch, refuse_other_run
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader import events
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.machine import advance, opening_state
-from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.seen_at_close import CloseView, CloseViews
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -62,6 +63,18 @@ class Answerers(Protocol):
         """The gate's outcome, GateFailed if there is none."""
 
 
+class RunRecord(Protocol):
+    """Where the runner writes every event: the run's journal, or a recording that is only compared."""
+
+    path: Path
+
+    def next_recorded(self) -> Record | None:
+        """The record that the next append has to match, None where the recording ends."""
+
+    def append(self, type: str, payload: Mapping[str, Any], *, sync: bool = False) -> Record | None:
+        """Write one record, or check it against the recorded one, which raises JournalMismatch where they differ."""
+
+
 class DeferredAnswers:
     """Answerers that start at the first question that the journal cannot answer."""
 
@@ -99,7 +112,7 @@ class Finished(NamedTuple):
 class Runner:
     """One run over one journal."""
 
-    def __init__(self, journal: Journal, answerers: Answerers, views: CloseViewStream, setting: Setting) -> None:
+    def __init__(self, journal: RunRecord, answerers: Answerers, views: CloseViews, setting: Setting) -> None:
         """``views`` has been shown the history before the first bar already."""
         self._journal = journal
         self._answerers = answerers

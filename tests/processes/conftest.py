@@ -109,13 +109,36 @@ def command_line(
 
 
 @pytest.fixture
-def run_command(demo_world: DemoWorld, tmp_path: Path) -> RunCommand:
-    """The arguments of ``orchestrator`` that play one held-out session under the rules gate."""
+def run_command(demo_world: DemoWorld, tmp_path: Path) -> Iterator[RunCommand]:
+    """The arguments of ``orchestrator`` that play one held-out session under the rules gate.
+
+    After the test every run that it made comes out of its journal again, byte for byte.
+    """
 
     def arguments(*more: object, runs: str = "runs", **options: Any) -> list[str]:
         return command_line(demo_world, tmp_path / runs, *more, **options)
 
-    return arguments
+    yield arguments
+    for path in tmp_path.glob("*/*/journal.jsonl"):
+        assert _difference(path, demo_world) == "", path
+
+
+_REPLAYED: set[bytes] = set()
+"""Journals that came out again; many tests make equal ones."""
+
+
+def _difference(journal: Path, world: DemoWorld) -> str:
+    """What does not come out of a journal again; the checkpoint may have been moved by its test."""
+    from orchestrator.run.folder import RunFolder
+    from orchestrator.run.replay import Sources, replay_run
+
+    content = journal.read_bytes()
+    if not content or content in _REPLAYED:
+        return ""
+    _REPLAYED.add(content)
+    named = Path(RunFolder(journal.parent).manifest().inputs.config["checkpoint"]).name
+    checkpoint = world.phase1 if named == world.phase1.name else world.phase2
+    return replay_run(RunFolder(journal.parent), Sources(checkpoint=checkpoint)).difference
 
 
 @pytest.fixture
