@@ -36,6 +36,7 @@ from rl_core.checkpoints.provenance import (
     WorldCard,
     first_held_out,
     touches_training,
+    trained_until_ns,
     training_worlds,
     world_traded,
 )
@@ -310,6 +311,7 @@ def _manifest(plan: RunPlan) -> RunManifest:
         in_sample=touches_training(plan.identity, plan.bars, plan.first),
         trained_on_world=bool(training_worlds(plan.checkpoint)),
         training_ended=is_final(plan.checkpoint),
+        trained_until_ns=trained_until_ns(plan.identity),
     )
 
 
