@@ -106,14 +106,15 @@ def cases(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path | None, typer.Option(help="The file; none: cases.jsonl in the run's folder.")] = None,
     tune_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the sessions, from the first on.")] = 0.5,
+    embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between tune and held out.")] = 0,
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
     from llm_gate.evals.data.cases import write_cases
     from llm_gate.evals.data.true_days import true_days_path, write_true_days
-    from orchestrator.report.cases import recorded_cases
+    from orchestrator.report.cases import in_sample_line, recorded_cases
     from orchestrator.run.folder import PRIVATE
 
-    found = recorded_cases(run, tune_share=tune_share)
+    found = recorded_cases(run, tune_share=tune_share, embargo=embargo)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
     write_true_days(found.truths, true_days_path(path))
@@ -123,8 +124,9 @@ def cases(
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
-        f"{found.without_end} proposals without an end are left out"
+        f"{found.without_end} proposals without an end and {found.embargoed} under the embargo are left out"
     )
+    print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
 

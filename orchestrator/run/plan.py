@@ -20,7 +20,14 @@ from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
 from rl_core.checkpoints.policy import check_yardstick, load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, touches_training, training_worlds, world_traded
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    first_held_out,
+    touches_training,
+    trained_until_ns,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
@@ -84,6 +91,7 @@ class RunPlan(NamedTuple):
             in_sample=touches_training(self.identity, self.bars, self.span.first),
             trained_on_world=bool(training_worlds(self.checkpoint)),
             training_ended=is_final(self.checkpoint),
+            trained_until_ns=trained_until_ns(self.identity),
         )
 
 
