@@ -18,9 +18,10 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
     """What is known at the last close, and which actions the policy may choose there."""
     assert state.last_bar is not None and state.view is not None
     view = state.view
-    # An ended account waits for the next session, whatever the hours allow.
-    entry_open = view.entry_open and state.status == "active"
-    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, view.flatten_due)
+    # An ended account waits for the next session, whatever the hours allow; a halted run for a person.
+    entry_open = view.entry_open and state.status == "active" and state.standing == "trading"
+    flatten_due = view.flatten_due or state.standing == "flat"
+    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, flatten_due)
     held = state.broker
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
