@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
+from orchestrator.commands.status import list_runs, status
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
@@ -30,7 +32,9 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-app.command()(replay)
+for command in (status, halt, flatten, resume, replay):
+    app.command()(command)
+app.command("list")(list_runs)
 
 
 def main() -> None:
@@ -39,7 +43,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.STOPPED))
     run_command(app, "orchestrator")
 
 
@@ -86,7 +90,8 @@ def run(
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
-        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else 0)
+        # Never 0: a script must not take a run that goes on tomorrow for one that has ended.
+        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     _finish(summary, outcome.folder.path, as_json=as_json)
 
 

@@ -91,4 +91,7 @@ class RunConfig(_Section):
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
+    on_shutdown: Literal["hold", "flatten"] = Field(
+        "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
+    )
     runs: Path = Path("runs")

@@ -38,6 +38,9 @@ from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 
+NOT_IDENTITY = {"runs", "on_shutdown"}
+"""Settings from which no record follows: where a run lies, and what a signal does to it, which is recorded itself."""
+
 Say = Callable[[str], None]
 
 
@@ -118,7 +121,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
-        config=config.model_dump(mode="json", exclude={"runs"}),
+        config=config.model_dump(mode="json", exclude=NOT_IDENTITY),
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
         checkpoint_digest=checkpoint_digest(checkpoint),

@@ -9,11 +9,13 @@ from llm_gate.serving.watch import Patience, ServerWatch
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
+from orchestrator.run.control import Control
 from orchestrator.run.folder import CALIBRATION, RunFolder, open_run
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, ready_server
 from orchestrator.run.plan import RunPlan, Say
 from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
+from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import opening_state
 from orchestrator.trader.seen_at_close import CloseViewStream
@@ -30,11 +32,6 @@ class RunHooks(NamedTuple):
     """Looked at between two bars and while anything is waited for."""
     on_bar: Callable[[int], None] = lambda bars: None
     """Called with the bars done, after each."""
-
-    def check(self) -> None:
-        """Raise StopAskedError if the user wants to stop."""
-        if self.stop_asked():
-            raise StopAskedError
 
 
 class Outcome(NamedTuple):
@@ -73,6 +70,8 @@ class _Simulation:
     def __init__(self, plan: RunPlan, folder: RunFolder, journal: Journal, hooks: RunHooks, stack: ExitStack) -> None:
         self._plan, self._folder, self._journal, self._hooks, self._stack = plan, folder, journal, hooks, stack
         self._telemetry = stack.enter_context(Telemetry(folder.telemetry))
+        self._control = Control(folder.path)
+        self._stopping = Stopping(self._hooks.stop_asked, self._control, plan.config.on_shutdown)
 
     def play(self) -> Finished:
         """Replay what is recorded, then play on with the workers."""
@@ -96,8 +95,8 @@ class _Simulation:
             return Finished(opening_state(plan.setting), 0, complete=False)
         # The gate and its model take minutes to start, and a recording may never ask them.
         deferred = DeferredAnswers(lambda: self._with_gate(crew, answers))
-        runner = Runner(self._journal, deferred, views, plan.setting)
-        return runner.run(stop_asked=self._hooks.stop_asked, on_bar=self._hooks.on_bar)
+        runner = Runner(self._journal, deferred, views, plan.setting, self._control.wanted)
+        return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
 
     def _notify(self, text: str) -> None:
         self._telemetry.note("worker", text=text)
@@ -106,7 +105,7 @@ class _Simulation:
     def _crew(self) -> Crew:
         """Feed and policy, ready."""
         run_id, logs = self._plan.inputs.run_id, self._folder.logs
-        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._hooks.check)
+        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._stopping.check)
         self._stack.enter_context(crew)
         self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
@@ -121,7 +120,7 @@ class _Simulation:
         """Waits until the gate's worker and model server are ready, if there are any, and returns ``answers``."""
 
         def look_after() -> None:
-            self._hooks.check()
+            self._stopping.check()
             crew.tend()  # their heartbeats are taken in meanwhile
 
         server = ready_server(

@@ -1,5 +1,6 @@
 """A run over a real bars file and checkpoint, played in this process: real plan, folder, journal and views."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +11,11 @@ from llm_gate.contract import Approve, EntryProposal, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.run.config import RunConfig
+from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.plan import plan_run
 from orchestrator.run.runner import FeedBar, Finished, Runner
-from orchestrator.trader.state import PolicyAnswered
+from orchestrator.trader.state import PolicyAnswered, Standing
 from rl_core.bars.bars import Bars
 from rl_core.contract import BUY, HOLD, SELL
 
@@ -62,8 +64,19 @@ class Script:
         )
 
 
-def play_file(world: FileWorld, runs: Path, *, stop_after: int | None = None, **settings: object) -> RunFolder:
-    """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there."""
+def play_file(
+    world: FileWorld,
+    runs: Path,
+    *,
+    stop_after: int | None = None,
+    asked: Callable[[int], Standing] | None = None,
+    **settings: object,
+) -> RunFolder:
+    """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there.
+
+    ``asked`` says how a person wants the run to stand after the bar of that number, -1 before the first; without it
+    the control file does.
+    """
     given = {"bars": world.bars, "checkpoint": world.checkpoint, "part": "all", "gate": {"engine": "rules"}}
     plan = plan_run(RunConfig.model_validate({**given, "runs": runs, **settings}))
     folder = open_run(plan.config, plan.manifest(), kept=plan.kept)
@@ -71,7 +84,13 @@ def play_file(world: FileWorld, runs: Path, *, stop_after: int | None = None, **
     with Journal.open(folder.journal, folder.manifest().known_head) as journal:
         folder.mark_started()
         traded = plan.bars.slice(plan.span.first, plan.span.stop)
-        runner = Runner(journal, Script(traded), plan.views(), plan.setting)
+        control = Control(folder.path)
+
+        def operator() -> Standing:
+            last = runner.state.last_bar
+            return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
+
+        runner = Runner(journal, Script(traded), plan.views(), plan.setting, operator)
         done: Finished = runner.run(
             stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
         )

@@ -87,7 +87,7 @@ def test_a_worker_that_cannot_come_back_ends_the_run_with_5_and_its_cause(
     assert manifest(folder)["status"] == "ended"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_asked_to_stop_is_continued_by_the_same_command(
     start: Start, run_command: RunCommand, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_run_that_is_asked_to_stop_is_continued_by_the_same_command(
     assert len(records(folder, "bar")) == 2 * 1380
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_asked_to_stop_before_its_first_bar_leaves_no_process(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
