@@ -68,6 +68,7 @@ def evaluate(
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
+    from rl_core.evaluation.certainty import certainty
     from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.trades import check_ending, write_trades
@@ -90,7 +91,8 @@ def evaluate(
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
     by_chance, rules = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
-    result = {**evaluation.summary(), **readings, **_judged(job, evaluation)}
+    certain = certainty(evaluation, job.trading.venue.terms)
+    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
         result["written_rules"] = [rule.row() for rule in rules]
