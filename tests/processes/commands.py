@@ -61,8 +61,8 @@ def _as_started(line: list[str], stdin: str) -> Iterator[None]:
 class Started:
     """A command in a session of its own, marked so that every descendant can be found; a context manager."""
 
-    def __init__(self, output: Path, tool: str, *arguments: object) -> None:
-        """Start it; what it prints goes to files in the folder ``output``."""
+    def __init__(self, output: Path, tool: str, *arguments: object, cwd: Path = ROOT) -> None:
+        """Start it in ``cwd``; what it prints goes to files in the folder ``output``."""
         output.mkdir(parents=True, exist_ok=True)
         self._mark = uuid.uuid4().hex
         self._out, self._err = output / f"{self._mark}.out", output / f"{self._mark}.err"
@@ -72,7 +72,7 @@ class Started:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, _MARK: self._mark},
                 start_new_session=True,
             )
@@ -162,6 +162,11 @@ def records(run: Path, kind: str) -> list[dict[str, Any]]:
     lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
     bodies = (json.loads(line.partition(" ")[2]) for line in lines if line.endswith("\n"))
     return [body for body in bodies if body["t"] == kind]
+
+
+def decided(runs: Path) -> list[dict[str, Any]]:
+    """What the gate has said in the one run under ``runs``; nothing before there is a journal."""
+    return [record for journal in runs.glob("*/journal.jsonl") for record in records(journal.parent, "decided")]
 
 
 def manifest(run: Path) -> dict[str, Any]:
