@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
+from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
@@ -29,6 +30,7 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
+app.command("world-cases")(world_cases)
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
-    gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
+    gate: Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,

@@ -280,6 +280,8 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
         "model": "" if server is None else server.model_id,
         "served": "" if server is None else server.served,
         "template": config.chat_template_kwargs,
+        "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
+        "regression_name": plan.gate.model if config.engine == "logistic" else "",
     }
     return Job("orchestrator.workers.gate", gate)
 

@@ -16,6 +16,7 @@ from rl_core.regimes.labels import compute_regimes
 from rl_core.trading.setup import TradingConfig, compile_trading
 from tests.processes.commands import call, manifest, only_run, records
 from tests.processes.conftest import LEFT_OUT, DemoWorld, RunCommand
+from tests.regressions import regression, saved
 
 pytestmark = pytest.mark.process
 
@@ -48,6 +49,22 @@ def test_without_a_gate_every_proposal_is_an_order(run_command: RunCommand, tmp_
     assert records(run, "decided") == []
     assert not (run / "logs" / "gate.log").exists()
     assert json.loads(ended.stdout)["books"] == "agree to the cent"
+
+
+def test_a_regression_judges_every_entry(run_command: RunCommand, tmp_path: Path) -> None:
+    """With one weight, on the side of the trade: every buy is approved and every sale vetoed."""
+    model = saved(tmp_path / "gate.json", buy=9.0)
+    wide = regression(buy=9.0).model_copy(update={"threshold": 0.9})
+    model.write_text(wide.model_dump_json())
+
+    ended = call("orchestrator", *run_command("--json", f'--set=gate.model="{model}"', gate="logistic"))
+
+    assert ended.returncode == 0, ended.stderr
+    run = only_run(tmp_path / "runs")
+    sides = {record["proposal"]["proposal_id"]: record["proposal"]["side"] for record in records(run, "proposed")}
+    said = {record["proposal"]: record["outcome"]["kind"] for record in records(run, "decided")}
+    assert said == {name: "approve" if side == "buy" else "veto" for name, side in sides.items()}
+    assert manifest(run)["inputs"]["model"].startswith("gate@") and not (run / "logs" / "vllm.log").exists()
 
 
 def test_a_shadow_gate_is_recorded_and_changes_no_trade(run_command: RunCommand, tmp_path: Path) -> None:
