@@ -21,6 +21,7 @@ from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
+from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
@@ -35,6 +36,7 @@ app.command("show-config")(show_config)
 for command in (status, halt, flatten, resume, replay):
     app.command()(command)
 app.command("list")(list_runs)
+app.command("world-cases")(world_cases)
 
 
 def main() -> None:
@@ -56,7 +58,7 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
-    gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
+    gate: Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,

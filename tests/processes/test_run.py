@@ -21,6 +21,7 @@ from rl_core.regimes.labels import compute_regimes
 from rl_core.trading.setup import TradingConfig, compile_trading
 from tests.processes.commands import call, call_here, decided, manifest, only_run, records
 from tests.processes.conftest import LEFT_OUT, SESSION_BARS, SESSIONS, DemoWorld, RunCommand, Start, command_line
+from tests.regressions import regression, saved
 
 pytestmark = pytest.mark.process
 
@@ -85,6 +86,20 @@ def test_without_a_gate_every_proposal_is_an_order(play: Play) -> None:
     assert records(played.folder, "decided") == []
     assert not (played.folder / "logs" / "gate.log").exists()
     assert played.summary["books"] == "agree to the cent"
+
+
+def test_a_regression_judges_every_entry(play: Play, tmp_path: Path) -> None:
+    """With one weight, on the side of the trade: every buy is approved and every sale vetoed."""
+    model = saved(tmp_path / "gate.json", buy=9.0)
+    wide = regression(buy=9.0).model_copy(update={"threshold": 0.9})
+    model.write_text(wide.model_dump_json())
+
+    run = play(f'--set=gate.model="{model}"', gate="logistic").folder
+
+    sides = {record["proposal"]["proposal_id"]: record["proposal"]["side"] for record in records(run, "proposed")}
+    said = {record["proposal"]: record["outcome"]["kind"] for record in records(run, "decided")}
+    assert said == {name: "approve" if side == "buy" else "veto" for name, side in sides.items()}
+    assert manifest(run)["inputs"]["model"].startswith("gate@") and not (run / "logs" / "vllm.log").exists()
 
 
 def test_a_shadow_gate_is_recorded_and_changes_no_trade(play: Play) -> None:
