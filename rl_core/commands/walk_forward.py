@@ -94,7 +94,7 @@ def walk_forward(
             say(f"fold {locked.number} was locked: this is opening {opened}", quiet=as_json)
             done += walk(inputs, [locked], seen, train)
     if done:
-        _tell(inputs, result_of(done, job.bars, openings_of(out)), rules, as_json=as_json)
+        _tell(inputs, result_of(done, inputs, openings_of(out)), rules, as_json=as_json)
 
 
 def _trainer(job: "TrainingJob", asked: Callable[[], bool], *, new_run: bool, as_json: bool) -> "Train":

@@ -1,5 +1,6 @@
 """Who enters: one small protocol, so that a trained policy and a list of entries are played and judged alike."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -101,6 +102,11 @@ class Signals:
     def entries(self) -> npt.NDArray[np.bool_]:
         """[T] closes at which it may enter."""
         return np.asarray(self.side != 0)
+
+    def digest(self, ts_event_ns: npt.NDArray[np.int64]) -> str:
+        """Of the entries with their times: the same in a longer file of bars; ``ts_event_ns`` [T] is of the bars."""
+        rows = [(int(ts_event_ns[bar]), int(self.side[bar]), self.brackets.get(int(bar))) for bar in self.bars]
+        return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     def bracket_at(self, bar: int) -> OwnBracket | None:
         """As it was given with the entry, if it was."""

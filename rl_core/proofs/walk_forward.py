@@ -14,12 +14,14 @@ from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
+from rl_core.evaluation.certainty import sharpe_of
 from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside, tries_of
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.proofs.folds import Fold, Sessions
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.interquartile import Aggregate, aggregate
-from rl_core.statistics.verdict import Evidence, Verdict, verdict_on
+from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.parents_settings import with_parents_settings
@@ -80,6 +82,7 @@ class WalkResult(NamedTuple):
     over_seeds: Aggregate
     verdict: Verdict
     openings: int  # of the locked fold, so far
+    tries: Tries  # of this market's sessions
 
 
 def check_inputs(inputs: WalkInputs) -> None:
@@ -170,7 +173,7 @@ def bars_of(view: MarketView, sessions: Sessions) -> tuple[int, int]:
     return int(np.searchsorted(session, sessions.first)), int(np.searchsorted(session, sessions.last, side="right"))
 
 
-def result_of(folds: Sequence[FoldResult], bars: Bars, openings: int) -> WalkResult:
+def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int) -> WalkResult:
     """Every fold and seed together.
 
     Seeds meet the same sessions, so the interval takes a session with the trades of all of them as one block: its
@@ -184,20 +187,40 @@ def result_of(folds: Sequence[FoldResult], bars: Bars, openings: int) -> WalkRes
         seed: sum(float(result.by_seed[seed].trades.r.sum()) for result in folds) / sessions
         for seed in folds[0].by_seed
     }
+    tries = tries_of(_looks(folds, inputs), sharpe_of(session, r / len(by_seed), sessions))
     seen_before = (f"the locked fold has been opened {openings} times: it is no unseen market any more",)
     evidence = Evidence(
         expectancy=expectancy,
         in_sample=any(result.in_sample for result in folds),
-        synthetic=world_of(bars) is not None,
+        synthetic=world_of(inputs.bars) is not None,
         trained_on_world=any(result.trained_on_world for result in folds),
         training_ended=True,
         proposals=0,
         without_verdict=0,
+        tries=tries,
         record_faults=seen_before if openings > 1 else (),
     )
     return WalkResult(
-        list(folds), expectancy, by_seed, aggregate([list(by_seed.values())]), verdict_on(evidence), openings
+        folds=list(folds),
+        expectancy=expectancy,
+        by_seed=by_seed,
+        over_seeds=aggregate([list(by_seed.values())]),
+        verdict=verdict_on(evidence),
+        openings=openings,
+        tries=tries,
     )
+
+
+def _looks(folds: Sequence[FoldResult], inputs: WalkInputs) -> int:
+    """Count this walk as one try of its settings, whatever its seeds; returns how many have looked at its sessions.
+
+    Raises:
+        ResourceError: it cannot be counted.
+    """
+    unseeded = [config.model_dump_json(exclude={"ppo": {"seed", "devices"}}) for config in inputs.phases]
+    who = content_digest("walk", *unseeded)
+    first, last = folds[0].fold.test.first, folds[-1].fold.test.last
+    return note_try(registry_beside(inputs.out), new_try(who, inputs.bars.instrument.symbol, first, last))
 
 
 def openings_of(out: Path) -> int:
@@ -224,6 +247,8 @@ def record_of(result: WalkResult) -> dict[str, Any]:
         "seeds": {str(seed): r for seed, r in result.by_seed.items()},
         "r_a_session": result.over_seeds._asdict(),
         "mean_r": None if result.expectancy is None else result.expectancy._asdict(),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
         "verdict": result.verdict.word,
         "because": list(result.verdict.reasons),
         "openings_of_the_locked_fold": result.openings,
