@@ -7,7 +7,7 @@ import numpy as np
 
 from rl_core.bars.rungs import Ladder
 from rl_core.bars.seconds import MinuteSeconds
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.evaluation.carried import play_carried
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.span import Span
@@ -23,7 +23,7 @@ ACCOUNT_KINDS: tuple[AccountKind, ...] = ("fresh", "carried")
 class EvaluationInputs(NamedTuple):
     """What is played: a policy on the bars of a span, under an account's setting."""
 
-    policy: Policy
+    policy: Decider
     view: MarketView
     trading: Trading
     span: Span

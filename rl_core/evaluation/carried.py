@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.seconds import MinuteSeconds
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
@@ -56,7 +56,7 @@ class _Standing(NamedTuple):
 
 
 def play_carried(
-    policy: Policy,
+    policy: Decider,
     view: MarketView,
     trading: Trading,
     span: Span,
@@ -87,7 +87,7 @@ class _Path:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: Decider,
         view: MarketView,
         trading: Trading,
         seconds: MinuteSeconds | None,
