@@ -4,6 +4,7 @@ Evaluation, worker and replay must choose the same action on every machine. JAX 
 so wherever two actions are nearly tied the decision of `Policy.act` holds.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,35 +50,17 @@ class GoldenDecision(NamedTuple):
     action: int
 
 
-@dataclass(frozen=True)
-class Policy:
-    """A normaliser and layers with tanh between them, all float32.
-
-    Attributes:
-        mean: [O] subtracted from an observation.
-        scale: [O] it is then divided by.
-        bound: the normalised observation is clipped to +-bound.
-        kernels: [I, H] a layer, the last one to the logits.
-        biases: [H] a layer.
-        identity: of the checkpoint that it came from, if it came from one.
-    """
-
-    mean: Floats
-    scale: Floats
-    bound: float
-    kernels: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
-    identity: Identity | None = None
+class Decider(ABC):
+    """Whatever scores actions: its likeliest legal one is played. Evaluation takes any."""
 
     @property
-    def observation_size(self) -> int:
-        """O."""
-        return len(self.mean)
-
-    @property
+    @abstractmethod
     def num_actions(self) -> int:
-        """A."""
-        return len(self.biases[-1])
+        """A: 3 enter, 6 also manage."""
+
+    @abstractmethod
+    def logits(self, observation: Floats) -> Floats:
+        """Unmasked scores [..., A] of raw observations [..., O]."""
 
     def act(self, observation: Floats, legal_actions: Bools) -> PolicyDecision:
         """The most probable legal action, the lowest index on ties.
@@ -105,6 +88,37 @@ class Policy:
         for row in np.flatnonzero(best[:, -1] - best[:, -2] <= DECIDING_MARGIN):
             actions[row] = self.act(observations[row], legal_actions[row]).action
         return actions
+
+
+@dataclass(frozen=True)
+class Policy(Decider):
+    """A normaliser and layers with tanh between them, all float32.
+
+    Attributes:
+        mean: [O] subtracted from an observation.
+        scale: [O] it is then divided by.
+        bound: the normalised observation is clipped to +-bound.
+        kernels: [I, H] a layer, the last one to the logits.
+        biases: [H] a layer.
+        identity: of the checkpoint that it came from, if it came from one.
+    """
+
+    mean: Floats
+    scale: Floats
+    bound: float
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    identity: Identity | None = None
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        return len(self.mean)
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return len(self.biases[-1])
 
     def logits(self, observation: Floats) -> Floats:
         """Unmasked logits [..., A] of raw observations [..., O]."""

@@ -136,16 +136,17 @@ class Env:
 
     phase: int
     yardstick: Yardstick = USUAL
+    features: int = len(FEATURE_NAMES)  # columns of the market's table of features
 
     @property
     def observation_size(self) -> int:
         """Floats the policy sees."""
-        return observation_size(self.phase, self.yardstick.window)
+        return observation_size(self.phase, *self.window_shape)
 
     @property
     def window_shape(self) -> tuple[int, int]:
         """Bars and features of the window that an observation begins with."""
-        return self.yardstick.window, len(FEATURE_NAMES)
+        return self.yardstick.window, self.features
 
     @property
     def num_actions(self) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.features.market_view import MarketView
 from rl_core.market.types import Bracket
@@ -57,7 +57,7 @@ class Enters(Protocol):
 class Trained:
     """A policy that decides by its most probable legal action."""
 
-    policy: Policy
+    policy: Decider
 
     @property
     def phase(self) -> int:

@@ -25,9 +25,9 @@ class Mark(NamedTuple):
     atr_bars: BarCount = ATR_BARS  # whose true ranges are summed
 
 
-def observation_size(phase: int, window: int) -> int:
-    """Floats that a policy of ``phase`` sees through a window of so many bars."""
-    return OBSERVATION_SIZES[phase] - WINDOW_SIZE + window * len(FEATURE_NAMES)
+def observation_size(phase: int, window: int, features: int = len(FEATURE_NAMES)) -> int:
+    """Floats that a policy of ``phase`` sees through a window of so many bars, each of so many features."""
+    return OBSERVATION_SIZES[phase] - WINDOW_SIZE + window * features
 
 
 def position_features(xp: Any, position: Position, mark: Mark) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.checkpoints.checkpoint import served_policy
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider, Policy
 from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
@@ -46,7 +46,7 @@ class TradedWorld(NamedTuple):
         params = EnvParams(self.trading.venue, self.trading.limits, LEAST_ROOM, MOST_ROOM)
         return EnvArrays(make_market(self.view), params)
 
-    def judge(self, policy: Policy) -> Evaluation:
+    def judge(self, policy: Decider) -> Evaluation:
         """Evaluate ``policy`` in every session with a fresh account, pessimistic fills and all costs."""
         return evaluate(policy, self.view, self.trading, 0, len(self.view.bars))
 

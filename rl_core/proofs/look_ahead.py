@@ -188,7 +188,7 @@ class _Experiment:
         market = make_market(view, ladder=ladder, frictions=trading.frictions)
         params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
         self.starts = _episode_starts(view, last) if starts is None else starts
-        env = Env(2, trading.yardstick)
+        env = Env(2, trading.yardstick, view.features.values.shape[1])
         first = _opened_accounts(market, params, self.starts)
         self.played = [jax.device_get(_play(market, params, first, jnp.uint32(salt), env=env)) for salt in SALTS]
         self.played_names = ("observation", "legal_actions", *sorted(self.played[0].results))
