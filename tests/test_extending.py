@@ -11,6 +11,7 @@ import pytest
 from rl_core.bars.bars import Bars
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.carried import play_carried
+from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.span import span_of
 from rl_core.features.market_view import MarketView
 from rl_core.ppo.networks import OwnNetwork
@@ -42,7 +43,7 @@ def test_a_policy_of_ones_own_is_carried_from_account_to_account(names: dict[str
     """The other account of `rl-core evaluate` takes it too."""
     view, rule = names["view"], names["Momentum"]()
 
-    path = play_carried(rule, view, names["trading"], span_of(view.located.session, 0, 2))
+    path = play_carried(Trained(rule), view, names["trading"], span_of(view.located.session, 0, 2))
 
     assert len(path.trades.r) > 5
 

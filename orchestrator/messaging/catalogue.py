@@ -7,7 +7,7 @@
 | `PolicyQuery` | runner, policy | `PolicyReply` | 5 s | restart the worker, ask again |
 | `EntryProposal` | runner, gate | `Reviewed` | configuration | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
-| `Shutdown` | runner, worker | exit status 0 | 5 s | kill |
+| `Shutdown` | runner, worker | exit status 0 | 2 s for all | kill |
 
 Simulated time stands still while somebody is waited for, so nothing that fails changes a result: it is asked again
 until supervision gives its worker up, which stops the run; the same command continues it. A verdict that failed on

@@ -24,8 +24,11 @@ class _Section(BaseModel):
 class GateSection(_Section):
     """Who reviews the entries."""
 
-    engine: Literal["vllm", "rules", "off"] = "vllm"
-    model: str = Field("package", description="package, tiny, or a folder; with url: the name it is served under")
+    engine: Literal["vllm", "logistic", "rules", "off"] = "vllm"
+    model: str = Field(
+        "package",
+        description="package, tiny, a folder, or the file of a regression; with url: the name it is served under",
+    )
     url: str | None = Field(None, description="a server of your own: on the loopback address, or https with a key")
     key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")
     chat_template_kwargs: dict[str, TemplateValue] = Field(
@@ -91,4 +94,7 @@ class RunConfig(_Section):
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
+    on_shutdown: Literal["hold", "flatten"] = Field(
+        "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
+    )
     runs: Path = Path("runs")

@@ -14,6 +14,8 @@ from orchestrator.run.gate_setup import GateInputs, model_spec
 
 ModelServer = VllmServer | UserServer
 Say = Callable[[str], None]
+END_WITHIN_S = 2.0
+"""A run that is asked to stop is gone within five seconds, its model server included."""
 
 
 def ready_server(
@@ -43,5 +45,6 @@ def _server(gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitSt
         return server
     assert inputs.folder is not None, "a server that is started has a model"
     started = VllmServer(inputs.folder, log_path=log_path, template_kwargs=gate.chat_template_kwargs)
+    started.end_within_s = END_WITHIN_S
     say(f"starting vLLM with {started.model_id} on the loopback address")
     return stack.enter_context(started)

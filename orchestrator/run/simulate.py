@@ -1,73 +1,28 @@
 """One simulated run from its configuration to a finished folder: inputs, workers, the loop, the report."""
 
-import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from llm_gate.prompts.prompt_files import prompt_file
 from llm_gate.serving.watch import Patience, ServerWatch
-from orchestrator.clock import wall_time_ns
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
-from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import CALIBRATION, REGIMES, RunFolder, RunInputs, RunManifest, new_manifest, open_run
-from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.control import Control
+from orchestrator.run.folder import CALIBRATION, RunFolder, open_run
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, ready_server
+from orchestrator.run.plan import RunPlan, Say
 from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
-from orchestrator.run.settings import account_of, check_settings
+from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.machine import opening_state
 from orchestrator.trader.seen_at_close import CloseViewStream
-from orchestrator.trader.state import Setting
 from orchestrator.workers.crew import Crew, Job
-from rl_core.bars.bars import Bars
-from rl_core.bars.read import read_bars
-from rl_core.bars.seconds import read_seconds
-from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
-from rl_core.checkpoints.policy import check_yardstick, load_trader
-from rl_core.checkpoints.provenance import (
-    WorldCard,
-    first_held_out,
-    touches_training,
-    training_worlds,
-    world_traded,
-)
-from rl_core.evaluation.span import span_of
-from rl_core.exchange.calendar import locate
-from rl_core.features.features import VOLUME_SESSIONS
-from rl_core.regimes.fitted import Frozen, frozen_regimes
-from rl_core.rules.pack import RulePack
-from rl_core.trading.setup import Trading, compile_trading, resolved
-from trigate.errors import ConfigError, DataError
 
-CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 NEVER_OPENS = 1_000_000  # failures in a row
-
-Say = Callable[[str], None]
-
-
-class RunPlan(NamedTuple):
-    """A run with every input read and checked; nothing is started yet."""
-
-    config: RunConfig
-    bars: Bars
-    first: int
-    stop: int
-    history: int
-    trading: Trading
-    identity: Identity
-    checkpoint: Path
-    gate: GateInputs
-    inputs: RunInputs
-    world: WorldCard | None
-    regimes: Frozen
 
 
 class RunHooks(NamedTuple):
@@ -79,11 +34,6 @@ class RunHooks(NamedTuple):
     on_bar: Callable[[int], None] = lambda bars: None
     """Called with the bars done, after each."""
 
-    def check(self) -> None:
-        """Raise StopAskedError if the user wants to stop."""
-        if self.stop_asked():
-            raise StopAskedError
-
 
 class Outcome(NamedTuple):
     """What a run left."""
@@ -93,59 +43,13 @@ class Outcome(NamedTuple):
     bars: int
 
 
-def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
-    """Read and check every input: configuration, then bars, then checkpoint, then the model.
-
-    Raises:
-        TrigateError, GateError: the first that does not fit, with its exit code.
-    """
-    check_settings(config)
-    bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
-    seconds = None
-    if config.seconds is not None:
-        seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
-    checkpoint = find_checkpoint(config.checkpoint)
-    policy = load_trader(checkpoint)
-    assert policy.identity is not None, "a loaded policy knows what it is"
-    account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
-    check_yardstick(checkpoint, policy.identity, account.yardstick)
-    config = config.model_copy(update={"trading": account})
-    trading = compile_trading(account, bars.instrument)
-    warn_of_old_rules(trading.pack, wall_time_ns(), say)
-    first, stop, history = _span(config, bars, policy.identity)
-    regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
-    gate = gate_inputs(config.gate, say=say)
-    inputs = RunInputs(
-        config=config.model_dump(mode="json", exclude={"runs"}),
-        bars_digest=bars.digest,
-        seconds_digest="" if seconds is None else seconds.digest,
-        checkpoint_digest=_digest(checkpoint / MANIFEST),
-        prompt_digest=gate.prompt_digest,
-        model=gate.model,
-        rule_pack_digest=hashlib.sha256(trading.pack.model_dump_json().encode()).hexdigest(),
-        code_version=CODE_VERSION,
-        regimes_digest=regimes.digest,
-        calibration_digest=gate.calibration_digest,
-    )
-    world = world_traded(config.bars, bars, training_worlds(checkpoint))
-    identity = policy.identity
-    return RunPlan(config, bars, first, stop, history, trading, identity, checkpoint, gate, inputs, world, regimes)
-
-
-def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
-    """Say that a pack was read more than 90 days before ``now_ns``."""
-    if warning := pack.staleness(datetime.fromtimestamp(now_ns / 1e9, UTC).date()):
-        say(f"warning: {warning}")
-
-
 def simulate(plan: RunPlan, hooks: RunHooks | None = None) -> Outcome:
     """Run the plan, or continue the run of the same inputs that is not done.
 
     Raises:
         TrigateError: a worker, the server, the disk or the lock failed; the run can be continued.
     """
-    kept = {REGIMES: plan.regimes.text, CALIBRATION: plan.gate.calibration}
-    folder = open_run(plan.config, _manifest(plan), kept=kept)
+    folder = open_run(plan.config, plan.manifest(), kept=plan.kept)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(folder.journal, folder.manifest().known_head))
         folder.mark_started()
@@ -153,11 +57,11 @@ def simulate(plan: RunPlan, hooks: RunHooks | None = None) -> Outcome:
         try:
             finished = simulation.play()
         except BaseException as error:
-            _mark(folder, "failed", cause=f"{type(error).__name__}: {error}")
+            folder.mark("failed", cause=f"{type(error).__name__}: {error}")
             raise
         # On disk before the manifest says so: what it knows of, the journal must hold after a loss of power too.
         journal.sync()
-        _mark(folder, "ended" if finished.complete else "stopped", journal_head=journal.head)
+        folder.mark("ended" if finished.complete else "stopped", journal_head=journal.head)
     return Outcome(folder, finished.complete, finished.bars)
 
 
@@ -167,6 +71,8 @@ class _Simulation:
     def __init__(self, plan: RunPlan, folder: RunFolder, journal: Journal, hooks: RunHooks, stack: ExitStack) -> None:
         self._plan, self._folder, self._journal, self._hooks, self._stack = plan, folder, journal, hooks, stack
         self._telemetry = stack.enter_context(Telemetry(folder.telemetry))
+        self._control = Control(folder.path)
+        self._stopping = Stopping(self._hooks.stop_asked, self._control, plan.config.on_shutdown)
 
     def play(self) -> Finished:
         """Replay what is recorded, then play on with the workers."""
@@ -177,7 +83,7 @@ class _Simulation:
             crew = self._crew()
             answers = self._answers(crew)
             views = CloseViewStream(
-                int(plan.bars.ts_event_ns[plan.history]),
+                int(plan.bars.ts_event_ns[plan.span.history]),
                 plan.trading.pack,
                 plan.trading.hours,
                 plan.regimes,
@@ -187,11 +93,11 @@ class _Simulation:
             for bar in answers.history():
                 views.push(bar)
         except StopAskedError:
-            return Finished(opening_state(_setting(plan)), 0, complete=False)
+            return Finished(opening_state(plan.setting), 0, complete=False)
         # The gate and its model take minutes to start, and a recording may never ask them.
         deferred = DeferredAnswers(lambda: self._with_gate(crew, answers))
-        runner = Runner(self._journal, deferred, views, _setting(plan))
-        return runner.run(stop_asked=self._hooks.stop_asked, on_bar=self._hooks.on_bar)
+        runner = Runner(self._journal, deferred, views, plan.setting, self._control.wanted)
+        return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
 
     def _notify(self, text: str) -> None:
         self._telemetry.note("worker", text=text)
@@ -200,7 +106,7 @@ class _Simulation:
     def _crew(self) -> Crew:
         """Feed and policy, ready."""
         run_id, logs = self._plan.inputs.run_id, self._folder.logs
-        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._hooks.check)
+        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._stopping.check)
         self._stack.enter_context(crew)
         self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
@@ -215,7 +121,7 @@ class _Simulation:
         """Waits until the gate's worker and model server are ready, if there are any, and returns ``answers``."""
 
         def look_after() -> None:
-            self._hooks.check()
+            self._stopping.check()
             crew.tend()  # their heartbeats are taken in meanwhile
 
         server = ready_server(
@@ -254,9 +160,7 @@ def _jobs(plan: RunPlan) -> dict[str, Job]:
         "timezone": config.timezone,
         "stamp": config.stamp,
         "seconds": None if config.seconds is None else str(config.seconds.resolve()),
-        "history": plan.history,
-        "first": plan.first,
-        "stop": plan.stop,
+        **plan.span._asdict(),
     }
     return {
         FEED: Job("orchestrator.workers.feed", feed),
@@ -281,66 +185,7 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
         "model": "" if server is None else server.model_id,
         "served": "" if server is None else server.served,
         "template": config.chat_template_kwargs,
+        "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
+        "regression_name": plan.gate.model if config.engine == "logistic" else "",
     }
     return Job("orchestrator.workers.gate", gate)
-
-
-def _setting(plan: RunPlan) -> Setting:
-    return Setting(
-        run_id=plan.inputs.run_id,
-        phase=plan.identity.phase,
-        venue=plan.trading.venue,
-        limits=plan.trading.limits,
-        gated=plan.config.gate.engine != "off",
-        shadow=plan.config.gate.shadow,
-        fail_factor=plan.config.gate.fail_factor,
-        max_entries_per_session=plan.config.max_entries_per_session,
-        frictions=plan.trading.frictions,
-        yardstick=plan.trading.yardstick,
-    )
-
-
-def _manifest(plan: RunPlan) -> RunManifest:
-    pack = plan.trading.pack
-    return new_manifest(
-        plan.inputs,
-        market=plan.bars.instrument.symbol,
-        contract=plan.trading.contract.symbol,
-        rule_pack=pack.name,
-        rule_pack_as_of=pack.as_of.isoformat(),
-        declaration="" if plan.world is None else plan.world.declaration,
-        rows_left_out=plan.bars.left_out,
-        in_sample=touches_training(plan.identity, plan.bars, plan.first),
-        trained_on_world=bool(training_worlds(plan.checkpoint)),
-        training_ended=is_final(plan.checkpoint),
-    )
-
-
-def _mark(folder: RunFolder, status: str, *, cause: str = "", **known: str) -> None:
-    update = {"status": status, "cause": cause[:500], **known}
-    folder.write_manifest(RunManifest.model_validate({**folder.manifest().model_dump(), **update}))
-
-
-def _span(config: RunConfig, bars: Bars, identity: Identity) -> tuple[int, int, int]:
-    """First traded bar, the bar after the last, and the first bar shown as history.
-
-    Raises:
-        DataError: nothing is left to trade.
-    """
-    located = locate(bars.ts_event_ns, bars.instrument.calendar)
-    session = located.session
-    first = first_held_out(identity, bars) if config.part == "held_out" else 0
-    try:
-        first, stop = span_of(session, first, config.sessions)
-    except DataError as error:
-        raise DataError(f"{config.bars}: {error}") from error
-    shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
-    history = int(np.searchsorted(session, shown[0])) if len(shown) else first
-    return first, stop, history
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

@@ -18,13 +18,13 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
     """What is known at the last close, and which actions the policy may choose there."""
     assert state.last_bar is not None and state.view is not None
     view = state.view
-    # An ended account waits for the next session, whatever the hours allow.
-    entry_open = view.entry_open and state.status == "active"
+    # An ended account waits for the next session, whatever the hours allow; a halted run for a person.
+    entry_open = view.entry_open and state.status == "active" and state.standing == "trading"
     known = KnownAtClose(
         close=state.last_bar.close,
         true_range_sum=view.true_range_sum,
         entry_open=entry_open,
-        flatten_due=view.flatten_due,
+        flatten_due=view.flatten_due or state.standing == "flat",
         yardstick=setting.yardstick,
     )
     held = state.broker

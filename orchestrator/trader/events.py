@@ -11,7 +11,7 @@ from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, BarOutcome, Order, Position
 
-SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "end"})
+SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "operator", "end"})
 
 
 class Recorded(NamedTuple):
@@ -142,6 +142,11 @@ def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
 def bars_ended(seq: int) -> Recorded:
     """An input: there are no more bars."""
     return Recorded("bars_ended", {"bar": seq})
+
+
+def operator_asked(standing: str, bar_seq: int) -> Recorded:
+    """An input: how a person wants the run to stand, after the bar ``bar_seq``, -1 before the first."""
+    return Recorded("operator", {"standing": standing, "bar": bar_seq})
 
 
 def account_opened(attempt: int, account: Account) -> Recorded:

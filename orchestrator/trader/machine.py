@@ -3,12 +3,15 @@
 `advance` reads no clock, socket or file, so that any run can be replayed from its journal. What the trader waits for
 says which events it takes; each cell names what it may wait for next, and - is our own mistake, an AssertionError.
 
-| waits for | since | BarClosed | PolicyAnswered | GateAnswered | BarsEnded |
-|---|---|---|---|---|---|
-| bar | everything that the last bar asked for is settled | bar, action | - | - | end |
-| action | the policy was asked at this close | - | bar, verdict | - | - |
-| verdict | the gate was asked about the policy's entry | - | - | bar | - |
-| end | there are no more bars | - | - | - | - |
+| waits for | since | BarClosed | PolicyAnswered | GateAnswered | OperatorAsked | BarsEnded |
+|---|---|---|---|---|---|---|
+| bar | everything that the last bar asked for is settled | bar, action | - | - | bar | end |
+| action | the policy was asked at this close | - | bar, verdict | - | - | - |
+| verdict | the gate was asked about the policy's entry | - | - | bar | - | - |
+| end | there are no more bars | - | - | - | - | - |
+
+A person's word is taken between two bars. A working entry is cancelled then, so that none fills after it; what is open
+closes at the next fill that the timing contract allows.
 
 The account has a standing of its own. An ended one is replaced by the next attempt when a bar opens a new session,
 so that of one stranded or expired at a session's edge only the record remains (DECISIONS 4).
@@ -30,6 +33,7 @@ from orchestrator.trader import events, risk
 from orchestrator.trader.at_close import legal_at_close, limits_now, observation_at_close, venue_after_close
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.proposals import propose
+from orchestrator.trader.session_edges import close_session, end_account, open_session
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -37,9 +41,9 @@ from orchestrator.trader.state import (
     BarsEnded,
     Event,
     GateAnswered,
+    OperatorAsked,
     Pending,
     PolicyAnswered,
-    Refusals,
     Setting,
     Step,
     TraderState,
@@ -48,18 +52,12 @@ from orchestrator.trader.state import (
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
 from rl_core.market import broker
 from rl_core.market.account import opening_account
-from rl_core.market.attempts import Status, closed_day, judged, losing_streak_after, new_attempt, next_day, stranded
+from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import capped, fillable
-from rl_core.market.days import expired
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
 from rl_core.trading.hours import opens_too_late
-
-NARROW_BUDGETS = 2
-"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
-REFUSED_SESSIONS = 3
-"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
 
 
 def opening_state(setting: Setting) -> TraderState:
@@ -77,13 +75,15 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
             return _on_action(state._replace(waits_for="bar"), event, setting)
         case GateAnswered():
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
+        case OperatorAsked(standing):
+            return _stand(state._replace(standing=standing), setting)
         case BarsEnded():
             return _end_session(state._replace(waits_for="end"), setting)
     assert_never(event)
 
 
 _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
-    "bar": (BarClosed, BarsEnded),
+    "bar": (BarClosed, OperatorAsked, BarsEnded),
     "action": (PolicyAnswered,),
     "verdict": (GateAnswered,),
     "end": (),
@@ -93,10 +93,22 @@ _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
 def _on_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     step = Step(state)
     if event.view.session != state.session:
-        step = step.then(_end_session, setting).then(_open_session, event.view.session, setting)
+        step = step.then(_end_session, setting).then(open_session, event.view.session, setting)
     elif _opens_too_late(state, event.bar):
         step = step.then(_go_flat, setting)
     return step.then(_meet_bar, event, setting).then(_decide, setting)
+
+
+def _stand(state: TraderState, setting: Setting) -> Step:
+    """Stand as a person wants: cancel a working entry unless trading goes on, and order what is open closed."""
+    if state.standing == "trading" or state.last_bar is None:
+        return Step(state)
+    step = Step(state)
+    if state.broker.order.quantity:
+        unordered = state._replace(broker=state.broker._replace(order=NO_ORDER))
+        step = Step(unordered, (events.cancelled(state.order_id, "operator"),))
+    already = step.state.broker.order.flatten
+    return step if state.standing != "flat" or already else step.then(_flatten_if_due, setting)
 
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
@@ -126,72 +138,7 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
     """Go flat, let an end-of-day floor move, and end an account that has no room left for a trade."""
     if state.last_bar is None:
         return Step(state)
-    return _go_flat(state, setting).then(_close_day, setting).then(_count_refusals, setting).then(_strand, setting)
-
-
-def _close_day(state: TraderState, setting: Setting) -> Step:
-    account, days = closed_day(state.broker.account, state.days, setting.venue.rules)
-    closed = state._replace(broker=state.broker._replace(account=account), days=days)
-    return Step(closed, (events.session_closed(state.session, state.attempt, account, days),))
-
-
-def _count_refusals(state: TraderState, setting: Setting) -> Step:
-    """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
-    if state.refusals.vetoes == 0 and state.entries_this_session == 0:
-        return Step(state)
-    account = state.broker.account
-    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
-    refused = narrow and state.entries_this_session == 0
-    return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
-
-
-def _strand(state: TraderState, setting: Setting) -> Step:
-    """End an account that will not trade any more: its room is within one trade's budget, or the gate lets nothing by.
-
-    A gate that vetoes near the floor, as the three-line rule does under two risks, would else veto for ever: without a
-    trade the room never changes.
-    """
-    if state.status != "active":
-        return Step(state)
-    if stranded(state.broker.account, setting.limits.risk_budget):
-        return _end_account(state, "stranded")
-    if state.refusals.sessions >= REFUSED_SESSIONS:
-        return _end_account(state, "stranded", refused_sessions=state.refusals.sessions)
-    return Step(state)
-
-
-def _end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:
-    record = events.account_ended(state.attempt, status, state.broker.account, refused_sessions=refused_sessions)
-    return Step(state._replace(status=status), (record,))
-
-
-def _open_session(state: TraderState, session: int, setting: Setting) -> Step:
-    """Begin a trading day: its limits are set; an account that has ended, or runs out of days, starts over."""
-    step = Step(state._replace(session=session, entries_this_session=0))
-    if state.status == "active" and expired(state.days, session, setting.venue.rules):
-        step = step.then(_end_account, "expired")
-    goes_on = step.state.status == "active" and state.last_bar is not None
-    return step.then(_open_day if goes_on else _open_account, setting)
-
-
-def _open_day(state: TraderState, setting: Setting) -> Step:
-    account, days = next_day(state.broker.account, state.days, state.session, setting.venue.rules)
-    return Step(state._replace(broker=state.broker._replace(account=account), days=days))
-
-
-def _open_account(state: TraderState, setting: Setting) -> Step:
-    """Open the account of the next attempt; of the first one where no bar came yet."""
-    attempt = state.attempt + (state.status != "active")
-    account, days = new_attempt(state.session, setting.venue.rules)
-    opened = state._replace(
-        broker=state.broker._replace(account=account),
-        attempt=attempt,
-        status="active",
-        losing_streak=0,
-        refusals=Refusals(),
-        days=days,
-    )
-    return Step(opened, (events.account_opened(attempt, account),))
+    return _go_flat(state, setting).then(close_session, setting)
 
 
 def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
@@ -270,23 +217,28 @@ def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Ste
         return Step(state)
     held, rules = state.broker, setting.venue.rules
     status = judged(state.days, held.account, held.position, rules, failed=bool(met.played.failed))
-    return Step(state) if status == "active" else _end_account(state, status)
+    return Step(state) if status == "active" else end_account(state, status)
 
 
 def _decide(state: TraderState, setting: Setting) -> Step:
     """Flatten if due, else ask the policy where it has a choice."""
-    known, legal = legal_at_close(state, setting)
-    if known.flatten_due and state.broker.position.quantity:
-        order = order_for(
-            XP, HOLD, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
-        )
-        flattening = state._replace(broker=state.broker._replace(order=order))
-        return Step(flattening, (events.flatten_ordered(state.order_id),))
+    flattening = _flatten_if_due(state, setting)
+    if flattening.records:
+        return flattening
+    _, legal = legal_at_close(state, setting)
     mask = action_mask(legal, setting.phase)
     if not any(mask[1:]):
         return Step(state)
     question = AskPolicy(observation_at_close(state, legal, setting), mask)
     return Step(state._replace(waits_for="action"), question=question)
+
+
+def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
+    known, _ = legal_at_close(state, setting)
+    if not (known.flatten_due and state.broker.position.quantity):
+        return Step(state)
+    flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
+    return Step(flattening, (events.flatten_ordered(state.order_id),))
 
 
 def _order(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Order:
@@ -309,9 +261,7 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
 
 def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Step:
     assert state.last_bar is not None and state.view is not None
-    order = order_for(
-        XP, action, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
-    )
+    order = _order(state, action, known, setting)
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.view, state.losing_streak, setting.venue)
     step = Step(state, (events.proposed(proposal, order, state.last_bar),))

@@ -25,6 +25,10 @@ WaitsFor = Literal["bar", "action", "verdict", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
 
 
+Standing = Literal["trading", "halted", "flat"]
+"""How a person wants the run to stand: trade; take no further entry; take none, and close what is open."""
+
+
 class Setting(NamedTuple):
     """What holds for the whole run."""
 
@@ -72,6 +76,7 @@ class TraderState(NamedTuple):
     entries_this_session: int = 0
     refusals: Refusals = Refusals()
     days: Days = Days()
+    standing: Standing = "trading"
 
 
 class BarClosed(NamedTuple):
@@ -99,7 +104,13 @@ class BarsEnded(NamedTuple):
     """There are no more bars."""
 
 
-Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded
+class OperatorAsked(NamedTuple):
+    """A person wants the run to stand so from now on."""
+
+    standing: Standing
+
+
+Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked
 
 
 class AskPolicy(NamedTuple):

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import structlog
 from pydantic import BaseModel
 
+from orchestrator.clock import Deadline
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
 from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
@@ -20,7 +21,8 @@ from trigate.errors import ProcessNotReadyError
 
 START_DEADLINE_S = 120.0
 SILENCE_S = 10.0
-SHUTDOWN_S = 5.0
+SHUTDOWN_S = 2.0
+"""All workers together have so long to end by themselves: they keep nothing that a kill would lose."""
 TEND_EVERY_S = 0.25
 _PUMP_S = 0.05
 
@@ -106,7 +108,7 @@ class Crew:
         self.tend()
         self._await(worker)
         try:
-            return self._connections.request(worker, message, arrays, deadline_s=deadline_s)
+            return self._connections.request(worker, message, arrays, deadline_s=deadline_s, check=self._check)
         except NoReplyError as error:
             self._failed(worker, str(error))
             raise
@@ -136,10 +138,11 @@ class Crew:
         for name, worker in self._workers.items():
             if worker.alive():
                 self._tell_to_end(name)
+        deadline = Deadline(SHUTDOWN_S)
         for worker in self._workers.values():
-            if worker.wait(SHUTDOWN_S) is None:
+            if worker.wait(deadline.remaining()) is None:
                 log.info("worker_slow_to_end", worker=worker.name)
-            worker.stop()
+            worker.stop(grace_s=deadline.remaining())
         self._workers.clear()
         self._connections.close()
 

@@ -34,6 +34,7 @@ from rl_core.market.types import (
     Account,
     BarOutcome,
     BarPrices,
+    Bracket,
     Limits,
     Namespace,
     Position,
@@ -240,12 +241,22 @@ class Env:
             bars=jnp.concatenate([jnp.ones_like(bars[:, :1]), bars], axis=-1),
         )
 
-    def step(self, market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array) -> StepResult:
-        """Decide at this close and play the next bar: [B] a field. ``action`` [B] int32 must be legal."""
+    def step(
+        self,
+        market: MarketArrays,
+        params: EnvParams,
+        state: EnvState,
+        action: jax.Array,
+        bracket: Bracket | None = None,
+    ) -> StepResult:
+        """Decide at this close and play the next bar: [B] a field. ``action`` [B] int32 must be legal.
+
+        Entries take ``bracket``, [B] a field, where it is given, and else the usual one.
+        """
         params = params_by_account(params, state.market_index)
         venue = _venue(market, params, state.bar)
         terms, rules = venue.terms, venue.rules
-        known = _known_at_close(market, state, self.yardstick)
+        known = _known_at_close(market, state, self.yardstick)._replace(bracket=bracket)
         before = equity(state.account, state.position, known.close, terms)
         limits = limits_today(XP, params.limits, state.account)
         order = order_for(XP, action, state.position, known, terms, limits)

@@ -29,6 +29,7 @@ class Evaluation(NamedTuple):
     failed_sessions: int  # sessions whose account touched its floor
     expectancy: Interval | None  # mean R a trade
     attempts: Mapping[str, int] | None = None  # attempts by how they ended, of a carried account; None: all were fresh
+    entries: Mapping[str, int] | None = None  # what became of entries that were known before; None: of a policy
 
     def summary(self) -> dict[str, float | int | None]:
         """The figures that are printed or written to a file."""
@@ -49,6 +50,7 @@ class Evaluation(NamedTuple):
             "long_share": float((self.trades.side > 0).mean()) if len(r) else None,
             **reasons,
             **({} if self.attempts is None else {f"attempts_{status}": n for status, n in self.attempts.items()}),
+            **({} if self.entries is None else {f"entries_{fate}": n for fate, n in self.entries.items()}),
         }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.market.costs import breakeven_ticks, size, stop_distance, stop_loss, target_distance
 from rl_core.market.fills import trailed
-from rl_core.market.types import Account, Bool, Code, Limits, Namespace, Order, Position, Terms, Ticks
+from rl_core.market.types import Account, Bool, Bracket, Code, Limits, Namespace, Order, Position, Terms, Ticks
 from rl_core.market.yardstick import USUAL, Yardstick
 
 
@@ -20,6 +20,7 @@ class KnownAtClose(NamedTuple):
     entry_open: Bool  # entries are decided now: in hours, warm, account alive
     flatten_due: Bool  # the session's flat time is near: everything is closed
     yardstick: Yardstick = USUAL  # how far off stop, target and trail lie
+    bracket: Bracket | None = None  # of an entry that is decided here; None: that of the yardstick
 
 
 class LegalActions(NamedTuple):
@@ -29,6 +30,14 @@ class LegalActions(NamedTuple):
     breakeven: Bool
     enable_trail: Bool
     disable_trail: Bool
+
+
+def _bracket(xp: Namespace, known: KnownAtClose) -> Bracket:
+    """Stop and target [B] of an entry that is decided at this close."""
+    if known.bracket is not None:
+        return known.bracket
+    stop_ticks = stop_distance(xp, known.true_range_sum, known.yardstick)
+    return Bracket(stop_ticks, target_distance(stop_ticks, known.yardstick))
 
 
 def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Ticks:
@@ -42,12 +51,16 @@ def legal_actions(
 
     An entry's stop must lie above the drawdown floor and the daily loss limit; ``limits`` are today's.
     """
-    stop_ticks = stop_distance(xp, known.true_range_sum, known.yardstick)
+    stop_ticks, target_ticks = _bracket(xp, known)
     quantity = size(xp, stop_ticks, terms, limits)
     room = account.cash - xp.maximum(account.floor, account.day_floor)
     affordable = room > quantity * stop_loss(xp, stop_ticks, terms)
+    # A yardstick's stop is the same share of its target whatever the ATR is; dividing would cost training time.
     stops = known.yardstick.target_stops
-    allowed = (account.paused == 0) & (limits.max_stop_percent * stops.numerator >= 100 * stops.denominator)
+    ratio_kept = limits.max_stop_percent * stops.numerator >= 100 * stops.denominator
+    if known.bracket is not None:
+        ratio_kept = -(-100 * stop_ticks // target_ticks) <= limits.max_stop_percent
+    allowed = (account.paused == 0) & ratio_kept
     open_to_us = known.entry_open & xp.logical_not(known.flatten_due) & allowed
 
     side, manages = xp.sign(position.quantity), xp.logical_not(known.flatten_due)
@@ -72,13 +85,13 @@ def order_for(
     xp: Namespace, action: Code, position: Position, known: KnownAtClose, terms: Terms, limits: Limits
 ) -> Order:
     """The order [B] that a legal action [B] places for the next open; the flat time overrides every action."""
-    stop_ticks = stop_distance(xp, known.true_range_sum, known.yardstick)
+    stop_ticks, target_ticks = _bracket(xp, known)
     side = xp.where(action == BUY, 1, xp.where(action == SELL, -1, 0))
     enters = (position.quantity == 0) & xp.logical_not(known.flatten_due)
     return Order(
         quantity=xp.where(enters, side * size(xp, stop_ticks, terms, limits), 0),
         stop_ticks=stop_ticks,
-        target_ticks=target_distance(stop_ticks, known.yardstick),
+        target_ticks=target_ticks,
         flatten=known.flatten_due & (position.quantity != 0),
     )
 

@@ -190,6 +190,13 @@ class Account(NamedTuple):
     locked: Flag = 0  # 1: the floor moves no more
 
 
+class Bracket(NamedTuple):
+    """A stop and a target of one's own, as distances from the fill."""
+
+    stop_ticks: Ticks
+    target_ticks: Ticks
+
+
 class Order(NamedTuple):
     """What was decided at the last close and fills at this bar's open."""
 

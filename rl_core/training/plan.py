@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.mirror import mirrored, mirrored_ladder
@@ -35,8 +37,9 @@ CODE_VERSION = "2"
 
 
 class Split(NamedTuple):
-    """Where the training bars end."""
+    """Where the training bars begin and end."""
 
+    first: int  # index of the first training bar
     stop: int  # index after the last training bar
     stop_ns: int  # UTC start of the first bar that is not trained on, or just after the last bar of the file
 
@@ -96,20 +99,37 @@ def phase1_of(parent: Path, config: TrainConfig) -> LearnedParameters:
     return load_learned(find_checkpoint(parent, phase=1), expected=expected)
 
 
-def training_split(view: MarketView, share: float) -> Split:
-    """Split off the first ``share`` of the sessions for training; no session is cut in two.
+def training_split(view: MarketView, config: TrainConfig) -> Split:
+    """The sessions to train on, whole: from ``train_from`` to ``train_until``, else the first ``train_share`` of them.
 
     Raises:
         DataError: not one session is left to train on.
     """
     session = view.located.session
     days = np.unique(session)
-    training_days = int(len(days) * share)
-    if training_days == 0:
-        raise DataError(f"{len(days)} sessions are too few to train on a share of {share:g}")
+    if config.train_until is not None:
+        training_days = int(np.searchsorted(days, _day_number(config.train_until)))
+    else:
+        training_days = int(len(days) * config.train_share)
     stop = len(session) if training_days == len(days) else int(np.searchsorted(session, days[training_days]))
+    first = 0 if config.train_from is None else int(np.searchsorted(session, _day_number(config.train_from)))
+    if first >= stop:
+        raise DataError(_nothing_to_train_on(config, days))
     last_ns = int(view.bars.ts_event_ns[stop]) if stop < len(session) else int(view.bars.ts_event_ns[-1]) + 1
-    return Split(stop, last_ns)
+    return Split(first, stop, last_ns)
+
+
+def _day_number(day: date) -> int:
+    """Days since 1970-01-01, as sessions are numbered."""
+    return (day - date(1970, 1, 1)).days
+
+
+def _nothing_to_train_on(config: TrainConfig, days: npt.NDArray[np.int32]) -> str:
+    if config.train_from is None and config.train_until is None:
+        return f"{len(days)} sessions are too few to train on a share of {config.train_share:g}"
+    first, last = days[[0, -1]].astype("datetime64[D]")
+    asked = f"from {config.train_from or 'the first'} until {config.train_until or 'the split'}"
+    return f"no session to train on {asked}: the bars hold {len(days)} from {first} to {last}"
 
 
 def plan_training(
@@ -179,8 +199,8 @@ class _MarketPart(NamedTuple):
 def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours, trading.yardstick)
-    split = training_split(view, config.train_share)
-    if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
+    split = training_split(view, config)
+    if not (view.hours.entry_open & view.features.warm)[split.first : split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     return _MarketPart(view, split, trading, ladder)
 
@@ -197,7 +217,7 @@ def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     """The arrays of one market, or of M markets joined, of which environment b plays number b mod M."""
     parts = [*parts, *(map(_mirrored_part, parts) if config.mirror else ())]
     markets = [
-        make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
+        make_market(part.view, part.split.first, part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
         for part in parts
     ]
     each = [_params(config, part.trading) for part in parts]
@@ -241,8 +261,12 @@ def identity_of(plan: TrainingPlan, step: int) -> Identity:
 
 
 def _settings_that_shape_numbers(config: TrainConfig) -> dict[str, Any]:
-    """The settings without those that change no number: how often a run is saved, and its number of devices."""
+    """The settings without those that change no number: how often a run is saved, and its number of devices.
+
+    Dates that were not given are left out too: a run that began before there were such settings is still itself.
+    """
     rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
+    rest |= {name: True for name in ("train_from", "train_until") if getattr(config, name) is None}
     return config.model_dump(mode="json", exclude=rest)
 
 

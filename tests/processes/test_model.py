@@ -108,7 +108,7 @@ def test_a_frozen_engine_is_waited_for_and_changes_no_byte(
     assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in verdicts(tmp_path / "runs"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_can_be_stopped_while_the_model_loads(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

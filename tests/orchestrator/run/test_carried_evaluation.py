@@ -28,6 +28,7 @@ from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import MinuteSeconds
 from rl_core.checkpoints.policy import Policy
 from rl_core.evaluation.carried import CarriedPath, play_carried
+from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.span import Span, span_of
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import VOLUME_SESSIONS
@@ -261,7 +262,7 @@ def test_a_synthetic_week_is_played_alike(tmp_path: Path, name: str) -> None:
     seconds = None if second_bars is None else MinuteSeconds(minutes, second_bars)
     answers = Answers(minutes, span, policy, seconds)
 
-    path = play_carried(policy, view, trading, span, seconds=seconds)
+    path = play_carried(Trained(policy), view, trading, span, seconds=seconds)
     records = traded(answers, view, trading, policy)
 
     assert_same(path, records, minutes)
@@ -278,7 +279,7 @@ def test_attempts_of_a_policy_that_waits_run_out_of_days_alike(tmp_path: Path) -
     span, policy = span_of(view.located.session, 0), some_policy(1, 7)
     waiting = replace(policy, biases=(np.array([99, 0, 0], np.float32),))
 
-    path = play_carried(waiting, view, trading, span)
+    path = play_carried(Trained(waiting), view, trading, span)
 
     assert_same(path, traded(Answers(minutes, span, waiting, None), view, trading, waiting), minutes)
     assert [ended.status for ended in path.ended] == ["expired"] and len(path.trades.session) == 0
@@ -298,7 +299,7 @@ def test_a_month_of_nq_is_played_alike(at_target: str) -> None:
     span = span_of(session, int(np.searchsorted(session, np.unique(session)[-MONTH])))
     policy = some_policy(2, 3)
 
-    path = play_carried(policy, view, trading, span)
+    path = play_carried(Trained(policy), view, trading, span)
 
     assert_same(path, traded(Answers(bars, span, policy, None), view, trading, policy), bars)
     assert len(np.unique(path.trades.session)) == MONTH and path.ended

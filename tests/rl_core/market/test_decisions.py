@@ -17,6 +17,7 @@ from rl_core.market.types import (
     FLAT,
     NO_ORDER,
     Account,
+    Bracket,
     Limits,
     Namespace,
     Order,
@@ -151,7 +152,24 @@ def test_hold_changes_nothing() -> None:
         assert managed(XP, HOLD, position, OPEN._replace(close=1050), MNQ) == position
 
 
-def draw(random_: random.Random) -> tuple[Position, Account, tuple[int, int, bool, bool], Limits, int]:
+def test_an_entry_may_bring_its_own_bracket() -> None:
+    """100 ticks lose $50, $0.50 of slippage and $1.20 of commissions a contract: 500 // 51.70 is 9."""
+    own = OPEN._replace(bracket=Bracket(100, 50))
+
+    assert order_for(XP, SELL, FLAT, own, MNQ, LIMITS) == Order(-9, 100, 50, False)
+    assert legal(FLAT, decision=own).enter
+
+
+def test_an_own_stop_is_held_to_the_packs_ratio_of_stop_to_target() -> None:
+    """100 of 50 ticks are 200 %; the usual bracket's stop is a third of its target."""
+    own, strict = OPEN._replace(bracket=Bracket(100, 50)), LIMITS._replace(max_stop_percent=199)
+
+    assert not legal(FLAT, decision=own, limits=strict).enter
+    assert legal(FLAT, decision=own, limits=strict._replace(max_stop_percent=200)).enter
+    assert legal(FLAT, decision=OPEN, limits=strict).enter
+
+
+def draw(random_: random.Random, *, own: bool) -> tuple[Position, Account, tuple[Any, ...], Limits, int]:
     side = random_.choice((-1, 0, 1))
     held = Position(
         side * 3, 1000, 1000 - side * random_.randint(-20, 30), 1000 + side * 90, 30, random_.randint(0, 1), 2
@@ -161,23 +179,23 @@ def draw(random_: random.Random) -> tuple[Position, Account, tuple[int, int, boo
         random_.randint(0, 900),
         random_.random() < 0.8,
         random_.random() < 0.2,
+        Bracket(random_.randint(1, 90), random_.randint(1, 90)) if own else None,
     )
     account = Account(5_000_000, 5_000_000 - random_.randint(0, 60_000))
     return held if side else FLAT, account, decision, Limits(random_.randint(0, 60_000), 10), random_.randrange(6)
 
 
+@pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("other", [Yardstick(), Yardstick(5, 20, Fraction(9, 4), Fraction(5, 3), Fraction(3, 5))])
-def test_arrays_and_plain_integers_decide_the_same(other: Yardstick) -> None:
+def test_arrays_and_plain_integers_decide_the_same(other: Yardstick, own: bool) -> None:
     random_ = random.Random(3)
-    cases = [draw(random_) for _ in range(2000)]
-    columns = [
-        tuple(jnp.asarray(np.array(column)) for column in zip(*parts, strict=True))
-        for parts in list(zip(*cases, strict=True))[:4]
-    ]
+    cases = [draw(random_, own=own) for _ in range(2000)]
+    stated = list(zip(*cases, strict=True))[:4]
+    columns = [jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves)), *parts) for parts in stated]
     actions = jnp.array([case[4] for case in cases])
 
     def decide(xp: Namespace, p: tuple, a: tuple, known: tuple, lim: tuple, action: object) -> tuple:
-        p, a, lim, d = Position(*p), Account(*a), Limits(*lim), KnownAtClose(*known[:4], other)
+        p, a, lim, d = Position(*p), Account(*a), Limits(*lim), KnownAtClose(*known[:4], other, known[4])
         return (
             legal_actions(xp, p, a, d, MNQ, lim),
             order_for(xp, action, p, d, MNQ, lim),
