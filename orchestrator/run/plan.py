@@ -31,9 +31,6 @@ from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 
-NOT_IDENTITY = {"runs", "on_shutdown"}
-"""Settings from which no record follows: where a run lies, and what a signal does to it, which is recorded itself."""
-
 Say = Callable[[str], None]
 
 
@@ -112,7 +109,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
-        config=config.model_dump(mode="json", exclude=NOT_IDENTITY),
+        config=config.identity,
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
         checkpoint_digest=checkpoint_digest(checkpoint),
@@ -146,6 +143,7 @@ def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) 
         fail_factor=config.gate.fail_factor,
         max_entries_per_session=config.max_entries_per_session,
         frictions=trading.frictions,
+        guards=config.guards.limits,
     )
 
 
