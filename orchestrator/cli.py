@@ -21,6 +21,7 @@ from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
+from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
@@ -35,6 +36,7 @@ app.command("show-config")(show_config)
 for command in (status, halt, flatten, resume, replay):
     app.command()(command)
 app.command("list")(list_runs)
+app.command("world-cases")(world_cases)
 
 
 def main() -> None:
@@ -56,7 +58,7 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
-    gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
+    gate: Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,
@@ -111,14 +113,15 @@ def cases(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path | None, typer.Option(help="The file; none: cases.jsonl in the run's folder.")] = None,
     tune_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the sessions, from the first on.")] = 0.5,
+    embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between tune and held out.")] = 0,
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
     from llm_gate.evals.data.cases import write_cases
     from llm_gate.evals.data.true_days import true_days_path, write_true_days
-    from orchestrator.report.cases import recorded_cases
+    from orchestrator.report.cases import in_sample_line, recorded_cases
     from orchestrator.run.folder import PRIVATE
 
-    found = recorded_cases(run, tune_share=tune_share)
+    found = recorded_cases(run, tune_share=tune_share, embargo=embargo)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
     write_true_days(found.truths, true_days_path(path))
@@ -128,8 +131,9 @@ def cases(
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
-        f"{found.without_end} proposals without an end are left out"
+        f"{found.without_end} proposals without an end and {found.embargoed} under the embargo are left out"
     )
+    print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
 

@@ -34,7 +34,7 @@ from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
-from rl_core.statistics.verdict import Evidence, Verdict, verdict_on
+from rl_core.statistics.verdict import NOT_COUNTED, Evidence, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
 
 GROUPS = {
@@ -186,6 +186,7 @@ def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_
         training_ended=origin.training_ended,
         proposals=gate.proposed,
         without_verdict=sum(gate.failures.values()),
+        tries=NOT_COUNTED,
         record_faults=(*record_faults, *origin.doubts),
     )
 

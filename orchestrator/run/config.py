@@ -25,8 +25,11 @@ class _Section(BaseModel):
 class GateSection(_Section):
     """Who reviews the entries."""
 
-    engine: Literal["vllm", "rules", "off"] = "vllm"
-    model: str = Field("package", description="package, tiny, or a folder; with url: the name it is served under")
+    engine: Literal["vllm", "logistic", "rules", "off"] = "vllm"
+    model: str = Field(
+        "package",
+        description="package, tiny, a folder, or the file of a regression; with url: the name it is served under",
+    )
     url: str | None = Field(None, description="a server of your own: on the loopback address, or https with a key")
     key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")
     chat_template_kwargs: dict[str, TemplateValue] = Field(

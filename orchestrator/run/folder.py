@@ -79,6 +79,7 @@ class RunManifest(BaseModel):
     in_sample: bool | None = None  # None in these three: a run made before they were recorded
     trained_on_world: bool | None = None
     training_ended: bool | None = None
+    trained_until_ns: int | None = None  # the policy's training bars, its phase 1's included; None: an older run
     versions: dict[str, str]
     python: str
     commit: str
@@ -206,7 +207,7 @@ def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Map
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
-def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> RunManifest:
+def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...]) -> RunManifest:
     """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {

@@ -19,8 +19,15 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
-from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import WorldCard, first_held_out, touches_training, training_worlds, world_traded
+from rl_core.checkpoints.policy import check_yardstick, load_trader
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    first_held_out,
+    touches_training,
+    trained_until_ns,
+    training_worlds,
+    world_traded,
+)
 from rl_core.evaluation.span import span_of
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
@@ -84,6 +91,7 @@ class RunPlan(NamedTuple):
             in_sample=touches_training(self.identity, self.bars, self.span.first),
             trained_on_world=bool(training_worlds(self.checkpoint)),
             training_ended=is_final(self.checkpoint),
+            trained_until_ns=trained_until_ns(self.identity),
         )
 
 
@@ -102,6 +110,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
     account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
+    check_yardstick(checkpoint, policy.identity, account.yardstick)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
@@ -144,13 +153,14 @@ def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) 
         max_entries_per_session=config.max_entries_per_session,
         frictions=trading.frictions,
         guards=config.guards.limits,
+        yardstick=trading.yardstick,
     )
 
 
 def views_of(bars: Bars, span: Span, trading: Trading, regimes: Frozen) -> CloseViewTable:
     """What the trader of a run over ``bars`` sees at each close, from its history on."""
     shown = bars.slice(span.history, span.stop)
-    return CloseViewTable(shown, span.first - span.history, trading.pack, trading.hours, regimes)
+    return CloseViewTable(shown, span.first - span.history, trading.pack, trading.hours, regimes, trading.yardstick)
 
 
 def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from llm_gate.prompts.prompt_files import prompt_file
@@ -87,6 +88,7 @@ class _Simulation:
                 plan.trading.hours,
                 plan.regimes,
                 plan.bars.instrument.calendar,
+                plan.trading.yardstick,
             )
             for bar in answers.history():
                 views.push(bar)
@@ -183,5 +185,7 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
         "model": "" if server is None else server.model_id,
         "served": "" if server is None else server.served,
         "template": config.chat_template_kwargs,
+        "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
+        "regression_name": plan.gate.model if config.engine == "logistic" else "",
     }
     return Job("orchestrator.workers.gate", gate)

@@ -23,7 +23,13 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
     # An ended account waits for the next session, whatever the hours allow; a halted run for a person.
     entry_open = view.entry_open and state.status == "active" and state.standing == "trading" and not held_back
     flatten_due = view.flatten_due or state.standing == "flat" or "flat" in held_back.values()
-    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, flatten_due)
+    known = KnownAtClose(
+        close=state.last_bar.close,
+        true_range_sum=view.true_range_sum,
+        entry_open=entry_open,
+        flatten_due=flatten_due,
+        yardstick=setting.yardstick,
+    )
     held = state.broker
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
@@ -35,7 +41,7 @@ def guards_now(state: TraderState, setting: Setting) -> dict[GuardName, Effect]:
         return {}
     assert state.last_bar is not None and state.view is not None
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
-    stop_ticks = stop_distance(XP, state.view.true_range_sum)
+    stop_ticks = stop_distance(XP, state.view.true_range_sum, setting.yardstick)
     quantity = cut(setting.guards, size(XP, stop_ticks, terms, limits))
     seen = Watched(
         equity=broker.equity_at(state.broker, state.last_bar.close, setting.venue),
@@ -53,7 +59,7 @@ def guards_now(state: TraderState, setting: Setting) -> dict[GuardName, Effect]:
 def observation_at_close(state: TraderState, legal: LegalActions, setting: Setting) -> npt.NDArray[np.float32]:
     """What the policy was trained to see at a close [O] float32: market, position and, in phase 2, the account."""
     assert state.last_bar is not None and state.view is not None
-    mark = Mark(state.last_bar.close, state.view.true_range_sum)
+    mark = Mark(state.last_bar.close, state.view.true_range_sum, setting.yardstick.atr_bars)
     equity = broker.equity_at(state.broker, mark.close, setting.venue)
     room = AccountRoom(equity, state.broker.account.floor, setting.venue.rules.max_loss)
     seen_room = room if setting.phase == 2 else None

@@ -158,7 +158,7 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(_record_pause)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
-    step = step.record(*cancelled).then(_trail_stop)
+    step = step.record(*cancelled).then(_trail_stop, setting)
     if met.fills or cancelled or met.state.position.quantity:
         return step.record(events.marked(step.state.broker, bar, setting.venue))
     return step
@@ -183,9 +183,9 @@ def _order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[O
     return filling, (() if filling == order else (events.cancelled(state.order_id, "volume"),))
 
 
-def _trail_stop(state: TraderState) -> Step:
+def _trail_stop(state: TraderState, setting: Setting) -> Step:
     assert state.last_bar is not None and state.view is not None
-    moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum)
+    moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum, setting.yardstick)
     return Step(state._replace(broker=moved))
 
 

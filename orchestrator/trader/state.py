@@ -17,6 +17,7 @@ from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Frictions, Limits, Order
+from rl_core.market.yardstick import USUAL, Yardstick
 
 P = ParamSpec("P")
 
@@ -42,6 +43,7 @@ class Setting(NamedTuple):
     max_entries_per_session: int
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
     guards: Guards = OFF
+    yardstick: Yardstick = USUAL  # of bracket, ATR and window
 
 
 class Pending(NamedTuple):
