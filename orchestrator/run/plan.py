@@ -54,6 +54,7 @@ class RunPlan(NamedTuple):
 
     config: RunConfig
     bars: Bars
+    seconds: Bars | None
     span: Span
     trading: Trading
     identity: Identity
@@ -131,7 +132,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     )
     world = world_traded(config.bars, bars, training_worlds(checkpoint))
     identity = policy.identity
-    return RunPlan(config, bars, span, trading, identity, checkpoint, gate, inputs, world, regimes)
+    return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes)
 
 
 def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
