@@ -101,6 +101,14 @@ class Journal:
         return whole_records(self.path, self.verified)
 
     @property
+    def last_type(self) -> str:
+        """Type of the last record found at open, "" without any."""
+        last = b""
+        for line in whole_lines(self.path, self.verified):
+            last = line
+        return record_of(last).type if last else ""
+
+    @property
     def replaying(self) -> bool:
         """Whether recorded records remain to be re-derived."""
         return bool(self._next_line)

@@ -72,6 +72,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
         "messages": refused_in_words(result.facts.refused),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
+        **({"guards": result.interventions.guards_in_words} if result.interventions.guards else {}),
+        **({"operator": result.interventions.words_in_words} if result.interventions.words else {}),
         **({} if note is None else {"note": note}),
     }
 
@@ -97,6 +99,8 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
             "failures": result.gate.failures,
             "alarm": result.gate.alarm,
         },
+        "guards": {f"{name} {effect}": count for (name, effect), count in result.interventions.guards.items()},
+        "operator": list(result.interventions.words),
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

@@ -35,6 +35,7 @@ class Standings(NamedTuple):
     stop: int | None = None
     trades: int = 0
     standing: Standing = "trading"
+    guards: tuple[str, ...] = ()  # that acted in the session of the last bar
     ended: bool = False
 
 
@@ -147,6 +148,8 @@ def _after(now: Standings, kind: str, payload: dict[str, Any]) -> Standings:
         return now._replace(account="active")
     if kind == "fill":
         return now._replace(quantity=now.quantity + payload["quantity"])
+    if kind == "guard":
+        return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
     return now._replace(ended=kind == "end")
 
 
@@ -169,6 +172,8 @@ def _alarms(
         yield f"{manifest.status}: {manifest.cause}"
     if now.standing != "trading":
         yield f"the run is {now.standing}: it takes no further entry until orchestrator resume"
+    if now.guards:
+        yield f"{', '.join(now.guards)} held back in this session: a guard of the run's own settings"
     if asked != now.standing and not now.ended:
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
     yield from _seen_by_the_clock(folder.telemetry)

@@ -38,9 +38,6 @@ from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 
-NOT_IDENTITY = {"runs", "on_shutdown"}
-"""Settings from which no record follows: where a run lies, and what a signal does to it, which is recorded itself."""
-
 Say = Callable[[str], None]
 
 
@@ -57,6 +54,7 @@ class RunPlan(NamedTuple):
 
     config: RunConfig
     bars: Bars
+    seconds: Bars | None
     span: Span
     trading: Trading
     identity: Identity
@@ -121,7 +119,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
-        config=config.model_dump(mode="json", exclude=NOT_IDENTITY),
+        config=config.identity,
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
         checkpoint_digest=checkpoint_digest(checkpoint),
@@ -134,7 +132,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     )
     world = world_traded(config.bars, bars, training_worlds(checkpoint))
     identity = policy.identity
-    return RunPlan(config, bars, span, trading, identity, checkpoint, gate, inputs, world, regimes)
+    return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes)
 
 
 def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
@@ -155,6 +153,7 @@ def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) 
         fail_factor=config.gate.fail_factor,
         max_entries_per_session=config.max_entries_per_session,
         frictions=trading.frictions,
+        guards=config.guards.limits,
         yardstick=trading.yardstick,
     )
 

@@ -13,14 +13,13 @@ from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.control import Control
 from orchestrator.run.folder import CALIBRATION, RunFolder, open_run
 from orchestrator.run.model_patience import ModelPatience
-from orchestrator.run.model_server import ModelServer, ready_server
+from orchestrator.run.model_server import ModelServer, begin_server, prove_server
 from orchestrator.run.plan import RunPlan, Say
-from orchestrator.run.runner import DeferredAnswers, Finished, Runner, StopAskedError
+from orchestrator.run.runner import DeferredAnswers, Finished, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
-from orchestrator.trader.machine import opening_state
-from orchestrator.trader.seen_at_close import CloseViewStream
 from orchestrator.workers.crew import Crew, Job
+from orchestrator.workers.handed_bars import HANDED, hand_over
 
 NEVER_OPENS = 1_000_000  # failures in a row
 
@@ -71,6 +70,7 @@ class _Simulation:
     def __init__(self, plan: RunPlan, folder: RunFolder, journal: Journal, hooks: RunHooks, stack: ExitStack) -> None:
         self._plan, self._folder, self._journal, self._hooks, self._stack = plan, folder, journal, hooks, stack
         self._telemetry = stack.enter_context(Telemetry(folder.telemetry))
+        stack.callback((folder.path / HANDED).unlink, missing_ok=True)
         self._control = Control(folder.path)
         self._stopping = Stopping(self._hooks.stop_asked, self._control, plan.config.on_shutdown)
 
@@ -79,68 +79,68 @@ class _Simulation:
         plan, say = self._plan, self._hooks.say
         if self._journal.replaying:
             say(f"continuing {self._folder.path}: {self._journal.verified.chain.length} records are replayed first")
-        try:
-            crew = self._crew()
-            answers = self._answers(crew)
-            views = CloseViewStream(
-                int(plan.bars.ts_event_ns[plan.span.history]),
-                plan.trading.pack,
-                plan.trading.hours,
-                plan.regimes,
-                plan.bars.instrument.calendar,
-                plan.trading.yardstick,
-            )
-            for bar in answers.history():
-                views.push(bar)
-        except StopAskedError:
-            return Finished(opening_state(plan.setting), 0, complete=False)
-        # The gate and its model take minutes to start, and a recording may never ask them.
-        deferred = DeferredAnswers(lambda: self._with_gate(crew, answers))
-        runner = Runner(self._journal, deferred, views, plan.setting, self._control.wanted)
+        # Of a run that has ended only the report is missing, and nobody is asked for it.
+        begun = None if self._journal.last_type == "end" else self._begin()
+        answers = DeferredAnswers(lambda: self._ready(begun))
+        runner = Runner(self._journal, answers, plan.views(), plan.setting, self._control.wanted)
         return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
 
-    def _notify(self, text: str) -> None:
-        self._telemetry.note("worker", text=text)
-        self._hooks.say(text)
+    def _begin(self) -> "_Begun":
+        """Start every process and wait for none: they start beside each other, and beside what is computed here.
 
-    def _crew(self) -> Crew:
-        """Feed and policy, ready."""
-        run_id, logs = self._plan.inputs.run_id, self._folder.logs
-        crew = Crew(run_id, _jobs(self._plan), logs, notify=self._notify, check=self._stopping.check)
+        The model server takes longest by far, so it begins first.
+        """
+        gate, logs = self._plan.config.gate, self._folder.logs
+        server = begin_server(gate, self._plan.gate, logs / "vllm.log", self._stack, say=self._hooks.say)
+        handed = self._folder.path / HANDED
+        traded = self._plan.bars.slice(self._plan.span.first, self._plan.span.stop)
+        hand_over(handed, traded, self._plan.seconds)
+        jobs = _jobs(self._plan, self._folder, server)
+        crew = Crew(self._plan.inputs.run_id, jobs, logs, notify=self._notify, check=self._stopping.check)
         self._stack.enter_context(crew)
         self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))
-        crew.start()
-        return crew
+        crew.begin()
+        return _Begun(crew, server)
 
-    def _answers(self, crew: Crew) -> WorkerAnswers:
+    def _ready(self, begun: "_Begun | None") -> WorkerAnswers:
+        """Who answers from now on, once all can."""
+        assert begun is not None, "a recording that has ended asks for nothing"
+        crew, server = begun
+        crew.wait()
         review = self._plan.config.gate.review
-        return WorkerAnswers(crew, self._telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window)
+        answers = WorkerAnswers(
+            crew, self._telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window
+        )
+        if server is not None:
+            answers.model = self._proven(crew, server)
+        self._telemetry.note("playing")
+        return answers
 
-    def _with_gate(self, crew: Crew, answers: WorkerAnswers) -> WorkerAnswers:
-        """Waits until the gate's worker and model server are ready, if there are any, and returns ``answers``."""
+    def _proven(self, crew: Crew, server: ModelServer) -> ModelPatience:
+        """Wait until the model server has answered what the run will ask, and watch it from then on."""
 
         def look_after() -> None:
             self._stopping.check()
             crew.tend()  # their heartbeats are taken in meanwhile
 
-        server = ready_server(
-            self._plan.config.gate,
-            self._plan.gate,
-            self._folder.logs / "vllm.log",
-            self._stack,
-            say=self._hooks.say,
-            check=look_after,
-        )
-        if server is not None:
-            assert server.warm_up is not None, "it is ready"
-            self._telemetry.note("server_ready", **server.warm_up._asdict())
-            watch = ServerWatch(server, patience=_patience(self._plan), notify=self._notify)
-            self._stack.enter_context(watch)
-            answers.model = ModelPatience(watch, say=self._notify, check=look_after)
-        if self._plan.config.gate.engine != "off":
-            crew.join(GATE, _gate_job(self._plan, self._folder, server))
-        return answers
+        prove_server(server, self._plan.config.gate, say=self._hooks.say, check=look_after)
+        assert server.warm_up is not None, "it is ready"
+        self._telemetry.note("server_ready", **server.warm_up._asdict())
+        watch = ServerWatch(server, patience=_patience(self._plan), notify=self._notify)
+        self._stack.enter_context(watch)
+        return ModelPatience(watch, say=self._notify, check=look_after)
+
+    def _notify(self, text: str) -> None:
+        self._telemetry.note("worker", text=text)
+        self._hooks.say(text)
+
+
+class _Begun(NamedTuple):
+    """What was started and is not ready yet."""
+
+    crew: Crew
+    server: ModelServer | None
 
 
 def _patience(plan: RunPlan) -> Patience:
@@ -151,21 +151,15 @@ def _patience(plan: RunPlan) -> Patience:
     )
 
 
-def _jobs(plan: RunPlan) -> dict[str, Job]:
-    config = plan.config
-    feed = {
-        "bars": str(config.bars.resolve()),
-        "digest": plan.bars.digest,
-        "market": plan.bars.instrument.symbol,
-        "timezone": config.timezone,
-        "stamp": config.stamp,
-        "seconds": None if config.seconds is None else str(config.seconds.resolve()),
-        **plan.span._asdict(),
-    }
-    return {
+def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
+    feed = {"bars": str((folder.path / HANDED).resolve()), "market": plan.bars.instrument.symbol}
+    jobs = {
         FEED: Job("orchestrator.workers.feed", feed),
         POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())}),
     }
+    if plan.config.gate.engine != "off":
+        jobs[GATE] = _gate_job(plan, folder, server)
+    return jobs
 
 
 def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:

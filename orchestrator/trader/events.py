@@ -240,6 +240,17 @@ def flatten_ordered(order_id: str) -> Recorded:
     return Recorded("flatten", {"order": order_id})
 
 
+def guarded(guard: str, effect: str, bar_seq: int) -> Recorded:
+    """A guard held back, for the first time this session: an entry that was legal, or a position that it closes."""
+    return Recorded("guard", {"guard": guard, "effect": effect, "bar": bar_seq})
+
+
+def cut_by_guard(order_id: str, wanted: int, left: int, bar_seq: int) -> Recorded:
+    """A guard cut an order from ``wanted`` to ``left`` contracts, signed."""
+    payload = {"guard": "contracts", "effect": "smaller", "bar": bar_seq, "order": order_id}
+    return Recorded("guard", {**payload, "wanted": wanted, "left": left})
+
+
 def cancelled(order_id: str, code: str) -> Recorded:
     """An order that met no bar."""
     return Recorded("cancelled", {"order": order_id, "code": code})

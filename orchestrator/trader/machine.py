@@ -30,8 +30,9 @@ from typing import Any, assert_never
 from llm_gate.contract import Approve, GateFailed, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events, risk
-from orchestrator.trader.at_close import legal_at_close, limits_now, observation_at_close, venue_after_close
+from orchestrator.trader.at_close import guards_now, legal_at_close, limits_now, observation_at_close, venue_after_close
 from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.guards import OFF, cut
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.session_edges import close_session, end_account, open_session
 from orchestrator.trader.state import (
@@ -222,15 +223,33 @@ def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Ste
 
 def _decide(state: TraderState, setting: Setting) -> Step:
     """Flatten if due, else ask the policy where it has a choice."""
-    flattening = _flatten_if_due(state, setting)
-    if flattening.records:
-        return flattening
-    _, legal = legal_at_close(state, setting)
+    step = Step(state).then(_note_guards, setting).then(_flatten_if_due, setting)
+    if step.state.broker.order.flatten:
+        return step
+    _, legal = legal_at_close(step.state, setting)
     mask = action_mask(legal, setting.phase)
-    if not any(mask[1:]):
+    # One that fell silent is asked without a choice too: only its answer ends the silence.
+    if not (any(mask[1:]) or "policy_silent" in guards_now(step.state, setting)):
+        return step
+    question = AskPolicy(observation_at_close(step.state, legal, setting), mask)
+    return step._replace(state=step.state._replace(waits_for="action"), question=question)
+
+
+def _note_guards(state: TraderState, setting: Setting) -> Step:
+    """Record each guard that changes something at this close, once a session and effect."""
+    holding = guards_now(state, setting)
+    if not holding:
         return Step(state)
-    question = AskPolicy(observation_at_close(state, legal, setting), mask)
-    return Step(state._replace(waits_for="action"), question=question)
+    assert state.last_bar is not None
+    known, legal = legal_at_close(state, setting._replace(guards=OFF))
+    closes = state.broker.position.quantity != 0 and not known.flatten_due
+    acting = {(name, effect) for name, effect in holding.items() if legal.enter or (closes and effect == "flat")}
+    new = sorted(acting - state.guarded.told)
+    told = state.guarded._replace(
+        told=state.guarded.told.union(new), lost=state.guarded.lost or "loss_a_day" in holding
+    )
+    records = tuple(events.guarded(name, effect, state.last_bar.seq) for name, effect in new)
+    return Step(state._replace(guarded=told), records)
 
 
 def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
@@ -250,6 +269,8 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
     known, legal = legal_at_close(state, setting)
     mask = action_mask(legal, setting.phase)
     assert event.action < len(mask) and mask[event.action], "the runner lets only legal actions through"
+    silent = 0 if event.source == "policy" else state.guarded.silent + 1
+    state = state._replace(guarded=state.guarded._replace(silent=silent))
     if event.action in (BUY, SELL):
         return _propose(state, event.action, known, setting)
     if event.action == HOLD:
@@ -311,7 +332,8 @@ def _closing_code(reviewed: Reviewed) -> str:
 
 
 def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Step:
-    """Make the order a working one, unless our own limits deny it: they see what the gate left of it, and the day."""
+    """Make the order a working one, unless our own limits deny it: they see what gate and guard left of it."""
+    wanted, order = order.quantity, order._replace(quantity=cut(setting.guards, order.quantity))
     exposure = risk.Exposure(
         account=state.broker.account,
         active=state.status == "active",
@@ -320,10 +342,12 @@ def _place(state: TraderState, order_id: str, order: Order, setting: Setting) ->
     limits = risk.RiskLimits(limits_now(state, setting), setting.max_entries_per_session)
     if denial := risk.check(order, exposure, venue_after_close(state, setting), limits):
         return Step(state, (events.denied(order_id, denial),))
+    assert state.last_bar is not None
+    smaller = (events.cut_by_guard(order_id, wanted, order.quantity, state.last_bar.seq),)
     placed = state._replace(
         broker=state.broker._replace(order=order),
         order_id=order_id,
         entries_this_session=state.entries_this_session + 1,
     )
     assert order != NO_ORDER
-    return Step(placed, (events.intended(order_id, order),))
+    return Step(placed, (*(smaller if order.quantity != wanted else ()), events.intended(order_id, order)))

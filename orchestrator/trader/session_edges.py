@@ -1,7 +1,7 @@
 """What a session's edges do to the account: a day is closed or opened, an attempt ends or the next one begins."""
 
 from orchestrator.trader import events
-from orchestrator.trader.state import Refusals, Setting, Step, TraderState
+from orchestrator.trader.state import Guarded, Refusals, Setting, Step, TraderState
 from rl_core.market.attempts import Status, closed_day, new_attempt, next_day, stranded
 from rl_core.market.days import expired
 
@@ -22,7 +22,12 @@ def open_session(state: TraderState, session: int, setting: Setting) -> Step:
     if state.status == "active" and expired(state.days, session, setting.venue.rules):
         step = step.then(end_account, "expired")
     goes_on = step.state.status == "active" and state.last_bar is not None
-    return step.then(_open_day if goes_on else _open_account, setting)
+    return step.then(_open_day if goes_on else _open_account, setting).then(_open_guards)
+
+
+def _open_guards(state: TraderState) -> Step:
+    """What a session's guards begin with; a policy that is silent stays so over night."""
+    return Step(state._replace(guarded=Guarded(opened=state.broker.account.cash, silent=state.guarded.silent)))
 
 
 def end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:

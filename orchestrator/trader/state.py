@@ -10,6 +10,7 @@ import numpy.typing as npt
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
 from orchestrator.trader.seen_at_close import CloseView
 from rl_core.market.attempts import Status
 from rl_core.market.broker import BrokerState
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     fail_factor: Decimal  # share of the size when the gate fails: 0 veto, 1 approve
     max_entries_per_session: int
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+    guards: Guards = OFF
     yardstick: Yardstick = USUAL  # of bracket, ATR and window
 
 
@@ -56,6 +58,15 @@ class Refusals(NamedTuple):
 
     vetoes: int = 0  # of this session, that acted
     sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
+
+
+class Guarded(NamedTuple):
+    """What the guards must know besides account and clock."""
+
+    opened: int = 0  # balance in cents at which the session opened
+    silent: int = 0  # answers in a row that were not the policy's own
+    lost: bool = False  # the day's loss was reached this session
+    told: frozenset[tuple[GuardName, Effect]] = frozenset()  # what acted this session, and stands in the record
 
 
 class TraderState(NamedTuple):
@@ -77,6 +88,7 @@ class TraderState(NamedTuple):
     refusals: Refusals = Refusals()
     days: Days = Days()
     standing: Standing = "trading"
+    guarded: Guarded = Guarded()
 
 
 class BarClosed(NamedTuple):

@@ -73,26 +73,17 @@ class Crew:
         """What came in and was not used: messages by why they were dropped, and strangers whose key was unknown."""
         return {**self._connections.dropped, "strangers": self._connections.strangers}
 
-    def start(self) -> None:
-        """Start every worker and wait until all can answer.
+    def begin(self) -> None:
+        """Start every worker, and wait for none."""
+        self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
+
+    def wait(self) -> None:
+        """Wait until all that were begun can answer.
 
         Raises:
             ProcessNotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
         """
-        self._start_and_wait(list(self._jobs))
-
-    def join(self, name: str, job: Job) -> None:
-        """Start one worker more and wait until it can answer.
-
-        Raises:
-            ProcessNotReadyError: as ``start``.
-        """
-        self._jobs[name] = job
-        self._state = supervision.joined(self._state, name, time.monotonic())
-        self._start_and_wait([name])
-
-    def _start_and_wait(self, names: list[str]) -> None:
-        self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
+        names = list(self._jobs)
         self._connections.wait_ready(names, deadline_s=START_DEADLINE_S, check=self._while_starting)
         self._connections.poll()
         for name in names:

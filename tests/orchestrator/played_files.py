@@ -1,6 +1,6 @@
 """A run over a real bars file and checkpoint, played in this process: real plan, folder, journal and views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +30,9 @@ class FileWorld(NamedTuple):
 class Script:
     """Bars from the file; an entry at every seventh question where it is legal; every kind of verdict in turn."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
+    def __init__(self, bars: Bars, silent: Container[int] = ()) -> None:
+        """``silent``: the bars at whose close the policy does not answer in time."""
+        self._bars, self._silent = bars, silent
         self.asked = 0
 
     def next_bar(self, seq: int) -> FeedBar | None:
@@ -45,16 +46,18 @@ class Script:
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """Long and short in turn."""
         self.asked += 1
+        if bar_seq in self._silent:
+            return PolicyAnswered(HOLD, "timeout")
         wanted = (BUY if bar_seq % 14 else SELL) if bar_seq % 7 == 0 else HOLD
         return PolicyAnswered(wanted if legal[wanted] else HOLD, "policy")
 
     def review(self, proposal: EntryProposal) -> Reviewed:
-        """By the proposal's name, so that a continued run is judged alike."""
+        """By the time of the day, so that a continued run and one of another name are judged alike."""
         self.asked += 1
         kinds = (Approve(), Veto(reason="no"), Resize.model_validate_json('{"size_factor": "0.5", "reason": "small"}'))
         return Reviewed(
             proposal_id=proposal.proposal_id,
-            outcome=kinds[int(proposal.proposal_id, 16) % 3],
+            outcome=kinds[proposal.context.minutes_to_flat // 7 % 3],
             probabilities=None,
             latency_s=0.0,
             prompt_digest="0" * 64,
@@ -70,6 +73,7 @@ def play_file(
     *,
     stop_after: int | None = None,
     asked: Callable[[int], Standing] | None = None,
+    silent: Container[int] = (),
     **settings: object,
 ) -> RunFolder:
     """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there.
@@ -90,7 +94,7 @@ def play_file(
             last = runner.state.last_bar
             return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
 
-        runner = Runner(journal, Script(traded), plan.views(), plan.setting, operator)
+        runner = Runner(journal, Script(traded, silent), plan.views(), plan.setting, operator)
         done: Finished = runner.run(
             stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
         )
