@@ -1,7 +1,9 @@
 """Recorded cases whose outcome hangs on the 240-minute trend, alone or with the part of the session."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,22 @@ import pytest
 from llm_gate.evals.data.cases import Case
 
 MakeCases = Callable[..., list[Case]]
+
+
+def say_nothing(done: int, total: int) -> None:
+    """A step that nobody watches."""
+
+
+def tied(folder: Path, out: Path) -> Path:
+    """The model of ``folder`` with one matrix for embeddings and output layer, as small models often have."""
+    import transformers
+
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    model.config.tie_word_embeddings = True
+    model.lm_head.weight = model.get_input_embeddings().weight
+    shutil.copytree(folder, out)
+    model.save_pretrained(out)
+    return out
 
 
 @pytest.fixture(scope="session")
