@@ -4,7 +4,6 @@ The file lies beside the runs, so that nobody has to think of it. A try is told 
 same account on the same sessions is one try, however often it is looked at.
 """
 
-import fcntl
 import hashlib
 import os
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.statistics.sharpe import SharpeRatio, deflated_sharpe
 from rl_core.statistics.verdict import Tries
+from trigate.locks import wait_for_lock
 from trigate.whole_files import disk_faults
 
 TRIES = "tries.jsonl"
@@ -63,7 +63,7 @@ def note_try(registry: Path, made: Try) -> int:
     with disk_faults(registry):
         handle = os.open(registry, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            wait_for_lock(handle)
             text = _read(handle)
             known = [_parsed(line) for line in text.splitlines() if line.strip()]
             unreadable = sum(each is None for each in known)
