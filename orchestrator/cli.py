@@ -16,8 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.control import flatten, halt, resume
+from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
+from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
@@ -30,6 +33,9 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
+for command in (status, halt, flatten, resume, replay):
+    app.command()(command)
+app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
 
 
@@ -39,7 +45,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.STOPPED))
     run_command(app, "orchestrator")
 
 
@@ -63,7 +69,8 @@ def run(
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
-    from orchestrator.run.simulate import RunHooks, plan_run, simulate
+    from orchestrator.run.plan import plan_run
+    from orchestrator.run.simulate import RunHooks, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
@@ -78,14 +85,15 @@ def run(
     if plan.world is not None:
         say(plan.world.declaration)
     with _signals() as asked:
-        with _progress(plan.stop - plan.first, console) as on_bar:
+        with _progress(plan.span.stop - plan.span.first, console) as on_bar:
             outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
-        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else 0)
+        # Never 0: a script must not take a run that goes on tomorrow for one that has ended.
+        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     _finish(summary, outcome.folder.path, as_json=as_json)
 
 

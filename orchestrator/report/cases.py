@@ -16,7 +16,7 @@ from orchestrator.report.account_book import proposals_of, read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.origin import training_end_of
 from orchestrator.report.veto_ledger import run_bars_of, veto_ledger
-from orchestrator.run.folder import MANIFEST, RunFolder
+from orchestrator.run.folder import run_at
 from rl_core.checkpoints.provenance import lies_in_training
 from trigate.errors import ConfigError
 
@@ -48,9 +48,7 @@ def recorded_cases(run_folder: Path, *, tune_share: float = TUNE_SHARE, embargo:
         ConfigError: the folder is no run's, its rule pack cannot be read, or there is nothing to write.
         DamagedJournalError, ForeignJournalError, ResourceError: the journal cannot be trusted or read.
     """
-    if not (run_folder / MANIFEST).is_file():
-        raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
-    folder = RunFolder(run_folder)
+    folder = run_at(run_folder)
     facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
     run_bars = run_bars_of(
         book.bars,

@@ -1,4 +1,4 @@
-"""The commands `rl-core train` and `rl-core evaluate`."""
+"""The commands `rl-core train`, `rl-core show-config` and `rl-core export`."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("train")(train)
     app.command("show-config")(show_config)
-    app.command("evaluate")(evaluate)
+    app.command("export")(export)
 
 
 def train(
@@ -146,70 +146,23 @@ def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> Non
     )
 
 
-def evaluate(
+def export(
     run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
-    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
-    part: Annotated[str, typer.Option(help="held_out or all.")] = "held_out",
-    account: Annotated[
-        str,
-        typer.Option(
-            help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
-            "as `orchestrator run --gate off` plays them."
-        ),
-    ] = "fresh",
-    sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
-    trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
-    seconds: Seconds = None,
-    market: Market = None,
-    timezone: Timezone = None,
-    stamp: Stamped = None,
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Play every held-out session and print what was earned, with an interval."""
-    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
-    from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.statistics.sizes import signs_differ
-    from rl_core.statistics.verdict import Evidence, verdict_on
-    from rl_core.training.sources import FileTimes, prepare_evaluation
+    """Write a policy as one plain .npz: weights, normaliser and what they are good for; NumPy alone reads it."""
+    from rl_core.checkpoints.export import check_ending, export_policy
+    from rl_core.checkpoints.manifest import find_checkpoint, unfinished_note
+    from rl_core.checkpoints.policy import load_trader
 
-    kind = account_kind(account)
-    if trades is not None:
-        check_ending(trades)
-    times = FileTimes(timezone, stamp)
-    job = prepare_evaluation(run, bars=bars, part=part, market=market, times=times, seconds=seconds)
-    if job.note:
-        say(f"warning: {job.note}")
-    inputs = job.inputs(sessions)
-    evaluation = play_account(kind, inputs)
-    if trades is not None:
-        write_trades(trades, evaluation.trades, job.view.bars)
-    readings = {} if job.ladder is None else by_resolution(kind, inputs)
-    evidence = Evidence(
-        expectancy=evaluation.expectancy,
-        in_sample=job.in_sample,
-        synthetic=job.world is not None,
-        trained_on_world=job.trained_on_world,
-        training_ended=job.note is None,
-        proposals=0,
-        without_verdict=0,
-        record_faults=(),
-    )
-    verdict, figures = verdict_on(evidence), evaluation.summary()
-    groups = by_regime(evaluation.trades, job.view, job.regimes)
-    result: dict[str, Any] = {
-        **figures,
-        **readings,
-        "in_sample": job.in_sample,
-        "synthetic": evidence.synthetic,
-        "trained_on_world": evidence.trained_on_world,
-        "verdict": verdict.word,
-        "because": "; ".join(verdict.reasons),
-    }
-    if note := signs_differ(figures["mean_r"], evaluation.trades.pnl_cents.sum()):
-        result["note"] = note
-    if as_json:
-        result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
-    print_result(result, as_json=as_json)
-    if groups and not as_json:
-        typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
+    check_ending(out)
+    folder = find_checkpoint(run)
+    policy = load_trader(folder)
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    if note := unfinished_note(folder, policy.identity):
+        say(f"warning: {note}")
+    metadata = export_policy(policy, out)
+    told = {name: metadata[name] for name in ("phase", "market", "step", "actions", "observation_size", "fingerprint")}
+    actions = told["actions"] if as_json else " ".join(told["actions"])
+    print_result({"file": str(out), **told, "actions": actions}, as_json=as_json)

@@ -7,8 +7,9 @@ import numpy as np
 
 from rl_core.bars.rungs import Ladder
 from rl_core.bars.seconds import MinuteSeconds
-from rl_core.checkpoints.policy import Policy
-from rl_core.evaluation.carried import play_carried
+from rl_core.evaluation.carried import CARRIED, FRESH, play_carried
+from rl_core.evaluation.entrants import Enters, Signals, Trained
+from rl_core.evaluation.entry_fates import entry_fates
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.span import Span
 from rl_core.features.market_view import MarketView
@@ -21,9 +22,9 @@ ACCOUNT_KINDS: tuple[AccountKind, ...] = ("fresh", "carried")
 
 
 class EvaluationInputs(NamedTuple):
-    """What is played: a policy on the bars of a span, under an account's setting."""
+    """What is played: whoever enters, on the bars of a span, under an account's setting."""
 
-    policy: Policy
+    who: Enters
     view: MarketView
     trading: Trading
     span: Span
@@ -46,13 +47,15 @@ def account_kind(name: str) -> AccountKind:
 def play_account(kind: AccountKind, inputs: EvaluationInputs) -> Evaluation:
     """Play the span with accounts of this kind.
 
+    A policy's fresh accounts are played all at once; everybody else's one bar after another, with the same trades.
+
     Raises:
         DataError: no bar of the span can start an episode of a fresh account.
     """
-    policy, view, trading, span, ladder, seconds = inputs
-    if kind == "fresh":
-        return evaluate(policy, view, trading, span.first, span.stop, ladder)
-    path = play_carried(policy, view, trading, span, seconds=seconds)
+    who, view, trading, span, ladder, seconds = inputs
+    if kind == "fresh" and isinstance(who, Trained):
+        return evaluate(who.policy, view, trading, span.first, span.stop, ladder)
+    path = play_carried(who, view, trading, span, seconds=seconds, accounts=FRESH if kind == "fresh" else CARRIED)
     ends = Counter(ended.status for ended in path.ended)
     attempts = {status: ends[status] for status in ("passed", "failed", "stranded", "expired")}
     return Evaluation(
@@ -60,7 +63,8 @@ def play_account(kind: AccountKind, inputs: EvaluationInputs) -> Evaluation:
         sessions=len(np.unique(view.located.session[span.first : span.stop])),
         failed_sessions=ends["failed"],
         expectancy=session_block_bootstrap(path.trades.r, path.trades.session),
-        attempts=attempts,
+        attempts=None if kind == "fresh" else attempts,
+        entries=entry_fates(who, view, span, path) if isinstance(who, Signals) else None,
     )
 
 

@@ -1,7 +1,8 @@
 """One account path over the bars, attempt after attempt, as `orchestrator run --gate off` plays it; no JAX.
 
-It calls the functions that the trader of a run calls, of `rl_core.market`, at the same moments: a trading day closes
-and opens, the order and the bracket meet a bar, the trail follows, the policy decides.
+Whoever enters is asked through one protocol (`rl_core.evaluation.entrants`), and each session may have an account of
+its own instead. The path calls the functions that the trader of a run calls, of `rl_core.market`, at the same moments:
+a trading day closes and opens, the order and the bracket meet a bar, the trail follows, whoever enters decides.
 """
 
 from typing import NamedTuple
@@ -10,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.seconds import MinuteSeconds
-from rl_core.checkpoints.policy import Policy
 from rl_core.contract import BUY, HOLD, SELL
+from rl_core.evaluation.entrants import Enters, Moment
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
-from rl_core.features.features import WINDOW
 from rl_core.features.market_view import MarketView
 from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
@@ -25,7 +25,7 @@ from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.days import Days, expired
 from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
-from rl_core.market.types import EXIT_NAMES, BarPrices, Limits
+from rl_core.market.types import EXIT_NAMES, NO_ORDER, BarPrices, Limits, Order
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
 
 
@@ -37,10 +37,22 @@ class EndedAttempt(NamedTuple):
     session: int  # trading day
 
 
+class Accounts(NamedTuple):
+    """How accounts follow each other on a path."""
+
+    fresh_each_session: bool = False  # else one is carried until it has ended
+    most_entries: int = MAX_ENTRIES_PER_SESSION  # of one session, as `orchestrator run` limits them
+
+
+CARRIED = Accounts()
+FRESH = Accounts(fresh_each_session=True, most_entries=1 << 30)
+
+
 class CarriedPath(NamedTuple):
     """What one account after another did."""
 
     trades: Trades
+    ordered: npt.NDArray[np.int64]  # bars at whose close an entry was ordered
     ended: tuple[EndedAttempt, ...]  # the last attempt is not among them unless it ended
 
 
@@ -57,30 +69,32 @@ class _Standing(NamedTuple):
 
 
 def play_carried(
-    policy: Policy,
+    who: Enters,
     view: MarketView,
     trading: Trading,
     span: Span,
     *,
     seconds: MinuteSeconds | None = None,
-    max_entries_per_session: int = MAX_ENTRIES_PER_SESSION,
+    accounts: Accounts = CARRIED,
 ) -> CarriedPath:
     """Play the bars of ``span`` with one account after another.
 
     Args:
-        policy: decides by its most probable legal action.
+        who: enters, and manages where it can.
         view: the whole file; bars before the span are seen and not played.
         trading: the account, its rules, costs and hours.
         span: the bars that are played.
         seconds: of the same minutes, where fills read them.
-        max_entries_per_session: as `orchestrator run` limits them.
+        accounts: how they follow each other.
     """
-    path = _Path(policy, view, trading, seconds, max_entries_per_session)
+    path = _Path(who, view, trading, seconds, accounts)
     standing = _Standing(BrokerState(opening_account(XP, trading.venue.rules)))
-    for bar in range(span.first, span.stop):
+    bar = span.first
+    while bar < span.stop:
         standing = path.play(standing, bar, first=bar == span.first)
+        bar = path.following(standing, bar)
     path.close_session(standing, span.stop - 1)
-    return CarriedPath(trades_from(path.trades), tuple(path.ended))
+    return CarriedPath(trades_from(path.trades), np.array(path.ordered, np.int64), tuple(path.ended))
 
 
 class _Path:
@@ -88,23 +102,24 @@ class _Path:
 
     def __init__(
         self,
-        policy: Policy,
+        who: Enters,
         view: MarketView,
         trading: Trading,
         seconds: MinuteSeconds | None,
-        max_entries_per_session: int,
+        accounts: Accounts,
     ) -> None:
         bars = view.bars
-        self._policy, self._view, self._trading, self._seconds = policy, view, trading, seconds
-        self._most_entries = max_entries_per_session
-        self._phase = 1 if policy.num_actions == 3 else 2
+        self._who, self._view, self._trading, self._seconds = who, view, trading, seconds
+        self._accounts = accounts
         self._prices = np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1).tolist()
         self._ranges = view.features.true_range_sum.tolist()
         self._session = view.located.session.tolist()
         self._flatten_due = view.hours.flatten_due.tolist()
         self._entry_open = (view.hours.entry_open & view.features.warm).tolist()
         self._last = view.last_in_session.tolist()
+        self._busy = self._busy_from(np.array(self._entry_open))
         self.trades: list[tuple[int, ...]] = []
+        self.ordered: list[int] = []
         self.ended: list[EndedAttempt] = []
 
     def play(self, standing: _Standing, bar: int, *, first: bool) -> _Standing:
@@ -116,6 +131,21 @@ class _Path:
             standing = self._go_flat(standing, bar - 1)
         standing = self._meet(standing, bar, None if first else bar - 1)
         return self._decide(standing, bar)
+
+    def following(self, standing: _Standing, bar: int) -> int:
+        """The next bar in which anything can happen: without position and order, only entries and sessions do."""
+        held = standing.broker
+        return bar + 1 if held.position.quantity or held.order.quantity else self._busy[bar + 1]
+
+    def _busy_from(self, entry_open: npt.NDArray[np.bool_]) -> list[int]:
+        """[T + 1] from each bar on, the first at which an entry may be made or a session opens; T after the last."""
+        session, chosen = self._view.located.session, self._who.entries()
+        busy = entry_open if chosen is None else entry_open & chosen
+        busy = busy | np.append(True, session[1:] != session[:-1])
+        total = len(session)
+        where = np.append(np.where(busy, np.arange(total), total), total)
+        following: list[int] = np.minimum.accumulate(where[::-1])[::-1].tolist()
+        return following
 
     def close_session(self, standing: _Standing, bar: int) -> _Standing:
         """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""
@@ -132,10 +162,11 @@ class _Path:
         if standing.status == "active" and expired(standing.days, session, rules):
             standing = self._end(standing, "expired", bar)
         standing = standing._replace(entries=0)
-        if standing.status == "active" and not first:
+        fresh = self._accounts.fresh_each_session
+        if standing.status == "active" and not first and not fresh:
             account, days = next_day(standing.broker.account, standing.days, session, rules)
             return standing._replace(broker=standing.broker._replace(account=account), days=days)
-        attempt = standing.attempt + (standing.status != "active")
+        attempt = standing.attempt + (standing.status != "active" or (fresh and not first))
         account, days = new_attempt(session, rules)
         opened = standing.broker._replace(account=account)
         return standing._replace(broker=opened, days=days, attempt=attempt, status="active")
@@ -153,9 +184,27 @@ class _Path:
         if frictions is not None and frictions.volume_milli and held.order.quantity:
             held = held._replace(order=capped(XP, held.order, fillable(frictions, int(bars.volume[bar]))))
         seconds = () if self._seconds is None else self._seconds.of(bar)
-        prices, ts = BarPrices(*self._prices[bar]), int(bars.ts_event_ns[bar])
-        standing = self._book(standing, broker.meet(held, prices, ts, self._venue(before), seconds), bar)
-        return standing._replace(broker=broker.follow(standing.broker, prices.close, self._ranges[bar]))
+        prices, ts, venue = BarPrices(*self._prices[bar]), int(bars.ts_event_ns[bar]), self._venue(before)
+        if held.order.quantity:
+            fill = prices.open + XP.sign(held.order.quantity) * venue.terms.slippage_ticks
+            held = held._replace(order=self._at_own_prices(held.order, standing.ordered, fill))
+        standing = self._book(standing, broker.meet(held, prices, ts, venue, seconds), bar)
+        followed = broker.follow(standing.broker, prices.close, self._ranges[bar], self._trading.yardstick)
+        return standing._replace(broker=followed)
+
+    def _at_own_prices(self, order: Order, decided: int, fill: int) -> Order:
+        """The order with a stop and target that lie at given prices, if any; none where the fill is beyond one of them.
+
+        A bracket whose stop or target the market has already passed is refused wherever brackets are sent.
+        """
+        own, side = self._who.bracket_at(decided), XP.sign(order.quantity)
+        if own is None:
+            return order
+        stop_ticks = order.stop_ticks if own.stop is None else side * (fill - own.stop)
+        target_ticks = order.target_ticks if own.target is None else side * (own.target - fill)
+        if min(stop_ticks, target_ticks) <= 0:
+            return NO_ORDER
+        return order._replace(stop_ticks=stop_ticks, target_ticks=target_ticks)
 
     def _venue(self, bar: int | None) -> Venue:
         """The venue of fills that follow the close of ``bar``."""
@@ -204,28 +253,37 @@ class _Path:
         return standing._replace(status=status)
 
     def _decide(self, standing: _Standing, bar: int) -> _Standing:
-        """Flatten if due, else ask the policy where it has a choice."""
+        """Flatten if due, else ask whoever enters where there is a choice."""
         held, venue = standing.broker, self._venue(bar)
         limits = limits_today(XP, self._trading.limits, held.account)
         entry_open = self._entry_open[bar] and standing.status == "active"
-        known = KnownAtClose(self._prices[bar][3], self._ranges[bar], entry_open, self._flatten_due[bar])
+        own = self._who.bracket_at(bar)
+        known = KnownAtClose(
+            close=self._prices[bar][3],
+            true_range_sum=self._ranges[bar],
+            entry_open=entry_open,
+            flatten_due=self._flatten_due[bar],
+            yardstick=self._trading.yardstick,
+            bracket=None if own is None else own.distances,
+        )
         if known.flatten_due and held.position.quantity:
             order = order_for(XP, HOLD, held.position, known, venue.terms, limits)
             return standing._replace(broker=held._replace(order=order))
         legal = legal_actions(XP, held.position, held.account, known, venue.terms, limits)
-        mask = action_mask(legal, self._phase)
+        mask = action_mask(legal, self._who.phase)
         if not any(mask[1:]):
             return standing
-        action = self._policy.act(self._observation(standing, bar, legal), np.array(mask, np.bool_)).action
+        action = self._who.choose(Moment(bar, mask, lambda: self._observation(standing, bar, legal)))
         return self._act(standing, bar, action, known, venue, limits)
 
     def _observation(self, standing: _Standing, bar: int, legal: LegalActions) -> npt.NDArray[np.float32]:
         held = standing.broker
-        window = self._view.features.values[bar - WINDOW + 1 : bar + 1].reshape(-1)
-        mark = Mark(self._prices[bar][3], self._ranges[bar])
+        yardstick = self._trading.yardstick
+        window = self._view.features.values[bar - yardstick.window + 1 : bar + 1].reshape(-1)
+        mark = Mark(self._prices[bar][3], self._ranges[bar], yardstick.atr_bars)
         equity = broker.equity_at(held, mark.close, self._trading.venue)
         room = AccountRoom(equity, held.account.floor, self._trading.venue.rules.max_loss)
-        return one_observation(window, held.position, mark, room if self._phase == 2 else None, legal.enter)
+        return one_observation(window, held.position, mark, room if self._who.phase == 2 else None, legal.enter)
 
     def _act(
         self, standing: _Standing, bar: int, action: int, known: KnownAtClose, venue: Venue, limits: Limits
@@ -236,7 +294,8 @@ class _Path:
         if action not in (BUY, SELL):
             position = managed(XP, action, held.position, known, venue.terms)
             return standing._replace(broker=held._replace(position=position))
-        if standing.entries >= self._most_entries:
+        if standing.entries >= self._accounts.most_entries:
             return standing
+        self.ordered.append(bar)
         order = order_for(XP, action, held.position, known, venue.terms, limits)
         return standing._replace(broker=held._replace(order=order), entries=standing.entries + 1, ordered=bar)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.evaluation.trades import Trades
@@ -29,6 +29,7 @@ class Evaluation(NamedTuple):
     failed_sessions: int  # sessions whose account touched its floor
     expectancy: Interval | None  # mean R a trade
     attempts: Mapping[str, int] | None = None  # attempts by how they ended, of a carried account; None: all were fresh
+    entries: Mapping[str, int] | None = None  # what became of entries that were known before; None: of a policy
 
     def summary(self) -> dict[str, float | int | None]:
         """The figures that are printed or written to a file."""
@@ -49,11 +50,12 @@ class Evaluation(NamedTuple):
             "long_share": float((self.trades.side > 0).mean()) if len(r) else None,
             **reasons,
             **({} if self.attempts is None else {f"attempts_{status}": n for status, n in self.attempts.items()}),
+            **({} if self.entries is None else {f"entries_{fate}": n for fate, n in self.entries.items()}),
         }
 
 
 def evaluate(
-    policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
+    policy: Decider, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
 ) -> Evaluation:
     """Play every session that starts its entry hours within bars [first, stop), each with a fresh account.
 
@@ -64,7 +66,7 @@ def evaluate(
         market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
-    env = Env(1 if policy.num_actions == 3 else 2)
+    env = Env(1 if policy.num_actions == 3 else 2, trading.yardstick, view.features.values.shape[1])
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
     starts = np.asarray(market.starts[: market.start_count])
     days, begins = np.unique(view.located.session[starts], return_index=True)

@@ -111,8 +111,9 @@ class Frictions(NamedTuple):
     """What fills cost beyond fixed ticks, and how much of an entry a bar can fill."""
 
     by_minute: Any  # [1440] ticks of slippage by the ET minute that a bar begins in
-    atr_milli: Thousandths  # thousandths of ATR14 that slippage is at least
+    atr_milli: Thousandths  # thousandths of the ATR that slippage is at least
     volume_milli: Thousandths  # thousandths of a bar's volume that an entry may take; 0 = any size fills
+    atr_bars: BarCount = 14  # whose true ranges are summed
 
 
 class Tier(NamedTuple):
@@ -187,6 +188,13 @@ class Account(NamedTuple):
     max_minis: Contracts = ANY_MINIS  # today
     paused: Code = NOT_PAUSED  # AT_DAILY_LOSS | AT_TARGET: no entries before the next trading day
     locked: Flag = 0  # 1: the floor moves no more
+
+
+class Bracket(NamedTuple):
+    """A stop and a target of one's own, as distances from the fill."""
+
+    stop_ticks: Ticks
+    target_ticks: Ticks
 
 
 class Order(NamedTuple):

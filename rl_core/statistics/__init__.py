@@ -1,1 +1,1 @@
-"""Says what a list of trades proves: intervals and the verdict."""
+"""Says what a list of trades proves: intervals, Sharpe ratios, tests that count the tries, and the verdict."""

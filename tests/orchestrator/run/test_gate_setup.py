@@ -18,7 +18,7 @@ from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.report.report import report_on
 from orchestrator.run.config import GateSection
 from orchestrator.run.gate_setup import NOTHING, check_gate, gate_inputs
-from orchestrator.run.model_server import ModelServer, ready_server
+from orchestrator.run.model_server import ModelServer, begin_server, prove_server
 from orchestrator.workers.gate import run
 from tests.llm_gate.serving.stub_http import Answer, good, served, without_system_role
 from tests.regressions import saved
@@ -85,15 +85,18 @@ def test_a_run_asks_the_users_own_server_and_is_not_ready_where_it_refuses_the_p
     path = prompts_folder() / "entry_review.v1.md"
     lines: list[str] = []
 
-    def attempt(answer: Answer) -> ModelServer | None:
+    def attempt(answer: Answer) -> ModelServer:
         with served(answer) as url, ExitStack() as stack:
             gate = section(engine="vllm", prompt=path, url=url, model="gate", ready_deadline_s=10)
             log = tmp_path / "vllm.log"
-            return ready_server(gate, gate_inputs(gate), log, stack, say=lines.append, check=lambda: None)
+            server = begin_server(gate, gate_inputs(gate), log, stack, say=lines.append)
+            assert server is not None
+            prove_server(server, gate, say=lines.append, check=lambda: None)
+            return server
 
     server = attempt(good)
 
-    assert server is not None and server.warm_up is not None and server.warm_up.calls == 3
+    assert server.warm_up is not None and server.warm_up.calls == 3
     assert lines[0].startswith("asking the model server at http://127.0.0.1:")
     with pytest.raises(ServerNotReadyError, match="System role not supported"):
         attempt(without_system_role)

@@ -16,6 +16,7 @@ from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
 from rl_core.evaluation.accounts import EvaluationInputs, by_resolution, play_account
+from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.span import Span
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import PESSIMISTIC
@@ -140,7 +141,7 @@ def test_an_evaluation_shows_profit_under_all_three_resolutions() -> None:
     config = TradingConfig(rules=RULES_FOLDER / "apex_legacy_50k_eval.toml", resolution="seconds")
     trading = compile_trading(config, instrument("NQ"))
     view, ladder = seen(minutes), ladder_of(minutes, seconds)
-    inputs = EvaluationInputs(EveryBuy(), view, trading, Span(0, len(minutes)), ladder)  # type: ignore[arg-type]
+    inputs = EvaluationInputs(Trained(EveryBuy()), view, trading, Span(0, len(minutes)), ladder)  # type: ignore[arg-type]
 
     shown = by_resolution("fresh", inputs)
     alone = play_account("fresh", inputs).summary()

@@ -1,0 +1,183 @@
+"""The command `rl-core evaluate`: a policy, or known entries, judged on bars."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from rl_core.commands.options import Market, Seconds, Stamped, Timezone
+from rl_core.commands.progress import say
+from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rl_core.evaluation.evaluate import Evaluation
+    from rl_core.statistics.verdict import Tries
+    from rl_core.training.sources import EvaluationJob, FileTimes
+
+Part = Annotated[str, typer.Option(help="held_out or all.")]
+
+
+class Given(NamedTuple):
+    """Which bars are asked for, and how their files are to be read."""
+
+    bars: Path | None
+    seconds: Path | None
+    market: str | None
+    part: str
+    times: "FileTimes"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="A run or a checkpoint folder; none with --entries.")] = None,
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; default: those it was trained on.")] = None,
+    entries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|RULE",
+            help="Judge your own entries instead of a policy: a csv or parquet with time and side, perhaps stop and "
+            "target (docs/verdict.md); or a written rule: flat, long or breakout.",
+        ),
+    ] = None,
+    seen_until: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="--entries: the last day of bars that you had seen when you made them."),
+    ] = None,
+    part: Part = "held_out",
+    account: Annotated[
+        str,
+        typer.Option(
+            help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
+            "as `orchestrator run --gate off` plays them."
+        ),
+    ] = "fresh",
+    sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
+    seconds: Seconds = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    stamp: Stamped = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
+    from rl_core.evaluation.by_regime import by_regime, regime_table_lines
+    from rl_core.evaluation.certainty import certainty, sharpe_of
+    from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
+    from rl_core.evaluation.outcomes import outcomes_of
+    from rl_core.evaluation.trades import check_ending, write_trades
+    from rl_core.evaluation.tries import tries_of
+    from rl_core.training.sources import FileTimes
+
+    kind, times = account_kind(account), FileTimes(timezone, stamp)
+    if trades is not None:
+        check_ending(trades)
+    if entries is None:
+        job = _of_run(run, Given(bars, seconds, market, part, times), config, settings, seen_until)
+    else:
+        job = _of_entries(entries, run, Given(bars, seconds, market, part, times), (config, settings), seen_until)
+    if job.note:
+        say(f"warning: {job.note}")
+    inputs = job.inputs(sessions)
+    evaluation = play_account(kind, inputs)
+    if trades is not None:
+        write_trades(trades, evaluation.trades, job.view.bars)
+    readings = {} if job.ladder is None else by_resolution(kind, inputs)
+    groups = by_regime(evaluation.trades, job.view, job.regimes)
+    outcomes = outcomes_of(inputs)
+    by_chance, rules = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
+    certain = certainty(evaluation, job.trading.venue.terms)
+    traded = evaluation.trades
+    ratio = sharpe_of(traded.session, traded.r, evaluation.sessions)
+    tries = tries_of(job.count_look(inputs.span), ratio)
+    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, tries)}
+    if as_json:
+        result |= {} if by_chance is None else by_chance.row()
+        result["written_rules"] = [rule.row() for rule in rules]
+        result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
+    print_result(result, as_json=as_json)
+    if as_json:
+        return
+    typer.echo("\n".join(["", *null_lines(evaluation.trades, by_chance, rules, evaluation.sessions)]))
+    if groups:
+        typer.echo("\n".join(["", *regime_table_lines(groups, job.regimes)]))
+
+
+def _of_run(
+    run: Path | None, given: Given, config: Path | None, settings: list[str] | None, seen_until: str | None
+) -> "EvaluationJob":
+    """What a checkpoint is judged on; it brings its own settings.
+
+    Raises:
+        ConfigError: there is no run, or an option belongs to entries.
+    """
+    from rl_core.training.sources import prepare_evaluation
+
+    if run is None:
+        raise ConfigError("what is judged? give a run or a checkpoint folder, or your own entries with --entries FILE")
+    if config is not None or settings or seen_until is not None:
+        raise ConfigError("--config, --set and --seen-until belong to --entries: a checkpoint brings its own settings")
+    bars, seconds, market, part, times = given
+    return prepare_evaluation(run, bars=bars, part=part, market=market, times=times, seconds=seconds)
+
+
+def _of_entries(
+    entries: str,
+    run: Path | None,
+    given: Given,
+    setting: tuple[Path | None, list[str] | None],
+    seen_until: str | None,
+) -> "EvaluationJob":
+    """What known entries are judged on.
+
+    Raises:
+        ConfigError: a run is named as well, or as `prepare_entries`.
+    """
+    from rl_core.training.entries_job import EntriesFiles, day_of, prepare_entries
+    from rl_core.training.settings import read_train_config
+
+    if run is not None:
+        raise ConfigError("give either a run or --entries; two judgements are two commands")
+    config, settings = setting
+    trading = read_train_config(None, config, settings or ()).config.trading
+    bars, seconds, market, part, times = given
+    files = EntriesFiles(entries, bars, seconds)
+    seen = day_of(seen_until)
+    return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
+
+
+def _judged(job: "EvaluationJob", evaluation: "Evaluation", tries: "Tries") -> dict[str, Any]:
+    """The verdict, what it rests on, and why."""
+    from rl_core.statistics.sizes import signs_differ
+    from rl_core.statistics.verdict import Evidence, verdict_on
+
+    evidence = Evidence(
+        expectancy=evaluation.expectancy,
+        in_sample=job.in_sample,
+        synthetic=job.world is not None,
+        trained_on_world=job.trained_on_world,
+        training_ended=job.training_ended,
+        proposals=0,
+        without_verdict=0,
+        tries=tries,
+        record_faults=job.doubts,
+    )
+    verdict, figures = verdict_on(evidence), evaluation.summary()
+    note = signs_differ(figures["mean_r"], evaluation.trades.pnl_cents.sum())
+    return {
+        "in_sample": job.in_sample,
+        "synthetic": evidence.synthetic,
+        "trained_on_world": evidence.trained_on_world,
+        "tries": tries.made,
+        "sharpe_above_luck": tries.deflated,
+        "verdict": verdict.word,
+        "because": "; ".join(verdict.reasons),
+        **({} if note is None else {"note": note}),
+    }

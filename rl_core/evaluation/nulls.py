@@ -1,0 +1,212 @@
+"""What luck alone would have earned: random entries of the same count, hours, sides and brackets; and written rules."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.entrants import KNOWN_RULES
+from rl_core.evaluation.outcomes import Floats, Integers, Outcomes
+from rl_core.evaluation.trades import Trades
+from rl_core.market.types import Bracket
+
+DRAWS = 2_000
+POOL = 1_000  # ways in which each session's entries are moved, from which the draws choose
+MOST_OWN = 300_000  # entries with brackets of their own that are played one by one
+LEAST_POOL = 50
+RETRIES = 8  # for entries that were moved into an open trade
+HOURS = 24
+FAR = 1 << 32  # more than any bar's number: keeps sessions apart where bars are compared
+
+
+class RandomEntries(NamedTuple):
+    """Where a mean R stands among those of random entries."""
+
+    draws: int
+    mean_r: float  # of all draws
+    low: float  # 95 % of the draws lie between low ...
+    high: float  # ... and high
+    percentile: float  # of 100, the share of draws below what is judged
+    p_value: float  # that random entries do as well: (1 + draws as good or better) / (1 + draws)
+
+    def row(self) -> dict[str, float | int]:
+        """Plain values by the names that a result has them under."""
+        return {f"random_{name}": value for name, value in self._asdict().items()}
+
+
+class WrittenRule(NamedTuple):
+    """What a written rule earns on the same bars, with fresh accounts and brackets that are left alone."""
+
+    name: str
+    trades: int
+    mean_r: float | None
+    session_r: float
+
+    def row(self) -> dict[str, Any]:
+        """Plain values."""
+        return self._asdict()
+
+
+class _Places(NamedTuple):
+    """Bars of the span at which an entry may be decided."""
+
+    order: Integers  # [K] bars by session and hour
+    key: Integers  # [K] session's place * 24 + hour of the day, rising
+    sessions: int
+
+
+def random_entries(
+    trades: Trades, inputs: EvaluationInputs, outcomes: Outcomes, *, draws: int = DRAWS, seed: int = 0
+) -> RandomEntries | None:
+    """Where the mean R of ``trades`` stands among random entries; None without a trade.
+
+    In each draw, the entries of a session go together to a session drawn at random, and each of them to a random minute
+    of its own hour there, with its side and bracket. So count, hours, sides, brackets and what clusters in a session
+    are kept, and the choice of the moment alone is lost. Positions are left to their brackets, one at a time.
+
+    Args:
+        trades: what is judged.
+        inputs: the bars and the account it was played with, and who entered.
+        outcomes: of the same bars.
+        draws: how many.
+        seed: of the draws.
+    """
+    if not len(trades.decided):
+        return None
+    rng = np.random.default_rng(seed)
+    session = inputs.view.located.session[trades.decided]
+    order = np.argsort(session, kind="stable")
+    moved = _Moved(trades.decided[order], trades.side[order], inputs, outcomes)
+    pool = moved.pool(rng)
+    edges = np.flatnonzero(np.append(True, np.diff(session[order]) != 0))
+    totals = np.add.reduceat(pool, edges, axis=0)  # [sessions, P]
+    chosen = rng.integers(0, pool.shape[1], (draws, len(edges)))
+    means = totals[np.arange(len(edges)), chosen].sum(axis=1) / len(trades.decided)
+    own = float(trades.r.mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    as_good = int((means >= own - 1e-12).sum())
+    return RandomEntries(
+        draws, float(means.mean()), float(low), float(high), 100 * (1 - as_good / draws), (1 + as_good) / (1 + draws)
+    )
+
+
+class _Moved:
+    """Entries [N] by session, and the ways to move them."""
+
+    def __init__(self, decided: Integers, side: Integers, inputs: EvaluationInputs, outcomes: Outcomes) -> None:
+        view = inputs.view
+        self._outcomes, self._side = outcomes, side
+        self._places = _places(inputs, outcomes)
+        self._hour = view.hours.decision_minute[decided].astype(np.int64) // 60
+        self._group = np.unique(view.located.session[decided], return_inverse=True)[1]
+        own = [inputs.who.bracket_at(int(bar)) for bar in decided]
+        self._brings = np.array([bracket is not None for bracket in own])
+        distances = [(0, 0) if bracket is None else tuple(bracket.distances) for bracket in own]
+        self._distances = np.array(distances, np.int64).reshape(-1, 2)
+
+    def pool(self, rng: np.random.Generator) -> Floats:
+        """R [N, P] of each entry, in P ways to move the entries of its session."""
+        own = int(self._brings.sum())
+        ways = POOL if own == 0 else min(POOL, max(LEAST_POOL, MOST_OWN // own))
+        to = rng.integers(0, self._places.sessions, (self._group.max() + 1, ways))[self._group]
+        everywhere = np.ones(to.shape, bool)
+        bar = self._drawn(rng, to, everywhere)
+        r, held = self._played(bar, everywhere)
+        for _ in range(RETRIES):
+            again = self._while_open(bar, held)
+            if not again.any():
+                break
+            bar[again] = self._drawn(rng, to, again)
+            r[again], held[again] = self._played(bar[again], again)
+        return r
+
+    def _drawn(self, rng: np.random.Generator, to: Integers, where: npt.NDArray[np.bool_]) -> Integers:
+        """A random bar of the entry's hour (else of any) in session ``to`` [N, P], wherever ``where`` holds."""
+        places, session = self._places, to[where]
+        hour = np.broadcast_to(self._hour[:, None], to.shape)[where]
+        low, high = (np.searchsorted(places.key, session * HOURS + hour, edge) for edge in ("left", "right"))
+        none = low == high
+        low[none] = np.searchsorted(places.key, session[none] * HOURS, "left")
+        high[none] = np.searchsorted(places.key, (session[none] + 1) * HOURS, "left")
+        chosen = places.order[low + (rng.random(len(low)) * (high - low)).astype(np.int64)]
+        return chosen.reshape(to.shape) if where.all() else chosen
+
+    def _played(self, bar: Integers, where: npt.NDArray[np.bool_]) -> tuple[Floats, Integers]:
+        """R and bars held of the entries in ``where`` [N, P] at ``bar``."""
+        side = np.broadcast_to(self._side[:, None], where.shape)[where]
+        brings = np.broadcast_to(self._brings[:, None], where.shape)[where]
+        flat = bar.reshape(-1)
+        r, held = self._outcomes.usual(flat, side)
+        if brings.any():
+            stop, target = (np.broadcast_to(column[:, None], where.shape)[where] for column in self._distances.T)
+            bracket = Bracket(stop[brings], target[brings])
+            r[brings], held[brings] = self._outcomes.own(flat[brings], side[brings], bracket)
+        return r.reshape(bar.shape), held.reshape(bar.shape)
+
+    def _while_open(self, bar: Integers, held: Integers) -> npt.NDArray[np.bool_]:
+        """[N, P] whether an entry was moved to where another of its session is still open."""
+        apart = self._group[:, None] * FAR
+        order = np.argsort(apart + bar, axis=0, kind="stable")
+        begins = np.take_along_axis(apart + bar, order, axis=0)
+        ends = np.maximum.accumulate(begins + np.take_along_axis(held, order, axis=0), axis=0)
+        inside = np.zeros(bar.shape, bool)
+        inside[1:] = begins[1:] < ends[:-1]
+        again = np.zeros(bar.shape, bool)
+        np.put_along_axis(again, order, inside, axis=0)
+        return again
+
+
+def _places(inputs: EvaluationInputs, outcomes: Outcomes) -> _Places:
+    """The bars of the span at which entries of the usual bracket may be decided."""
+    span, view = inputs.span, inputs.view
+    bars = span.first + np.flatnonzero(outcomes.bars[span.first : span.stop, 0] > 0)
+    session = np.unique(view.located.session[bars], return_inverse=True)[1]
+    key = session * HOURS + view.hours.decision_minute[bars].astype(np.int64) // 60
+    order = np.argsort(key, kind="stable")
+    return _Places(bars[order], key[order], int(session.max()) + 1)
+
+
+def written_rules(inputs: EvaluationInputs, outcomes: Outcomes) -> list[WrittenRule]:
+    """What each written rule earns on the bars of ``outcomes``."""
+    span, view = inputs.span, inputs.view
+    sessions = len(np.unique(view.located.session[span.first : span.stop]))
+    rules = []
+    for name, rule in KNOWN_RULES.items():
+        side = rule(view).side[span.first : span.stop]
+        earned = _one_at_a_time(side, outcomes, span.first)
+        mean = float(np.mean(earned)) if earned else None
+        rules.append(WrittenRule(name, len(earned), mean, float(np.sum(earned)) / sessions))
+    return rules
+
+
+def _one_at_a_time(side: npt.NDArray[np.int8], outcomes: Outcomes, first: int) -> list[float]:
+    """R of each entry that is made while no other is open."""
+    earned, free = [], 0
+    bars = np.flatnonzero((side != 0) & (outcomes.bars[first : first + len(side), 0] > 0))
+    for at in bars.tolist():
+        if at < free:
+            continue
+        r, held = outcomes.usual(np.array(first + at), np.array(side[at]))
+        earned.append(float(r))
+        free = at + int(held)
+    return earned
+
+
+def null_lines(judged: Trades, random: RandomEntries | None, rules: list[WrittenRule], sessions: int) -> list[str]:
+    """The comparison as lines of a table for the terminal."""
+    lines = ["beside what needs no training (fresh accounts, brackets left alone)"]
+    lines.append(f"{'':<21}{'trades':>8}{'mean R':>10}{'R a session':>14}")
+    mean = float(judged.r.mean()) if len(judged.r) else None
+    this = WrittenRule("this", len(judged.r), mean, float(judged.r.sum()) / sessions)
+    for rule in (this, *rules):
+        shown = "-" if rule.mean_r is None else f"{rule.mean_r:+.3f}"
+        lines.append(f"{rule.name:<21}{rule.trades:>8}{shown:>10}{rule.session_r:>+14.3f}")
+    if random is not None:
+        lines.append(f"{'random, by chance':<21}{len(judged.r):>8}{random.mean_r:>+10.3f}")
+        lines.append(
+            f"of {random.draws:,} draws of random entries (same count, hours, sides, brackets) 95 % lie between "
+            f"{random.low:+.3f} and {random.high:+.3f} R;"
+        )
+        lines.append(f"this beats {random.percentile:.1f} % of them (p = {random.p_value:.4f})")
+    return lines

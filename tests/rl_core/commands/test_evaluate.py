@@ -1,0 +1,118 @@
+"""`rl-core evaluate --entries` as a trader runs it: own entries and written rules, judged without a checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from rl_core.bars.write import write_bars
+from rl_core.cli import app
+from tests.rl_core.markets import random_bars, session_minutes
+from trigate.errors import ConfigError, DataError
+
+SESSIONS = 16  # of which the first two are warm-up
+
+
+def evaluate(*words: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(word) for word in words)])
+
+
+def told(*words: object) -> dict[str, Any]:
+    result = evaluate(*words, "--json")
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A market without an edge, and a file of two entries a session: bought at 10:00, sold at 14:00."""
+    made = tmp_path_factory.mktemp("own")
+    bars = random_bars(4, session_minutes(SESSIONS))
+    write_bars(bars, made / "NQ_D1M.parquet")
+    days = [f"2024-11-{day}" for day in (20, 21, 22, 25, 26, 27)] + [f"2024-12-{day:02}" for day in (2, 3, 4, 5, 6, 9)]
+    rows = [f"{day} {clock},{side}" for day in days for clock, side in (("09:59", "long"), ("13:59", "short"))]
+    (made / "mine.csv").write_text("\n".join(["time,side", *rows[:10], *rows[12:], rows[10]]) + "\n")
+    return made
+
+
+def given(folder: Path) -> tuple[object, ...]:
+    return ("--bars", folder / "NQ_D1M.parquet", "--timezone", "America/New_York")
+
+
+def test_own_entries_are_judged_without_a_checkpoint(folder: Path) -> None:
+    found = told("--entries", folder / "mine.csv", *given(folder), "--seen-until", "2024-11-18")
+
+    assert found["entries_given"] == 23 == found["entries_traded"] + found["entries_while_open"]
+    assert found["trades"] == found["entries_traded"] and found["mean_r_low"] is not None
+    assert (found["verdict"], found["in_sample"]) == ("NOT PROVEN", False)
+    assert "nobody has said" not in found["because"] and "fewer than 60" in found["because"]
+
+
+def test_entries_of_which_nobody_says_when_they_were_made_prove_nothing(folder: Path) -> None:
+    table = evaluate("--entries", folder / "mine.csv", *given(folder)).stdout
+
+    assert "nobody has said which bars these entries" in table and "entries_denied" in table
+    assert "nobody has said" not in told("--entries", "breakout", *given(folder))["because"]
+
+
+def test_others_that_were_judged_on_the_same_sessions_are_counted(folder: Path, tmp_path: Path) -> None:
+    """The same entries once, others as another try, and a written rule not at all."""
+    words = (*given(folder), "--seen-until", "2024-11-18")
+    lines = (folder / "mine.csv").read_text().splitlines()
+    for name, rows in (("one", lines), ("two", lines[:-1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+
+    tries = [
+        told("--entries", who, *words)["tries"] for who in (tmp_path / "one.csv", "breakout", tmp_path / "one.csv")
+    ]
+
+    assert tries == [1, 1, 1]
+    second = told("--entries", tmp_path / "two.csv", *words)
+    assert second["tries"] == 2 and 0 <= second["sharpe_above_luck"] < second["sharpe_above_zero"]
+
+
+def test_what_was_seen_is_left_out_or_in_sample(folder: Path) -> None:
+    words = ("--entries", folder / "mine.csv", *given(folder), "--seen-until", "2024-11-27")
+
+    later, everything = told(*words), told(*words, "--part", "all")
+
+    assert (later["in_sample"], later["entries_outside_span"], later["entries_given"]) == (False, 11, 23)
+    assert (everything["verdict"], everything["entries_outside_span"]) == ("IN SAMPLE", 0)
+    with pytest.raises(DataError, match="every bar was seen by 2025-01-01"):
+        raise evaluate(*words[:-1], "2025-01-01").exception or AssertionError
+
+
+def test_settings_change_the_account_that_entries_are_judged_by(folder: Path, tmp_path: Path) -> None:
+    words = ("--entries", "long", *given(folder), "--sessions", 1, "--trades", tmp_path / "trades.csv")
+    risked = []
+    for risk in (500, 250):
+        told(*words, "--set", f"trading.risk_dollars={risk}", "--account", "carried")
+        risked.append(pd.read_csv(tmp_path / "trades.csv")["risk_cents"])
+
+    assert risked[0].between(35_000, 50_000).all() and risked[1].between(15_000, 25_000).all()
+    assert len(risked[0]) > 0 and len(risked[1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "what is judged"),
+        (("RUN", "--entries", "long"), "either a run or --entries"),
+        (("RUN", "--set", "trading.risk_dollars=1"), "belong to --entries"),
+        (("RUN", "--seen-until", "2024-01-01"), "belong to --entries"),
+        (("--entries", "long"), "which bars"),
+        (("--entries", "sideways", "--bars", "BARS"), "no file, and no rule"),
+        (("--entries", "long", "--bars", "BARS", "--seen-until", "May"), "a day such as"),
+        (("--entries", "long", "--bars", "BARS", "--part", "half"), "held_out and all"),
+    ],
+)
+def test_a_line_that_cannot_be_meant_is_refused(folder: Path, words: tuple[str, ...], said: str) -> None:
+    refused = evaluate(*(folder / "NQ_D1M.parquet" if word == "BARS" else word for word in words))
+
+    assert isinstance(refused.exception, ConfigError) and said in str(refused.exception)
