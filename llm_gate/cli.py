@@ -16,6 +16,8 @@ import typer
 
 from llm_gate.commands.evals import calibrate, compare, evaluate
 from llm_gate.commands.prompts import PromptsFolder, prompts_app, read_proposal
+from llm_gate.commands.selftest import selftest
+from llm_gate.commands.teaching import tune
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
 from llm_gate.engines.rules import RulesEngine
@@ -39,6 +41,8 @@ app.add_typer(prompts_app, name="prompts")
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(calibrate)
+app.command()(tune)
+app.command()(selftest)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="choice or json; by default both are proven.")]

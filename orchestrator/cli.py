@@ -16,8 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.control import flatten, halt, resume
+from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
+from orchestrator.commands.status import list_runs, status
+from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
@@ -29,6 +33,10 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
+for command in (status, halt, flatten, resume, replay):
+    app.command()(command)
+app.command("list")(list_runs)
+app.command("world-cases")(world_cases)
 
 
 def main() -> None:
@@ -37,7 +45,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.STOPPED))
     run_command(app, "orchestrator")
 
 
@@ -50,7 +58,7 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
-    gate: Annotated[str | None, typer.Option(help="vllm, rules or off.")] = None,
+    gate: Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
     ] = False,
@@ -61,7 +69,8 @@ def run(
 ) -> None:
     """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
-    from orchestrator.run.simulate import RunHooks, plan_run, simulate
+    from orchestrator.run.plan import plan_run
+    from orchestrator.run.simulate import RunHooks, simulate
 
     console = Console(stderr=True, highlight=False, markup=False)
     say = partial(console.print, soft_wrap=not console.is_terminal)
@@ -76,14 +85,15 @@ def run(
     if plan.world is not None:
         say(plan.world.declaration)
     with _signals() as asked:
-        with _progress(plan.stop - plan.first, console) as on_bar:
+        with _progress(plan.span.stop - plan.span.first, console) as on_bar:
             outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
-        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else 0)
+        # Never 0: a script must not take a run that goes on tomorrow for one that has ended.
+        sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     _finish(summary, outcome.folder.path, as_json=as_json)
 
 
@@ -103,14 +113,15 @@ def cases(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path | None, typer.Option(help="The file; none: cases.jsonl in the run's folder.")] = None,
     tune_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the sessions, from the first on.")] = 0.5,
+    embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between tune and held out.")] = 0,
 ) -> None:
     """Write a run's proposals with what each would have earned alone, as cases for `llm-gate eval`."""
     from llm_gate.evals.data.cases import write_cases
     from llm_gate.evals.data.true_days import true_days_path, write_true_days
-    from orchestrator.report.cases import recorded_cases
+    from orchestrator.report.cases import in_sample_line, recorded_cases
     from orchestrator.run.folder import PRIVATE
 
-    found = recorded_cases(run, tune_share=tune_share)
+    found = recorded_cases(run, tune_share=tune_share, embargo=embargo)
     path = out or run / "cases.jsonl"
     write_cases(found.cases, path)
     write_true_days(found.truths, true_days_path(path))
@@ -120,8 +131,9 @@ def cases(
     tune = sum(case.split == "tune" for case in found.cases)
     print(
         f"{len(found.cases)} cases of {found.sessions} sessions: {tune} to tune, {len(found.cases) - tune} held out; "
-        f"{found.without_end} proposals without an end are left out"
+        f"{found.without_end} proposals without an end and {found.embargoed} under the embargo are left out"
     )
+    print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
 

@@ -10,3 +10,6 @@ compile --extra cpu --python-version 3.11 --override requirements/overrides-cpu.
   --no-emit-package torch --no-emit-package triton --output-file requirements/cpu.txt
 # vLLM on a GPU needs Python 3.12 or newer here; resolved on paper, not yet run
 compile --extra cuda --python-version 3.12 --output-file requirements/cuda.txt
+# The other learner of docs/gymnasium.md, which one test trains: what it needs is in cpu.txt
+printf 'stable-baselines3\nsb3-contrib\n' | $uv pip compile - --universal --python-version 3.11 --no-deps --generate-hashes \
+  --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements/gym.txt > /dev/null

@@ -15,7 +15,8 @@ from rl_core.training.compile_cache import use_compile_cache
 gc.set_threshold(200_000, 20, 100)
 
 # Most of the learner's tests' time went into compiling programs that then run for a moment.
-# The commands, which tests start as processes of their own, compile as they do for users.
+# Commands that tests start as processes of their own compile as they do for users, but for trainings that are killed
+# and continued: those ask for the same in their environment.
 jax.config.update("jax_disable_most_optimizations", True)
 
 # What one worker has compiled the other loads, and so does the next session: a program is its own key.

@@ -5,7 +5,9 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+
+import pytest
 
 from tests.import_graph import PACKAGES, ROOT, imported, sources
 
@@ -17,6 +19,7 @@ DISTRIBUTIONS = {
 }
 """Of modules that need not be installed where the tests run, or that several distributions bring."""
 LOCKS = ("cpu.txt", "cuda.txt")
+LEARNER = ("stable-baselines3", "sb3-contrib")
 
 
 @cache
@@ -91,3 +94,19 @@ def test_locks_hold_what_is_declared_with_hashes_and_no_addresses() -> None:
         assert "://" not in text and "--index" not in text
         for entry in re.split(r"\n(?=[A-Za-z0-9])", text.strip()):
             assert "--hash=sha256:" in entry, entry
+
+
+def test_the_other_learner_needs_nothing_that_its_lock_and_the_cpus_lack() -> None:
+    """requirements/gym.txt is resolved without what it depends on."""
+    locked = set()
+    for lock in ("cpu.txt", "gym.txt"):
+        text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
+        locked |= {name_of(line) for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line)}
+    for learner in LEARNER:
+        try:
+            asked = requires(learner) or []
+        except PackageNotFoundError:
+            pytest.skip(f"{learner} is not installed (requirements/gym.txt)")
+        needed = {name_of(requirement) for requirement in asked if "extra ==" not in requirement}
+
+        assert needed - locked == {"torch"} & needed, "torch has locks of its own"

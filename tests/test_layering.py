@@ -49,6 +49,7 @@ FLOORS = (
     "llm_gate/review",
     "llm_gate/evals/data",
     "llm_gate/evals/scoring",
+    "llm_gate/teaching",
     "llm_gate/evals/asking",
     "llm_gate/evals/report",
     "llm_gate/commands",

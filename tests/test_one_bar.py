@@ -13,15 +13,16 @@ from llm_gate.engines.scripted import ScriptedEngine
 from llm_gate.prompts.prompt_files import load_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from orchestrator.journal.journal import Journal, read_journal
-from orchestrator.messaging.catalogue import Bar, NextBar, NextHistory
+from orchestrator.messaging.catalogue import BarBlock, NextBars
 from orchestrator.messaging.wire import Received
 from orchestrator.report.report import report_on
+from orchestrator.run.answers import unpacked
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import FeedBar, Runner
-from orchestrator.trader.seen_at_close import CloseViewStream
+from orchestrator.trader.seen_at_close import CloseViewTable
 from orchestrator.trader.state import PolicyAnswered, Setting
-from orchestrator.workers.feed import Feed, FeedSpan
+from orchestrator.workers.feed import Feed
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.checkpoint import save_checkpoint
@@ -54,8 +55,8 @@ class Parts:
 
     def next_bar(self, seq: int) -> FeedBar | None:
         """Step 5: the market moves."""
-        reply = self._feed.next_bar(received(seq)).message
-        return FeedBar(reply, "") if isinstance(reply, Bar) else None
+        reply = self._feed.next_bars(received(seq))
+        return unpacked(reply)[0] if isinstance(reply.message, BarBlock) else None
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """Step 7: the policy decides."""
@@ -68,7 +69,7 @@ class Parts:
 
 def received(seq: int) -> Received:
     """A request for a bar, as it comes over the wire."""
-    return Received("runner", str(seq), NextBar(seq=seq))
+    return Received("runner", str(seq), NextBars(seq=seq, most=1))
 
 
 def untrained(folder: Path, view: MarketView, trading: Trading) -> Path:
@@ -135,11 +136,9 @@ def test_one_bar_from_file_to_report(tmp_path: Path) -> None:
     t = closing_at(view, "10:30")
 
     # 5 the market moves ... 12 remember: one turn of the runner for each bar from t on.
-    feed = Feed(bars, None, FeedSpan(0, t, len(bars)))
+    feed = Feed(bars.slice(t, len(bars)), None)
     gate = Gate(ScriptedEngine(["shrink", "veto"]), PROMPT, GateConfig())
-    views = CloseViewStream(int(bars.ts_event_ns[0]), trading.pack, trading.hours)
-    for bar in history_of(feed):
-        views.push(bar)
+    views = CloseViewTable(bars, t, trading.pack, trading.hours)
     folder = folder_with_manifest(tmp_path / "run", tmp_path / "checkpoints", bars.digest, trading)
     setting = setting_of(folder.manifest().run_id, trading)
     with Journal.open(folder.journal) as journal:
@@ -178,15 +177,3 @@ def test_one_bar_from_file_to_report(tmp_path: Path) -> None:
     dollars = Decimal(summary["net_profit"].replace("$", "").replace(",", ""))
     assert dollars * 100 == trade["pnl"]
     assert (folder.path / "report.html").stat().st_size > 10_000
-
-
-def history_of(feed: Feed) -> list[Bar]:
-    """The bars before the first traded one, as the feed sends them."""
-    bars: list[Bar] = []
-    while True:
-        long, prices = feed.history(Received("runner", "h", NextHistory(offset=len(bars)))).arrays
-        if long.shape[1] == 0:
-            return bars
-        rows = zip(*long.tolist(), *prices.tolist(), strict=True)
-        names = ("ts_event_ns", "volume", "contract", "open", "high", "low", "close")
-        bars += [Bar(seq=0, **dict(zip(names, row, strict=True))) for row in rows]

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; 0 is success, a SIGTERM that was obeyed included."""
+    """What a command ends with; 0 is success, in training also a SIGTERM that was obeyed."""
 
     INTERNAL = 1
     USAGE = 2
@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     ASSERTIONS_FAILED = 100
     INTERRUPTED = 130
     READER_LEFT = 141
+    STOPPED = 143
 
 
 class TrigateError(Exception):

@@ -42,6 +42,29 @@ def wait_for_lock(handle: int) -> None:
     fcntl.flock(handle, fcntl.LOCK_EX)
 
 
+def holder_of(path: Path) -> int | None:
+    """The process that holds the lock file ``path``, found without opening it to lock; None where nobody does.
+
+    It is the process named in the file, as `lock_in_our_name` wrote it, if it has the file open: the kernel lets go of
+    the file with the process, and a number that went to another process does not count.
+    """
+    try:
+        pid = int(path.read_text("ascii"))
+        locked = path.stat()
+        handles = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (OSError, ValueError):
+        return None
+    return pid if any(_is_file(handle, locked) for handle in handles) else None
+
+
+def _is_file(handle: Path, file: os.stat_result) -> bool:
+    """Whether a handle of a process, which may be closed meanwhile, is that file."""
+    try:
+        return os.path.samestat(handle.stat(), file)
+    except OSError:
+        return False
+
+
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``, made if missing, through the block; waits for whoever has it."""

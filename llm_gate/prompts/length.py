@@ -63,7 +63,11 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """Tokens of ``text`` alone."""
-        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return len(self.of_text(text))
+
+    def of_text(self, text: str) -> list[int]:
+        """The tokens of ``text`` alone."""
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def longest_chat(prompt: Prompt, count: Callable[[str], int]) -> tuple[Turn, ...]:

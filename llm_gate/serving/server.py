@@ -105,6 +105,8 @@ class VllmServer:
         self._death_pipe: int | None = None
         self._ready = (READY_DEADLINE_S, Proof())
         self._template_kwargs = template_kwargs or {}
+        self.end_within_s = END_DEADLINE_S
+        """It is killed if it has not ended so long after it was asked to."""
         self.warm_up: WarmUp | None = None
         """Known once the server is ready."""
         self.key = key or secrets.token_urlsafe(32)
@@ -196,7 +198,7 @@ class VllmServer:
         """
         if self._process is not None:
             self._process.terminate()
-            ended_within(self._process, END_DEADLINE_S)
+            ended_within(self._process, self.end_within_s)
             self.kill()
 
     def kill(self) -> None:

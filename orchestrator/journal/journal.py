@@ -43,6 +43,14 @@ class Verified(NamedTuple):
     """Bytes of the whole records; what follows is a torn tail."""
 
 
+class Examined(NamedTuple):
+    """What a journal file holds, and what is wrong with it."""
+
+    verified: Verified
+    fault: str
+    """What was lost, in words; "" where nothing was."""
+
+
 class Journal:
     """The journal of one run, held by its only writer; a context manager.
 
@@ -66,8 +74,7 @@ class Journal:
         path = path.absolute()
         try:
             with ExitStack() as undo:
-                folder = _private_folder(path.parent, undo)
-                _lock(folder, path, undo)
+                folder = hold_journal(path, undo)
                 file = _private_file(folder, path, os.O_RDWR | os.O_APPEND | os.O_CREAT, undo)
                 os.fsync(folder)
                 verified = verify_journal(path, known)
@@ -91,7 +98,15 @@ class Journal:
     @property
     def records(self) -> Iterator[Record]:
         """The records found at open, in order, read anew at every use."""
-        return _records(self.path, self.verified.chain.length)
+        return whole_records(self.path, self.verified)
+
+    @property
+    def last_type(self) -> str:
+        """Type of the last record found at open, "" without any."""
+        last = b""
+        for line in whole_lines(self.path, self.verified):
+            last = line
+        return record_of(last).type if last else ""
 
     @property
     def replaying(self) -> bool:
@@ -198,24 +213,50 @@ def verify_journal(path: Path, known: KnownHead | None = None) -> Verified:
         DamagedJournalError: as ``Journal.open``.
         ResourceError: the file cannot be read.
     """
+    examined = examine_journal(path, known)
+    refuse_damaged(path, examined)
+    return examined.verified
+
+
+def examine_journal(path: Path, known: KnownHead | None = None) -> Examined:
+    """What the journal holds, checked byte for byte without changing it, damaged or not.
+
+    Raises:
+        ResourceError: the file cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             scan = _scan(stream, known)
     except OSError as error:
         raise ResourceError(f"{path}: {error.strerror or error}") from error
+    return Examined(scan.verified, _fault(scan, known))
+
+
+def refuse_damaged(path: Path, examined: Examined) -> None:
+    """Raise DamagedJournalError if the journal at ``path`` was found to have lost records that were on disk."""
+    if examined.fault:
+        raise DamagedJournalError(f"{path}: {examined.fault}; {_REMEDY}")
+
+
+_REMEDY = (
+    "nothing was changed: restore the file from a copy, or move the run's folder away to start anew; "
+    "orchestrator replay --quarantine sets a damaged tail aside"
+)
+
+
+def _fault(scan: "_Scan", known: KnownHead | None) -> str:
     chain = scan.verified.chain
-    remedy = "nothing was changed: restore the file from a copy, or move the run's folder away to start anew"
     if scan.proven > chain.length:
-        raise DamagedJournalError(
-            f"{path}: record {chain.length + 1} at byte {scan.verified.end} is damaged, though record {scan.proven}"
-            f" was confirmed on disk; {remedy}"
+        return (
+            f"record {chain.length + 1} at byte {scan.verified.end} is damaged, though record {scan.proven}"
+            " was confirmed on disk"
         )
     if known is not None and not scan.holds_known:
-        raise DamagedJournalError(
-            f"{path}: its {chain.length} whole records do not {'end with' if known.last else 'hold'} the one of digest"
-            f" {known.digest} that the run's manifest knows: records were lost or replaced; {remedy}"
+        return (
+            f"its {chain.length} whole records do not {'end with' if known.last else 'hold'} the one of digest"
+            f" {known.digest} that the run's manifest knows: records were lost or replaced"
         )
-    return scan.verified
+    return ""
 
 
 def read_journal(path: Path, known: KnownHead | None = None) -> Iterator[Record]:
@@ -224,7 +265,19 @@ def read_journal(path: Path, known: KnownHead | None = None) -> Iterator[Record]
     Raises:
         DamagedJournalError, ResourceError: as ``verify_journal``, at the call.
     """
-    return _records(path, verify_journal(path, known).chain.length)
+    return whole_records(path, verify_journal(path, known))
+
+
+def whole_records(path: Path, verified: Verified) -> Iterator[Record]:
+    """The records that were ``verified`` in the journal at ``path``, which may have grown since."""
+    return (record_of(line) for line in whole_lines(path, verified))
+
+
+def whole_lines(path: Path, verified: Verified) -> Iterator[bytes]:
+    """The lines of the records that were ``verified``."""
+    with path.open("rb") as stream:
+        for _ in range(verified.chain.length):
+            yield stream.readline()
 
 
 def refuse_other_run(path: Path, first: Record | None, run_id: str) -> None:
@@ -266,10 +319,16 @@ def _scan(stream: BinaryIO, known: KnownHead | None) -> _Scan:
     return _Scan(Verified(chain, end), proven, holds_known)
 
 
-def _records(path: Path, length: int) -> Iterator[Record]:
-    with path.open("rb") as stream:
-        for _ in range(length):
-            yield record_of(stream.readline())
+def hold_journal(path: Path, undo: ExitStack) -> int:
+    """Hold the lock of the journal at ``path`` until ``undo`` closes; returns a descriptor of its folder.
+
+    Raises:
+        ResourceError: another process holds it, or folder or lock are not ours alone.
+        OSError: the disk failed.
+    """
+    folder = _private_folder(path.parent, undo)
+    _lock(folder, path, undo)
+    return folder
 
 
 def _private_folder(folder: Path, undo: ExitStack) -> int:

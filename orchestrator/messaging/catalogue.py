@@ -2,12 +2,11 @@
 
 | message | from, to | answer | deadline | if missed |
 |---|---|---|---|---|
-| `NextHistory` | runner, feed | `History` | 5 s | restart the feed, ask again |
-| `NextBar` | runner, feed | `Bar` or `EndOfBars` | 5 s | restart the feed, ask again |
+| `NextBars` | runner, feed | `BarBlock` or `EndOfBars` | 5 s | restart the feed, ask again |
 | `PolicyQuery` | runner, policy | `PolicyReply` | 5 s | restart the worker, ask again |
 | `EntryProposal` | runner, gate | `Reviewed` | configuration | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
-| `Shutdown` | runner, worker | exit status 0 | 5 s | kill |
+| `Shutdown` | runner, worker | exit status 0 | 2 s for all | kill |
 
 Simulated time stands still while somebody is waited for, so nothing that fails changes a result: it is asked again
 until supervision gives its worker up, which stops the run; the same command continues it. A verdict that failed on
@@ -28,32 +27,31 @@ from rl_core.market.types import BarPrices
 FEED, POLICY, GATE = "feed", "policy", "gate"
 FEED_DEADLINE_S = 5.0
 POLICY_DEADLINE_S = 5.0
-HISTORY_CHUNK = 1000
+BARS_AHEAD = 64
+"""Bars that are asked for at once: a bar is known to the runner ahead, and to the trader at its turn alone."""
 
 
-class NextHistory(Message):
-    """Bars before the first traded one, from ``offset`` on."""
+class NextBars(Message):
+    """The bars from number ``seq`` on, from 0; at most ``most`` of them."""
 
-    kind: Literal["next_history"] = "next_history"
-    offset: int = Field(ge=0)
-
-
-class History(Message):
-    """At most 1,000 bars: times, volumes, contracts [3, n] int64, prices [4, n] int32 ticks; none at the end."""
-
-    kind: Literal["history"] = "history"
-    offset: int = Field(ge=0)
-
-
-class NextBar(Message):
-    """The bar numbered ``seq``, from 0."""
-
-    kind: Literal["next_bar"] = "next_bar"
+    kind: Literal["next_bars"] = "next_bars"
     seq: int = Field(ge=0)
+    most: int = Field(gt=0, le=BARS_AHEAD)
+
+
+class BarBlock(Message):
+    """Bars from number ``seq`` on: times, volumes, contracts [3, count] int64, prices [4, count] int32 ticks.
+
+    With second bars: how many each minute has [count] int32, and their rows [k, 5] int32, as `Second`.
+    """
+
+    kind: Literal["bar_block"] = "bar_block"
+    seq: int = Field(ge=0)
+    count: int = Field(gt=0, le=BARS_AHEAD)
 
 
 class Bar(Message):
-    """One closed minute; with second bars, their raw frame [n <= 60, 5] int32 travels beside it."""
+    """One closed minute, as the runner takes it out of a block."""
 
     kind: Literal["bar"] = "bar"
     seq: int = Field(ge=0)
@@ -91,6 +89,4 @@ class Second(NamedTuple):
 Seconds = tuple[Second, ...]
 
 
-CATALOGUE = catalogue_of(
-    (NextHistory, History, NextBar, Bar, EndOfBars, PolicyQuery, PolicyReply, EntryProposal, Reviewed)
-)
+CATALOGUE = catalogue_of((NextBars, BarBlock, EndOfBars, PolicyQuery, PolicyReply, EntryProposal, Reviewed))

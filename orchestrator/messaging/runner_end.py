@@ -83,9 +83,17 @@ class WorkerConnections:
         return self._credentials[name]
 
     def request(
-        self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float
+        self,
+        worker: str,
+        message: BaseModel,
+        arrays: tuple[Array, ...] = (),
+        *,
+        deadline_s: float,
+        check: Callable[[], None] = lambda: None,
     ) -> Received:
         """The worker's answer to ``message``; answers to anything else are dropped and counted.
+
+        ``check`` is called a few times a second while it waits, and may raise.
 
         Raises:
             NoReplyError: none within ``deadline_s``, or the worker is unreachable, failed or refused to answer.
@@ -97,8 +105,10 @@ class WorkerConnections:
         # overdue already gets no further excuse: asked again and again, it would never count as silent.
         if worker not in self._overdue:
             self._heard_s[worker] = monotonic() + deadline_s
-        while not deadline.expired and self._socket.wait(deadline.remaining()):
-            if answer := self._receive(worker, request_id):
+        while not deadline.expired:
+            if not self._socket.wait(min(_CHECK_S, deadline.remaining())):
+                check()
+            elif answer := self._receive(worker, request_id):
                 self._heard_s[worker] = monotonic()
                 return answer
         self._overdue.add(worker)

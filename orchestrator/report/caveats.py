@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llm_gate.review.calibrated_verdict import Calibration
 from orchestrator.report.facts import RunFacts
 from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigures
-from orchestrator.trader.machine import NARROW_BUDGETS, REFUSED_SESSIONS
+from orchestrator.trader.session_edges import NARROW_BUDGETS, REFUSED_SESSIONS
 from rl_core.rules.pack import RulePack
 from rl_core.rules.text import left_out
 from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
@@ -129,9 +129,10 @@ def _costs_in_words(facts: RunFacts) -> str:
     if frictions is None:
         return f"Slippage is a fixed {facts.trading.venue.terms.slippage_ticks} tick and every order fills whole."
     cap = f"an entry takes at most {frictions.volume_milli / 10:g} % of a bar's volume, an exit fills whole"
+    filled = cap if frictions.volume_milli else "every order fills whole"
     return (
         f"Slippage is {min(frictions.by_minute)} to {max(frictions.by_minute)} ticks by the clock and at least "
-        f"{frictions.atr_milli / 10:g} % of ATR14; {cap if frictions.volume_milli else 'every order fills whole'}. "
+        f"{frictions.atr_milli / 10:g} % of ATR{frictions.atr_bars}; {filled}. "
         "The veto ledger runs its brackets alone at fixed slippage and full size."
     )
 

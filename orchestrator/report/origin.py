@@ -1,11 +1,12 @@
 """Where a run's bars and policy come from, as far as a verdict depends on it; from its manifest or its checkpoint."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.run.folder import RunManifest
-from rl_core.checkpoints.manifest import find_checkpoint, is_final
-from rl_core.checkpoints.provenance import training_worlds
+from rl_core.checkpoints.manifest import MANIFEST, find_checkpoint, is_final, read_manifest
+from rl_core.checkpoints.provenance import trained_until_ns, training_worlds
 from trigate.errors import TrigateError
 
 
@@ -33,3 +34,19 @@ def origin_of(manifest: RunManifest) -> Origin:
     except TrigateError:
         doubt = f"{name} is gone, so whether it was trained on a synthetic world, and to its end, is not known"
         return Origin(in_sample, trained_on_world=False, training_ended=True, doubts=(doubt,))
+
+
+def training_end_of(manifest: RunManifest) -> int | None:
+    """Where the training bars of the run's policy end, in ns UTC; None where that cannot be found out any more.
+
+    A run that is older than this record is asked for its checkpoint, which must still be the one that it used.
+    """
+    if manifest.trained_until_ns is not None:
+        return manifest.trained_until_ns
+    try:
+        checkpoint = find_checkpoint(Path(str(manifest.inputs.config["checkpoint"])))
+        digest = hashlib.sha256((checkpoint / MANIFEST).read_bytes()).hexdigest()
+        known = digest == manifest.inputs.checkpoint_digest
+        return trained_until_ns(read_manifest(checkpoint).identity) if known else None
+    except (OSError, TrigateError):
+        return None

@@ -11,9 +11,9 @@ from orchestrator.report.formats import attempts_in_words, dollars, interval, re
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
-from orchestrator.run.folder import MANIFEST, PRIVATE, REPORT, RunFolder
+from orchestrator.run.folder import PRIVATE, REPORT, run_at
 from rl_core.statistics.sizes import signs_differ
-from trigate.errors import ConfigError, TrigateError
+from trigate.errors import TrigateError
 from trigate.whole_files import write_whole
 
 UNSUMMED = "rows overlap (a signal vetoed for ten bars is ten rows), so they are not summed into money"
@@ -33,9 +33,7 @@ def report_on(run_folder: Path) -> dict[str, Any]:
         DamagedJournalError, ForeignJournalError, ResourceError: the journal cannot be trusted, or the disk failed.
         UnreconciledError: the books do not agree; everything is written first, and says so.
     """
-    if not (run_folder / MANIFEST).is_file():
-        raise ConfigError(f"{run_folder}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
-    folder = RunFolder(run_folder)
+    folder = run_at(run_folder)
     result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder))
     summary = summary_of(result)
     write_trades(run_folder / "trades.parquet", result.trades)
@@ -74,6 +72,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
         "messages": refused_in_words(result.facts.refused),
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
+        **({"guards": result.interventions.guards_in_words} if result.interventions.guards else {}),
+        **({"operator": result.interventions.words_in_words} if result.interventions.words else {}),
         **({} if note is None else {"note": note}),
     }
 
@@ -99,6 +99,8 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
             "failures": result.gate.failures,
             "alarm": result.gate.alarm,
         },
+        "guards": {f"{name} {effect}": count for (name, effect), count in result.interventions.guards.items()},
+        "operator": list(result.interventions.words),
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

@@ -29,11 +29,12 @@ from orchestrator.report.figures import (
     group_figures,
     trade_figures,
 )
+from orchestrator.report.interventions import Interventions, interventions
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
-from rl_core.statistics.verdict import Evidence, Verdict, verdict_on
+from rl_core.statistics.verdict import NOT_COUNTED, Evidence, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
 
 GROUPS = {
@@ -68,6 +69,7 @@ class RunResult(NamedTuple):
     checks: tuple[BookStatement, ...]
     verdict: Verdict
     caveats: list[str]
+    interventions: Interventions
 
     @property
     def sessions(self) -> int:
@@ -96,6 +98,7 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     figures = trade_figures(trades, _entry_days(trades, book, run_bars))
     attempts = attempt_figures(book, points, run_bars.session)
     gate = gate_figures(proposals, facts.latency_s, alarm_from=facts.alarm_window)
+    stepped_in = interventions(book)
     checks = reconcile(book, facts.trading.contract.tick_value)
     return RunResult(
         facts=facts,
@@ -117,7 +120,8 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
         verdict=verdict_on(_evidence(facts, figures, gate, _record_faults(book, checks))),
-        caveats=caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))),
+        caveats=[*caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))), *stepped_in.sentences],
+        interventions=stepped_in,
     )
 
 
@@ -182,6 +186,7 @@ def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_
         training_ended=origin.training_ended,
         proposals=gate.proposed,
         without_verdict=sum(gate.failures.values()),
+        tries=NOT_COUNTED,
         record_faults=(*record_faults, *origin.doubts),
     )
 

@@ -6,6 +6,7 @@ DECISIONS 19 says why.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -15,16 +16,16 @@ from pydantic import BaseModel
 from llm_gate.contract import EntryProposal, FailureCause, GateFailed, Reviewed
 from llm_gate.review.sameness_alarm import WINDOW, Sameness
 from orchestrator.messaging.catalogue import (
+    BARS_AHEAD,
     FEED,
     FEED_DEADLINE_S,
     GATE,
     POLICY,
     POLICY_DEADLINE_S,
     Bar,
+    BarBlock,
     EndOfBars,
-    History,
-    NextBar,
-    NextHistory,
+    NextBars,
     Second,
 )
 from orchestrator.messaging.runner_end import NoReplyError
@@ -51,40 +52,19 @@ class WorkerAnswers:
         self._crew, self._telemetry = crew, telemetry
         self._gate_deadline_s = gate_deadline_s
         self._sameness, self._alarm_window = Sameness(), alarm_window
+        self._ahead: deque[FeedBar] = deque()
         self.model: ModelPatience | None = None
         """Waits for the model server behind the gate; None where there is none of ours."""
 
-    def history(self) -> list[Bar]:
-        """The bars before the first traded one.
-
-        Raises:
-            ProcessNotReadyError: the feed cannot be brought back.
-        """
-        bars: list[Bar] = []
-        while True:
-            long, prices = self._history_from(len(bars)).arrays
-            if long.shape[1] == 0:
-                return bars
-            for (ts, volume, contract), (first, high, low, close) in zip(
-                long.T.tolist(), prices.T.tolist(), strict=True
-            ):
-                prices_of = {"open": first, "high": high, "low": low, "close": close}
-                bars.append(Bar(seq=0, ts_event_ns=ts, volume=volume, contract=contract, **prices_of))
-
     def next_bar(self, seq: int) -> FeedBar | None:
-        """The bar numbered ``seq``, None at the end.
+        """The bar numbered ``seq``, None at the end; the feed is asked for many at once.
 
         Raises:
             ProcessNotReadyError: the feed cannot be brought back.
         """
-        received = self._asked(FEED, NextBar(seq=seq), deadline_s=FEED_DEADLINE_S, usable=_is_bar(seq))
-        if not isinstance(received.message, Bar):
-            return None
-        if not received.arrays:
-            return FeedBar(received.message, "")
-        frame = received.arrays[0]
-        seconds = tuple(Second(*row) for row in frame.tolist())
-        return FeedBar(received.message, hashlib.sha256(frame.tobytes()).hexdigest(), seconds)
+        if not self._ahead or self._ahead[0].bar.seq != seq:
+            self._ahead = deque(self._block_from(seq))
+        return self._ahead.popleft() if self._ahead else None
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """The policy's action.
@@ -136,11 +116,10 @@ class WorkerAnswers:
         if self._sameness.alarming(outcome, self._alarm_window):
             self._telemetry.note("gate_degenerate", proposal=proposal, how=how, verdicts=self._sameness.verdicts)
 
-    def _history_from(self, offset: int) -> Received:
-        def usable(message: BaseModel) -> bool:
-            return isinstance(message, History) and message.offset == offset
-
-        return self._asked(FEED, NextHistory(offset=offset), deadline_s=FEED_DEADLINE_S, usable=usable)
+    def _block_from(self, seq: int) -> list[FeedBar]:
+        question = NextBars(seq=seq, most=BARS_AHEAD)
+        received = self._asked(FEED, question, deadline_s=FEED_DEADLINE_S, usable=_is_block(seq))
+        return [] if isinstance(received.message, EndOfBars) else unpacked(received)
 
     def _asked(
         self,
@@ -164,8 +143,26 @@ class WorkerAnswers:
             self._crew.refuse_answer(worker, f"{type(received.message).__name__} is no answer to its question")
 
 
-def _is_bar(seq: int) -> Callable[[BaseModel], bool]:
-    return lambda message: isinstance(message, Bar | EndOfBars) and message.seq == seq
+def unpacked(received: Received) -> list[FeedBar]:
+    """The bars of a block, each with its seconds and their digest."""
+    assert isinstance(received.message, BarBlock)
+    long, prices, *rest = received.arrays
+    names = ("ts_event_ns", "volume", "contract", "open", "high", "low", "close")
+    columns = zip(*long.tolist(), *prices.tolist(), strict=True)
+    numbered = enumerate(columns, received.message.seq)
+    bars = [Bar.model_validate(dict(zip(names, row, strict=True)) | {"seq": seq}) for seq, row in numbered]
+    if not rest:
+        return [FeedBar(bar, "") for bar in bars]
+    counts, rows = rest
+    frames = np.split(rows, np.cumsum(counts)[:-1])
+    return [
+        FeedBar(bar, hashlib.sha256(frame.tobytes()).hexdigest(), tuple(Second(*row) for row in frame.tolist()))
+        for bar, frame in zip(bars, frames, strict=True)
+    ]
+
+
+def _is_block(seq: int) -> Callable[[BaseModel], bool]:
+    return lambda message: isinstance(message, BarBlock | EndOfBars) and message.seq == seq
 
 
 def _by_the_server(reviewed: Reviewed) -> bool:

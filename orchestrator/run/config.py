@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,7 @@ from llm_gate.engines.base import TemplateValue
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, is_prompt_name
 from llm_gate.review.gate import GateConfig
 from llm_gate.serving.model_folders import MADE_HERE
+from orchestrator.trader.guards import Guards
 from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
@@ -24,8 +25,11 @@ class _Section(BaseModel):
 class GateSection(_Section):
     """Who reviews the entries."""
 
-    engine: Literal["vllm", "rules", "off"] = "vllm"
-    model: str = Field("package", description="package, tiny, or a folder; with url: the name it is served under")
+    engine: Literal["vllm", "logistic", "rules", "off"] = "vllm"
+    model: str = Field(
+        "package",
+        description="package, tiny, a folder, or the file of a regression; with url: the name it is served under",
+    )
     url: str | None = Field(None, description="a server of your own: on the loopback address, or https with a key")
     key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")
     chat_template_kwargs: dict[str, TemplateValue] = Field(
@@ -76,6 +80,33 @@ class GateSection(_Section):
         return Decimal(factor) if factor else Decimal(mode == "approve")
 
 
+class GuardsSection(_Section):
+    """A person's own limits, apart from policy and gate; each is off unless it is set, and can only take risk away."""
+
+    contracts: int | None = Field(None, gt=0, description="no order is larger")
+    entries_a_day: int | None = Field(None, gt=0, description="no more in one session")
+    loss_a_day_dollars: Decimal | None = Field(None, gt=0, description="so far below the session's opening: flat")
+    floor_margin_dollars: Decimal | None = Field(None, ge=0, description="kept above the drawdown floor")
+    policy_silent: int | None = Field(None, gt=0, description="so many answers in a row not the policy's own: flat")
+    close_buffer_minutes: int | None = Field(None, ge=0, description="so long before the flat time: flat")
+
+    @property
+    def limits(self) -> Guards:
+        """As the trader takes them, in cents."""
+        return Guards(
+            contracts=self.contracts,
+            entries_a_day=self.entries_a_day,
+            loss_a_day=_cents(self.loss_a_day_dollars),
+            floor_margin=_cents(self.floor_margin_dollars),
+            policy_silent=self.policy_silent,
+            close_buffer=self.close_buffer_minutes,
+        )
+
+
+def _cents(dollars: Decimal | None) -> int | None:
+    return None if dollars is None else int(dollars * 100)
+
+
 class RunConfig(_Section):
     """One simulated run."""
 
@@ -91,4 +122,18 @@ class RunConfig(_Section):
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
+    guards: GuardsSection = GuardsSection()
+    on_shutdown: Literal["hold", "flatten"] = Field(
+        "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
+    )
     runs: Path = Path("runs")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this run and no other: every setting from which a record may follow.
+
+        Where a run lies, and what a signal does to it (which is recorded itself), make no other run; guards that are
+        off, as in runs that were made before there were any, do not either.
+        """
+        left_out = {"runs", "on_shutdown"} | ({"guards"} if self.guards == GuardsSection() else set())
+        return self.model_dump(mode="json", exclude=left_out)

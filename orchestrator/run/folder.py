@@ -23,7 +23,7 @@ from orchestrator.journal.journal import KnownHead
 from orchestrator.journal.lines import NO_DIGEST
 from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
-from trigate.errors import ResourceError
+from trigate.errors import ConfigError, ResourceError
 from trigate.versions import version_of
 from trigate.whole_files import write_whole
 
@@ -35,7 +35,8 @@ PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 PRIVATE = 0o600
 """Permissions of every file of a run: what an account trades is its owner's business."""
 
-Status = Literal["running", "stopped", "failed", "ended"]
+Status = Literal["running", "stopped", "failed", "ended", "quarantined"]
+"""``quarantined``: records that were on disk are damaged and were set aside; such a run is not continued."""
 
 
 class RunInputs(BaseModel):
@@ -78,6 +79,7 @@ class RunManifest(BaseModel):
     in_sample: bool | None = None  # None in these three: a run made before they were recorded
     trained_on_world: bool | None = None
     training_ended: bool | None = None
+    trained_until_ns: int | None = None  # the policy's training bars, its phase 1's included; None: an older run
     versions: dict[str, str]
     python: str
     commit: str
@@ -131,16 +133,32 @@ class RunFolder(NamedTuple):
         """Replace the manifest, whole or not at all."""
         write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n", mode=PRIVATE)
 
+    def mark(self, status: Status, *, cause: str = "", **known: str) -> None:
+        """Say in the manifest how the run stands, and ``known`` facts; only for the one who holds the journal."""
+        update = {"status": status, "cause": cause[:500], **known}
+        self.write_manifest(RunManifest.model_validate({**self.manifest().model_dump(), **update}))
+
     def mark_started(self) -> None:
         """Count one more start in the manifest; only for the one who holds the journal."""
         before = self.manifest()
         self.write_manifest(before.model_copy(update={"status": "running", "starts": before.starts + 1, "cause": ""}))
 
 
-def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
-    """The newest folder of the same run that is not done, untouched, else a new one with its manifest and journal.
+def run_at(path: Path) -> RunFolder:
+    """The run in the folder ``path``.
 
-    A run is done when it has ended and has its report.
+    Raises:
+        ConfigError: the folder is no run's.
+    """
+    if not (path / MANIFEST).is_file():
+        raise ConfigError(f"{path}: holds no {MANIFEST}, so it is no run's folder; give the one that run printed")
+    return RunFolder(path)
+
+
+def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
+    """The newest folder of the same run that can go on, untouched, else a new one with its manifest and journal.
+
+    A run that has ended and has its report is done, and one whose damaged records were set aside does not go on.
 
     Args:
         config: the run's settings.
@@ -150,7 +168,7 @@ def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str
     Raises:
         ResourceError: the folder cannot be made or read.
     """
-    folder = _not_done(config.runs, manifest.run_id)
+    folder = _to_continue(config.runs, manifest.run_id)
     if folder is not None:
         return folder
     stamp = datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -189,7 +207,7 @@ def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Map
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
-def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> RunManifest:
+def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...]) -> RunManifest:
     """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {
@@ -206,11 +224,12 @@ def new_manifest(inputs: RunInputs, **facts: str | bool | tuple[str, ...]) -> Ru
     )
 
 
-def _not_done(runs: Path, run_id: str) -> RunFolder | None:
+def _to_continue(runs: Path, run_id: str) -> RunFolder | None:
     for path in sorted(runs.glob(f"*-{run_id[:8]}"), reverse=True):
         folder = RunFolder(path)
         if (path / MANIFEST).is_file():
             manifest = folder.manifest()
-            if manifest.run_id == run_id and not (manifest.status == "ended" and (path / REPORT).exists()):
+            done = manifest.status == "ended" and (path / REPORT).exists()
+            if manifest.run_id == run_id and not (done or manifest.status == "quarantined"):
                 return folder
     return None

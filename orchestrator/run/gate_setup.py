@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_gate.engines.base import SERVED_NAME
+from llm_gate.engines.logistic import read_logistic
 from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
@@ -35,7 +36,7 @@ class GateInputs(NamedTuple):
 
 
 def check_gate(gate: GateSection) -> None:
-    """Raise GateError where the prompt, its mode, a model's folder or the address of a server cannot be used."""
+    """Raise GateError where the prompt, its mode, a model's folder or file, or a server's address cannot be used."""
     if gate.engine == "off":
         return
     load_prompt(gate.prompt, gate.prompts).refuse_mode(gate.review.mode)
@@ -43,6 +44,8 @@ def check_gate(gate: GateSection) -> None:
         user_server(model_spec(gate))
     elif gate.engine == "vllm" and gate.model not in MADE_HERE:
         check_model(Path(gate.model))
+    elif gate.engine == "logistic":
+        read_logistic(Path(gate.model))
 
 
 def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInputs:
@@ -61,6 +64,8 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
     model = "" if folder is None else model_id(folder)
     if gate.engine == "vllm" and gate.url is not None:
         model = user_server(model_spec(gate)).model_id
+    if gate.engine == "logistic":
+        model = read_logistic(Path(gate.model)).name
     kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
     return GateInputs(prompt.digest, folder, model, kept)
 

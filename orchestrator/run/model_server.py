@@ -14,26 +14,31 @@ from orchestrator.run.gate_setup import GateInputs, model_spec
 
 ModelServer = VllmServer | UserServer
 Say = Callable[[str], None]
+END_WITHIN_S = 2.0
+"""A run that is asked to stop is gone within five seconds, its model server included."""
 
 
-def ready_server(
-    gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitStack, *, say: Say, check: Callable[[], None]
+def begin_server(
+    gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitStack, *, say: Say
 ) -> ModelServer | None:
-    """The server, proven ready; None where the gate needs none. One that was started ends with ``stack``.
-
-    ``check`` is called a few times a second while it waits, and may raise.
+    """The server, begun and not waited for; None where the gate needs none. One that was started ends with ``stack``.
 
     Raises:
-        RequestError, ServerNotReadyError, ResourceError: it cannot be used, or did not prove itself.
+        RequestError, ResourceError: it cannot be used or started.
     """
-    if gate.engine != "vllm":
-        return None
-    server = _server(gate, inputs, log_path, stack, say)
+    return _server(gate, inputs, log_path, stack, say) if gate.engine == "vllm" else None
+
+
+def prove_server(server: ModelServer, gate: GateSection, *, say: Say, check: Callable[[], None]) -> None:
+    """Wait until ``server`` has proven itself; ``check`` is called a few times a second meanwhile, and may raise.
+
+    Raises:
+        RequestError, ServerNotReadyError: it did not.
+    """
     server.wait_ready(
         gate.ready_deadline_s, proof=proof_for(load_prompt(gate.prompt, gate.prompts), gate.review), check=check
     )
     say("vLLM gave a constrained answer, passed the canary and answered the run's own prompt")
-    return server
 
 
 def _server(gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitStack, say: Say) -> ModelServer:
@@ -43,5 +48,6 @@ def _server(gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitSt
         return server
     assert inputs.folder is not None, "a server that is started has a model"
     started = VllmServer(inputs.folder, log_path=log_path, template_kwargs=gate.chat_template_kwargs)
+    started.end_within_s = END_WITHIN_S
     say(f"starting vLLM with {started.model_id} on the loopback address")
     return stack.enter_context(started)

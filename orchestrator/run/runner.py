@@ -5,20 +5,21 @@ being asked for, and everything that follows from them is derived again and comp
 """
 
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, GateFailed, Reviewed
-from orchestrator.journal.journal import Journal, JournalMismatch, refuse_other_run
+from orchestrator.journal.journal import JournalMismatch, refuse_other_run
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader import events
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.machine import advance, opening_state
-from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.seen_at_close import CloseView, CloseViews
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -26,9 +27,11 @@ from orchestrator.trader.state import (
     BarsEnded,
     Event,
     GateAnswered,
+    OperatorAsked,
     PolicyAnswered,
     PolicySource,
     Setting,
+    Standing,
     Step,
     TraderState,
 )
@@ -60,6 +63,18 @@ class Answerers(Protocol):
 
     def review(self, proposal: EntryProposal) -> Reviewed:
         """The gate's outcome, GateFailed if there is none."""
+
+
+class RunRecord(Protocol):
+    """Where the runner writes every event: the run's journal, or a recording that is only compared."""
+
+    path: Path
+
+    def next_recorded(self) -> Record | None:
+        """The record that the next append has to match, None where the recording ends."""
+
+    def append(self, type: str, payload: Mapping[str, Any], *, sync: bool = False) -> Record | None:
+        """Write one record, or check it against the recorded one, which raises JournalMismatch where they differ."""
 
 
 class DeferredAnswers:
@@ -99,29 +114,46 @@ class Finished(NamedTuple):
 class Runner:
     """One run over one journal."""
 
-    def __init__(self, journal: Journal, answerers: Answerers, views: CloseViewStream, setting: Setting) -> None:
-        """``views`` has been shown the history before the first bar already."""
+    def __init__(
+        self,
+        journal: RunRecord,
+        answerers: Answerers,
+        views: CloseViews,
+        setting: Setting,
+        operator: Callable[[], Standing | None] = lambda: None,
+    ) -> None:
+        """``views`` has been shown the history already; ``operator`` says how a person wants the run to stand now."""
         self._journal = journal
         self._answerers = answerers
         self._views = views
         self._setting = setting
+        self._operator = operator
+        self.state = opening_state(setting)
+        """After the last bar."""
         self._labels: Counter[str] = Counter()  # bars by regime
         self._wild: int | None = None  # bars in the wildest hidden state; None: not known
+
+    @property
+    def holds(self) -> bool:
+        """Whether a position is open, or an order works, after the last bar."""
+        held = self.state.broker
+        return bool(held.position.quantity or held.order.quantity)
 
     def run(
         self, *, stop_asked: Callable[[], bool] = lambda: False, on_bar: Callable[[int], None] = lambda seq: None
     ) -> Finished:
         """Play every bar; ``stop_asked`` is looked at between two bars, ``on_bar`` is called after each."""
         self._name_run()
-        state, seq = opening_state(self._setting), 0
+        state, seq = self.state, 0
         try:
             while not stop_asked():
+                state = self._heed_operator(state, seq - 1)
                 feed_bar = self._next_bar(seq)
                 if feed_bar is None:
                     return self._end(state, seq)
                 view = self._views.push(feed_bar.bar)
                 self._count(view)
-                state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
+                self.state = state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
                 seq += 1
                 on_bar(seq)
         except StopAskedError:
@@ -145,6 +177,20 @@ class Runner:
         self._labels[view.regime.label] += 1
         if view.wild_percent is not None:
             self._wild = (self._wild or 0) + (view.wild_percent >= WILD_FROM)
+
+    def _heed_operator(self, state: TraderState, last_bar: int) -> TraderState:
+        """Stand as a person wants, by the record or from now on; after ``last_bar``, -1 before the first."""
+        while (wanted := self._wanted()) is not None and wanted != state.standing:
+            self._note(events.operator_asked(wanted, last_bar))
+            state = self._turn(state, OperatorAsked(wanted))
+        return state
+
+    def _wanted(self) -> Standing | None:
+        recorded = self._journal.next_recorded()
+        if recorded is None:
+            return self._operator()
+        standing: Standing | None = recorded.payload["standing"] if recorded.type == "operator" else None
+        return standing
 
     def _turn(self, state: TraderState, event: Event) -> TraderState:
         """Apply an event and everything that follows from it, up to the next bar."""

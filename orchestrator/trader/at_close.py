@@ -3,12 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from orchestrator.trader.guards import OFF, Effect, GuardName, Watched, cut, in_force
 from orchestrator.trader.state import Setting, TraderState
 from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
 from rl_core.market.account import limits_today
 from rl_core.market.broker import XP
-from rl_core.market.costs import slippage_ticks
+from rl_core.market.costs import size, slippage_ticks, stop_distance, stop_loss
 from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions
 from rl_core.market.fills import Venue
 from rl_core.market.types import Limits
@@ -18,18 +19,47 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
     """What is known at the last close, and which actions the policy may choose there."""
     assert state.last_bar is not None and state.view is not None
     view = state.view
-    # An ended account waits for the next session, whatever the hours allow.
-    entry_open = view.entry_open and state.status == "active"
-    known = KnownAtClose(state.last_bar.close, view.true_range_sum, entry_open, view.flatten_due)
+    held_back = guards_now(state, setting)
+    # An ended account waits for the next session, whatever the hours allow; a halted run for a person.
+    entry_open = view.entry_open and state.status == "active" and state.standing == "trading" and not held_back
+    flatten_due = view.flatten_due or state.standing == "flat" or "flat" in held_back.values()
+    known = KnownAtClose(
+        close=state.last_bar.close,
+        true_range_sum=view.true_range_sum,
+        entry_open=entry_open,
+        flatten_due=flatten_due,
+        yardstick=setting.yardstick,
+    )
     held = state.broker
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
 
 
+def guards_now(state: TraderState, setting: Setting) -> dict[GuardName, Effect]:
+    """The guards that hold back at the last close, and how."""
+    if setting.guards == OFF:
+        return {}
+    assert state.last_bar is not None and state.view is not None
+    terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
+    stop_ticks = stop_distance(XP, state.view.true_range_sum, setting.yardstick)
+    quantity = cut(setting.guards, size(XP, stop_ticks, terms, limits))
+    seen = Watched(
+        equity=broker.equity_at(state.broker, state.last_bar.close, setting.venue),
+        floor=state.broker.account.floor,
+        opened=state.guarded.opened,
+        lost=state.guarded.lost,
+        entries=state.entries_this_session,
+        silent=state.guarded.silent,
+        minutes_to_flat=state.view.minutes_to_flat,
+        at_stake=quantity * stop_loss(XP, stop_ticks, terms),
+    )
+    return in_force(setting.guards, seen)
+
+
 def observation_at_close(state: TraderState, legal: LegalActions, setting: Setting) -> npt.NDArray[np.float32]:
     """What the policy was trained to see at a close [O] float32: market, position and, in phase 2, the account."""
     assert state.last_bar is not None and state.view is not None
-    mark = Mark(state.last_bar.close, state.view.true_range_sum)
+    mark = Mark(state.last_bar.close, state.view.true_range_sum, setting.yardstick.atr_bars)
     equity = broker.equity_at(state.broker, mark.close, setting.venue)
     room = AccountRoom(equity, state.broker.account.floor, setting.venue.rules.max_loss)
     seen_room = room if setting.phase == 2 else None

@@ -11,7 +11,7 @@ from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, BarOutcome, Order, Position
 
-SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "end"})
+SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "operator", "end"})
 
 
 class Recorded(NamedTuple):
@@ -144,6 +144,11 @@ def bars_ended(seq: int) -> Recorded:
     return Recorded("bars_ended", {"bar": seq})
 
 
+def operator_asked(standing: str, bar_seq: int) -> Recorded:
+    """An input: how a person wants the run to stand, after the bar ``bar_seq``, -1 before the first."""
+    return Recorded("operator", {"standing": standing, "bar": bar_seq})
+
+
 def account_opened(attempt: int, account: Account) -> Recorded:
     """A new evaluation account."""
     return Recorded("account_opened", {"attempt": attempt, "cash": account.cash, "floor": account.floor})
@@ -233,6 +238,17 @@ def intended(order_id: str, order: Order) -> Recorded:
 def flatten_ordered(order_id: str) -> Recorded:
     """The flat time is near."""
     return Recorded("flatten", {"order": order_id})
+
+
+def guarded(guard: str, effect: str, bar_seq: int) -> Recorded:
+    """A guard held back, for the first time this session: an entry that was legal, or a position that it closes."""
+    return Recorded("guard", {"guard": guard, "effect": effect, "bar": bar_seq})
+
+
+def cut_by_guard(order_id: str, wanted: int, left: int, bar_seq: int) -> Recorded:
+    """A guard cut an order from ``wanted`` to ``left`` contracts, signed."""
+    payload = {"guard": "contracts", "effect": "smaller", "bar": bar_seq, "order": order_id}
+    return Recorded("guard", {**payload, "wanted": wanted, "left": left})
 
 
 def cancelled(order_id: str, code: str) -> Recorded:

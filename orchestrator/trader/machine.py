@@ -3,12 +3,15 @@
 `advance` reads no clock, socket or file, so that any run can be replayed from its journal. What the trader waits for
 says which events it takes; each cell names what it may wait for next, and - is our own mistake, an AssertionError.
 
-| waits for | since | BarClosed | PolicyAnswered | GateAnswered | BarsEnded |
-|---|---|---|---|---|---|
-| bar | everything that the last bar asked for is settled | bar, action | - | - | end |
-| action | the policy was asked at this close | - | bar, verdict | - | - |
-| verdict | the gate was asked about the policy's entry | - | - | bar | - |
-| end | there are no more bars | - | - | - | - |
+| waits for | since | BarClosed | PolicyAnswered | GateAnswered | OperatorAsked | BarsEnded |
+|---|---|---|---|---|---|---|
+| bar | everything that the last bar asked for is settled | bar, action | - | - | bar | end |
+| action | the policy was asked at this close | - | bar, verdict | - | - | - |
+| verdict | the gate was asked about the policy's entry | - | - | bar | - | - |
+| end | there are no more bars | - | - | - | - | - |
+
+A person's word is taken between two bars. A working entry is cancelled then, so that none fills after it; what is open
+closes at the next fill that the timing contract allows.
 
 The account has a standing of its own. An ended one is replaced by the next attempt when a bar opens a new session,
 so that of one stranded or expired at a session's edge only the record remains (DECISIONS 4).
@@ -27,9 +30,11 @@ from typing import Any, assert_never
 from llm_gate.contract import Approve, GateFailed, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events, risk
-from orchestrator.trader.at_close import legal_at_close, limits_now, observation_at_close, venue_after_close
+from orchestrator.trader.at_close import guards_now, legal_at_close, limits_now, observation_at_close, venue_after_close
 from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.guards import OFF, cut
 from orchestrator.trader.proposals import propose
+from orchestrator.trader.session_edges import close_session, end_account, open_session
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -37,9 +42,9 @@ from orchestrator.trader.state import (
     BarsEnded,
     Event,
     GateAnswered,
+    OperatorAsked,
     Pending,
     PolicyAnswered,
-    Refusals,
     Setting,
     Step,
     TraderState,
@@ -48,18 +53,12 @@ from orchestrator.trader.state import (
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
 from rl_core.market import broker
 from rl_core.market.account import opening_account
-from rl_core.market.attempts import Status, closed_day, judged, losing_streak_after, new_attempt, next_day, stranded
+from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import capped, fillable
-from rl_core.market.days import expired
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
 from rl_core.trading.hours import opens_too_late
-
-NARROW_BUDGETS = 2
-"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
-REFUSED_SESSIONS = 3
-"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
 
 
 def opening_state(setting: Setting) -> TraderState:
@@ -77,13 +76,15 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
             return _on_action(state._replace(waits_for="bar"), event, setting)
         case GateAnswered():
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
+        case OperatorAsked(standing):
+            return _stand(state._replace(standing=standing), setting)
         case BarsEnded():
             return _end_session(state._replace(waits_for="end"), setting)
     assert_never(event)
 
 
 _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
-    "bar": (BarClosed, BarsEnded),
+    "bar": (BarClosed, OperatorAsked, BarsEnded),
     "action": (PolicyAnswered,),
     "verdict": (GateAnswered,),
     "end": (),
@@ -93,10 +94,22 @@ _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
 def _on_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     step = Step(state)
     if event.view.session != state.session:
-        step = step.then(_end_session, setting).then(_open_session, event.view.session, setting)
+        step = step.then(_end_session, setting).then(open_session, event.view.session, setting)
     elif _opens_too_late(state, event.bar):
         step = step.then(_go_flat, setting)
     return step.then(_meet_bar, event, setting).then(_decide, setting)
+
+
+def _stand(state: TraderState, setting: Setting) -> Step:
+    """Stand as a person wants: cancel a working entry unless trading goes on, and order what is open closed."""
+    if state.standing == "trading" or state.last_bar is None:
+        return Step(state)
+    step = Step(state)
+    if state.broker.order.quantity:
+        unordered = state._replace(broker=state.broker._replace(order=NO_ORDER))
+        step = Step(unordered, (events.cancelled(state.order_id, "operator"),))
+    already = step.state.broker.order.flatten
+    return step if state.standing != "flat" or already else step.then(_flatten_if_due, setting)
 
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
@@ -126,72 +139,7 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
     """Go flat, let an end-of-day floor move, and end an account that has no room left for a trade."""
     if state.last_bar is None:
         return Step(state)
-    return _go_flat(state, setting).then(_close_day, setting).then(_count_refusals, setting).then(_strand, setting)
-
-
-def _close_day(state: TraderState, setting: Setting) -> Step:
-    account, days = closed_day(state.broker.account, state.days, setting.venue.rules)
-    closed = state._replace(broker=state.broker._replace(account=account), days=days)
-    return Step(closed, (events.session_closed(state.session, state.attempt, account, days),))
-
-
-def _count_refusals(state: TraderState, setting: Setting) -> Step:
-    """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
-    if state.refusals.vetoes == 0 and state.entries_this_session == 0:
-        return Step(state)
-    account = state.broker.account
-    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
-    refused = narrow and state.entries_this_session == 0
-    return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
-
-
-def _strand(state: TraderState, setting: Setting) -> Step:
-    """End an account that will not trade any more: its room is within one trade's budget, or the gate lets nothing by.
-
-    A gate that vetoes near the floor, as the three-line rule does under two risks, would else veto for ever: without a
-    trade the room never changes.
-    """
-    if state.status != "active":
-        return Step(state)
-    if stranded(state.broker.account, setting.limits.risk_budget):
-        return _end_account(state, "stranded")
-    if state.refusals.sessions >= REFUSED_SESSIONS:
-        return _end_account(state, "stranded", refused_sessions=state.refusals.sessions)
-    return Step(state)
-
-
-def _end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:
-    record = events.account_ended(state.attempt, status, state.broker.account, refused_sessions=refused_sessions)
-    return Step(state._replace(status=status), (record,))
-
-
-def _open_session(state: TraderState, session: int, setting: Setting) -> Step:
-    """Begin a trading day: its limits are set; an account that has ended, or runs out of days, starts over."""
-    step = Step(state._replace(session=session, entries_this_session=0))
-    if state.status == "active" and expired(state.days, session, setting.venue.rules):
-        step = step.then(_end_account, "expired")
-    goes_on = step.state.status == "active" and state.last_bar is not None
-    return step.then(_open_day if goes_on else _open_account, setting)
-
-
-def _open_day(state: TraderState, setting: Setting) -> Step:
-    account, days = next_day(state.broker.account, state.days, state.session, setting.venue.rules)
-    return Step(state._replace(broker=state.broker._replace(account=account), days=days))
-
-
-def _open_account(state: TraderState, setting: Setting) -> Step:
-    """Open the account of the next attempt; of the first one where no bar came yet."""
-    attempt = state.attempt + (state.status != "active")
-    account, days = new_attempt(state.session, setting.venue.rules)
-    opened = state._replace(
-        broker=state.broker._replace(account=account),
-        attempt=attempt,
-        status="active",
-        losing_streak=0,
-        refusals=Refusals(),
-        days=days,
-    )
-    return Step(opened, (events.account_opened(attempt, account),))
+    return _go_flat(state, setting).then(close_session, setting)
 
 
 def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
@@ -210,7 +158,7 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(_record_pause)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
-    step = step.record(*cancelled).then(_trail_stop)
+    step = step.record(*cancelled).then(_trail_stop, setting)
     if met.fills or cancelled or met.state.position.quantity:
         return step.record(events.marked(step.state.broker, bar, setting.venue))
     return step
@@ -235,9 +183,9 @@ def _order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[O
     return filling, (() if filling == order else (events.cancelled(state.order_id, "volume"),))
 
 
-def _trail_stop(state: TraderState) -> Step:
+def _trail_stop(state: TraderState, setting: Setting) -> Step:
     assert state.last_bar is not None and state.view is not None
-    moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum)
+    moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum, setting.yardstick)
     return Step(state._replace(broker=moved))
 
 
@@ -270,23 +218,46 @@ def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Ste
         return Step(state)
     held, rules = state.broker, setting.venue.rules
     status = judged(state.days, held.account, held.position, rules, failed=bool(met.played.failed))
-    return Step(state) if status == "active" else _end_account(state, status)
+    return Step(state) if status == "active" else end_account(state, status)
 
 
 def _decide(state: TraderState, setting: Setting) -> Step:
     """Flatten if due, else ask the policy where it has a choice."""
-    known, legal = legal_at_close(state, setting)
-    if known.flatten_due and state.broker.position.quantity:
-        order = order_for(
-            XP, HOLD, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
-        )
-        flattening = state._replace(broker=state.broker._replace(order=order))
-        return Step(flattening, (events.flatten_ordered(state.order_id),))
+    step = Step(state).then(_note_guards, setting).then(_flatten_if_due, setting)
+    if step.state.broker.order.flatten:
+        return step
+    _, legal = legal_at_close(step.state, setting)
     mask = action_mask(legal, setting.phase)
-    if not any(mask[1:]):
+    # One that fell silent is asked without a choice too: only its answer ends the silence.
+    if not (any(mask[1:]) or "policy_silent" in guards_now(step.state, setting)):
+        return step
+    question = AskPolicy(observation_at_close(step.state, legal, setting), mask)
+    return step._replace(state=step.state._replace(waits_for="action"), question=question)
+
+
+def _note_guards(state: TraderState, setting: Setting) -> Step:
+    """Record each guard that changes something at this close, once a session and effect."""
+    holding = guards_now(state, setting)
+    if not holding:
         return Step(state)
-    question = AskPolicy(observation_at_close(state, legal, setting), mask)
-    return Step(state._replace(waits_for="action"), question=question)
+    assert state.last_bar is not None
+    known, legal = legal_at_close(state, setting._replace(guards=OFF))
+    closes = state.broker.position.quantity != 0 and not known.flatten_due
+    acting = {(name, effect) for name, effect in holding.items() if legal.enter or (closes and effect == "flat")}
+    new = sorted(acting - state.guarded.told)
+    told = state.guarded._replace(
+        told=state.guarded.told.union(new), lost=state.guarded.lost or "loss_a_day" in holding
+    )
+    records = tuple(events.guarded(name, effect, state.last_bar.seq) for name, effect in new)
+    return Step(state._replace(guarded=told), records)
+
+
+def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
+    known, _ = legal_at_close(state, setting)
+    if not (known.flatten_due and state.broker.position.quantity):
+        return Step(state)
+    flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
+    return Step(flattening, (events.flatten_ordered(state.order_id),))
 
 
 def _order(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Order:
@@ -298,6 +269,8 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
     known, legal = legal_at_close(state, setting)
     mask = action_mask(legal, setting.phase)
     assert event.action < len(mask) and mask[event.action], "the runner lets only legal actions through"
+    silent = 0 if event.source == "policy" else state.guarded.silent + 1
+    state = state._replace(guarded=state.guarded._replace(silent=silent))
     if event.action in (BUY, SELL):
         return _propose(state, event.action, known, setting)
     if event.action == HOLD:
@@ -309,9 +282,7 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
 
 def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Step:
     assert state.last_bar is not None and state.view is not None
-    order = order_for(
-        XP, action, state.broker.position, known, venue_after_close(state, setting).terms, limits_now(state, setting)
-    )
+    order = _order(state, action, known, setting)
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.view, state.losing_streak, setting.venue)
     step = Step(state, (events.proposed(proposal, order, state.last_bar),))
@@ -361,7 +332,8 @@ def _closing_code(reviewed: Reviewed) -> str:
 
 
 def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Step:
-    """Make the order a working one, unless our own limits deny it: they see what the gate left of it, and the day."""
+    """Make the order a working one, unless our own limits deny it: they see what gate and guard left of it."""
+    wanted, order = order.quantity, order._replace(quantity=cut(setting.guards, order.quantity))
     exposure = risk.Exposure(
         account=state.broker.account,
         active=state.status == "active",
@@ -370,10 +342,12 @@ def _place(state: TraderState, order_id: str, order: Order, setting: Setting) ->
     limits = risk.RiskLimits(limits_now(state, setting), setting.max_entries_per_session)
     if denial := risk.check(order, exposure, venue_after_close(state, setting), limits):
         return Step(state, (events.denied(order_id, denial),))
+    assert state.last_bar is not None
+    smaller = (events.cut_by_guard(order_id, wanted, order.quantity, state.last_bar.seq),)
     placed = state._replace(
         broker=state.broker._replace(order=order),
         order_id=order_id,
         entries_this_session=state.entries_this_session + 1,
     )
     assert order != NO_ORDER
-    return Step(placed, (events.intended(order_id, order),))
+    return Step(placed, (*(smaller if order.quantity != wanted else ()), events.intended(order_id, order)))

@@ -2,7 +2,6 @@
 
 from llm_gate.contract import EntryProposal, RegimeContext
 from orchestrator.trader.seen_at_close import CloseView
-from rl_core.features.features import ATR_BARS
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, Order
 
@@ -11,15 +10,16 @@ def propose(
     proposal_id: str, order: Order, account: Account, view: CloseView, losing_streak: int, venue: Venue
 ) -> EntryProposal:
     """The proposal of ``order`` as the account and the market stand."""
-    atr_sum = max(ATR_BARS, view.true_range_sum)  # an ATR below one tick counts as one, as in features and regimes
+    atr_bars = view.atr_bars
+    atr_sum = max(atr_bars, view.true_range_sum)  # an ATR below one tick counts as one, as in features and regimes
     risk = max(1, abs(order.quantity) * order.stop_ticks * venue.terms.tick_value)
     regime = view.regime
     return EntryProposal(
         proposal_id=proposal_id,
         side="buy" if order.quantity > 0 else "sell",
         quantity=abs(order.quantity),
-        stop_atr_milli=order.stop_ticks * ATR_BARS * 1000 // atr_sum,
-        target_atr_milli=order.target_ticks * ATR_BARS * 1000 // atr_sum,
+        stop_atr_milli=order.stop_ticks * atr_bars * 1000 // atr_sum,
+        target_atr_milli=order.target_ticks * atr_bars * 1000 // atr_sum,
         context=RegimeContext.model_validate(
             {
                 "trend_15_atr_milli": regime.trend_15_atr_milli,

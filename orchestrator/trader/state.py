@@ -10,18 +10,24 @@ import numpy.typing as npt
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
 from orchestrator.trader.seen_at_close import CloseView
 from rl_core.market.attempts import Status
 from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Frictions, Limits, Order
+from rl_core.market.yardstick import USUAL, Yardstick
 
 P = ParamSpec("P")
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
 WaitsFor = Literal["bar", "action", "verdict", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
+
+
+Standing = Literal["trading", "halted", "flat"]
+"""How a person wants the run to stand: trade; take no further entry; take none, and close what is open."""
 
 
 class Setting(NamedTuple):
@@ -36,6 +42,8 @@ class Setting(NamedTuple):
     fail_factor: Decimal  # share of the size when the gate fails: 0 veto, 1 approve
     max_entries_per_session: int
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+    guards: Guards = OFF
+    yardstick: Yardstick = USUAL  # of bracket, ATR and window
 
 
 class Pending(NamedTuple):
@@ -50,6 +58,15 @@ class Refusals(NamedTuple):
 
     vetoes: int = 0  # of this session, that acted
     sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
+
+
+class Guarded(NamedTuple):
+    """What the guards must know besides account and clock."""
+
+    opened: int = 0  # balance in cents at which the session opened
+    silent: int = 0  # answers in a row that were not the policy's own
+    lost: bool = False  # the day's loss was reached this session
+    told: frozenset[tuple[GuardName, Effect]] = frozenset()  # what acted this session, and stands in the record
 
 
 class TraderState(NamedTuple):
@@ -70,6 +87,8 @@ class TraderState(NamedTuple):
     entries_this_session: int = 0
     refusals: Refusals = Refusals()
     days: Days = Days()
+    standing: Standing = "trading"
+    guarded: Guarded = Guarded()
 
 
 class BarClosed(NamedTuple):
@@ -97,7 +116,13 @@ class BarsEnded(NamedTuple):
     """There are no more bars."""
 
 
-Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded
+class OperatorAsked(NamedTuple):
+    """A person wants the run to stand so from now on."""
+
+    standing: Standing
+
+
+Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked
 
 
 class AskPolicy(NamedTuple):

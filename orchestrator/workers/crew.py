@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import structlog
 from pydantic import BaseModel
 
+from orchestrator.clock import Deadline
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
 from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
@@ -20,7 +21,8 @@ from trigate.errors import ProcessNotReadyError
 
 START_DEADLINE_S = 120.0
 SILENCE_S = 10.0
-SHUTDOWN_S = 5.0
+SHUTDOWN_S = 2.0
+"""All workers together have so long to end by themselves: they keep nothing that a kill would lose."""
 TEND_EVERY_S = 0.25
 _PUMP_S = 0.05
 
@@ -71,26 +73,17 @@ class Crew:
         """What came in and was not used: messages by why they were dropped, and strangers whose key was unknown."""
         return {**self._connections.dropped, "strangers": self._connections.strangers}
 
-    def start(self) -> None:
-        """Start every worker and wait until all can answer.
+    def begin(self) -> None:
+        """Start every worker, and wait for none."""
+        self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
+
+    def wait(self) -> None:
+        """Wait until all that were begun can answer.
 
         Raises:
             ProcessNotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
         """
-        self._start_and_wait(list(self._jobs))
-
-    def join(self, name: str, job: Job) -> None:
-        """Start one worker more and wait until it can answer.
-
-        Raises:
-            ProcessNotReadyError: as ``start``.
-        """
-        self._jobs[name] = job
-        self._state = supervision.joined(self._state, name, time.monotonic())
-        self._start_and_wait([name])
-
-    def _start_and_wait(self, names: list[str]) -> None:
-        self._apply(supervision.advance(self._state, supervision.Tick(time.monotonic())))
+        names = list(self._jobs)
         self._connections.wait_ready(names, deadline_s=START_DEADLINE_S, check=self._while_starting)
         self._connections.poll()
         for name in names:
@@ -106,7 +99,7 @@ class Crew:
         self.tend()
         self._await(worker)
         try:
-            return self._connections.request(worker, message, arrays, deadline_s=deadline_s)
+            return self._connections.request(worker, message, arrays, deadline_s=deadline_s, check=self._check)
         except NoReplyError as error:
             self._failed(worker, str(error))
             raise
@@ -136,10 +129,11 @@ class Crew:
         for name, worker in self._workers.items():
             if worker.alive():
                 self._tell_to_end(name)
+        deadline = Deadline(SHUTDOWN_S)
         for worker in self._workers.values():
-            if worker.wait(SHUTDOWN_S) is None:
+            if worker.wait(deadline.remaining()) is None:
                 log.info("worker_slow_to_end", worker=worker.name)
-            worker.stop()
+            worker.stop(grace_s=deadline.remaining())
         self._workers.clear()
         self._connections.close()
 

@@ -1,86 +1,61 @@
-"""The feed worker: reads the bars once and hands them out by number; a restart loses nothing."""
+"""The feed worker: hands out the bars of a run by number, many at once; a restart loses nothing."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.messaging.catalogue import CATALOGUE, HISTORY_CHUNK, Bar, EndOfBars, History, NextBar, NextHistory
+from orchestrator.messaging.catalogue import CATALOGUE, BarBlock, EndOfBars, NextBars
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import RunnerConnection
+from orchestrator.workers.handed_bars import handed_over
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.bars.bars import Bars
-from rl_core.bars.read import read_bars
-from rl_core.checkpoints.provenance import check_unchanged
 from rl_core.trading.hours import MINUTE_NS
 
-
-class FeedSpan(NamedTuple):
-    """Which bars of the file are traded, and which are shown before."""
-
-    history: int  # index of the first bar shown
-    first: int  # index of the first bar traded
-    stop: int  # index after the last
+WITH_SECONDS = 32
+"""Bars of a block with seconds: their rows must fit into one frame."""
 
 
 class Feed:
     """Bars by number."""
 
-    def __init__(self, bars: Bars, seconds: Bars | None, span: FeedSpan) -> None:
-        """``seconds`` are of the same market, ``span`` indexes ``bars``."""
-        self._bars, self._seconds, self._span = bars, seconds, span
+    def __init__(self, bars: Bars, seconds: Bars | None) -> None:
+        """``bars`` are those that are traded, ``seconds`` of the same market."""
+        self._bars, self._seconds = bars, seconds
 
-    def history(self, request: Received) -> Reply:
-        """A chunk of the bars before the first traded one."""
-        assert isinstance(request.message, NextHistory)
-        first = self._span.history + request.message.offset
-        part = self._bars.slice(first, min(first + HISTORY_CHUNK, self._span.first))
-        contract = self._bars.contract[first : first + len(part)]
-        long = np.stack([part.ts_event_ns, part.volume, contract]).astype("<i8")
-        prices = np.stack([part.open, part.high, part.low, part.close]).astype("<i4")
-        return Reply(History(offset=request.message.offset), (long, prices))
-
-    def next_bar(self, request: Received) -> Reply:
-        """One bar, with its seconds if there are any, or the end."""
-        assert isinstance(request.message, NextBar)
-        seq = request.message.seq
-        index = self._span.first + seq
-        if index >= self._span.stop:
-            return Reply(EndOfBars(seq=seq))
-        bars = self._bars
-        bar = Bar(
-            seq=seq,
-            ts_event_ns=int(bars.ts_event_ns[index]),
-            open=int(bars.open[index]),
-            high=int(bars.high[index]),
-            low=int(bars.low[index]),
-            close=int(bars.close[index]),
-            volume=int(bars.volume[index]),
-            contract=int(bars.contract[index]),
-        )
-        return Reply(bar, () if self._seconds is None else (self._seconds_of(bar.ts_event_ns, self._seconds),))
+    def next_bars(self, request: Received) -> Reply:
+        """A block of bars, with their seconds if there are any, or the end."""
+        assert isinstance(request.message, NextBars)
+        first, bars = request.message.seq, self._bars
+        most = request.message.most if self._seconds is None else min(request.message.most, WITH_SECONDS)
+        stop = min(first + most, len(bars))
+        if first >= stop:
+            return Reply(EndOfBars(seq=first))
+        part = np.s_[first:stop]
+        long = np.stack([bars.ts_event_ns[part], bars.volume[part], bars.contract[part]]).astype("<i8")
+        prices = np.stack([bars.open[part], bars.high[part], bars.low[part], bars.close[part]]).astype("<i4")
+        block = BarBlock(seq=first, count=stop - first)
+        if self._seconds is None:
+            return Reply(block, (long, prices))
+        return Reply(block, (long, prices, *self._seconds_of(bars.ts_event_ns[part], self._seconds)))
 
     @staticmethod
-    def _seconds_of(ts_event_ns: int, seconds: Bars) -> npt.NDArray[np.int32]:
-        """The seconds of a minute [n <= 60, 5]: second of the minute, open, high, low, close."""
-        first, stop = np.searchsorted(seconds.ts_event_ns, [ts_event_ns, ts_event_ns + MINUTE_NS])
-        part = seconds.slice(int(first), int(stop))
-        second = (part.ts_event_ns - ts_event_ns) // 1_000_000_000
-        return np.stack([second, part.open, part.high, part.low, part.close], axis=-1).astype("<i4")
+    def _seconds_of(minutes_ns: npt.NDArray[np.int64], seconds: Bars) -> tuple[npt.NDArray[np.int32], ...]:
+        """The seconds of minutes [n]: how many of each [n], and their rows: second, open, high, low, close."""
+        first = np.searchsorted(seconds.ts_event_ns, minutes_ns)
+        stop = np.searchsorted(seconds.ts_event_ns, minutes_ns + MINUTE_NS)
+        rows = np.concatenate([np.arange(a, b) for a, b in zip(first, stop, strict=True)])
+        second = seconds.ts_event_ns[rows] % MINUTE_NS // 1_000_000_000
+        columns = (second, *(getattr(seconds, name)[rows] for name in ("open", "high", "low", "close")))
+        return (stop - first).astype("<i4"), np.stack(columns, axis=-1).astype("<i4")
 
 
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
-    times = {"timezone": config["timezone"], "stamp": config.get("stamp")}
-    bars = read_bars(Path(config["bars"]), market=config["market"], **times)
-    check_unchanged(Path(config["bars"]), bars.digest, config["digest"])
-    seconds = None
-    if config["seconds"]:
-        seconds = read_bars(Path(config["seconds"]), market=config["market"], interval_s=1, **times)
-    feed = Feed(bars, seconds, FeedSpan(config["history"], config["first"], config["stop"]))
-    runner.ready({"bars": bars.digest})
-    runner.serve({NextHistory: feed.history, NextBar: feed.next_bar})
+    minutes, seconds = handed_over(Path(config["bars"]), config["market"])
+    runner.ready({"bars": str(len(minutes))})
+    runner.serve({NextBars: Feed(minutes, seconds).next_bars})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from llm_gate.contract import EntryProposal
 from llm_gate.engines.base import Engine
+from llm_gate.engines.logistic import LogisticEngine, read_logistic
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError
@@ -30,17 +31,27 @@ class GateServer:
         return Reply(self._loop.run(self._gate.review(request.message)))
 
 
-def run(runner: RunnerConnection, config: WorkerConfig) -> None:
-    """Serve verdicts until Shutdown."""
-    engine: Engine = RulesEngine()
+def _engine(config: WorkerConfig) -> Engine:
+    """Who decides; RequestError if the file of a regression is no longer what the run began with."""
+    if config["engine"] == "logistic":
+        file = read_logistic(Path(config["regression"]))
+        if file.name != config["regression_name"]:
+            raise RequestError(f"{config['regression']}: is no longer the regression that the run began with")
+        return LogisticEngine(file)
     if config["engine"] == "vllm":
-        engine = VllmEngine(
+        return VllmEngine(
             config["url"],
             config["key"],
             model_id=config["model"],
             served=config["served"],
             template_kwargs=config["template"],
         )
+    return RulesEngine()
+
+
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
+    """Serve verdicts until Shutdown."""
+    engine = _engine(config)
     prompt = load_prompt(Path(config["prompt"]))
     gate = Gate(engine, prompt, GateConfig.model_validate(config["gate"]))
     if gate.calibration is not None and gate.calibration.digest != config["calibration_digest"]:

@@ -107,11 +107,6 @@ def supervise(workers: Collection[str], at_s: float, policy: RestartPolicy | Non
     return SupervisorState(policy, {name: WorkerState("waiting", at_s, policy.first_delay_s) for name in workers})
 
 
-def joined(state: SupervisorState, worker: str, at_s: float) -> SupervisorState:
-    """One worker more, due to start: the next Tick starts it."""
-    return _with(state, worker, WorkerState("waiting", at_s, state.policy.first_delay_s))
-
-
 def advance(state: SupervisorState, event: Event) -> SupervisionStep:
     """Apply one event; after StopRun every event leads to nothing."""
     if state.stopped:

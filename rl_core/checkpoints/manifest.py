@@ -151,6 +151,7 @@ def check_fit(folder: Path, identity: Identity, expected: Expected) -> None:
     differences = [_difference(name, was, now) for name, was, now in pairs if now is not None and was != now]
     if expected.fingerprint is not None and expected.fingerprint.digest != identity.fingerprint:
         differences += _feature_differences(identity.features, expected.fingerprint.parts)
+        differences.append("give the settings that it was trained with, or train again")
     if differences:
         raise FitError(f"checkpoint {folder} does not fit: {'; '.join(differences)}")
 
@@ -192,6 +193,7 @@ def _sha256(path: Path) -> str:
 
 
 def _difference(name: str, was: object, now: object) -> str:
+    was, now = ("usual" if value is None else value for value in (was, now))  # a usual bracket is not named
     return f"{name} {was} in the checkpoint, {now} here"
 
 

@@ -4,6 +4,7 @@ Evaluation, worker and replay must choose the same action on every machine. JAX 
 so wherever two actions are nearly tied the decision of `Policy.act` holds.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from rl_core.contract import ACTION_NAMES
 from rl_core.errors import DamagedCheckpointError
 from rl_core.features.features import fingerprint as own_fingerprint
 from rl_core.features.fingerprint import Fingerprint
-from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from rl_core.features.observation import ACTION_COUNTS, observation_size
+from rl_core.market.yardstick import Yardstick
+from rl_core.trading.setup import TradingConfig
 from trigate.errors import DataError
 
 POLICY_FILE = "policy.npz"
@@ -47,35 +50,17 @@ class GoldenDecision(NamedTuple):
     action: int
 
 
-@dataclass(frozen=True)
-class Policy:
-    """A normaliser and layers with tanh between them, all float32.
-
-    Attributes:
-        mean: [O] subtracted from an observation.
-        scale: [O] it is then divided by.
-        bound: the normalised observation is clipped to +-bound.
-        kernels: [I, H] a layer, the last one to the logits.
-        biases: [H] a layer.
-        identity: of the checkpoint that it came from, if it came from one.
-    """
-
-    mean: Floats
-    scale: Floats
-    bound: float
-    kernels: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
-    identity: Identity | None = None
+class Decider(ABC):
+    """Whatever scores actions: its likeliest legal one is played. Evaluation takes any."""
 
     @property
-    def observation_size(self) -> int:
-        """O."""
-        return len(self.mean)
-
-    @property
+    @abstractmethod
     def num_actions(self) -> int:
-        """A."""
-        return len(self.biases[-1])
+        """A: 3 enter, 6 also manage."""
+
+    @abstractmethod
+    def logits(self, observation: Floats) -> Floats:
+        """Unmasked scores [..., A] of raw observations [..., O]."""
 
     def act(self, observation: Floats, legal_actions: Bools) -> PolicyDecision:
         """The most probable legal action, the lowest index on ties.
@@ -103,6 +88,37 @@ class Policy:
         for row in np.flatnonzero(best[:, -1] - best[:, -2] <= DECIDING_MARGIN):
             actions[row] = self.act(observations[row], legal_actions[row]).action
         return actions
+
+
+@dataclass(frozen=True)
+class Policy(Decider):
+    """A normaliser and layers with tanh between them, all float32.
+
+    Attributes:
+        mean: [O] subtracted from an observation.
+        scale: [O] it is then divided by.
+        bound: the normalised observation is clipped to +-bound.
+        kernels: [I, H] a layer, the last one to the logits.
+        biases: [H] a layer.
+        identity: of the checkpoint that it came from, if it came from one.
+    """
+
+    mean: Floats
+    scale: Floats
+    bound: float
+    kernels: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    identity: Identity | None = None
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        return len(self.mean)
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return len(self.biases[-1])
 
     def logits(self, observation: Floats) -> Floats:
         """Unmasked logits [..., A] of raw observations [..., O]."""
@@ -154,8 +170,15 @@ def load_trader(path: Path) -> Policy:
     assert policy.identity is not None, "a loaded policy knows what it is"
     phase = policy.identity.phase
     actions = ACTION_NAMES[: ACTION_COUNTS[phase]]
-    check_fit(path, policy.identity, Expected(phase, OBSERVATION_SIZES[phase], actions, own_fingerprint()))
+    yardstick = TradingConfig.model_validate(policy.identity.config.get("trading", {})).yardstick
+    size = observation_size(phase, yardstick.window)
+    check_fit(path, policy.identity, Expected(phase, size, actions, own_fingerprint(yardstick)))
     return policy
+
+
+def check_yardstick(path: Path, identity: Identity, yardstick: Yardstick) -> None:
+    """Raise FitError unless the checkpoint in ``path`` was trained in the window, ATR and bracket of ``yardstick``."""
+    check_fit(path, identity, Expected(fingerprint=own_fingerprint(yardstick)))
 
 
 def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bound: float) -> Policy:
@@ -167,11 +190,16 @@ def policy_of(parameters: Mapping[str, Any], *, mean: Floats, scale: Floats, bou
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write ``policy`` and a golden decision into ``folder``."""
+    np.savez(folder / POLICY_FILE, allow_pickle=False, **policy_arrays(policy))
+
+
+def policy_arrays(policy: Policy) -> dict[str, Any]:
+    """The arrays of ``policy`` and of a golden decision, by the names that they have in a file."""
     arrays: dict[str, Any] = {"mean": policy.mean, "scale": policy.scale, "bound": np.float32(policy.bound)}
     for layer, (kernel, bias) in enumerate(zip(policy.kernels, policy.biases, strict=True)):
         arrays |= {f"kernel_{layer}": kernel, f"bias_{layer}": bias}
     golden = _golden_decision(policy)._asdict()
-    np.savez(folder / POLICY_FILE, allow_pickle=False, **arrays, **{f"golden_{name}": golden[name] for name in golden})
+    return arrays | {f"golden_{name}": golden[name] for name in golden}
 
 
 def _golden_decision(policy: Policy) -> GoldenDecision:

@@ -55,7 +55,7 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     Raises:
         DataError: every bar was.
     """
-    first = int((bars.ts_event_ns < int(identity.config["trained_until_ns"])).sum())
+    first = int((bars.ts_event_ns < trained_until_ns(identity)).sum())
     if first >= len(bars):
         raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")
     return first
@@ -67,7 +67,17 @@ def touches_training(identity: Identity, bars: Bars, first: int) -> bool:
     The end is the latest of all markets of the policy and of its phase 1. Time alone decides: another market of the
     same hours moved with the one that was trained on.
     """
-    return int(bars.ts_event_ns[first]) < int(identity.config["trained_until_ns"])
+    return lies_in_training(trained_until_ns(identity), int(bars.ts_event_ns[first]))
+
+
+def trained_until_ns(identity: Identity) -> int:
+    """Where the training bars end, in ns UTC: the latest of all markets of the policy and of its phase 1."""
+    return int(identity.config["trained_until_ns"])
+
+
+def lies_in_training(trained_until_ns: int, ts_event_ns: int) -> bool:
+    """Whether a bar that starts at ``ts_event_ns`` lies before the end of the training bars."""
+    return ts_event_ns < trained_until_ns
 
 
 def check_unchanged(path: Path, digest: str, recorded: str) -> None:

@@ -51,22 +51,24 @@ def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
             write_bars(world.seconds, out / "NQ_D1S.parquet")
         write_world(out / DEMO_FILE, world.minutes, world.edge, seed=seed)
     say(world.edge.text)
-    print_result({"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed})
+    shown = {"bars": str(out / DEMO_FILE), "rows": len(world.minutes), "sessions": sessions, "seed": seed}
+    print_result(shown if world.edge.uplift_r is None else {**shown, "best_gate_uplift_r": world.edge.uplift_r})
 
 
 @data.command("world")
 def world(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    kind: Annotated[str, typer.Option(help="demo, no_edge, planted or reverting.")] = "demo",
+    kind: Annotated[str, typer.Option(help="demo, no_edge, planted, reverting, gated or gated_twin.")] = "demo",
     sessions: Annotated[int, typer.Option(min=2)] = 120,
     seed: Annotated[int, typer.Option(min=0)] = 7,
-    drift: Annotated[float | None, typer.Option(help="planted: the drift after a signal, in ATR.")] = None,
+    drift: Annotated[float | None, typer.Option(help="planted, gated: the drift after a signal, in ATR.")] = None,
+    form: Annotated[str | None, typer.Option(help="gated: one_fact or two_facts, what a gate must know.")] = None,
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
-    """Write a synthetic market: the demo, one without an edge, or one whose best expectancy is computed."""
+    """Write a synthetic market: the demo, one without an edge, or one whose best rule or gate is computed."""
     from rl_core.worlds.controls import world_of
 
-    _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, seconds=seconds), sessions, seed)
+    _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, form=form, seconds=seconds), sessions, seed)
 
 
 @data.command("check-leak")

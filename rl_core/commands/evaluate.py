@@ -12,6 +12,7 @@ from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
     from rl_core.evaluation.evaluate import Evaluation
+    from rl_core.statistics.verdict import Tries
     from rl_core.training.sources import EvaluationJob, FileTimes
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
@@ -74,11 +75,12 @@ def evaluate(
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.certainty import certainty
+    from rl_core.evaluation.certainty import certainty, sharpe_of
     from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
+    from rl_core.evaluation.tries import tries_of
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
@@ -101,7 +103,10 @@ def evaluate(
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
     odds = odds_of(inputs, packs)
     certain = certainty(evaluation, job.trading.venue.terms)
-    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation)}
+    traded = evaluation.trades
+    ratio = sharpe_of(traded.session, traded.r, evaluation.sessions)
+    tries = tries_of(job.count_look(inputs.span), ratio)
+    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, tries)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
         result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
@@ -160,7 +165,7 @@ def _of_entries(
     return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
 
 
-def _judged(job: "EvaluationJob", evaluation: "Evaluation") -> dict[str, Any]:
+def _judged(job: "EvaluationJob", evaluation: "Evaluation", tries: "Tries") -> dict[str, Any]:
     """The verdict, what it rests on, and why."""
     from rl_core.statistics.sizes import signs_differ
     from rl_core.statistics.verdict import Evidence, verdict_on
@@ -173,6 +178,7 @@ def _judged(job: "EvaluationJob", evaluation: "Evaluation") -> dict[str, Any]:
         training_ended=job.training_ended,
         proposals=0,
         without_verdict=0,
+        tries=tries,
         record_faults=job.doubts,
     )
     verdict, figures = verdict_on(evidence), evaluation.summary()
@@ -181,6 +187,8 @@ def _judged(job: "EvaluationJob", evaluation: "Evaluation") -> dict[str, Any]:
         "in_sample": job.in_sample,
         "synthetic": evidence.synthetic,
         "trained_on_world": evidence.trained_on_world,
+        "tries": tries.made,
+        "sharpe_above_luck": tries.deflated,
         "verdict": verdict.word,
         "because": "; ".join(verdict.reasons),
         **({} if note is None else {"note": note}),

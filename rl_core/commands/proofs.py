@@ -93,6 +93,8 @@ def _world(world: Any, least_share: float) -> dict[str, Any]:
         "curve": looks,
         "share": world.curve[-1].share.label,
         "of_rule": world.of_rule.label,
+        "never": world.never,
+        "managed_share": None if world.managed_share is None else world.managed_share.label,
         "to_least_share": to_share,
     }
 
@@ -107,8 +109,8 @@ def _tell(record: dict[str, Any]) -> None:
         to_share = world["to_least_share"]
         reached = "not reached" if to_share is None else f"{to_share['step']:,} steps, {to_share['seconds']:.0f} s"
         typer.echo(
-            f"{world['name']}: share of the optimum {world['share']}, of the rule's R {world['of_rule']}; "
-            f"the least share after {reached}"
+            f"{world['name']}: share of the optimum {world['share']} (never entering {world['never']:+.3f}), "
+            f"of the rule's R {world['of_rule']}; the least share after {reached}"
         )
     for check in record["checks"]:
         word = "holds" if check["passed"] else "FAILS"

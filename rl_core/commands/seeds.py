@@ -14,7 +14,7 @@ from rl_core.evaluation.entrants import Trained
 from rl_core.statistics.interquartile import aggregate
 from rl_core.training.folder import SEED_PREFIX
 from rl_core.training.plan import TrainingPlan, phase1_of
-from rl_core.training.sources import prepare_evaluation, refuse_own_parent
+from rl_core.training.sources import policy_digest, prepare_evaluation, refuse_own_parent
 
 
 class SeedResult(NamedTuple):
@@ -60,7 +60,7 @@ def plans_of(plan: TrainingPlan, runs: Mapping[int, Path], parent: Path | None) 
     """
     for seed, run in runs.items():
         own, ppo = parent_of(parent, seed), plan.config.ppo.model_copy(update={"seed": seed})
-        learned = plan.parent if own is None else phase1_of(own)
+        learned = plan.parent if own is None else phase1_of(own, plan.config)
         yield run, plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
 
 
@@ -73,7 +73,11 @@ def held_out_results(runs: Mapping[int, Path], market: str) -> list[SeedResult]:
     job = prepare_evaluation(next(iter(runs.values())), bars=None, part="held_out", market=market)
     results = []
     for seed, run in runs.items():
-        played = play_account("fresh", job._replace(who=Trained(load_trader(find_checkpoint(run)))).inputs())
+        checkpoint = find_checkpoint(run)
+        own = job._replace(who=Trained(load_trader(checkpoint)), digest=policy_digest(checkpoint))
+        inputs = own.inputs()
+        own.count_look(inputs.span)  # whoever takes the best of them has tried them all
+        played = play_account("fresh", inputs)
         r = played.trades.r
         per_session = float(r.sum()) / played.sessions
         results.append(SeedResult(seed, run, len(r), per_session, float(r.mean()) if len(r) else None))

@@ -1,4 +1,4 @@
-"""The commands `rl-core train` and `rl-core show-config`."""
+"""The commands `rl-core train`, `rl-core show-config` and `rl-core export`."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("train")(train)
     app.command("show-config")(show_config)
+    app.command("export")(export)
 
 
 def train(
@@ -143,3 +144,25 @@ def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> Non
     print_result(
         {"run": str(run), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json
     )
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run or a checkpoint folder.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a policy as one plain .npz: weights, normaliser and what they are good for; NumPy alone reads it."""
+    from rl_core.checkpoints.export import check_ending, export_policy
+    from rl_core.checkpoints.manifest import find_checkpoint, unfinished_note
+    from rl_core.checkpoints.policy import load_trader
+
+    check_ending(out)
+    folder = find_checkpoint(run)
+    policy = load_trader(folder)
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    if note := unfinished_note(folder, policy.identity):
+        say(f"warning: {note}")
+    metadata = export_policy(policy, out)
+    told = {name: metadata[name] for name in ("phase", "market", "step", "actions", "observation_size", "fingerprint")}
+    actions = told["actions"] if as_json else " ".join(told["actions"])
+    print_result({"file": str(out), **told, "actions": actions}, as_json=as_json)

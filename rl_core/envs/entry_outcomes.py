@@ -4,6 +4,7 @@ Prices do not react to us. So the outcome of either entry at every close, left t
 bars are, and is tabulated once, by the very `Env.step` that training and evaluation play. Both phases learn from it.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,9 +14,9 @@ from rl_core.contract import BUY, HOLD, SELL
 from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts, params_by_account
 from rl_core.envs.market_arrays import EntryOutcomes, MarketArrays
 from rl_core.market.types import FLAT, Bracket, Position
+from rl_core.market.yardstick import USUAL, Yardstick
 
 MOST_ACCOUNTS, BARS_AN_ACCOUNT = 4096, 64  # played side by side; each takes the next entry when its own has ended
-PHASE1 = Env(1)
 
 
 class ListedEntries(NamedTuple):
@@ -37,7 +38,9 @@ class _Playing(NamedTuple):
     outcome: jax.Array  # [B, 3] float32: credit, R and bars so far
 
 
-def with_entry_outcomes(market: MarketArrays, params: EnvParams, *, credit_decay: float) -> MarketArrays:
+def with_entry_outcomes(
+    market: MarketArrays, params: EnvParams, *, credit_decay: float, yardstick: Yardstick = USUAL
+) -> MarketArrays:
     """``market`` with the outcomes of entries at all its starts; see `EntryOutcomes`.
 
     Each entry is the first of a fresh account of ``params`` with its full room to the floor: costs, slippage, caps and
@@ -47,20 +50,22 @@ def with_entry_outcomes(market: MarketArrays, params: EnvParams, *, credit_decay
         market: bars, of one market or of several.
         params: account and venue of each.
         credit_decay: the reward of the k-th bar after the decision is credited with k^-credit_decay.
+        yardstick: of the bracket that is entered.
     """
-    table = _tabulated(market, params._replace(curriculum=None, eased=None), jnp.float32(credit_decay))
+    plain, env = params._replace(curriculum=None, eased=None), Env(1, yardstick)
+    table = _tabulated(market, plain, jnp.float32(credit_decay), env=env)
     credit, r, bars = jnp.moveaxis(table.reshape(-1, 2, 3), -1, 0)
     return market._replace(entries=EntryOutcomes(credit, r, bars.astype(jnp.int32)))
 
 
-@jax.jit
-def played_entries(market: MarketArrays, params: EnvParams, entries: ListedEntries) -> jax.Array:
+@partial(jax.jit, static_argnames="env")
+def played_entries(market: MarketArrays, params: EnvParams, entries: ListedEntries, *, env: Env) -> jax.Array:
     """R and bars [N, 2] of each entry: as `with_entry_outcomes` plays them, with whatever bracket each brings."""
-    return _played(market, params, entries, jnp.float32(0))[:, 1:]
+    return _played(market, params, entries, jnp.float32(0), env)[:, 1:]
 
 
-@jax.jit
-def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array) -> jax.Array:
+@partial(jax.jit, static_argnames="env")
+def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array, *, env: Env) -> jax.Array:
     """[2 T, 3] credit, R and bars of the long and the short of every bar; zeros where none may be decided."""
     rows = 2 * market.prices.shape[0]
     number = jnp.arange(rows, dtype=jnp.int32)
@@ -69,10 +74,12 @@ def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array)
         market_index = jnp.searchsorted(market.start_first, number // 2, side="right").astype(jnp.int32) - 1
     listed = ListedEntries(bar, jnp.where(number % 2 == 0, BUY, SELL), total, market_index)
     place = jnp.where(number < total, 2 * bar + number % 2, rows)
-    return jnp.zeros((rows, 3)).at[place].set(_played(market, params, listed, credit_decay), mode="drop")
+    return jnp.zeros((rows, 3)).at[place].set(_played(market, params, listed, credit_decay, env), mode="drop")
 
 
-def _played(market: MarketArrays, params: EnvParams, entries: ListedEntries, credit_decay: jax.Array) -> jax.Array:
+def _played(
+    market: MarketArrays, params: EnvParams, entries: ListedEntries, credit_decay: jax.Array, env: Env
+) -> jax.Array:
     """[N, 3] credit, R and bars of each entry; zeros where it may not be decided."""
     rows, total = entries.bar.shape[0], entries.listed
     accounts = max(1, min(MOST_ACCOUNTS, rows // (2 * BARS_AN_ACCOUNT)))
@@ -80,7 +87,7 @@ def _played(market: MarketArrays, params: EnvParams, entries: ListedEntries, cre
 
     def one_bar(carry: tuple[_Playing, jax.Array, jax.Array]) -> tuple[_Playing, jax.Array, jax.Array]:
         playing, following, table = carry
-        playing, ended = _later(market, params, entries, playing, credit_decay)
+        playing, ended = _later(market, params, entries, playing, credit_decay, env)
         row = jnp.where(ended & (playing.entry < total), playing.entry, rows)
         table = table.at[row].set(playing.outcome, mode="drop")
         fresh = _begun(params, entries, following + jnp.cumsum(ended, dtype=jnp.int32) - 1)
@@ -102,17 +109,22 @@ def _begun(params: EnvParams, entries: ListedEntries, number: jax.Array) -> _Pla
 
 
 def _later(
-    market: MarketArrays, params: EnvParams, entries: ListedEntries, playing: _Playing, credit_decay: jax.Array
+    market: MarketArrays,
+    params: EnvParams,
+    entries: ListedEntries,
+    playing: _Playing,
+    credit_decay: jax.Array,
+    env: Env,
 ) -> tuple[_Playing, jax.Array]:
     """Accounts one bar later, and whether the entry of each has ended [B]."""
     state, first = playing.state, playing.state.bar == playing.bar
     known, bracket = jnp.minimum(playing.entry, entries.bar.shape[0] - 1), None
     enters = first
     if entries.bracket is None:
-        enters = first & PHASE1.glimpse(market, params, state).legal_actions[:, BUY]
+        enters = first & env.glimpse(market, params, state).legal_actions[:, BUY]
     else:
         bracket = Bracket(*(column[known] for column in entries.bracket))
-    result = PHASE1.step(market, params, state, jnp.where(enters, entries.action[known], HOLD), bracket)
+    result = env.step(market, params, state, jnp.where(enters, entries.action[known], HOLD), bracket)
     ended = (result.state.position.quantity == 0) | result.terminated | result.truncated
     bars = (result.state.bar - playing.bar).astype(jnp.float32)
     gained = jnp.stack([result.reward * bars**-credit_decay, result.reward, jnp.ones_like(bars)], axis=-1)

@@ -15,14 +15,13 @@ from rl_core.envs.curriculum import BarCosts, Curriculum, Eased, eased_at, shapi
 from rl_core.envs.market_arrays import MarketArrays
 from rl_core.envs.openings import floor_cap, opened_at_profit
 from rl_core.envs.rewards import risk_multiple
-from rl_core.features.features import WINDOW
+from rl_core.features.features import FEATURE_NAMES
 from rl_core.features.observation import (
     ACTION_COUNTS,
-    OBSERVATION_SIZES,
-    WINDOW_SIZE,
     AccountRoom,
     Mark,
     management_features,
+    observation_size,
     position_features,
 )
 from rl_core.market.account import ends_at_target, equity, limits_today, opening_account, passed
@@ -41,6 +40,7 @@ from rl_core.market.types import (
     Position,
     Rules,
 )
+from rl_core.market.yardstick import USUAL, Yardstick
 
 XP = cast(Namespace, jnp)
 MAY_ENTER, ROOM = 5, 7  # of phase 2's `Memory.standing`: position_features, then management_features
@@ -132,14 +132,21 @@ def new_accounts(rules: Rules, num_envs: int) -> Account:
 
 @dataclass(frozen=True)
 class Env:
-    """Phase 1 (enter) or 2 (enter and manage); static under jit, everything else is an argument."""
+    """Phase 1 (enter) or 2 (enter and manage) in one yardstick; static under jit, everything else is an argument."""
 
     phase: int
+    yardstick: Yardstick = USUAL
+    features: int = len(FEATURE_NAMES)  # columns of the market's table of features
 
     @property
     def observation_size(self) -> int:
         """Floats the policy sees."""
-        return OBSERVATION_SIZES[self.phase]
+        return observation_size(self.phase, *self.window_shape)
+
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Bars and features of the window that an observation begins with."""
+        return self.yardstick.window, self.features
 
     @property
     def num_actions(self) -> int:
@@ -199,7 +206,7 @@ class Env:
     def glimpse(self, market: MarketArrays, params: EnvParams, state: EnvState) -> Glimpse:
         """What `shown` makes the observation of, and the mask."""
         params = params_by_account(params, state.market_index)
-        mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar])
+        mark = Mark(market.prices[state.bar, 3], market.true_range_sum[state.bar], self.yardstick.atr_bars)
         legal = self._legal(market, params, state)
         standing = position_features(jnp, state.position, mark)
         if self.phase == 2:
@@ -211,7 +218,8 @@ class Env:
 
     def shown(self, market: MarketArrays, memory: Memory) -> jax.Array:
         """The observations [N, O] of memories [N]."""
-        return jnp.concatenate([_windows(market.features, memory.bar), memory.standing], axis=-1)
+        window = _windows(market.features, memory.bar, self.yardstick.window)
+        return jnp.concatenate([window, memory.standing], axis=-1)
 
     def known_actions(self, market: MarketArrays, memory: Memory) -> KnownActions | None:
         """What HOLD, BUY and SELL at the closes of memories [N] lead to without a position; None if not tabulated.
@@ -248,7 +256,7 @@ class Env:
         params = params_by_account(params, state.market_index)
         venue = _venue(market, params, state.bar)
         terms, rules = venue.terms, venue.rules
-        known = _known_at_close(market, state)._replace(bracket=bracket)
+        known = _known_at_close(market, state, self.yardstick)._replace(bracket=bracket)
         before = equity(state.account, state.position, known.close, terms)
         limits = limits_today(XP, params.limits, state.account)
         order = order_for(XP, action, state.position, known, terms, limits)
@@ -263,7 +271,7 @@ class Env:
         else:
             outcome = play_minute(market.rungs, bar, (position, state.account), order, prices, venue)
         outcome = _session_end(outcome, market.last_in_session[bar], prices.close, _venue(market, params, bar))
-        held = trailed(XP, outcome.position, prices.close, market.true_range_sum[bar])
+        held = trailed(XP, outcome.position, prices.close, market.true_range_sum[bar], self.yardstick)
 
         after = equity(outcome.account, held, prices.close, terms)
         terminated = outcome.failed | (passed(outcome.account, held, rules) & ends_at_target(rules))
@@ -286,7 +294,7 @@ class Env:
         return _unreported(result._replace(shaping=shaping(XP, params.eased, costs)), state.forced)
 
     def _legal(self, market: MarketArrays, params: EnvParams, state: EnvState) -> LegalActions:
-        known = _known_at_close(market, state)
+        known = _known_at_close(market, state, self.yardstick)
         terms, limits = _venue(market, params, state.bar).terms, limits_today(XP, params.limits, state.account)
         return legal_actions(XP, state.position, state.account, known, terms, limits)
 
@@ -328,22 +336,23 @@ def _venue(market: MarketArrays, params: EnvParams, bar: jax.Array) -> Venue:
     return venue._replace(terms=venue.terms._replace(slippage_ticks=market.slippage[bar]))
 
 
-def _windows(features: jax.Array, bar: jax.Array) -> jax.Array:
-    """The last 20 rows of ``features`` [T, 11] at each ``bar`` [B], flat: [B, 220].
+def _windows(features: jax.Array, bar: jax.Array, length: int) -> jax.Array:
+    """The last ``length`` rows of ``features`` [T, 11] at each ``bar`` [B], flat: [B, 220] where they are 20.
 
     One slice an account: XLA copies it whole, ten times as fast on a CPU as looking up every row.
     """
-    shape = (WINDOW, features.shape[1])
-    window = jax.vmap(lambda last: jax.lax.dynamic_slice(features, (last - (WINDOW - 1), 0), shape))(bar)
-    return window.reshape(bar.shape[0], WINDOW_SIZE)
+    shape = (length, features.shape[1])
+    window = jax.vmap(lambda last: jax.lax.dynamic_slice(features, (last - (length - 1), 0), shape))(bar)
+    return window.reshape(bar.shape[0], length * features.shape[1])
 
 
-def _known_at_close(market: MarketArrays, state: EnvState) -> KnownAtClose:
+def _known_at_close(market: MarketArrays, state: EnvState, yardstick: Yardstick) -> KnownAtClose:
     return KnownAtClose(
         close=market.prices[state.bar, 3],
         true_range_sum=market.true_range_sum[state.bar],
         entry_open=market.entry_open[state.bar],
         flatten_due=market.flatten_due[state.bar],
+        yardstick=yardstick,
     )
 
 

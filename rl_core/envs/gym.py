@@ -13,6 +13,7 @@ from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult
 from rl_core.envs.market_arrays import MarketArrays
 from rl_core.features.features import CLIP
 from rl_core.market.types import EXIT_NAMES
+from rl_core.market.yardstick import USUAL, Yardstick
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,9 +27,11 @@ class TradingEnv(gymnasium.Env[Floats, np.int64]):  # type: ignore[misc]  # an e
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium declares it so
 
-    def __init__(self, market: MarketArrays, params: EnvParams, *, phase: int = 2) -> None:
+    def __init__(
+        self, market: MarketArrays, params: EnvParams, *, phase: int = 2, yardstick: Yardstick = USUAL
+    ) -> None:
         """One account in ``market`` under ``params``; phase 1 enters, phase 2 also manages."""
-        self._env, self._market, self._params = Env(phase), market, params
+        self._env, self._market, self._params = Env(phase, yardstick), market, params
         self.observation_space = gymnasium.spaces.Box(-CLIP, CLIP, (self._env.observation_size,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(self._env.num_actions)
         self._state: EnvState | None = None

@@ -8,7 +8,6 @@ import numpy as np
 
 from rl_core.bars.rungs import Ladder
 from rl_core.envs.climb import Rungs
-from rl_core.features.features import WINDOW
 from rl_core.features.market_view import MarketView
 from rl_core.market.costs import fillable, slippage_ticks
 from rl_core.market.types import (
@@ -66,7 +65,8 @@ def make_market(
     last = view.last_in_session
     entry_open = hours.entry_open & features.warm
     starts = np.flatnonzero(entry_open & ~last)
-    starts = starts[(starts >= max(first, WINDOW - 1)) & (starts < (len(bars) if stop is None else stop))]
+    first, stop = max(first, view.yardstick.window - 1), len(bars) if stop is None else stop
+    starts = starts[(starts >= first) & (starts < stop)]
     if starts.size == 0:
         raise ValueError("no bar can start an episode: too short a history, or outside entry hours")
     return MarketArrays(

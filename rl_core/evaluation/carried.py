@@ -15,7 +15,6 @@ from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.entrants import Enters, Moment
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
-from rl_core.features.features import WINDOW
 from rl_core.features.market_view import MarketView
 from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
@@ -190,7 +189,8 @@ class _Path:
             fill = prices.open + XP.sign(held.order.quantity) * venue.terms.slippage_ticks
             held = held._replace(order=self._at_own_prices(held.order, standing.ordered, fill))
         standing = self._book(standing, broker.meet(held, prices, ts, venue, seconds), bar)
-        return standing._replace(broker=broker.follow(standing.broker, prices.close, self._ranges[bar]))
+        followed = broker.follow(standing.broker, prices.close, self._ranges[bar], self._trading.yardstick)
+        return standing._replace(broker=followed)
 
     def _at_own_prices(self, order: Order, decided: int, fill: int) -> Order:
         """The order with a stop and target that lie at given prices, if any; none where the fill is beyond one of them.
@@ -263,6 +263,7 @@ class _Path:
             true_range_sum=self._ranges[bar],
             entry_open=entry_open,
             flatten_due=self._flatten_due[bar],
+            yardstick=self._trading.yardstick,
             bracket=None if own is None else own.distances,
         )
         if known.flatten_due and held.position.quantity:
@@ -277,8 +278,9 @@ class _Path:
 
     def _observation(self, standing: _Standing, bar: int, legal: LegalActions) -> npt.NDArray[np.float32]:
         held = standing.broker
-        window = self._view.features.values[bar - WINDOW + 1 : bar + 1].reshape(-1)
-        mark = Mark(self._prices[bar][3], self._ranges[bar])
+        yardstick = self._trading.yardstick
+        window = self._view.features.values[bar - yardstick.window + 1 : bar + 1].reshape(-1)
+        mark = Mark(self._prices[bar][3], self._ranges[bar], yardstick.atr_bars)
         equity = broker.equity_at(held, mark.close, self._trading.venue)
         room = AccountRoom(equity, held.account.floor, self._trading.venue.rules.max_loss)
         return one_observation(window, held.position, mark, room if self._who.phase == 2 else None, legal.enter)

@@ -1,5 +1,6 @@
 """Who enters: one small protocol, so that a trained policy and a list of entries are played and judged alike."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -7,10 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.features.market_view import MarketView
-from rl_core.market.costs import TRUE_RANGES
 from rl_core.market.types import Bracket
 from trigate.errors import ConfigError
 
@@ -57,7 +57,7 @@ class Enters(Protocol):
 class Trained:
     """A policy that decides by its most probable legal action."""
 
-    policy: Policy
+    policy: Decider
 
     @property
     def phase(self) -> int:
@@ -103,6 +103,11 @@ class Signals:
         """[T] closes at which it may enter."""
         return np.asarray(self.side != 0)
 
+    def digest(self, ts_event_ns: npt.NDArray[np.int64]) -> str:
+        """Of the entries with their times: the same in a longer file of bars; ``ts_event_ns`` [T] is of the bars."""
+        rows = [(int(ts_event_ns[bar]), int(self.side[bar]), self.brackets.get(int(bar))) for bar in self.bars]
+        return hashlib.sha256(repr(rows).encode()).hexdigest()
+
     def bracket_at(self, bar: int) -> OwnBracket | None:
         """As it was given with the entry, if it was."""
         return self.brackets.get(bar)
@@ -124,7 +129,7 @@ def always_long(view: MarketView) -> Signals:
 
 
 def channel_breakout(view: MarketView) -> Signals:
-    """With the move, where a close lies more than 2 ATR14 from the mean of the last 20 closes, its own included.
+    """With the move, where a close lies more than 2 ATR from the mean of the last 20 closes, its own included.
 
     Keltner's channel in its usual modern form; a known rule to measure a policy by, with nothing fitted to the bars.
     """
@@ -132,8 +137,8 @@ def channel_breakout(view: MarketView) -> Signals:
     total = np.cumsum(close)
     sums = np.zeros_like(total)
     sums[CHANNEL_BARS - 1 :] = total[CHANNEL_BARS - 1 :] - np.append(0, total[:-CHANNEL_BARS])
-    # In whole numbers: 20 closes against their sum, and ATR14 as the sum of 14 true ranges.
-    beyond = TRUE_RANGES * (CHANNEL_BARS * close - sums)
+    # In whole numbers: 20 closes against their sum, and the ATR as the sum of its true ranges.
+    beyond = view.yardstick.atr_bars * (CHANNEL_BARS * close - sums)
     limit = CHANNEL_ATR * CHANNEL_BARS * view.features.true_range_sum.astype(np.int64)
     side = np.where(np.abs(beyond) > limit, np.sign(beyond), 0)
     side[: CHANNEL_BARS - 1] = 0

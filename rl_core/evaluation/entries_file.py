@@ -18,7 +18,7 @@ from rl_core.bars.read import arrow_faults
 from rl_core.bars.times import Clock, read_times
 from rl_core.evaluation.entrants import OwnBracket, Signals
 from rl_core.features.market_view import MarketView
-from rl_core.market.costs import TARGET_MULTIPLE, stop_distance
+from rl_core.market.costs import stop_distance, target_distance
 from rl_core.market.types import Bracket, PlainIntegers
 from rl_core.trading.hours import MINUTE_NS
 
@@ -247,9 +247,9 @@ def _brackets(bar: Integers, stop: _Level, target: _Level, view: MarketView) -> 
     """By bar, of the rows that bring a stop or a target."""
     brackets = {}
     for row in np.flatnonzero((stop.distance > 0) | (target.distance > 0)):
-        usual = int(stop_distance(XP, int(view.features.true_range_sum[bar[row]])))
+        usual = int(stop_distance(XP, int(view.features.true_range_sum[bar[row]]), view.yardstick))
         stop_ticks = int(stop.distance[row]) or usual
-        target_ticks = int(target.distance[row]) or TARGET_MULTIPLE * stop_ticks
+        target_ticks = int(target.distance[row]) or int(target_distance(stop_ticks, view.yardstick))
         fixed_stop, fixed_target = int(stop.price[row]) or None, int(target.price[row]) or None
         brackets[int(bar[row])] = OwnBracket(Bracket(stop_ticks, target_ticks), fixed_stop, fixed_target)
     return brackets

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.evaluation.trades import Trades
@@ -55,7 +55,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    policy: Policy, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
+    policy: Decider, view: MarketView, trading: Trading, first: int, stop: int, ladder: Ladder | None = None
 ) -> Evaluation:
     """Play every session that starts its entry hours within bars [first, stop), each with a fresh account.
 
@@ -66,7 +66,7 @@ def evaluate(
         market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
-    env = Env(1 if policy.num_actions == 3 else 2)
+    env = Env(1 if policy.num_actions == 3 else 2, trading.yardstick, view.features.values.shape[1])
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
     starts = np.asarray(market.starts[: market.start_count])
     days, begins = np.unique(view.located.session[starts], return_index=True)

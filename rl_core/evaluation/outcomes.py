@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from rl_core.contract import BUY, SELL
 from rl_core.envs.entry_outcomes import ListedEntries, played_entries, with_entry_outcomes
-from rl_core.envs.env import EnvParams
+from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.market.types import Bracket
+from rl_core.market.yardstick import Yardstick
 from trigate.errors import DataError
 
 Integers = npt.NDArray[np.int64]
@@ -28,12 +29,14 @@ class Outcomes:
         params: a fresh account and its venue.
         r: [T, 2] R after costs of a long and of a short; 0 where none may be decided.
         bars: [T, 2] bars until it was closed; 0 where none may be decided.
+        yardstick: of the usual bracket.
     """
 
     market: MarketArrays
     params: EnvParams
     r: Floats
     bars: Integers
+    yardstick: Yardstick
 
     def usual(self, bar: Integers, side: Integers) -> tuple[Floats, Integers]:
         """R and bars held of entries [...] with the usual bracket."""
@@ -52,7 +55,8 @@ class Outcomes:
             listed=jnp.int32(count),
             bracket=Bracket(jnp.maximum(1, stops), jnp.maximum(1, targets)),
         )
-        played = np.asarray(played_entries(self.market, self.params, listed), np.float64)[:count]
+        results = played_entries(self.market, self.params, listed, env=Env(1, self.yardstick))
+        played = np.asarray(results, np.float64)[:count]
         return played[:, 0].reshape(shape), played[:, 1].astype(np.int64).reshape(shape)
 
 
@@ -68,7 +72,7 @@ def outcomes_of(inputs: EvaluationInputs) -> Outcomes:
     except ValueError as error:
         raise DataError(f"nothing to evaluate: {error}") from error
     params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
-    entries = with_entry_outcomes(market, params, credit_decay=0.0).entries
+    entries = with_entry_outcomes(market, params, credit_decay=0.0, yardstick=view.yardstick).entries
     assert entries is not None
     r, bars = jax.device_get((entries.r, entries.bars))
-    return Outcomes(market, params, np.asarray(r, np.float64), np.asarray(bars, np.int64))
+    return Outcomes(market, params, np.asarray(r, np.float64), np.asarray(bars, np.int64), view.yardstick)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.features.fingerprint import Fingerprint
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.trading.hours import DAY_MINUTES, REGULAR_OPEN, Hours
 
 FEATURE_NAMES = (
@@ -30,12 +31,12 @@ FEATURE_NAMES = (
     "since_open",
     "to_flat",
 )
-WINDOW = 20
+WINDOW, ATR_BARS = USUAL.window, USUAL.atr_bars  # unless a yardstick says otherwise
 CLIP = 10.0
-ATR_BARS, RSI_BARS, MOMENTUM_BARS, EMA_BARS = 14, 14, 10, 120
+RSI_BARS, MOMENTUM_BARS, EMA_BARS = 14, 10, 120
 EMA_FAST, EMA_SLOW = 12, 26
 LONG_BARS = 1380  # a whole session: the usual true range
-FIRST_WARM = LONG_BARS + WINDOW - 1  # bars before the first whose window of rows is full
+FIRST_WARM = LONG_BARS + WINDOW - 1  # bars before the first whose window of rows is full, of the usual length
 VOLUME_SESSIONS = 20
 REGULAR_MINUTES = 390
 PARAMETERS = {
@@ -59,7 +60,7 @@ class Features(NamedTuple):
     """What a market looks like at the close of every bar."""
 
     values: npt.NDArray[np.float32]  # [T, 11], zeros until the longest sum is full
-    true_range_sum: npt.NDArray[np.int32]  # [T] ticks, the last 14 true ranges
+    true_range_sum: npt.NDArray[np.int32]  # [T] ticks, the true ranges of the ATR's bars
     warm: npt.NDArray[np.bool_]  # [T] every row of the policy's window is full
 
 
@@ -74,7 +75,7 @@ class _Ingredients(NamedTuple):
     gains: Integers
     losses: Integers
     ema_difference: Reals
-    true_range_sum: Integers
+    atr: Reals
     long_true_range_sum: Integers
     volume: Integers
     usual_volume: Reals  # NaN where no past session has this minute
@@ -82,14 +83,24 @@ class _Ingredients(NamedTuple):
     minutes_to_flat: Integers
 
 
-def fingerprint() -> Fingerprint:
-    """Names, order, parameters and version of the features; kept in every checkpoint."""
-    return Fingerprint(hashlib.sha256(json.dumps(PARAMETERS, sort_keys=True).encode()).hexdigest(), PARAMETERS)
+def fingerprint(yardstick: Yardstick = USUAL) -> Fingerprint:
+    """Names, order, parameters and version of the features, and a bracket that is not the usual one.
+
+    Every checkpoint keeps it. A policy is good for the bracket that it was trained with and for no other, though its
+    inputs look alike.
+    """
+    bracket = {
+        name: float(getattr(yardstick, name))
+        for name in ("stop_atr", "target_stops", "trail_atr")
+        if getattr(yardstick, name) != getattr(USUAL, name)
+    }
+    parts = {**PARAMETERS, "window": yardstick.window, "atr_bars": yardstick.atr_bars, **bracket}
+    return Fingerprint(hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(), parts)
 
 
 def _rows(x: _Ingredients) -> npt.NDArray[np.float32]:
     """The feature rows [N, 11]; float64 inside, elementwise only, so that N changes no bit."""
-    atr = np.maximum(1.0, x.true_range_sum / ATR_BARS)
+    atr = np.maximum(1.0, x.atr)
     moved = np.maximum(1, x.gains + x.losses)
     volume = np.log((1.0 + x.volume) / (1.0 + np.where(np.isnan(x.usual_volume), x.volume, x.usual_volume)))
     columns = (
@@ -182,7 +193,11 @@ def _median_by_minute(past: Reals) -> Reals:
 
 
 def compute_features(
-    bars: Bars, session: npt.NDArray[np.int32], minute_et: npt.NDArray[np.int32], hours: Hours
+    bars: Bars,
+    session: npt.NDArray[np.int32],
+    minute_et: npt.NDArray[np.int32],
+    hours: Hours,
+    yardstick: Yardstick = USUAL,
 ) -> Features:
     """The features of every bar; row t reads no bar after t.
 
@@ -191,11 +206,13 @@ def compute_features(
         session: [T] trading day of each bar.
         minute_et: [T] minute of the ET day at which each bar starts.
         hours: the clock at each close.
+        yardstick: how long the ATR and the policy's window are.
     """
     shift = roll_shift(bars)
     close = bars.close - shift  # one contract's prices throughout; a row adds its own shift again
     change = np.diff(close, prepend=close[:1])
     ranges = true_ranges(bars, session)
+    true_range_sum = _window_sum(ranges, yardstick.atr_bars)
     ingredients = _Ingredients(
         close=bars.close.astype(np.int64),
         close_1=_lagged(close, 1) + shift,
@@ -205,7 +222,7 @@ def compute_features(
         gains=_window_sum(np.maximum(change, 0), RSI_BARS),
         losses=_window_sum(np.maximum(-change, 0), RSI_BARS),
         ema_difference=_ema_difference(close, shift),
-        true_range_sum=_window_sum(ranges, ATR_BARS),
+        atr=true_range_sum / yardstick.atr_bars,
         long_true_range_sum=_window_sum(ranges, LONG_BARS),
         volume=bars.volume,
         usual_volume=_usual_volume(bars.volume, session, minute_et),
@@ -214,7 +231,7 @@ def compute_features(
     )
     index = np.arange(len(bars))
     values = np.where((index >= LONG_BARS)[:, None], _rows(ingredients), np.float32(0))
-    return Features(values, ingredients.true_range_sum.astype(np.int32), index >= FIRST_WARM)
+    return Features(values, true_range_sum.astype(np.int32), index >= LONG_BARS + yardstick.window - 1)
 
 
 class StreamedBar(NamedTuple):
@@ -242,8 +259,9 @@ def roll_gap(bar: StreamedBar, before: StreamedBar | None) -> int | None:
 class FeatureStream:
     """The same rows, one bar at a time, from a bounded past: `push` returns what `compute_features` gives."""
 
-    def __init__(self) -> None:
+    def __init__(self, yardstick: Yardstick = USUAL) -> None:
         """An empty past."""
+        self._yardstick = yardstick
         self._closes: deque[int] = deque(maxlen=EMA_BARS)
         self._ranges: deque[int] = deque(maxlen=LONG_BARS)
         self._long_sum = 0
@@ -254,7 +272,7 @@ class FeatureStream:
         self._usual = np.full(DAY_MINUTES, np.nan)
 
     def push(self, bar: StreamedBar) -> tuple[npt.NDArray[np.float32], int, bool]:
-        """Take one bar; return its row [11], the sum of 14 true ranges in ticks, and whether the row is warm."""
+        """Take one bar; return its row [11], the ATR's sum of true ranges in ticks, and whether the row is warm."""
         opens = self._last is None or bar.session != self._last.session
         if opens:
             self._open_session()
@@ -266,10 +284,11 @@ class FeatureStream:
         self._closes.append(bar.close)
         self._today[bar.minute_et] = bar.volume
         self._count += 1
-        true_range_sum = sum(list(self._ranges)[-ATR_BARS:])
+        true_range_sum = sum(list(self._ranges)[-self._yardstick.atr_bars :])
         if self._count <= LONG_BARS:
             return np.zeros(len(FEATURE_NAMES), np.float32), true_range_sum, False
-        return _rows(self._ingredients(bar, true_range_sum))[0], true_range_sum, self._count > FIRST_WARM
+        warm = self._count >= LONG_BARS + self._yardstick.window
+        return _rows(self._ingredients(bar, true_range_sum))[0], true_range_sum, warm
 
     def _open_session(self) -> None:
         if self._last is not None:
@@ -297,7 +316,7 @@ class FeatureStream:
             gains=np.maximum(changes, 0).sum(keepdims=True),
             losses=np.maximum(-changes, 0).sum(keepdims=True),
             ema_difference=np.array([_ema_difference_of_last(closes)]),
-            true_range_sum=np.array([true_range_sum]),
+            atr=np.array([true_range_sum / self._yardstick.atr_bars]),
             long_true_range_sum=np.array([self._long_sum]),
             volume=np.array([bar.volume]),
             usual_volume=self._usual[bar.minute_et : bar.minute_et + 1],

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import Located, locate
 from rl_core.features.features import Features, compute_features
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
 from trigate.errors import DataError
@@ -20,6 +21,7 @@ class MarketView(NamedTuple):
     located: Located
     hours: Hours
     features: Features
+    yardstick: Yardstick = USUAL  # of its features
 
     @property
     def last_in_session(self) -> npt.NDArray[np.bool_]:
@@ -28,8 +30,8 @@ class MarketView(NamedTuple):
         return last_of_session(bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat, bars.contract)
 
 
-def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
-    """The view of minute bars [T] under the flat time of ``pack``.
+def view_of(bars: Bars, pack: RulePack, entry: EntryHours, yardstick: Yardstick = USUAL) -> MarketView:
+    """The view of minute bars [T] under the flat time of ``pack``, in the lengths of ``yardstick``.
 
     Raises:
         DataError: not minute bars, or a bar outside every exchange session.
@@ -45,4 +47,5 @@ def view_of(bars: Bars, pack: RulePack, entry: EntryHours) -> MarketView:
             f"{bars.instrument.symbol} then; rl-core data check says why (and {outside.size - 1} more)"
         )
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
-    return MarketView(bars, located, hours, compute_features(bars, located.session, located.minute_et, hours))
+    features = compute_features(bars, located.session, located.minute_et, hours, yardstick)
+    return MarketView(bars, located, hours, features, yardstick)

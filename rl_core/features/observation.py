@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.features.features import ATR_BARS, CLIP, FEATURE_NAMES, WINDOW
-from rl_core.market.types import Bool, Cents, Position, Ticks
+from rl_core.market.types import BarCount, Bool, Cents, Position, Ticks
 
 WINDOW_SIZE = WINDOW * len(FEATURE_NAMES)
-POSITION_SIZE, MANAGEMENT_SIZE = 5, 3
-OBSERVATION_SIZES = {1: WINDOW_SIZE + POSITION_SIZE, 2: WINDOW_SIZE + POSITION_SIZE + MANAGEMENT_SIZE}
+POSITION_NAMES = ("side", "open_profit_atr", "to_stop_atr", "to_target_atr", "hours_held")
+MANAGEMENT_NAMES = ("may_enter", "trailing", "room_to_floor")
+POSITION_SIZE, MANAGEMENT_SIZE = len(POSITION_NAMES), len(MANAGEMENT_NAMES)
+OBSERVATION_SIZES = {1: WINDOW_SIZE + POSITION_SIZE, 2: WINDOW_SIZE + POSITION_SIZE + MANAGEMENT_SIZE}  # usually
 ACTION_COUNTS = {1: 3, 2: 6}
 HELD_SCALE = 60.0
 
@@ -20,6 +22,12 @@ class Mark(NamedTuple):
 
     close: Ticks
     true_range_sum: Ticks
+    atr_bars: BarCount = ATR_BARS  # whose true ranges are summed
+
+
+def observation_size(phase: int, window: int, features: int = len(FEATURE_NAMES)) -> int:
+    """Floats that a policy of ``phase`` sees through a window of so many bars, each of so many features."""
+    return OBSERVATION_SIZES[phase] - WINDOW_SIZE + window * features
 
 
 def position_features(xp: Any, position: Position, mark: Mark) -> Any:
@@ -32,7 +40,7 @@ def position_features(xp: Any, position: Position, mark: Mark) -> Any:
     """
     real = xp.float32
     side = xp.sign(xp.asarray(position.quantity)).astype(real)
-    atr = xp.maximum(real(1), xp.asarray(mark.true_range_sum).astype(real) / real(ATR_BARS))
+    atr = xp.maximum(real(1), xp.asarray(mark.true_range_sum).astype(real) / real(mark.atr_bars))
     close = xp.asarray(mark.close)
     columns = (
         side,
@@ -70,7 +78,7 @@ def one_observation(
     """What the policy sees of one account at a close [O]: phase 2's with its ``room``, phase 1's without.
 
     Args:
-        window: [220] the last 20 rows of features, oldest first.
+        window: [220] the last rows of features, 20 unless set otherwise, oldest first.
         position: plain integers.
         mark: the close.
         room: None in phase 1, whose policy is not told of the account.

@@ -21,20 +21,23 @@ _APART = 1 << 33  # more than two prices in ticks can differ
 
 
 class SessionPlace(NamedTuple):
-    """Distances of the close of every bar [T], in thousandths of ATR14."""
+    """Distances of the close of every bar [T], in thousandths of the ATR."""
 
     to_high: Integers  # session's high so far minus the close
     to_low: Integers  # close minus the session's low so far
     vwap: Integers  # close minus the session's volume-weighted mean price so far
 
 
-def session_places(bars: Bars, session: npt.NDArray[np.int32], true_range_sum: Integers) -> SessionPlace:
+def session_places(
+    bars: Bars, session: npt.NDArray[np.int32], true_range_sum: Integers, atr_bars: int = ATR_BARS
+) -> SessionPlace:
     """The place of every bar's close in its session; row t reads no bar after t.
 
     Args:
         bars: minute bars [T].
         session: [T] trading day of each bar, in blocks.
-        true_range_sum: [T] ticks, the last 14 true ranges.
+        true_range_sum: [T] ticks, the last ``atr_bars`` true ranges.
+        atr_bars: how many the ATR is the mean of.
     """
     opens = np.flatnonzero(np.diff(session, prepend=session[0] - 1))
     row = np.repeat(np.arange(len(opens)), np.diff(np.append(opens, len(session))))
@@ -47,11 +50,11 @@ def session_places(bars: Bars, session: npt.NDArray[np.int32], true_range_sum: I
     money = _sum_so_far(bars.volume * (high + low + close), opens, row)
     shares = np.maximum(1, _PRICES * volume)
     whole, rest = np.divmod(close * shares - money, shares)
-    scale = np.maximum(ATR_BARS, true_range_sum)
+    scale = np.maximum(atr_bars, true_range_sum)
     return SessionPlace(
-        to_high=(highest - close) * ATR_BARS * 1000 // scale,
-        to_low=(close - lowest) * ATR_BARS * 1000 // scale,
-        vwap=(whole * 1000 + rest * 1000 // shares) * ATR_BARS // scale,
+        to_high=(highest - close) * atr_bars * 1000 // scale,
+        to_low=(close - lowest) * atr_bars * 1000 // scale,
+        vwap=(whole * 1000 + rest * 1000 // shares) * atr_bars // scale,
     )
 
 
@@ -65,8 +68,9 @@ def _sum_so_far(values: Integers, opens: Integers, row: Integers) -> Integers:
 class PlaceStream:
     """`session_places`, one bar at a time; equal to it from the first session whose open it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, atr_bars: int = ATR_BARS) -> None:
         """Before any bar."""
+        self._atr_bars = atr_bars
         self._session: int | None = None
         self._first = self._highest = self._lowest = self._volume = self._money = 0
 
@@ -85,7 +89,7 @@ class PlaceStream:
         self._money += bar.volume * (high + low + close)
         shares = max(1, _PRICES * self._volume)
         off_milli = (close * shares - self._money) * 1000 // shares
-        scale = max(ATR_BARS, true_range_sum)
+        scale = max(self._atr_bars, true_range_sum)
         ticks = (self._highest - close, close - self._lowest)
-        to_high, to_low = (distance * ATR_BARS * 1000 // scale for distance in ticks)
-        return to_high, to_low, off_milli * ATR_BARS // scale
+        to_high, to_low = (distance * self._atr_bars * 1000 // scale for distance in ticks)
+        return to_high, to_low, off_milli * self._atr_bars // scale

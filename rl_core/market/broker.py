@@ -18,6 +18,7 @@ from rl_core.market.types import (
     PlainIntegers,
     Position,
 )
+from rl_core.market.yardstick import USUAL, Yardstick
 
 XP = PlainIntegers()
 
@@ -83,9 +84,9 @@ def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Ve
     return BrokerStep(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
 
 
-def follow(state: BrokerState, close: int, true_range_sum: int) -> BrokerState:
+def follow(state: BrokerState, close: int, true_range_sum: int, yardstick: Yardstick = USUAL) -> BrokerState:
     """The trailing stop, moved at the close; it binds from the next bar."""
-    return state._replace(position=trailed(XP, state.position, close, true_range_sum))
+    return state._replace(position=trailed(XP, state.position, close, true_range_sum, yardstick))
 
 
 def equity_at(state: BrokerState, mark: int, venue: Venue) -> int:

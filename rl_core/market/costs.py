@@ -3,20 +3,36 @@
 Each function is elementwise: it takes plain integers or int32 arrays [B], [T] where bars are meant.
 """
 
+from fractions import Fraction
+
 from rl_core.market.types import Cents, Contracts, Frictions, Limits, Minute, Namespace, Order, Terms, Ticks
-
-TARGET_MULTIPLE = 3
-TRUE_RANGES = 14
+from rl_core.market.yardstick import USUAL, Yardstick
 
 
-def stop_distance(xp: Namespace, true_range_sum: Ticks) -> Ticks:
-    """Ticks [B] of 1.5 x ATR14, rounded up, at least 1; ``true_range_sum`` is the sum of the last 14 true ranges."""
-    return xp.maximum(1, (3 * true_range_sum + 27) // 28)
+def stop_distance(xp: Namespace, true_range_sum: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
+    """Ticks [B] from the fill to the stop, rounded up, at least 1; usually 1.5 x ATR14.
+
+    Args:
+        xp: `jax.numpy`, `numpy` or `PlainIntegers`.
+        true_range_sum: the last ``yardstick.atr_bars`` true ranges.
+        yardstick: what a stop is in ATRs.
+    """
+    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.stop_atr / yardstick.atr_bars))
 
 
-def trail_distance(xp: Namespace, true_range_sum: Ticks) -> Ticks:
-    """Ticks [B] of 1 x ATR14, rounded up, at least 1."""
-    return xp.maximum(1, (true_range_sum + TRUE_RANGES - 1) // TRUE_RANGES)
+def target_distance(stop_ticks: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
+    """Ticks [B] from the fill to the target, rounded up; usually 3 stops."""
+    return _rounded_up(stop_ticks, yardstick.target_stops)
+
+
+def trail_distance(xp: Namespace, true_range_sum: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
+    """Ticks [B] from a close to the stop that trails it, rounded up, at least 1; usually 1 x ATR14."""
+    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.trail_atr / yardstick.atr_bars))
+
+
+def _rounded_up(ticks: Ticks, times: Fraction) -> Ticks:
+    """``times`` x ``ticks`` [B] in integers; the limits of the settings keep the product within an int32."""
+    return (times.numerator * ticks + times.denominator - 1) // times.denominator
 
 
 def stop_slippage(xp: Namespace, terms: Terms) -> Ticks:
@@ -26,7 +42,8 @@ def stop_slippage(xp: Namespace, terms: Terms) -> Ticks:
 
 def slippage_ticks(xp: Namespace, frictions: Frictions, minute: Minute, true_range_sum: Ticks) -> Ticks:
     """Ticks [B] that a fill loses in the bar that begins in this exchange ``minute`` [B], known at the close before."""
-    of_atr = (frictions.atr_milli * true_range_sum + 1000 * TRUE_RANGES - 1) // (1000 * TRUE_RANGES)
+    whole = 1000 * frictions.atr_bars
+    of_atr = (frictions.atr_milli * true_range_sum + whole - 1) // whole
     return xp.maximum(frictions.by_minute[minute], of_atr)
 
 

@@ -6,19 +6,21 @@ Each function is elementwise: it takes one account as plain integers or a batch 
 from typing import NamedTuple
 
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, MOVE_STOP_TO_BREAKEVEN, SELL
-from rl_core.market.costs import TARGET_MULTIPLE, breakeven_ticks, size, stop_distance, stop_loss
+from rl_core.market.costs import breakeven_ticks, size, stop_distance, stop_loss, target_distance
 from rl_core.market.fills import trailed
 from rl_core.market.types import Account, Bool, Bracket, Code, Limits, Namespace, Order, Position, Terms, Ticks
+from rl_core.market.yardstick import USUAL, Yardstick
 
 
 class KnownAtClose(NamedTuple):
     """What is known at the close of a bar, besides the observation."""
 
     close: Ticks
-    true_range_sum: Ticks  # of the last 14 bars
+    true_range_sum: Ticks  # of the last ``yardstick.atr_bars`` bars
     entry_open: Bool  # entries are decided now: in hours, warm, account alive
     flatten_due: Bool  # the session's flat time is near: everything is closed
-    bracket: Bracket | None = None  # of an entry that is decided here; None: the usual one of ATR14
+    yardstick: Yardstick = USUAL  # how far off stop, target and trail lie
+    bracket: Bracket | None = None  # of an entry that is decided here; None: that of the yardstick
 
 
 class LegalActions(NamedTuple):
@@ -34,8 +36,8 @@ def _bracket(xp: Namespace, known: KnownAtClose) -> Bracket:
     """Stop and target [B] of an entry that is decided at this close."""
     if known.bracket is not None:
         return known.bracket
-    stop_ticks = stop_distance(xp, known.true_range_sum)
-    return Bracket(stop_ticks, TARGET_MULTIPLE * stop_ticks)
+    stop_ticks = stop_distance(xp, known.true_range_sum, known.yardstick)
+    return Bracket(stop_ticks, target_distance(stop_ticks, known.yardstick))
 
 
 def _breakeven_stop(xp: Namespace, position: Position, terms: Terms) -> Ticks:
@@ -53,8 +55,9 @@ def legal_actions(
     quantity = size(xp, stop_ticks, terms, limits)
     room = account.cash - xp.maximum(account.floor, account.day_floor)
     affordable = room > quantity * stop_loss(xp, stop_ticks, terms)
-    # The usual bracket's stop is a third of its target whatever ATR14 is; dividing would cost training time.
-    ratio_kept = limits.max_stop_percent * TARGET_MULTIPLE >= 100
+    # A yardstick's stop is the same share of its target whatever the ATR is; dividing would cost training time.
+    stops = known.yardstick.target_stops
+    ratio_kept = limits.max_stop_percent * stops.numerator >= 100 * stops.denominator
     if known.bracket is not None:
         ratio_kept = -(-100 * stop_ticks // target_ticks) <= limits.max_stop_percent
     allowed = (account.paused == 0) & ratio_kept
@@ -101,5 +104,5 @@ def managed(xp: Namespace, action: Code, position: Position, known: KnownAtClose
     stop = xp.where(action == MOVE_STOP_TO_BREAKEVEN, _breakeven_stop(xp, position, terms), position.stop)
     trailing = xp.where(action == ENABLE_TRAIL, 1, xp.where(action == DISABLE_TRAIL, 0, position.trailing))
     moved = position._replace(stop=stop, trailing=trailing)
-    followed = trailed(xp, moved, known.close, known.true_range_sum)
+    followed = trailed(xp, moved, known.close, known.true_range_sum, known.yardstick)
     return moved._replace(stop=xp.where(action == ENABLE_TRAIL, followed.stop, stop))

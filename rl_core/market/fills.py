@@ -44,6 +44,7 @@ from rl_core.market.types import (
     Terms,
     Ticks,
 )
+from rl_core.market.yardstick import USUAL, Yardstick
 
 # A target is a limit order in a queue. A bar that only touches its price may have traded with the orders before ours,
 # so it counts as filled once the bar trades one tick beyond it.
@@ -369,13 +370,15 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
     )
 
 
-def trailed(xp: Namespace, position: Position, close: Ticks, true_range_sum: Ticks) -> Position:
+def trailed(
+    xp: Namespace, position: Position, close: Ticks, true_range_sum: Ticks, yardstick: Yardstick = USUAL
+) -> Position:
     """The position [B] after its trailing stop followed the close. It binds from the next bar.
 
     The close is the bar's last price, so a stop set from it may not be tested on that bar's low.
     """
     side = xp.sign(position.quantity)
-    followed = close - side * trail_distance(xp, true_range_sum)
+    followed = close - side * trail_distance(xp, true_range_sum, yardstick)
     tighter = xp.where(side > 0, xp.maximum(position.stop, followed), xp.minimum(position.stop, followed))
     moves = (side != 0) & (position.trailing != 0)
     return position._replace(stop=xp.where(moves, tighter, position.stop))

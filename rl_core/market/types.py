@@ -111,8 +111,9 @@ class Frictions(NamedTuple):
     """What fills cost beyond fixed ticks, and how much of an entry a bar can fill."""
 
     by_minute: Any  # [1440] ticks of slippage by the ET minute that a bar begins in
-    atr_milli: Thousandths  # thousandths of ATR14 that slippage is at least
+    atr_milli: Thousandths  # thousandths of the ATR that slippage is at least
     volume_milli: Thousandths  # thousandths of a bar's volume that an entry may take; 0 = any size fills
+    atr_bars: BarCount = 14  # whose true ranges are summed
 
 
 class Tier(NamedTuple):

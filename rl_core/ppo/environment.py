@@ -112,6 +112,10 @@ class Environment(Protocol):
         """O."""
 
     @property
+    def window_shape(self) -> tuple[int, int]:
+        """Bars, oldest first, and inputs of each, with which an observation begins; (0, 0) where it has no window."""
+
+    @property
     def num_actions(self) -> int:
         """A."""
 

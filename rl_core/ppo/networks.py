@@ -1,5 +1,6 @@
 """The policy and value network, and the masked categorical distribution over its logits."""
 
+from abc import abstractmethod
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -72,8 +73,22 @@ class ActorCritic(nn.Module):
         return NetworkOutput(logits, value[:, 0])
 
 
-def actor_critic(config: PPOConfig, num_actions: int, shards: Shards = UNSHARDED) -> ActorCritic:
+class OwnNetwork(PPOConfig):
+    """The settings of a learner whose network is not `ActorCritic`; a subclass gives the network."""
+
+    @abstractmethod
+    def network(self, num_actions: int) -> nn.Module:
+        """A module that maps normalised observations [N, O] to a `NetworkOutput`.
+
+        Its parameters are named ``actor`` and ``critic``, with nothing in common unless ``shared_torso`` is set; the
+        actor ends in a dense layer named ``head``, whose bias has ``num_actions`` entries.
+        """
+
+
+def actor_critic(config: PPOConfig, num_actions: int, shards: Shards = UNSHARDED) -> nn.Module:
     """The network that ``config`` describes, with ``num_actions`` logits."""
+    if isinstance(config, OwnNetwork):
+        return config.network(num_actions)
     return ActorCritic(num_actions, config.hidden, config.shared_torso, config.max_grad_norm, shards)
 
 

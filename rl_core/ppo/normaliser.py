@@ -25,19 +25,22 @@ class Normaliser(NamedTuple):
     gain: jax.Array  # [O] fixed weight of the normalised input
 
 
-def initial_normaliser(size: int, *, window_decay: float = 0.0) -> Normaliser:
+def initial_normaliser(
+    size: int, *, window_decay: float = 0.0, window: tuple[int, int] = (WINDOW, len(FEATURE_NAMES))
+) -> Normaliser:
     """A normaliser before any observation; with ``window_decay`` 0 it changes nothing.
 
     Args:
         size: inputs; they start with the window of features, oldest bar first. Fewer hold no window, and all count 1.
         window_decay: an input of the bar k bars before the newest counts (1 + k)^-window_decay. It shrinks the
             directions in which a policy can fit noise, as 209 of 225 inputs are of older bars, and hides none.
+        window: its bars, and the inputs of each.
     """
     gain = np.ones(size, np.float32)
-    window = WINDOW * len(FEATURE_NAMES)
-    if size >= window:
-        age = np.arange(WINDOW - 1, -1, -1, dtype=np.float32)
-        gain[:window] = np.repeat((1 + age) ** -window_decay, len(FEATURE_NAMES))
+    bars, inputs = window
+    if size >= bars * inputs:
+        age = np.arange(bars - 1, -1, -1, dtype=np.float32)
+        gain[: bars * inputs] = np.repeat((1 + age) ** -window_decay, inputs)
     return Normaliser(jnp.zeros(size), jnp.ones(size), jnp.zeros(size), jnp.asarray(gain))
 
 

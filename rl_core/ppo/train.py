@@ -92,7 +92,9 @@ def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, en
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.initial_normaliser(env.observation_size, window_decay=config.window_decay),
+        normaliser=norm.initial_normaliser(
+            env.observation_size, window_decay=config.window_decay, window=env.window_shape
+        ),
         playing=EpisodesInPlay(env.reset(*env_arrays, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),

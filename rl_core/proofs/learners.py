@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_core.checkpoints.checkpoint import served_policy
-from rl_core.checkpoints.policy import Policy
+from rl_core.checkpoints.policy import Decider, Policy
 from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import make_market
@@ -46,7 +46,7 @@ class TradedWorld(NamedTuple):
         params = EnvParams(self.trading.venue, self.trading.limits, LEAST_ROOM, MOST_ROOM)
         return EnvArrays(make_market(self.view), params)
 
-    def judge(self, policy: Policy) -> Evaluation:
+    def judge(self, policy: Decider) -> Evaluation:
         """Evaluate ``policy`` in every session with a fresh account, pessimistic fills and all costs."""
         return evaluate(policy, self.view, self.trading, 0, len(self.view.bars))
 
@@ -67,7 +67,8 @@ class Snapshot(NamedTuple):
 def traded_world(market: SyntheticMarket, trading: TradingConfig) -> TradedWorld:
     """Compile the account's settings for the market."""
     compiled = compile_trading(resolved(trading, seconds=False), market.minutes.instrument)
-    return TradedWorld(view_of(market.minutes, compiled.pack, compiled.hours), compiled, market.edge.signals)
+    view = view_of(market.minutes, compiled.pack, compiled.hours, compiled.yardstick)
+    return TradedWorld(view, compiled, market.edge.signals)
 
 
 def learn(
@@ -89,9 +90,9 @@ def learn(
         looks: how many snapshots.
         start: phase 1's learners, one a seed.
     """
-    env, env_arrays = Env(phase), traded.env_arrays
+    env, env_arrays = Env(phase, traded.trading.yardstick), traded.env_arrays
     if config.known_entries:
-        market = with_entry_outcomes(*env_arrays, credit_decay=config.credit_decay)
+        market = with_entry_outcomes(*env_arrays, credit_decay=config.credit_decay, yardstick=env.yardstick)
         env_arrays = env_arrays._replace(market=market)
     starts = [None] * len(seeds) if start is None else _widened(config, env, env_arrays, start.learned)
     states = _stacked(

@@ -101,7 +101,7 @@ def check_leaks(
     Raises:
         DataError: the file is too short to have a past and a future.
     """
-    seen_by = seen_by or SeenBy(lambda part: view_of(part, trading.pack, trading.hours))
+    seen_by = seen_by or SeenBy(lambda part: view_of(part, trading.pack, trading.hours, trading.yardstick))
     market = MarketSlice(bars, seconds)
     past, future = _past_and_future_lengths(len(bars))
     leaks: list[Leak] = []
@@ -188,8 +188,9 @@ class _Experiment:
         market = make_market(view, ladder=ladder, frictions=trading.frictions)
         params = EnvParams(trading.venue, trading.limits, 1.0, 1.0)
         self.starts = _episode_starts(view, last) if starts is None else starts
+        env = Env(2, trading.yardstick, view.features.values.shape[1])
         first = _opened_accounts(market, params, self.starts)
-        self.played = [jax.device_get(_play(market, params, first, jnp.uint32(salt))) for salt in SALTS]
+        self.played = [jax.device_get(_play(market, params, first, jnp.uint32(salt), env=env)) for salt in SALTS]
         self.played_names = ("observation", "legal_actions", *sorted(self.played[0].results))
 
     @property
@@ -269,10 +270,10 @@ def _opened_accounts(market: MarketArrays, params: EnvParams, starts: jax.Array)
     return Env(2).reset(market, params, jax.random.key(0), ACCOUNTS)._replace(bar=starts)
 
 
-@partial(jax.jit)
-def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Array) -> _PlayedSteps:
+@partial(jax.jit, static_argnames="env")
+def _play(market: MarketArrays, params: EnvParams, first: EnvState, salt: jax.Array, *, env: Env) -> _PlayedSteps:
     """Play one episode with each account; the action is a fixed function of bar, account and legal actions."""
-    env, bars = Env(2), market.prices.shape[0]
+    bars = market.prices.shape[0]
 
     def one(carry: tuple[EnvState, jax.Array], _: None) -> tuple[tuple[EnvState, jax.Array], _PlayedSteps]:
         state, live = carry

@@ -60,6 +60,7 @@ class WorldResult(NamedTuple):
     name: str
     optimum: float  # computed, with the bracket left alone
     managed_optimum: float | None  # computed, with breakeven and trail
+    managed_rule: float | None  # the rule that trails, measured
     rule: float  # the declared rule, measured
     rule_error: float
     phase1: list[float]  # by seed
@@ -71,6 +72,18 @@ class WorldResult(NamedTuple):
     def share(self, earned: Sequence[float]) -> list[float]:
         """Each seed's share of the optimum."""
         return [1 + (of_seed - self.rule) / self.optimum for of_seed in earned]
+
+    @property
+    def never(self) -> float:
+        """The share of a policy that never enters: its R is 0, and the test's bars were kind to the rule or not."""
+        return self.share([0.0])[0]
+
+    @property
+    def managed_share(self) -> Aggregate | None:
+        """Phase 2's share of the optimum with management; None where none was computed."""
+        if self.managed_optimum is None or self.managed_rule is None:
+            return None
+        return aggregate([[1 + (of_seed - self.managed_rule) / self.managed_optimum for of_seed in self.phase2]])
 
     @property
     def of_rule(self) -> Aggregate:
@@ -109,7 +122,7 @@ def run_selftest(config: SelftestConfig, report: ReportLine) -> SelftestResult:
         market = _training_and_test_world(config, len(config.strengths), reverting_world)
         worlds.append(_train_and_judge(config, "reverting", market, worth, report))
     control = _control_result(config, report)
-    checks = [check for world in worlds for check in _checks(config, world)]
+    checks = [check for world in worlds for check in assertions_of(config, world)]
     return SelftestResult(worlds, control, [*checks, *_control_checks(control)])
 
 
@@ -133,17 +146,18 @@ def _train_and_judge(
     rule = test.judge(declared_rule())
     rule_r, costs = r_by_session(rule), trade_costs(test, at_signals=True)
     optimum = (worth[0] - costs) * len(rule.trades.r) / rule.sessions
-    managed = None
+    managed, managed_rule = None, None
     if worth[1] is not None:
         by_rule = test.judge(declared_rule(trail_after=TRAIL_AFTER))
         managed = (worth[1] - costs) * len(by_rule.trades.r) / by_rule.sessions
-        earned = r_by_session(by_rule).mean()
-        report(f"{name}: the rule that trails after {TRAIL_AFTER} bars earns {earned:+.3f} R a session")
+        managed_rule = _mean_r(by_rule)
+        report(f"{name}: the rule that trails after {TRAIL_AFTER} bars earns {managed_rule:+.3f} R a session")
     report(f"{name}: optimum {optimum:+.3f} R a session, {rule_r.mean():+.3f} by the rule on the test's bars")
     result = WorldResult(
         name=name,
         optimum=optimum,
         managed_optimum=managed,
+        managed_rule=managed_rule,
         rule=float(rule_r.mean()),
         rule_error=float(rule_r.std() / np.sqrt(len(rule_r))),
         phase1=[],
@@ -156,7 +170,8 @@ def _train_and_judge(
         judged = [test.judge(policy) for policy in look.policies]
         result = _with_curve_point(result, look, judged)
         report(
-            f"{name}: phase 1 after {look.step:,} steps ({look.seconds:.0f} s): share {result.curve[-1].share.label}"
+            f"{name}: phase 1 after {look.step:,} steps ({look.seconds:.0f} s): share {result.curve[-1].share.label}; "
+            f"never entering scores {result.never:+.3f}"
         )
     *_, last = learn(config.phase2, 2, train, config.seeds, looks=1, start=look)
     result = result._replace(phase2=[_mean_r(test.judge(policy)) for policy in last.policies])
@@ -205,7 +220,8 @@ def _mean_r(evaluation: Evaluation) -> float:
     return float(r_by_session(evaluation).mean())
 
 
-def _checks(config: SelftestConfig, world: WorldResult) -> list[Assertion]:
+def assertions_of(config: SelftestConfig, world: WorldResult) -> list[Assertion]:
+    """What must hold of one world's result."""
     errors = abs(world.rule - world.optimum) / world.rule_error
     share = aggregate([world.share(world.phase1)]).iqm
     gained = [b - a for a, b in zip(world.phase1, world.phase2, strict=True)]
@@ -216,12 +232,17 @@ def _checks(config: SelftestConfig, world: WorldResult) -> list[Assertion]:
         ),
         Assertion(f"{world.name}: phase 1, share of the computed optimum (IQM)", share, "at least", config.least_share),
     ]
-    if world.managed_optimum is None:
+    if world.managed_share is None:
         name = f"{world.name}: phase 2 less phase 1, share of the optimum (IQM)"
         return [*checks, Assertion(name, better.iqm / world.optimum, "at least", -config.most_lost)]
     low = better.iqm if better.low is None else better.low
     name = f"{world.name}: phase 2 less phase 1, R a session (lower end of the interval)"
-    return [*checks, Assertion(name, low, "at least", 0.0)]
+    managed = f"{world.name}: phase 2, share of the optimum with management (IQM)"
+    return [
+        *checks,
+        Assertion(name, low, "at least", 0.0),
+        Assertion(managed, world.managed_share.iqm, "at least", config.least_managed_share),
+    ]
 
 
 def _control_checks(control: ControlResult) -> list[Assertion]:

@@ -18,6 +18,7 @@ class SelftestConfig(BaseModel):
     curve_points: int = Field(5, ge=1, description="looks at the learners on the way")
     reverting: bool = Field(True, description="whether to judge management where it pays")
     least_share: float = Field(0.8, gt=0, description="of the optimal R per session, after phase 1")
+    least_managed_share: float = Field(0.9, gt=0, description="of the optimal R with management, after phase 2")
     most_lost: float = Field(0.05, ge=0, description="share of the optimum that phase 2 may lose where nothing pays")
     random_chance: float = Field(0.02, gt=0, le=1, description="of an entry at a close, for the random control")
     phase1: PPOConfig = PPOConfig()

@@ -1,5 +1,6 @@
 """A small Gaussian hidden Markov model: fitted by EM on whole sessions, used through its forward filter only."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ Reals = npt.NDArray[np.float64]
 
 LEAST_SPREAD = 1e-3
 TINY = 1e-300
+SIDE_BY_SIDE = 128
+"""Rows that NumPy takes in the time of a few: more blocks of sessions than that would cost more than they save."""
 
 
 class HiddenMarkov(NamedTuple):
@@ -124,23 +127,63 @@ def _smooth(model: HiddenMarkov, table: Reals) -> _Smoothed:
     log_density = -0.5 * ((value - model.mean) / model.spread) ** 2 - np.log(model.spread * np.sqrt(2 * np.pi))
     best = log_density.max(axis=-1, keepdims=True)
     density = np.where(missing[..., None], 1.0, np.maximum(TINY, np.exp(log_density - best)))
-    # A fit takes hundreds of thousands of these steps, so whatever does not need the step before it is done outside.
-    forward, scale = np.empty_like(density), np.empty((*missing.shape, 1))
-    prior, every = np.tile(model.start, (density.shape[1], 1)), np.ones((len(model.start), 1))
-    for joint, its_density, its_scale in zip(forward, density, scale, strict=True):
-        np.multiply(prior, its_density, out=joint)
-        np.matmul(joint, every, out=its_scale)
-        np.divide(joint, its_scale, out=joint)
-        np.matmul(joint, model.transition, out=prior)
-    ahead, backward = density / scale, np.ones_like(density)
-    back = np.ascontiguousarray(model.transition.T)
-    for n in range(len(density) - 1, 0, -1):
-        np.multiply(ahead[n], backward[n], out=ahead[n])
-        np.matmul(ahead[n], back, out=backward[n - 1])
+    _, forward, scale = _chained(np.tile(model.start, (density.shape[1], 1)), density, model.transition)
+    backward, _, _ = _chained(np.ones(density.shape[1:]), density[::-1], model.transition.T)
+    backward = backward[::-1]
+    backward = backward / (forward * backward).sum(axis=-1, keepdims=True)
     observed = ~missing[1:]
+    ahead = density / scale * backward
     moves = model.transition * (forward[:-1][observed].T @ ahead[1:][observed])
     total = float((np.log(scale[..., 0]) + best[..., 0])[~missing].sum())
     return _Smoothed(forward * backward * ~missing[..., None], moves, total)
+
+
+def _chained(start: Reals, density: Reals, transition: Reals) -> tuple[Reals, Reals, Reals]:
+    """From ``start`` [S, K], at each step: times the ``density`` [N, S, K], divided by the sum, through the transition.
+
+    A fit takes hundreds of thousands of these steps, and a few numbers keep NumPy waiting at each. So the steps of few
+    sessions are cut into blocks that are walked side by side: once from every state, which tells what each block begins
+    with, and once more from there.
+
+    Returns:
+        What each step begins with [N, S, K], up to a factor; what it comes to [N, S, K], adding up to 1; and the sum
+        that it was divided by [N, S, 1].
+    """
+    steps, sessions, states = density.shape
+    length = -(-steps // max(1, min(math.isqrt(steps), SIDE_BY_SIDE // sessions)))
+    blocks = -(-steps // length)
+    padded = np.ones((blocks * length, sessions, states))
+    padded[:steps] = density
+    places = np.ascontiguousarray(padded.reshape(blocks, length, sessions, states).swapaxes(0, 1))
+    begins = _block_starts(start, places, transition)
+    prior, joint, scale = np.empty_like(places), np.empty_like(places), np.empty((*places.shape[:-1], 1))
+    prior[0], every = begins, np.ones((states, 1))
+    for n, (its_density, its_joint, its_scale) in enumerate(zip(places, joint, scale, strict=True), 1):
+        np.multiply(prior[n - 1], its_density, out=its_joint)
+        np.matmul(its_joint, every, out=its_scale)
+        np.divide(its_joint, its_scale, out=its_joint)
+        if n < length:
+            np.matmul(its_joint, transition, out=prior[n])
+    whole = (part.swapaxes(0, 1).reshape(blocks * length, sessions, -1)[:steps] for part in (prior, joint, scale))
+    return next(whole), next(whole), next(whole)
+
+
+def _block_starts(start: Reals, places: Reals, transition: Reals) -> Reals:
+    """What each block [B, S, K] begins with, given the densities [L, B, S, K] at each place of the blocks."""
+    _, blocks, sessions, states = places.shape
+    begins = np.empty((blocks, sessions, states))
+    begins[0] = start
+    if blocks == 1:
+        return begins
+    through = np.broadcast_to(np.eye(states), (blocks, sessions, states, states))  # from row to column
+    for its_density in places:
+        moved = np.matmul(through * its_density[..., None, :], transition)
+        # Only proportions count; the floor keeps each way open, however unlikely.
+        through = np.maximum(TINY, moved / moved.sum(axis=(-2, -1), keepdims=True))
+    for b in range(1, blocks):
+        reached = (begins[b - 1][..., None] * through[b - 1]).sum(axis=-2)
+        begins[b] = reached / reached.sum(axis=-1, keepdims=True)
+    return begins
 
 
 def _improved(smoothed: _Smoothed, table: Reals) -> HiddenMarkov:

@@ -35,14 +35,14 @@ USUAL_THRESHOLDS = Thresholds()
 class Regime(NamedTuple):
     """The market's state at the close of a bar, in integers."""
 
-    trend_15_atr_milli: int  # close minus the close 15 minutes ago, in thousandths of ATR14
+    trend_15_atr_milli: int  # close minus the close 15 minutes ago, in thousandths of the ATR
     trend_60_atr_milli: int
     trend_240_atr_milli: int
-    volatility_percentile: int  # 0..100: ATR14 among the same half-hour of at most 20 past sessions
+    volatility_percentile: int  # 0..100: the ATR among the same half-hour of at most 20 past sessions
     label: str  # direction/volatility
     session_part: str
     volume_percentile: int = 50  # 0..100: volume of the last 14 bars, ranked as the volatility is
-    to_session_high_atr_milli: int = 0  # session's high so far minus the close, in thousandths of ATR14
+    to_session_high_atr_milli: int = 0  # session's high so far minus the close, in thousandths of the ATR
     to_session_low_atr_milli: int = 0  # close minus the session's low so far
     vwap_atr_milli: int = 0  # close minus the session's volume-weighted mean price so far
 
@@ -50,10 +50,10 @@ class Regime(NamedTuple):
 class Regimes(NamedTuple):
     """The regime of every bar, as arrays; `at` gives one bar's, equal to what `RegimeStream` gives."""
 
-    trends: Integers  # [T, 3] thousandths of ATR14 over 15, 60 and 240 bars
+    trends: Integers  # [T, 3] thousandths of the ATR over 15, 60 and 240 bars
     volatility_percentile: Integers  # [T]
     volume_percentile: Integers  # [T]
-    to_session_high: Integers  # [T] thousandths of ATR14
+    to_session_high: Integers  # [T] thousandths of the ATR
     to_session_low: Integers  # [T]
     vwap: Integers  # [T]
     direction: Integers  # [T] index into DIRECTIONS
@@ -74,7 +74,8 @@ class Regimes(NamedTuple):
 def compute_regimes(view: MarketView, thresholds: Thresholds = USUAL_THRESHOLDS) -> Regimes:
     """The regime of every bar of ``view``; row t reads no bar after t."""
     located, trends, percentile = view.located, trends_of(view), volatility_percentiles(view)
-    place = session_places(view.bars, located.session, view.features.true_range_sum.astype(np.int64))
+    true_range_sum = view.features.true_range_sum.astype(np.int64)
+    place = session_places(view.bars, located.session, true_range_sum, view.yardstick.atr_bars)
     direction, volatility = labelled(trends, percentile, thresholds)
     ends = [end for end, _ in SESSION_PARTS]
     return Regimes(
@@ -98,15 +99,16 @@ def labelled(trends: Integers, percentile: Integers, thresholds: Thresholds) -> 
 
 
 def trends_of(view: MarketView) -> Integers:
-    """Trends [T, 3] over 15, 60 and 240 bars, in thousandths of ATR14."""
+    """Trends [T, 3] over 15, 60 and 240 bars, in thousandths of the ATR."""
     close = view.bars.close - roll_shift(view.bars)  # one contract's prices, as the stream sees them
-    index, scale = np.arange(len(close)), np.maximum(ATR_BARS, view.features.true_range_sum.astype(np.int64))
-    trends = [(close - close[np.maximum(0, index - lag)]) * ATR_BARS * 1000 // scale for lag in TREND_MINUTES]
+    atr_bars, index = view.yardstick.atr_bars, np.arange(len(close))
+    scale = np.maximum(atr_bars, view.features.true_range_sum.astype(np.int64))
+    trends = [(close - close[np.maximum(0, index - lag)]) * atr_bars * 1000 // scale for lag in TREND_MINUTES]
     return np.stack(trends, axis=-1)
 
 
 def volatility_percentiles(view: MarketView) -> Integers:
-    """[T] ATR14 among the same half-hour of at most 20 past sessions."""
+    """[T] the ATR among the same half-hour of at most 20 past sessions."""
     total = view.features.true_range_sum.astype(np.int64)
     return _percentiles(total, view.located.session, view.located.minute_et // 30)
 
@@ -139,16 +141,16 @@ def _percentiles(total: Integers, session: npt.NDArray[np.int32], half_hour: npt
 class RegimeStream:
     """Regimes one bar at a time, from a bounded past."""
 
-    def __init__(self, thresholds: Thresholds = USUAL_THRESHOLDS) -> None:
-        """An empty past."""
-        self._thresholds = thresholds
+    def __init__(self, thresholds: Thresholds = USUAL_THRESHOLDS, atr_bars: int = ATR_BARS) -> None:
+        """An empty past; the ATR is the mean of ``atr_bars`` true ranges."""
+        self._thresholds, self._atr_bars = thresholds, atr_bars
         self._closes: deque[int] = deque(maxlen=max(TREND_MINUTES) + 1)
         self._volumes: deque[int] = deque(maxlen=ATR_BARS)
-        self._volatility, self._volume, self._place = _Ranks(), _Ranks(), PlaceStream()
+        self._volatility, self._volume, self._place = _Ranks(), _Ranks(), PlaceStream(atr_bars)
         self._last: StreamedBar | None = None
 
     def push(self, bar: StreamedBar, true_range_sum: int) -> Regime:
-        """Take one closed bar; ``true_range_sum`` is the sum of its last 14 true ranges in ticks."""
+        """Take one closed bar; ``true_range_sum`` is the sum of the true ranges of its ATR in ticks."""
         if self._last is not None and bar.session != self._last.session:
             self._volatility.close_session()
             self._volume.close_session()
@@ -170,7 +172,7 @@ class RegimeStream:
 
     def _trend(self, minutes: int, true_range_sum: int) -> int:
         before = self._closes[max(0, len(self._closes) - 1 - minutes)]
-        return (self._closes[-1] - before) * ATR_BARS * 1000 // max(ATR_BARS, true_range_sum)
+        return (self._closes[-1] - before) * self._atr_bars * 1000 // max(self._atr_bars, true_range_sum)
 
 
 class _Ranks:

@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from rl_core.statistics.bootstrap import Interval
+from rl_core.statistics.sharpe import SURE
 
 MIN_SESSIONS = 60
 MIN_TRADES = 100
@@ -10,6 +11,17 @@ MOST_WITHOUT_VERDICT = 0.03
 """A gate that was silent on a larger share of its proposals was not the gate that is judged."""
 
 Word = Literal["PASS", "NOT PROVEN", "FAIL", "IN SAMPLE"]
+
+
+class Tries(NamedTuple):
+    """How often the same sessions were looked at, and what is left of the result after that."""
+
+    made: int  # different ones that were judged on some of these sessions, this one included
+    deflated: float | None  # probability that the Sharpe ratio is above the luckiest of so many; None: too few sessions
+
+
+NOT_COUNTED = Tries(1, None)
+"""Of a command that counts no tries."""
 
 
 class Evidence(NamedTuple):
@@ -22,6 +34,7 @@ class Evidence(NamedTuple):
     training_ended: bool
     proposals: int  # to a gate; 0 without one
     without_verdict: int  # proposals on which it failed
+    tries: Tries
     record_faults: tuple[str, ...]  # what makes the record itself doubtful, such as books that do not agree
 
 
@@ -46,6 +59,8 @@ def verdict_on(evidence: Evidence) -> Verdict:
     if bounds is None:
         return Verdict("NOT PROVEN", reasons)
     low, high = bounds
+    if low > 0:
+        reasons = (*reasons, *_of_luck(evidence.tries))
     if low <= 0 <= high:
         reasons = (*reasons, f"the interval of mean R reaches from {low:+.3f} to {high:+.3f}, zero included")
     elif reasons:
@@ -68,6 +83,17 @@ def _of_origin(evidence: Evidence) -> tuple[str, ...]:
         f"{gate}: the gate did not judge what was traded": silent > MOST_WITHOUT_VERDICT * asked,
     }
     return (*evidence.record_faults, *(reason for reason, holds in doubts.items() if holds))
+
+
+def _of_luck(tries: Tries) -> tuple[str, ...]:
+    """The doubt about a gain that is the best of several; a loss needs no luck."""
+    if tries.made == 1 or (tries.deflated is not None and tries.deflated >= SURE):
+        return ()
+    chance = "unknown" if tries.deflated is None else f"{tries.deflated:.2f}"
+    return (
+        f"{tries.made} different ones were judged on these sessions; the chance that this one is better than the "
+        f"luckiest of so many is {chance}, and {SURE:g} is needed",
+    )
 
 
 def _too_few(expectancy: Interval | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rl_core.exchange.instruments import Instrument
 from rl_core.market.types import Frictions
+from rl_core.market.yardstick import USUAL
 from trigate.errors import ConfigError
 from trigate.toml_config import read_toml
 
@@ -22,19 +23,19 @@ class CostsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     fees: Path | None = Field(None, description="a table of dollars per side by symbol; none: the contract's own")
     slippage_ticks: int | None = Field(None, ge=0, description="none: the contract's own")
-    slippage_atr_share: Decimal = Field(Decimal(0), ge=0, le=10, description="of ATR14, rounded up; at least this")
+    slippage_atr_share: Decimal = Field(Decimal(0), ge=0, le=10, description="of the ATR, rounded up; at least this")
     slippage_by_time: dict[Clock, Annotated[int, Field(ge=0)]] = Field(
         {}, description="HH:MM of the exchange = ticks from then on, around the clock; replaces slippage_ticks"
     )
     volume_share: Decimal = Field(Decimal(0), ge=0, le=1, description="of a bar's volume that an entry takes; 0: any")
 
-    def frictions(self, contract: Instrument) -> Frictions | None:
+    def frictions(self, contract: Instrument, atr_bars: int = USUAL.atr_bars) -> Frictions | None:
         """What must be looked up at every bar; None where slippage is fixed and every order fills."""
         atr_milli, volume_milli = int(1000 * self.slippage_atr_share), int(1000 * self.volume_share)
         if not (atr_milli or volume_milli or self.slippage_by_time):
             return None
         by_minute = self._by_minute(self.fixed_ticks(contract))
-        return Frictions(by_minute=by_minute, atr_milli=atr_milli, volume_milli=volume_milli)
+        return Frictions(by_minute=by_minute, atr_milli=atr_milli, volume_milli=volume_milli, atr_bars=atr_bars)
 
     def fixed_ticks(self, contract: Instrument) -> int:
         """Slippage where nothing else is said."""

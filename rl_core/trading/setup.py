@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from rl_core.exchange.instruments import Instrument, instrument
 from rl_core.market.fills import Venue
 from rl_core.market.types import ADAPTIVE, PESSIMISTIC, SECONDS, Frictions, Limits
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack, terms_of
 from rl_core.trading.costs import CostsConfig, fee_of, fee_table
 from rl_core.trading.hours import EntryHours
+from rl_core.trading.lengths import BracketConfig, FeatureConfig, yardstick_of
 from trigate.errors import ConfigError
 
 MAX_ENTRIES_PER_SESSION = 50  # of a run and of an evaluation that carries its account, unless it is set otherwise
@@ -34,8 +36,15 @@ class TradingConfig(BaseModel):
         description="once a trade closes with the target banked: no further entry that session, or trade_on",
     )
     resolution: Resolution | None = Field(None, description="none: seconds where they are given, else pessimistic")
+    bracket: BracketConfig = BracketConfig()
+    features: FeatureConfig = FeatureConfig()
     costs: CostsConfig = CostsConfig()
     hours: EntryHours = EntryHours()
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """The lengths of bracket, ATR and window; a policy is good for those that it was trained in."""
+        return yardstick_of(self.bracket, self.features)
 
 
 def resolved(config: TradingConfig, *, seconds: bool) -> TradingConfig:
@@ -71,6 +80,7 @@ class Trading(NamedTuple):
     limits: Limits
     hours: EntryHours
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
+    yardstick: Yardstick = USUAL  # of bracket, ATR and window
 
 
 def compile_trading(config: TradingConfig, bars_of: Instrument) -> Trading:
@@ -95,7 +105,8 @@ def compile_trading(config: TradingConfig, bars_of: Instrument) -> Trading:
         venue=venue,
         limits=limits,
         hours=config.hours,
-        frictions=costs.frictions(contract),
+        frictions=costs.frictions(contract, config.features.atr_bars),
+        yardstick=config.yardstick,
     )
 
 

@@ -1,5 +1,6 @@
 """The settings of a training run: one frozen model, read from a TOML file."""
 
+from datetime import date
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,12 +66,20 @@ class TrainConfig(BaseModel):
     phase: Literal[1, 2] = 1
     mirror: bool = Field(False, description="half of the environments play the market upside down")
     train_share: float = Field(0.8, gt=0, le=1, description="of the sessions, from the first; the rest is held out")
+    train_from: date | None = Field(None, description="first session that is trained on; default: the first there is")
+    train_until: date | None = Field(None, description="first session that is not trained on, instead of train_share")
     ppo: PPOConfig = PPOConfig()
     trading: TradingConfig = TradingConfig()
     episodes: EpisodeConfig = EpisodeConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     checkpoint_every_updates: int = Field(128, gt=0, description="saved when next looked at after each multiple of it")
     checkpoints_kept: int = Field(2, gt=0, description="of those on the way; the final one is always kept")
+
+    @model_validator(mode="after")
+    def _a_span(self) -> "TrainConfig":
+        if self.train_from is not None and self.train_until is not None and self.train_from >= self.train_until:
+            raise ValueError(f"train_from {self.train_from} is not before train_until {self.train_until}")
+        return self
 
     @model_validator(mode="after")
     def _of_its_phase(self) -> "TrainConfig":

@@ -15,6 +15,7 @@ from rl_core.checkpoints.provenance import world_traded
 from rl_core.evaluation.entrants import KNOWN_RULES, known_rule
 from rl_core.evaluation.entries_file import Entries, read_entries
 from rl_core.evaluation.span import span_of
+from rl_core.evaluation.tries import content_digest, registry_beside
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import UNFITTED
 from rl_core.trading.setup import TradingConfig, check_account, compile_trading, resolved
@@ -67,7 +68,7 @@ def prepare_entries(
     bars = read_bars(files.bars, market=market, **times._asdict())
     second_bars = None if files.seconds is None else read_seconds(files.seconds, bars, **times._asdict())
     compiled = compile_trading(account, bars.instrument)
-    view = view_of(bars, compiled.pack, compiled.hours)
+    view = view_of(bars, compiled.pack, compiled.hours, compiled.yardstick)
     entries = _entries(files.entries, view, times)
     is_rule = files.entries in KNOWN_RULES and not Path(files.entries).exists()
     seen = 0 if seen_until is None else _first_after(seen_until, bars, view)
@@ -88,6 +89,8 @@ def prepare_entries(
         note="; ".join(entries.notes) or None,
         seconds=None if second_bars is None else MinuteSeconds(bars, second_bars),
         doubts=() if is_rule or seen_until is not None else (NOBODY_SAID,),
+        digest=content_digest(entries.signals.digest(bars.ts_event_ns), account.model_dump_json()),
+        registry=None if is_rule else registry_beside(Path(files.entries)),
     )
 
 

@@ -10,7 +10,9 @@ from trigate.toml_config import overlaid
 
 NETWORK = ("hidden", "shared_torso", "normalise_observations")
 """Of ``ppo``: the parameters that are copied have this shape."""
-TAKEN_OVER = ("trading", "train_share", "episodes", *(f"ppo.{name}" for name in NETWORK))
+SPLIT = ("train_share", "train_from", "train_until")
+"""Which sessions are trained on: phase 2 gives all three or takes all three over."""
+TAKEN_OVER = ("trading", *SPLIT, "episodes", *(f"ppo.{name}" for name in NETWORK))
 """Dotted keys, of values and sections; only ``NETWORK`` cannot be changed."""
 
 
@@ -31,13 +33,13 @@ def with_parents_settings(config: TrainConfig, parent_config: Mapping[str, Any])
     _refuse_another_network(config, parent_config["ppo"])
     trading = TradingConfig.model_validate(parent_config["trading"])
     episodes = EpisodeConfig.model_validate({**parent_config["episodes"], "rules": "strict"})
-    taken_over = {
+    taken_over: dict[str, Any] = {
         "ppo": config.ppo.model_copy(update={name: _as_in(config, name, parent_config["ppo"]) for name in NETWORK}),
         "trading": overlaid(trading, config.trading),
         "episodes": overlaid(episodes, config.episodes),
     }
-    if "train_share" not in config.model_fields_set:
-        taken_over["train_share"] = parent_config["train_share"]
+    if not config.model_fields_set.intersection(SPLIT):
+        taken_over |= {name: parent_config.get(name) for name in SPLIT}
     return TrainConfig.model_validate({**config.model_dump(), **{k: _plain(v) for k, v in taken_over.items()}})
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.mirror import mirrored, mirrored_ladder
@@ -35,8 +37,9 @@ CODE_VERSION = "2"
 
 
 class Split(NamedTuple):
-    """Where the training bars end."""
+    """Where the training bars begin and end."""
 
+    first: int  # index of the first training bar
     stop: int  # index after the last training bar
     stop_ns: int  # UTC start of the first bar that is not trained on, or just after the last bar of the file
 
@@ -87,25 +90,46 @@ def check_size(config: TrainConfig, markets: int) -> None:
         raise ConfigError(f"{config.ppo.num_envs} environments cannot play {played} markets; raise ppo.num_envs")
 
 
-def phase1_of(parent: Path) -> LearnedParameters:
-    """What phase 1 learned in the run or checkpoint folder ``parent``; raises as `load_learned`."""
-    return load_learned(find_checkpoint(parent, phase=1), expected=Expected(phase=1, fingerprint=fingerprint()))
+def phase1_of(parent: Path, config: TrainConfig) -> LearnedParameters:
+    """What phase 1 learned in the run or checkpoint folder ``parent``; raises as `load_learned`.
+
+    It must have learned in the lengths of ``config``: another window, ATR or bracket is another task.
+    """
+    expected = Expected(phase=1, fingerprint=fingerprint(config.trading.yardstick))
+    return load_learned(find_checkpoint(parent, phase=1), expected=expected)
 
 
-def training_split(view: MarketView, share: float) -> Split:
-    """Split off the first ``share`` of the sessions for training; no session is cut in two.
+def training_split(view: MarketView, config: TrainConfig) -> Split:
+    """The sessions to train on, whole: from ``train_from`` to ``train_until``, else the first ``train_share`` of them.
 
     Raises:
         DataError: not one session is left to train on.
     """
     session = view.located.session
     days = np.unique(session)
-    training_days = int(len(days) * share)
-    if training_days == 0:
-        raise DataError(f"{len(days)} sessions are too few to train on a share of {share:g}")
+    if config.train_until is not None:
+        training_days = int(np.searchsorted(days, _day_number(config.train_until)))
+    else:
+        training_days = int(len(days) * config.train_share)
     stop = len(session) if training_days == len(days) else int(np.searchsorted(session, days[training_days]))
+    first = 0 if config.train_from is None else int(np.searchsorted(session, _day_number(config.train_from)))
+    if first >= stop:
+        raise DataError(_nothing_to_train_on(config, days))
     last_ns = int(view.bars.ts_event_ns[stop]) if stop < len(session) else int(view.bars.ts_event_ns[-1]) + 1
-    return Split(stop, last_ns)
+    return Split(first, stop, last_ns)
+
+
+def _day_number(day: date) -> int:
+    """Days since 1970-01-01, as sessions are numbered."""
+    return (day - date(1970, 1, 1)).days
+
+
+def _nothing_to_train_on(config: TrainConfig, days: npt.NDArray[np.int32]) -> str:
+    if config.train_from is None and config.train_until is None:
+        return f"{len(days)} sessions are too few to train on a share of {config.train_share:g}"
+    first, last = days[[0, -1]].astype("datetime64[D]")
+    asked = f"from {config.train_from or 'the first'} until {config.train_until or 'the split'}"
+    return f"no session to train on {asked}: the bars hold {len(days)} from {first} to {last}"
 
 
 def plan_training(
@@ -136,7 +160,7 @@ def plan_training(
     parts = [_part(config, bars, ladder), *(_part(config, each, None) for each in others)]
     learned = None
     if parent is not None:
-        learned = phase1_of(parent)
+        learned = phase1_of(parent, config)
     # Markets move together, so a bar held out of one must lie behind the training bars of all of them. And phase 2 must
     # not call bars held out that its parent was trained on.
     ends = [part.split.stop_ns for part in parts]
@@ -148,7 +172,7 @@ def plan_training(
     regimes: tuple[dict[str, bytes], str] = ({}, "not fitted, so the usual thresholds hold: several markets")
     if not others:
         regimes = _regimes(parts[0].view, split)
-    env_arrays, env = _env_arrays(config, parts), Env(config.phase)
+    env_arrays, env = _env_arrays(config, parts), Env(config.phase, config.trading.yardstick)
     return TrainingPlan(
         config=config,
         bars=bars,
@@ -174,9 +198,9 @@ class _MarketPart(NamedTuple):
 
 def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
-    view = view_of(bars, trading.pack, trading.hours)
-    split = training_split(view, config.train_share)
-    if not (view.hours.entry_open & view.features.warm)[: split.stop].any():
+    view = view_of(bars, trading.pack, trading.hours, trading.yardstick)
+    split = training_split(view, config)
+    if not (view.hours.entry_open & view.features.warm)[split.first : split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     return _MarketPart(view, split, trading, ladder)
 
@@ -185,7 +209,7 @@ def _mirrored_part(part: _MarketPart) -> _MarketPart:
     """``part`` with its prices mirrored; the features are computed anew from the mirrored bars."""
     view, ladder = part.view, None if part.ladder is None else mirrored_ladder(part.ladder)
     bars = mirrored(view.bars)
-    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours)
+    features = compute_features(bars, view.located.session, view.located.minute_et, view.hours, view.yardstick)
     return part._replace(view=view._replace(bars=bars, features=features), ladder=ladder)
 
 
@@ -193,14 +217,16 @@ def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     """The arrays of one market, or of M markets joined, of which environment b plays number b mod M."""
     parts = [*parts, *(map(_mirrored_part, parts) if config.mirror else ())]
     markets = [
-        make_market(part.view, stop=part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
+        make_market(part.view, part.split.first, part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
         for part in parts
     ]
     each = [_params(config, part.trading) for part in parts]
     one = len(parts) == 1
     market, params = (markets[0], each[0]) if one else (joined(markets), joined_params(each))
     if config.ppo.known_entries:
-        market = with_entry_outcomes(market, params, credit_decay=config.ppo.credit_decay)
+        market = with_entry_outcomes(
+            market, params, credit_decay=config.ppo.credit_decay, yardstick=config.trading.yardstick
+        )
     return EnvArrays(market, params)
 
 
@@ -212,7 +238,7 @@ def inputs_of(plan: TrainingPlan) -> TrainingInputs:
         market=plan.market,
         bars_digest=plan.data_digest,
         seconds_digest=plan.seconds_digest,
-        fingerprint=fingerprint().digest,
+        fingerprint=fingerprint(plan.config.trading.yardstick).digest,
         parent_digest="" if parent is None else digest_of((parent.parameters, parent.normaliser)),
         code_version=CODE_VERSION,
     )
@@ -220,7 +246,7 @@ def inputs_of(plan: TrainingPlan) -> TrainingInputs:
 
 def identity_of(plan: TrainingPlan, step: int) -> Identity:
     """The identity of the run's checkpoint at ``step``."""
-    features = fingerprint()
+    features = fingerprint(plan.config.trading.yardstick)
     return Identity(
         phase=plan.config.phase,
         market=plan.market,
@@ -235,8 +261,12 @@ def identity_of(plan: TrainingPlan, step: int) -> Identity:
 
 
 def _settings_that_shape_numbers(config: TrainConfig) -> dict[str, Any]:
-    """The settings without those that change no number: how often a run is saved, and its number of devices."""
+    """The settings without those that change no number: how often a run is saved, and its number of devices.
+
+    Dates that were not given are left out too: a run that began before there were such settings is still itself.
+    """
     rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
+    rest |= {name: True for name in ("train_from", "train_until") if getattr(config, name) is None}
     return config.model_dump(mode="json", exclude=rest)
 
 

@@ -1,5 +1,6 @@
 """Finds and reads what a training or an evaluation needs: bars, seconds, parent, policy, account and settings."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
-from rl_core.checkpoints.policy import load_trader
+from rl_core.checkpoints.policy import POLICY_FILE, load_trader
 from rl_core.checkpoints.provenance import (
     WorldCard,
     check_unchanged,
@@ -26,13 +27,14 @@ from rl_core.checkpoints.provenance import (
 )
 from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.entrants import Enters, Trained
-from rl_core.evaluation.span import span_of
+from rl_core.evaluation.span import Span, span_of
+from rl_core.evaluation.tries import new_try, note_try, registry_beside
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, check_account, compile_trading, resolved
 from rl_core.training.config import TrainConfig
-from rl_core.training.folder import CHECKPOINTS
+from rl_core.training.folder import CHECKPOINTS, SEED_PREFIX
 from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent, check_size
 from trigate.errors import ConfigError
@@ -124,6 +126,8 @@ class EvaluationJob(NamedTuple):
     seconds: MinuteSeconds | None = None
     training_ended: bool = True
     doubts: tuple[str, ...] = ()  # that keep the verdict from being PASS or FAIL
+    digest: str = ""  # of the policy, or of the entries and their account
+    registry: Path | None = None  # where looks at unseen bars are counted; None: nothing to count, as of a written rule
 
     def inputs(self, sessions: int | None = None) -> EvaluationInputs:
         """What is played: from the first whole warm session on, ``sessions`` of them at most.
@@ -133,6 +137,19 @@ class EvaluationJob(NamedTuple):
         """
         span = span_of(self.view.located.session, self.first, sessions)
         return EvaluationInputs(self.who, self.view, self.trading, span, self.ladder, self.seconds)
+
+    def count_look(self, span: Span) -> int:
+        """Count this look at ``span``; returns how many different ones have looked at its sessions, 1 if none counts.
+
+        What is in sample proves nothing however often it is seen, and a written rule was chosen by nobody.
+
+        Raises:
+            ResourceError: it cannot be counted.
+        """
+        if self.registry is None or self.in_sample:
+            return 1
+        first, last = (int(self.view.located.session[bar]) for bar in (span.first, span.stop - 1))
+        return note_try(self.registry, new_try(self.digest, self.view.bars.instrument.symbol, first, last))
 
 
 def prepare_training(
@@ -257,7 +274,7 @@ def prepare_evaluation(
         check_unchanged(bars, read.digest, source.digest)
     second_bars = None if seconds is None else read_seconds(seconds, read, **times._asdict())
     trading = compile_trading(account, read.instrument)
-    view = view_of(read, trading.pack, trading.hours)
+    view = view_of(read, trading.pack, trading.hours, trading.yardstick)
     first = first_held_out(policy.identity, read) if part == "held_out" else 0
     trained_on, unfinished = training_worlds(folder), unfinished_note(folder, policy.identity)
     return EvaluationJob(
@@ -274,7 +291,20 @@ def prepare_evaluation(
         note=unfinished,
         training_ended=unfinished is None,
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
+        digest=policy_digest(folder),
+        registry=registry_beside(_run_of(folder)),
     )
+
+
+def policy_digest(checkpoint: Path) -> str:
+    """Of what the checkpoint serves."""
+    return hashlib.sha256((checkpoint / POLICY_FILE).read_bytes()).hexdigest()
+
+
+def _run_of(checkpoint: Path) -> Path:
+    """The run that holds ``checkpoint``, or the folder of several seeds that holds the run."""
+    run = checkpoint.resolve().parent.parent if checkpoint.resolve().parent.name == CHECKPOINTS else checkpoint
+    return run.parent if run.name.startswith(SEED_PREFIX) else run
 
 
 def _ladder(seconds: Path | None, bars: Bars, times: FileTimes) -> Ladder | None:

@@ -1,18 +1,20 @@
-"""Control worlds: `no_edge`, in which nothing can be earned; `planted` and `reverting`, whose best is computed.
+"""Control worlds: `no_edge`, in which nothing can be earned; `planted`, `reverting`, `gated`: their best is computed.
 
 All are the demo market with another drift after its signals: NQ's volatility, gaps, volume and bursts. In `no_edge`
 there is none. In `planted` it has the size that is asked for, in `reverting` it goes back in part, so that managing
 the position pays; before costs a rule earns the drift that passes while it holds, so what the best rule earns follows
-from the world's parameters, without a trade.
+from the world's parameters, without a trade. `gated` and its twin: `rl_core.worlds.gated`.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rl_core.worlds.demo import DRIFT_MINUTES, World, declared, demo_world, draw_bars, fading_drift
+from rl_core.worlds.gated import gated_world
 from rl_core.worlds.planted_edge import PlantedEdge
 from rl_core.worlds.planted_value import ATR14_AT_SIGNAL, STOP_ATR, bracket_value, managed_value
 from trigate.errors import ConfigError
@@ -22,7 +24,8 @@ Reals = npt.NDArray[np.float64]
 USUAL_DRIFT_ATR = 0.6
 RISE_ATR, FALL_ATR = 1.5, 1.0  # of the reverting world; the fall spreads over minutes 7 to 12
 REVERT_FROM, REVERT_UNTIL = 6, 12
-KINDS = ("demo", "no_edge", "planted", "reverting")
+GATED = ("gated", "gated_twin")
+KINDS = ("demo", "no_edge", "planted", "reverting", *GATED)
 
 NO_EDGE = (
     "no_edge: no drift anywhere, with NQ's volatility, gaps, volume and volume bursts. No rule earns anything before "
@@ -82,20 +85,28 @@ def reverting_world(seed: int, sessions: int, *, seconds: bool = False) -> World
     return declared(drawn, PlantedEdge(text, plain, drawn.signals), seed)
 
 
-def world_of(kind: str, seed: int, sessions: int, *, drift_atr: float | None = None, seconds: bool = False) -> World:
+def world_of(
+    kind: str,
+    seed: int,
+    sessions: int,
+    *,
+    drift_atr: float | None = None,
+    form: str | None = None,
+    seconds: bool = False,
+) -> World:
     """The world of this ``kind``.
 
     Raises:
-        ConfigError: no such kind, or a drift for a world that has its own.
+        ConfigError: no such kind or form, or a drift or form for a world that has its own.
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of world {kind!r}; known: {', '.join(KINDS)}")
-    if drift_atr is not None and kind != "planted":
-        raise ConfigError(f"a drift can be chosen for the kind planted, not for {kind}")
-    if kind == "planted":
-        drift = USUAL_DRIFT_ATR if drift_atr is None else drift_atr
-        return planted_world(seed, sessions, drift_atr=drift, seconds=seconds)
-    return MAKERS[kind](seed, sessions, seconds=seconds)
+    if drift_atr is not None and kind not in ("planted", *GATED):
+        raise ConfigError(f"a drift can be chosen for the kinds planted and gated, not for {kind}")
+    if form is not None and kind not in GATED:
+        raise ConfigError(f"a form can be chosen for the kind gated and its twin, not for {kind}")
+    asked = {name: value for name, value in (("drift_atr", drift_atr), ("form", form)) if value is not None}
+    return MAKERS[kind](seed, sessions, seconds=seconds, **asked)
 
 
 def optimum(drift_atr: float) -> Optimum:
@@ -116,5 +127,8 @@ def reverting_drift() -> Reals:
 MAKERS: Mapping[str, Callable[..., World]] = {
     "demo": demo_world,
     "no_edge": no_edge_world,
+    "planted": planted_world,
     "reverting": reverting_world,
+    "gated": gated_world,
+    "gated_twin": partial(gated_world, twin=True),
 }

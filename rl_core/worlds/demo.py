@@ -4,6 +4,7 @@ Volatility is the minute-of-day profile x a slow daily level x clustering within
 rare news, each as measured on NQ. Prices are drawn second by second, so minutes and seconds are one market.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from rl_core.worlds.nq_profile import index_in_session
 from rl_core.worlds.planted_edge import ATR_BARS, Expectancy, PlantedEdge, declaration, rule_expectancy
 from rl_core.worlds.price_path import (
     MinutePlan,
+    Noise,
     PathColumns,
+    draw_noise,
     draw_path,
     minutes_of,
     seconds_of,
@@ -70,6 +73,22 @@ class Drawn(NamedTuple):
     seconds: Bars | None
     signals: npt.NDArray[np.int8]
     """[T] +1, -1 or 0 at the close of each minute bar."""
+    pays: npt.NDArray[np.bool_] | None = None
+    """[T] where a signal is followed by the better drift; None: every signal is alike."""
+
+
+class Planned(NamedTuple):
+    """What a session is to do beside what chance does."""
+
+    signals: npt.NDArray[np.int8]
+    """[M] +1, -1 or 0 at the close of each minute."""
+    minutes: MinutePlan
+    pays: npt.NDArray[np.bool_] | None = None
+    """[M] where a signal is followed by the better drift; None: every signal is alike."""
+
+
+Planner = Callable[[npt.NDArray[np.float64], np.random.Generator], Callable[[Noise], Planned]]
+"""Plans one session of volatility [M]: draws what it needs, then is shown what chance does."""
 
 
 class _Session(NamedTuple):
@@ -114,30 +133,48 @@ def draw_bars(seed: int, sessions: int, *, drift: npt.NDArray[np.float64], secon
         seconds: whether to return the one-second bars too.
     """
     assert len(drift) <= SIGNAL_SPACING
+
+    def planner(sigma: npt.NDArray[np.float64], generator: np.random.Generator) -> Callable[[Noise], Planned]:
+        signals = _draw_signals(len(sigma), generator)
+        planned = Planned(signals, _plan(sigma, signals, drift, generator))
+        return lambda noise: planned
+
+    return draw_planned(seed, sessions, planner, seconds=seconds)
+
+
+def draw_planned(seed: int, sessions: int, planner: Planner, *, seconds: bool = False) -> Drawn:
+    """The demo market in which ``planner`` says where signals are and what follows them."""
     assert sessions > 0
     generator = np.random.default_rng(seed)
     sigma = draw_sigma(sessions, generator)
     last = log(FIRST_PRICE)
     past: list[npt.NDArray[np.int64]] = []
-    minute_parts, second_parts, signal_parts = [], [], []
+    minute_parts, second_parts, plans = [], [], []
     for session, session_sigma in zip(_schedule(sessions), sigma, strict=True):
-        signals = _draw_signals(session.minutes, generator)
-        plan = _plan(session_sigma[: session.minutes], signals, drift, generator)
+        planned_after = planner(session_sigma[: session.minutes], generator)
         first = last + draw_gap(session.hours_closed, generator)
-        path = draw_path(plan, first, float(instrument(MARKET).tick_size), generator)
+        noise = draw_noise(session_sigma[: session.minutes], generator)
+        planned = planned_after(noise)
+        path = draw_path(planned.minutes, noise, first, float(instrument(MARKET).tick_size), generator)
         usual = usual_volume(past, session.minutes)
         log_range = np.log(path.high.max(axis=1) / path.low.min(axis=1))
         volume = draw_volume(log_range, usual, generator)
         bursts = np.rint(usual * generator.uniform(*BURST_OVER_USUAL, session.minutes)).astype(np.int64)
-        volume = np.where(signals != 0, bursts, volume)
+        volume = np.where(planned.signals != 0, bursts, volume)
         traded = spread_volume(volume, traded_seconds(volume, generator), generator)
         minute_parts.append(minutes_of(path, traded, session.open_ns))
         if seconds:
             second_parts.append(seconds_of(path, traded, session.open_ns))
-        signal_parts.append(signals)
+        plans.append(planned)
         past.append(minute_parts[-1].volume)
         last = path.last
-    return Drawn(_bars(minute_parts, 60), _bars(second_parts, 1) if seconds else None, np.concatenate(signal_parts))
+    pays = [plan.pays for plan in plans if plan.pays is not None]
+    return Drawn(
+        minutes=_bars(minute_parts, 60),
+        seconds=_bars(second_parts, 1) if seconds else None,
+        signals=np.concatenate([plan.signals for plan in plans]),
+        pays=np.concatenate(pays) if pays else None,
+    )
 
 
 def _schedule(sessions: int) -> list[_Session]:

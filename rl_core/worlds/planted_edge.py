@@ -25,6 +25,10 @@ class PlantedEdge:
     """Mean profit of the rule per trade before costs, in units of the risk (R), over many sessions."""
     signals: npt.NDArray[np.int8]
     """[T] what the rule says at the close of each minute bar: +1 buy, -1 sell, 0 nothing."""
+    pays: npt.NDArray[np.bool_] | None = None
+    """[T] which signals are followed by the better drift, where a gate could know it; None: all are alike."""
+    uplift_r: float | None = None
+    """The most that a gate can add over random vetoes as often, in R a proposal before costs; None: as ``pays``."""
 
 
 def declaration(edge: PlantedEdge, seed: int) -> str:

@@ -27,6 +27,20 @@ class MinutePlan(NamedTuple):
     """[M] return that the minute must make exactly; NaN where it is free."""
 
 
+class Noise(NamedTuple):
+    """What chance does to a session, in logarithms of the price; [M, 60] each."""
+
+    gap: Floats
+    """From a second's last trade to the next one's first."""
+    body: Floats
+    """From a second's first trade to its last."""
+
+    @property
+    def minute(self) -> Floats:
+        """[M] the return that each minute would make by chance alone."""
+        return np.asarray((self.gap + self.body).sum(axis=1))
+
+
 class Path(NamedTuple):
     """Prices of every second, traded or not, in ticks."""
 
@@ -50,17 +64,25 @@ class PathColumns(NamedTuple):
     volume: npt.NDArray[np.int64]
 
 
-def draw_path(plan: MinutePlan, first: float, tick: float, generator: np.random.Generator) -> Path:
+def draw_noise(sigma: Floats, generator: np.random.Generator) -> Noise:
+    """The chance part of minutes whose returns have the standard deviation ``sigma`` [M]."""
+    shape = (len(sigma), SECONDS)
+    variance = (sigma**2 / SECONDS)[:, None]
+    gap = generator.standard_normal(shape) * np.sqrt(GAP_SHARE * variance)
+    body = generator.standard_normal(shape) * np.sqrt((1 - GAP_SHARE) * variance)
+    return Noise(gap, body)
+
+
+def draw_path(plan: MinutePlan, noise: Noise, first: float, tick: float, generator: np.random.Generator) -> Path:
     """A path that starts at ``first`` (log price); extremes are those of Brownian bridges within each second.
 
     A bridge of variance v from a to b has maximum (a + b + sqrt((b - a)^2 - 2 v ln U)) / 2.
     """
-    shape = (len(plan.sigma), SECONDS)
+    shape = noise.gap.shape
     variance = (plan.sigma**2 / SECONDS)[:, None]
-    gap = generator.standard_normal(shape) * np.sqrt(GAP_SHARE * variance)
-    body = generator.standard_normal(shape) * np.sqrt((1 - GAP_SHARE) * variance) + (plan.drift / SECONDS)[:, None]
-    body += _correction(plan.fixed, gap, body)
-    ends = first + np.cumsum(gap + body).reshape(shape)
+    body = noise.body + (plan.drift / SECONDS)[:, None]
+    body += _correction(plan.fixed, noise.gap, body)
+    ends = first + np.cumsum(noise.gap + body).reshape(shape)
     starts = ends - body
     spread = -2 * (1 - GAP_SHARE) * variance
     rise = np.sqrt(body**2 + spread * np.log1p(-generator.random(shape)))

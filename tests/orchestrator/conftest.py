@@ -2,8 +2,12 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.orchestrator.played_files import FileWorld
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
@@ -14,3 +18,18 @@ if HERE not in sys.path:
 def importable_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put this folder on the module path of child processes."""
     monkeypatch.setenv("PYTHONPATH", HERE)
+
+
+@pytest.fixture(scope="session")
+def file_world(tmp_path_factory: pytest.TempPathFactory) -> "FileWorld":
+    """Three sessions of the demo world in a file, the last of which is traded, and an untrained policy of phase 1."""
+    from rl_core.bars.write import write_bars
+    from rl_core.worlds.demo import demo_world
+    from tests.orchestrator.played_files import FileWorld
+    from tests.processes.conftest import untrained
+
+    folder = tmp_path_factory.mktemp("file_world")
+    minutes = demo_world(7, 3).minutes
+    path = folder / "NQ_D1M.parquet"
+    write_bars(minutes, path)
+    return FileWorld(path, untrained(folder, 1, minutes, int(minutes.ts_event_ns[0])))

@@ -18,8 +18,10 @@ from orchestrator.trader.state import (
     BarClosed,
     BarsEnded,
     GateAnswered,
+    OperatorAsked,
     PolicyAnswered,
     Setting,
+    Standing,
     Step,
 )
 from rl_core.market.fills import Venue
@@ -56,6 +58,7 @@ class Minute(NamedTuple):
     true_range_sum: int
     action: int  # among the legal ones
     outcome: Outcome
+    asked: Standing | None = None  # by a person, before the bar
 
 
 def settings_for(**changed: Any) -> Setting:
@@ -91,6 +94,7 @@ minutes = st.builds(
     true_range_sum=st.sampled_from([0, 7, 140, 280, 900, 20_000]),
     action=st.integers(0, 11),
     outcome=outcomes,
+    asked=st.sampled_from([None] * 12 + ["halted", "flat", "trading", "trading"]),
 )
 accounts = st.builds(
     lambda ratchet, resolution, gated, shadow, factor: settings_for(
@@ -119,6 +123,7 @@ class Drive:
     def play(self, minute: Minute) -> None:
         """One bar, its decision and its verdict."""
         self.minute += 1 + minute.silent
+        self._heed(minute.asked)
         broken = minute.session_break or self.minute > LAST_MINUTE
         if broken:
             self.session, self.minute, self.entered = self.session + 1, 0, 0
@@ -132,6 +137,16 @@ class Drive:
         self.seq += 1
         if isinstance(step.question, AskPolicy):
             self._decide(step.question, minute, view)
+
+    def _heed(self, asked: Standing | None) -> None:
+        """A person's word between two bars: no entry works after one that ends trading."""
+        if asked is None:
+            return
+        held = self.state.broker.position.quantity
+        self._take(advance(self.state, OperatorAsked(asked), self.setting))
+        assert self.state.standing == asked
+        assert asked == "trading" or self.state.broker.order.quantity == 0
+        assert asked != "flat" or self.state.broker.order.flatten == (held != 0)
 
     def end(self) -> None:
         """No more bars."""
@@ -188,11 +203,13 @@ class Drive:
         assert self.state.broker.order.quantity == 0, "an order meets one bar only"
         assert side == 0 or (side * (bar.close - position.stop) > 0 and self.state.status == "active")
         assert side == 0 or self.minute < FLAT_MINUTE, "flat before the flat time"
-        assert self.state.broker.order.flatten == (side != 0 and view.flatten_due)
+        due = view.flatten_due or self.state.standing == "flat"
+        assert self.state.broker.order.flatten == (side != 0 and due)
 
     def _decide(self, question: AskPolicy, minute: Minute, view: CloseView) -> None:
         mask = question.legal_actions
         may_enter = view.entry_open and self.state.status == "active" and self.filled == 0
+        may_enter = may_enter and self.state.standing == "trading"
         assert mask[0] and len(mask) == 6 and question.observation.shape == (228,)
         assert not any(mask[1:3]) or may_enter
         assert not any(mask[3:]) or (self.filled and not view.flatten_due)

@@ -1,5 +1,8 @@
 """The project's commands as a user starts them, and everything that they leave in the process table."""
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import signal
@@ -7,9 +10,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0
@@ -24,11 +29,40 @@ def call(tool: str, *arguments: object, stdin: str = "", cwd: Path = ROOT) -> "s
     )
 
 
+def call_here(tool: str, *arguments: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """The same within this process: what it prints and its exit code, without the seconds that its imports take."""
+    main = importlib.import_module(f"{tool.replace('-', '_')}.cli").main
+    line, out, err = _line(tool, arguments), io.StringIO(), io.StringIO()
+    with _as_started(line, stdin), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main()
+        except SystemExit as ended:
+            code = ended.code
+    assert code is None or isinstance(code, int), code
+    return subprocess.CompletedProcess(line, code or 0, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _as_started(line: list[str], stdin: str) -> Iterator[None]:
+    """What a command finds when it begins; and what it changes for its whole process is put back."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    arguments, before = sys.argv, sys.stdin
+    sys.argv, sys.stdin = line, io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    try:
+        with contextlib.chdir(ROOT):
+            yield
+    finally:
+        sys.argv, sys.stdin = arguments, before
+        structlog.reset_defaults()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 class Started:
     """A command in a session of its own, marked so that every descendant can be found; a context manager."""
 
-    def __init__(self, output: Path, tool: str, *arguments: object) -> None:
-        """Start it; what it prints goes to files in the folder ``output``."""
+    def __init__(self, output: Path, tool: str, *arguments: object, cwd: Path = ROOT) -> None:
+        """Start it in ``cwd``; what it prints goes to files in the folder ``output``."""
         output.mkdir(parents=True, exist_ok=True)
         self._mark = uuid.uuid4().hex
         self._out, self._err = output / f"{self._mark}.out", output / f"{self._mark}.err"
@@ -38,7 +72,7 @@ class Started:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, _MARK: self._mark},
                 start_new_session=True,
             )
@@ -128,6 +162,11 @@ def records(run: Path, kind: str) -> list[dict[str, Any]]:
     lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
     bodies = (json.loads(line.partition(" ")[2]) for line in lines if line.endswith("\n"))
     return [body for body in bodies if body["t"] == kind]
+
+
+def decided(runs: Path) -> list[dict[str, Any]]:
+    """What the gate has said in the one run under ``runs``; nothing before there is a journal."""
+    return [record for journal in runs.glob("*/journal.jsonl") for record in records(journal.parent, "decided")]
 
 
 def manifest(run: Path) -> dict[str, Any]:

@@ -7,25 +7,26 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.processes.commands import Started
+from tests.processes.commands import ROOT, Started
 
 
 class DemoWorld(NamedTuple):
     """What a run needs."""
 
     minutes: Path
-    seconds: Path  # of the first held-out session only
+    seconds: Path  # of the first half of the first held-out session only
     phase1: Path  # a checkpoint
     phase2: Path
 
 
-SESSIONS, TRAINED = 8, 4
+SESSIONS, TRAINED = 4, 2  # every run reads those that were trained on before it plays the others
+SESSION_BARS = 1380
 LEFT_OUT = ("7: 2024-01-02T00:05:00+00:00: a bad print",)  # as `data check --exclude` notes it
 
 
 @pytest.fixture(scope="session")
 def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
-    """Eight sessions, four of them held out, and a policy of each phase as it is before its first update."""
+    """Four sessions, two of them held out, and a policy of each phase as it is before its first update."""
     import numpy as np
 
     from rl_core.bars.write import write_bars
@@ -42,8 +43,9 @@ def demo_world(tmp_path_factory: pytest.TempPathFactory) -> DemoWorld:
     stamps = world.minutes.ts_event_ns
     session = Calendar.covering(int(stamps[0]), int(stamps[-1])).locate(stamps).session
     days = np.unique(session)
-    until_ns, next_ns = (int(stamps[np.searchsorted(session, days[day])]) for day in (TRAINED, TRAINED + 1))
-    first, stop = np.searchsorted(world.seconds.ts_event_ns, [until_ns, next_ns])
+    held_out = int(np.searchsorted(session, days[TRAINED]))
+    until_ns, half_ns = int(stamps[held_out]), int(stamps[held_out + SESSION_BARS // 2])
+    first, stop = np.searchsorted(world.seconds.ts_event_ns, [until_ns, half_ns])
     write_bars(world.seconds.slice(int(first), int(stop)), seconds)
     made = {phase: untrained(folder, phase, world.minutes, until_ns, fitted=phase == 2) for phase in (1, 2)}
     return DemoWorld(minutes, seconds, made[1], made[2])
@@ -109,13 +111,36 @@ def command_line(
 
 
 @pytest.fixture
-def run_command(demo_world: DemoWorld, tmp_path: Path) -> RunCommand:
-    """The arguments of ``orchestrator`` that play one held-out session under the rules gate."""
+def run_command(demo_world: DemoWorld, tmp_path: Path) -> Iterator[RunCommand]:
+    """The arguments of ``orchestrator`` that play one held-out session under the rules gate.
+
+    After the test every run that it made comes out of its journal again, byte for byte.
+    """
 
     def arguments(*more: object, runs: str = "runs", **options: Any) -> list[str]:
         return command_line(demo_world, tmp_path / runs, *more, **options)
 
-    return arguments
+    yield arguments
+    for path in tmp_path.glob("*/*/journal.jsonl"):
+        assert _difference(path, demo_world) == "", path
+
+
+_REPLAYED: set[bytes] = set()
+"""Journals that came out again; many tests make equal ones."""
+
+
+def _difference(journal: Path, world: DemoWorld) -> str:
+    """What does not come out of a journal again; the checkpoint may have been moved by its test."""
+    from orchestrator.run.folder import RunFolder
+    from orchestrator.run.replay import Sources, replay_run
+
+    content = journal.read_bytes()
+    if not content or content in _REPLAYED:
+        return ""
+    _REPLAYED.add(content)
+    named = Path(RunFolder(journal.parent).manifest().inputs.config["checkpoint"]).name
+    checkpoint = world.phase1 if named == world.phase1.name else world.phase2
+    return replay_run(RunFolder(journal.parent), Sources(checkpoint=checkpoint)).difference
 
 
 @pytest.fixture
@@ -123,8 +148,8 @@ def start(run_command: RunCommand, tmp_path: Path) -> Iterator[Start]:
     """Starts runs; at the end every process of theirs is gone, or the test fails."""
     started: list[Started] = []
 
-    def begin(*more: object, **options: Any) -> Started:
-        started.append(Started(tmp_path / "output", "orchestrator", *run_command(*more, **options)))
+    def begin(*more: object, cwd: Path = ROOT, **options: Any) -> Started:
+        started.append(Started(tmp_path / "output", "orchestrator", *run_command(*more, **options), cwd=cwd))
         return started[-1]
 
     yield begin

@@ -1,4 +1,8 @@
-"""Every bad input ends with its exit code and one line that says what to do, never a traceback."""
+"""Every bad input ends with its exit code and one line that says what to do, never a traceback.
+
+The commands run within this process, as their imports would take most of the time; that a process of its own says and
+ends as they do here is seen for one fault of each tool.
+"""
 
 import json
 import shutil
@@ -11,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes.commands import call
+from tests.processes.commands import call, call_here
 from tests.processes.conftest import DemoWorld, RunCommand
 from tests.proposals import CONTEXT
 
@@ -22,13 +26,31 @@ CSV = "datetime,open,high,low,close,volume,symbol\n2024-01-02T14:30:00Z,21000,21
 
 def refused(tool: str, *arguments: object, code: int, stdin: str = "") -> str:
     """The one line that the command ended with."""
-    ended = call(tool, *arguments, stdin=stdin)
+    ended = call_here(tool, *arguments, stdin=stdin)
     assert ended.returncode == code, (ended.returncode, ended.stderr)
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith(f"{tool}: ")
     assert ended.stdout == ""
     return lines[0].removeprefix(f"{tool}: ")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "code"),
+    [
+        ("orchestrator", ("run", "--mode", "smi"), 2),
+        ("rl-core", ("data", "check", "no/NQ_D1M.csv"), 3),
+        ("llm-gate", ("review", "-", "--engine", "rules"), 2),
+    ],
+)
+def test_a_process_of_its_own_says_and_ends_as_the_command_does_here(
+    tool: str, arguments: tuple[str, ...], code: int
+) -> None:
+    process, here = call(tool, *arguments, stdin="{"), call_here(tool, *arguments, stdin="{")
+
+    assert process.returncode == code
+    assert process.stderr.startswith(f"{tool}: ")
+    assert (process.returncode, process.stdout, process.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
 @pytest.fixture
@@ -256,10 +278,8 @@ def _proposal() -> str:
     return json.dumps({"kind": "entry_proposal", "proposal_id": "0" * 32, **size, "context": CONTEXT})
 
 
-COMMANDS = [
+COMMANDS = [  # a table, the help, and lines
     ("orchestrator", "rules", "list"),
-    ("orchestrator", "rules", "list", "--json"),
-    ("orchestrator", "--help"),
     ("rl-core", "data", "check", "--help"),
     ("llm-gate", "prompts", "list"),
 ]

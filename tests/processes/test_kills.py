@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.processes.commands import Started, call, journal_bytes, manifest, only_run, records
-from tests.processes.conftest import DemoWorld, RunCommand, Start, command_line
+from tests.processes.conftest import SESSION_BARS, DemoWorld, RunCommand, Start, command_line
 
 pytestmark = pytest.mark.process
 
-UNDER_WAY = 100_000  # bytes of journal: some hundred bars
+UNDER_WAY = 50_000  # bytes of journal: some hundred bars
 
 
 def under_way(run: Started, runs: Path) -> None:
@@ -22,36 +22,36 @@ def under_way(run: Started, runs: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(demo_world: DemoWorld, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The journal of two sessions in which nothing was killed."""
+    """The journal of a session in which nothing was killed."""
     runs = tmp_path_factory.mktemp("undisturbed") / "runs"
-    ended = call("orchestrator", *command_line(demo_world, runs, sessions=2))
+    ended = call("orchestrator", *command_line(demo_world, runs))
     assert ended.returncode == 0, ended.stderr
     return (only_run(runs) / "journal.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("worker", "number"),
-    [
-        ("feed", signal.SIGKILL),
-        ("policy", signal.SIGKILL),
-        ("gate", signal.SIGKILL),
-        ("policy", signal.SIGSTOP),
-    ],
+DISTURBED = (
+    ("feed", signal.SIGKILL),
+    ("policy", signal.SIGKILL),
+    ("gate", signal.SIGKILL),
+    ("policy", signal.SIGSTOP),
 )
-def test_a_killed_or_frozen_worker_is_started_again_and_changes_no_byte(
-    start: Start, tmp_path: Path, undisturbed: bytes, worker: str, number: signal.Signals
+
+
+def test_workers_that_are_killed_or_frozen_are_started_again_and_no_byte_changes(
+    start: Start, tmp_path: Path, undisturbed: bytes
 ) -> None:
-    """What it was asked is asked again: simulated time stands still, so nothing of it is in the record."""
-    run = start(sessions=2)
+    """One after the other. What each was asked is asked again: simulated time stands still, so it is not recorded."""
+    run = start()
     under_way(run, tmp_path / "runs")
 
-    os.kill(run.worker(worker), number)
+    for number, (worker, sent) in enumerate(DISTURBED, 1):
+        os.kill(run.worker(worker), sent)
+        run.until(lambda number=number: run.stderr.count(": ready again") == number)
 
     assert run.wait() == 0, run.stderr
-    lines = [line for line in run.stderr.splitlines() if "starting it again" in line]
-    assert len(lines) == 1
-    assert lines[0].startswith(f"{worker}: ")
-    assert f"{worker}: ready again" in run.stderr
+    said = [line for line in run.stderr.splitlines() if "starting it again" in line or "ready again" in line]
+    expected = [worker for worker, _ in DISTURBED for _ in range(2)]
+    assert [line.partition(": ")[0] for line in said] == expected
     assert "Traceback" not in run.stderr
     folder = only_run(tmp_path / "runs")
     assert (folder / "journal.jsonl").read_bytes() == undisturbed
@@ -67,7 +67,7 @@ def test_a_worker_that_cannot_come_back_ends_the_run_with_5_and_its_cause(
     """Its checkpoint has gone, so every restart fails; the run can be continued once it is back."""
     checkpoint = tmp_path / "moved" / demo_world.phase1.name
     shutil.copytree(demo_world.phase1, checkpoint)
-    run = start("--checkpoint", checkpoint, sessions=2)
+    run = start("--checkpoint", checkpoint)
     under_way(run, tmp_path / "runs")
 
     checkpoint.rename(tmp_path / "elsewhere")
@@ -82,39 +82,40 @@ def test_a_worker_that_cannot_come_back_ends_the_run_with_5_and_its_cause(
     assert manifest(folder)["status"] == "failed"
     assert run.family() == {}
     (tmp_path / "elsewhere").rename(checkpoint)
-    again = call("orchestrator", *run_command("--checkpoint", checkpoint, sessions=2))
+    again = call("orchestrator", *run_command("--checkpoint", checkpoint))
     assert again.returncode == 0, again.stderr
     assert manifest(folder)["status"] == "ended"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_run_that_is_asked_to_stop_is_continued_by_the_same_command(
-    start: Start, run_command: RunCommand, tmp_path: Path, number: signal.Signals, code: int
+    start: Start, run_command: RunCommand, tmp_path: Path
 ) -> None:
-    """The folder has a name that a careless terminal library would take for its markup."""
+    """By SIGTERM, then by SIGINT; the folder has a name that a careless terminal library would take for its markup."""
     runs = tmp_path / "runs [" / "red]"
-    run = start(sessions=2, runs="runs [/red]")
-    under_way(run, runs)
+    known = 0
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        run = start(runs="runs [/red]")
+        run.until(lambda known=known: journal_bytes(runs) > known + UNDER_WAY)
 
-    assert run.ask_to_stop(number) == code
-    folder = only_run(runs)
-    assert "the same command continues it" in run.stderr
-    assert run.stdout.strip() == str(folder)
-    assert manifest(folder)["status"] == "stopped"
-    assert run.family() == {}
-    assert (folder / "journal.jsonl").read_bytes().endswith(b"\n")
-    assert list(folder.glob(".*.tmp")) == []
+        assert run.ask_to_stop(number) == code
+        folder, known = only_run(runs), journal_bytes(runs)
+        assert "the same command continues it" in run.stderr
+        assert run.stdout.strip() == str(folder)
+        assert manifest(folder)["status"] == "stopped"
+        assert run.family() == {}
+        assert (folder / "journal.jsonl").read_bytes().endswith(b"\n")
+        assert list(folder.glob(".*.tmp")) == []
 
-    again = call("orchestrator", *run_command(sessions=2, runs="runs [/red]"))
+    again = call("orchestrator", *run_command(runs="runs [/red]"))
 
     assert again.returncode == 0, again.stderr
     assert f"continuing {folder}: " in again.stderr
     assert only_run(runs) == folder
-    assert (manifest(folder)["status"], manifest(folder)["starts"]) == ("ended", 2)
-    assert len(records(folder, "bar")) == 2 * 1380
+    assert (manifest(folder)["status"], manifest(folder)["starts"]) == ("ended", 3)
+    assert len(records(folder, "bar")) == SESSION_BARS
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_asked_to_stop_before_its_first_bar_leaves_no_process(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -142,7 +143,7 @@ def test_an_ended_run_gets_its_report_though_asked_to_stop(start: Start, tmp_pat
 
 def test_ctrl_c_in_the_terminal_reaches_every_process_and_stops_in_order(start: Start, tmp_path: Path) -> None:
     """A terminal signals the whole foreground group; the workers leave it to the runner to end them."""
-    run = start(sessions=2)
+    run = start()
     under_way(run, tmp_path / "runs")
 
     for pid in run.family():

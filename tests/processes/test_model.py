@@ -4,15 +4,14 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from llm_gate.serving.processes import session_members
-from tests.processes.commands import call, manifest, only_run, records, wait_until
+from tests.processes.commands import call, decided, journal_bytes, manifest, only_run, wait_until
 from tests.processes.conftest import RunCommand, Start
 
-pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(900)]
 pytest.importorskip("torch")
 
 # The probabilities of a model are noise here, and a busy machine answers slowly.
@@ -30,85 +29,63 @@ def serving(command_lines: dict[int, str]) -> bool:
     return any("llm_gate.serving.launch_vllm" in line or "VLLM" in line for line in command_lines.values())
 
 
-def test_a_killed_run_leaves_no_vllm_and_continues_to_its_end_with_real_verdicts(
-    start: Start, run_command: RunCommand, tmp_path: Path
-) -> None:
-    """The verdicts before the kill are replayed, not asked for again; those after it come from a new server."""
-    run = start(*TINY)
-    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
+def test_what_befalls_run_and_model_server_changes_no_byte(start: Start, tmp_path: Path) -> None:
+    """One misfortune after another, each of which costs a start of the server, against a run that had none.
+
+    First the run is killed: none of its vLLM is left, and the verdicts so far are replayed, not asked for again. The
+    run that continues it loses the processes of its server: it stands still, says so and asks again. Then the engine
+    core is frozen behind an API that answers on, so that only a missing answer tells; it never goes on and is replaced.
+    Both runs are asked to stop once that is seen; to its end a run under a server plays in `test_user_server.py`.
+    """
+    quick, runs = (*TINY, "--set=gate.review.deadline_s=5"), tmp_path / "runs"
+    run = start(*quick)
+    run.until(lambda: bool(decided(runs)))
     assert serving(run.family())
     run.kill()
     wait_until(lambda: not run.family())
     assert run.family() == {}
-    before = verdicts(tmp_path / "runs")
+    before = decided(runs)
 
-    again = start(*TINY)
-
-    assert again.wait() == 0, again.stderr
-    assert again.family() == {}
-    found = verdicts(tmp_path / "runs")
-    assert found[: len(before)] == before
-    assert len(found) > len(before)
-    answered = [verdict for verdict in found if verdict["outcome"]["kind"] != "gate_failed"]
-    assert answered
-    for verdict in answered:
-        assert (verdict["engine"], verdict["model"].partition("@")[0]) == ("vllm", "tiny-v2")
-        assert verdict["odds_milli"] is not None
-    assert manifest(only_run(tmp_path / "runs"))["status"] == "ended"
-    assert "passed the canary" in again.stderr
-    assert "agree to the cent" in again.stdout
-
-
-def test_a_killed_model_server_is_waited_for_and_changes_nothing(
-    start: Start, run_command: RunCommand, tmp_path: Path
-) -> None:
-    """Every proposal keeps its verdict: the run stands still, says so, and asks again when the server is back."""
-    control = call("orchestrator", *run_command(*TINY, runs="control"))
-    assert control.returncode == 0, control.stderr
-    run = start(*TINY)
-    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
-
-    for pid, line in run.family().items():
+    again = start(*quick)
+    again.until(lambda: len(decided(runs)) > len(before))
+    for pid, line in again.family().items():
         if serving({pid: line}):
             os.kill(pid, signal.SIGKILL)
+    again.until(lambda: "model server: ready again" in again.stderr)
+    assert "the run waits for the model server (" in again.stderr
+    killed, known = again.stderr, len(decided(runs))
 
-    assert run.wait() == 0, run.stderr
-    assert "the run waits for the model server (" in run.stderr
-    assert "model server: ready again" in run.stderr
-    found = verdicts(tmp_path / "runs")
-    assert [verdict["outcome"] for verdict in found] == [
-        verdict["outcome"] for verdict in verdicts(tmp_path / "control")
-    ]
-    assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in found)
-    journals = [(only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("control", "runs")]
-    assert journals[0] == journals[1]
-
-
-def test_a_frozen_engine_is_waited_for_and_changes_no_byte(
-    start: Start, run_command: RunCommand, tmp_path: Path
-) -> None:
-    """Its API answers on, so only a missing answer tells; the engine core never goes on and is replaced."""
-    quick = (*TINY, "--set=gate.review.deadline_s=5")
-    control = call("orchestrator", *run_command(*quick, runs="control"))
-    assert control.returncode == 0, control.stderr
-    run = start(*quick)
-    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
-    (session,) = run.model_sessions()
+    again.until(lambda: len(decided(runs)) > known)
+    (session,) = again.model_sessions()
     (core,) = (pid for pid in session_members(session) if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes())
-
     os.kill(core, signal.SIGSTOP)
+    again.until(lambda: "(restart 2)" in again.stderr)
+    known = len(decided(runs))
+    again.until(lambda: len(decided(runs)) > known)
+    assert again.ask_to_stop(signal.SIGTERM) == 0
+    control = start(*quick, runs="control")
+    control.until(lambda: journal_bytes(tmp_path / "control") >= journal_bytes(runs))
+    assert control.ask_to_stop(signal.SIGTERM) == 0
 
-    assert run.wait() == 0, run.stderr
-    waits = [int(seconds) for seconds in re.findall(r"waits for the model server \(\w+\): (\d+) s", run.stderr)]
-    assert waits[:2] == [0, 10] and waits == sorted(waits), run.stderr
-    assert "no answer to 2 probes; starting it again (restart 1)" in run.stderr
-    assert re.search(r"the model server answers again after \d+ s", run.stderr), run.stderr
-    journals = [(only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("control", "runs")]
-    assert journals[0] == journals[1]
-    assert all(verdict["outcome"]["kind"] != "gate_failed" for verdict in verdicts(tmp_path / "runs"))
+    frozen = again.stderr.removeprefix(killed)
+    waits = [int(seconds) for seconds in re.findall(r"waits for the model server \(\w+\): (\d+) s", frozen)]
+    assert waits[:2] == [0, 10] and waits == sorted(waits), again.stderr
+    assert "no answer to 2 probes; starting it again (restart 2)" in frozen
+    assert re.search(r"the model server answers again after \d+ s", frozen), again.stderr
+    assert "passed the canary" in again.stderr
+    assert again.family() == control.family() == {}
+    found = decided(runs)
+    assert found[: len(before)] == before
+    for verdict in found:
+        assert verdict["outcome"]["kind"] != "gate_failed"
+        assert (verdict["engine"], verdict["model"].partition("@")[0]) == ("vllm", "tiny-v2")
+        assert verdict["odds_milli"] is not None
+    disturbed, whole = ((only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("runs", "control"))
+    assert whole.startswith(disturbed)
+    assert manifest(only_run(runs))["status"] == "stopped"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_can_be_stopped_while_the_model_loads(
     start: Start, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -132,8 +109,3 @@ def test_a_model_folder_without_a_model_is_refused_before_anything_starts(
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.startswith(f"orchestrator: {tmp_path} is not a model folder")
     assert not (tmp_path / "runs").exists()
-
-
-def verdicts(runs: Path) -> list[dict[str, Any]]:
-    """What the gate said in the one run under ``runs``."""
-    return records(only_run(runs), "decided")

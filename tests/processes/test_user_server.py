@@ -14,7 +14,7 @@ import pytest
 
 from tests.llm_gate.completions import letter_completion
 from tests.llm_gate.serving.stub_http import served
-from tests.processes.commands import ROOT, call, manifest, only_run, records
+from tests.processes.commands import ROOT, call, decided, manifest, only_run, records
 from tests.processes.conftest import RunCommand, Start
 
 pytestmark = pytest.mark.process
@@ -50,20 +50,20 @@ def test_every_verdict_is_the_servers_and_acts(run_command: RunCommand, tmp_path
 
     assert ended.returncode == 0, ended.stderr
     run = only_run(tmp_path / "runs")
-    decided = {record["proposal"]: record for record in records(run, "decided")}
+    answered = {record["proposal"]: record for record in decided(tmp_path / "runs")}
     kinds = {"A": "approve", "B": "resize", "C": "veto"}
-    assert len(decided) > 10
-    assert {proposal: record["outcome"]["kind"] for proposal, record in decided.items()} == {
-        proposal: kinds[letters[proposal]] for proposal in decided
+    assert len(answered) > 10
+    assert {proposal: record["outcome"]["kind"] for proposal, record in answered.items()} == {
+        proposal: kinds[letters[proposal]] for proposal in answered
     }
-    assert {record["outcome"]["kind"] for record in decided.values()} == set(kinds.values())
-    assert {(record["engine"], record["model"].partition("+")[0]) for record in decided.values()} == {
+    assert {record["outcome"]["kind"] for record in answered.values()} == set(kinds.values())
+    assert {(record["engine"], record["model"].partition("+")[0]) for record in answered.values()} == {
         ("vllm", f"gate@{url}")
     }
-    let_through = [record["n"] for record in decided.values() if record["outcome"]["kind"] != "veto"]
+    let_through = [record["n"] for record in answered.values() if record["outcome"]["kind"] != "veto"]
     last_before = [max(n for n in let_through if n < record["n"]) for record in records(run, "intent")]
     assert last_before == let_through, "an order follows each that was let through, and no other"
-    assert json.loads(ended.stdout)["gate"].endswith(f"0 without a verdict, of {len(decided)} proposals")
+    assert json.loads(ended.stdout)["gate"].endswith(f"0 without a verdict, of {len(answered)} proposals")
 
 
 def test_a_server_that_freezes_is_waited_for_and_changes_nothing(
@@ -74,7 +74,7 @@ def test_a_server_that_freezes_is_waited_for_and_changes_nothing(
     control = call("orchestrator", *run_command(*asking(url), runs="control"))
     assert control.returncode == 0, control.stderr
     run = start(*asking(url))
-    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
+    run.until(lambda: bool(decided(tmp_path / "runs")))
 
     os.kill(process, signal.SIGSTOP)
     try:
@@ -87,7 +87,7 @@ def test_a_server_that_freezes_is_waited_for_and_changes_nothing(
     assert re.search(r"the model server answers again after \d+ s", run.stderr), run.stderr
     journals = [(only_run(tmp_path / name) / "journal.jsonl").read_bytes() for name in ("control", "runs")]
     assert journals[0] == journals[1]
-    assert len(verdicts(tmp_path / "runs")) > 1
+    assert len(decided(tmp_path / "runs")) > 1
 
 
 def test_a_server_that_is_gone_stops_the_run_which_can_be_continued(
@@ -95,15 +95,10 @@ def test_a_server_that_is_gone_stops_the_run_which_can_be_continued(
 ) -> None:
     process, url = stub_server
     run = start(*asking(url), "--set=gate.ready_deadline_s=1")
-    run.until(lambda: bool(list((tmp_path / "runs").glob("*/journal.jsonl"))) and bool(verdicts(tmp_path / "runs")))
+    run.until(lambda: bool(decided(tmp_path / "runs")))
 
     os.kill(process, signal.SIGKILL)
 
     assert run.wait() == 5, run.stderr
     assert run.stderr.splitlines()[-1].endswith("the model server was given up; the same command continues the run")
     assert manifest(only_run(tmp_path / "runs"))["status"] == "failed"
-
-
-def verdicts(runs: Path) -> list[dict[str, Any]]:
-    """What the gate said in the one run under ``runs``."""
-    return records(only_run(runs), "decided")

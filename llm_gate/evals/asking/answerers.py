@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_gate.engines.base import Engine
+from llm_gate.engines.logistic import LogisticEngine, read_logistic
 from llm_gate.engines.random import RandomEngine
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.engines.scripted import ScriptedEngine
@@ -87,6 +88,8 @@ def _engine_without_server(spec: ModelSpec) -> Engine:
     match spec.engine:
         case "random":
             return RandomEngine(seed=spec.seed, veto_rate=spec.veto_rate, shrink_rate=spec.shrink_rate)
+        case "logistic":
+            return LogisticEngine(read_logistic(Path(spec.source)))
         case "scripted":
             return ScriptedEngine(spec.script)
         case "always-approve":

@@ -17,7 +17,7 @@ from llm_gate.prompts.prompt_files import DEFAULT_PROMPT
 from trigate.toml_config import Given, read_config
 
 BANK = "bank"
-EngineName = Literal["vllm", "rules", "random", "scripted", "always-approve"]
+EngineName = Literal["vllm", "logistic", "rules", "random", "scripted", "always-approve"]
 Task = Literal["entry", "injection", "regime"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -31,7 +31,7 @@ class ModelSpec(_Section):
 
     name: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="in the report; none: its source or engine")
     engine: EngineName = "vllm"
-    source: str = Field("package", description="a model: package, tiny or a folder")
+    source: str = Field("package", description="a model: package, tiny or a folder; logistic: the file of a regression")
     url: str | None = Field(None, description="a server that already runs")
     served: str = Field(SERVED_NAME, min_length=1, description="with url: the name under which it serves the model")
     key_file: Path | None = Field(None, description="with url: holds its key, chmod 600; none: VLLM_API_KEY, if set")

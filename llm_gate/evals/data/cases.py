@@ -32,6 +32,11 @@ class Case(BaseModel):
     outside_rules: bool = Field(False, description="the label rests on facts the three-line rule does not read")
     outcome_r_milli: Figure | None = Field(None, description="result alone to its end at full size, thousandths of R")
     session: Count | None = Field(None, description="opaque number of the session, in order of time; no model sees it")
+    in_sample: bool | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # so that a case without it keeps its digest
+        description="recorded: its bar is one that the policy, or its phase 1, was trained on; none: not known",
+    )
 
     @property
     def regime(self) -> str:
@@ -42,7 +47,7 @@ class Case(BaseModel):
     def _what_its_source_knows(self) -> Self:
         if self.source == "bank" and (self.label is None or not self.why):
             raise ValueError("a bank case needs a label and why")
-        if self.source == "bank" and (self.outcome_r_milli is not None or self.session is not None):
+        if self.source == "bank" and {self.outcome_r_milli, self.session, self.in_sample} != {None}:
             raise ValueError("a bank case was never traded: it has no outcome and no session")
         if self.source == "recorded" and (self.label is not None or self.why or self.outside_rules):
             raise ValueError("a recorded case has an outcome, not a label")

@@ -1,33 +1,31 @@
 """A real vLLM on a tiny random model: it answers within its letters, and nothing of it is left behind."""
 
 import asyncio
-import contextlib
+import json
 import os
-import platform
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
-from llm_gate.contract import EntryProposal, GateFailed, Mode
+from llm_gate.contract import EntryProposal, GateFailed, Reviewed
 from llm_gate.engines.base import Turn
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
 from llm_gate.review.gate import Gate, GateConfig
 from llm_gate.review.rehearsal import proof_in_modes
-from llm_gate.serving.canaries import LETTERS, prove
-from llm_gate.serving.processes import children_of, end_session, session_members
+from llm_gate.serving.canaries import LETTERS
+from llm_gate.serving.processes import children_of, session_members
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
-from tests.llm_gate.completions import json_completion, letter_completion
+from tests.llm_gate.serving.watched import still_runs, wait_until
 from trigate.errors import ResourceError
 
 pytest.importorskip("torch")
@@ -46,22 +44,8 @@ time.sleep(600)
 """
 
 
-def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
-    """Whether the condition came true in time."""
-    end_s = time.monotonic() + deadline_s
-    while not condition():
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def still_runs(process: int) -> bool:
-    """Whether a process that is not our child runs; a zombie that waits for its new parent has ended."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+OF_THE_MODEL = {"max_new_tokens": 14, "temperature": 1.9, "repetition_penalty": 5.0, "do_sample": True, "top_k": 2}
+"""14 tokens are too few for an object, and the penalty moves the logits of every letter that a prompt holds."""
 
 
 def described(processes: list[int]) -> str:
@@ -166,6 +150,49 @@ def test_in_json_the_reply_is_a_whole_object_with_its_tokens(
 
 
 @pytest.mark.model
+@pytest.mark.timeout(600)
+def test_a_models_own_generation_config_changes_nothing(
+    server: VllmServer, tiny_folder: Path, tmp_path: Path, make_proposal: Callable[..., EntryProposal]
+) -> None:
+    """The same weights answer alike, letter for letter and token for token, with such a file and without.
+
+    Both what we send and how the server was started see to that, so a request that says nothing is tried too: it gets
+    more tokens than the file would allow.
+    """
+    with_file = Path(shutil.copytree(tiny_folder, tmp_path / "own-sampling"))
+    (with_file / "generation_config.json").write_text(json.dumps(OF_THE_MODEL), encoding="utf-8")
+
+    plain = asked_of(server, make_proposal())
+    with VllmServer(with_file, log_path=tmp_path / "own-sampling.log") as other:
+        other.wait_ready(400.0, proof=proof_in_modes(find_prompt(DEFAULT_PROMPT), ("choice",)))
+        changed, tokens = asked_of(other, make_proposal()), tokens_by_default(other)
+
+    assert [reviewed.outcome for reviewed in changed] == [reviewed.outcome for reviewed in plain]
+    assert all(not isinstance(reviewed.outcome, GateFailed) for reviewed in plain)
+    assert changed[0].probabilities == pytest.approx(plain[0].probabilities, abs=1e-6)
+    assert changed[1].completion_tokens == plain[1].completion_tokens
+    assert plain[1].completion_tokens is not None and plain[1].completion_tokens > OF_THE_MODEL["max_new_tokens"]
+    assert tokens > OF_THE_MODEL["max_new_tokens"]
+
+
+def asked_of(server: VllmServer, proposal: EntryProposal) -> list[Reviewed]:
+    """What the gate makes of ``proposal`` in each mode."""
+    engine, prompt = server.engine(), find_prompt(DEFAULT_PROMPT)
+    ways = [Gate(engine, prompt, GateConfig(mode=mode, deadline_s=60.0)) for mode in ("choice", "json")]
+    return [asyncio.run(gate.review(proposal)) for gate in ways]
+
+
+def tokens_by_default(server: VllmServer) -> int:
+    """How long a reply is where the request leaves the longest to the server."""
+    least = OF_THE_MODEL["max_new_tokens"] + 1
+    asked = {"model": server.served, "messages": [{"role": "user", "content": "Sing."}], "min_tokens": least, "seed": 0}
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/v1/chat/completions", json.dumps(asked).encode(), headers)
+    with urllib.request.urlopen(request, timeout=120) as reply:
+        return int(json.load(reply)["usage"]["completion_tokens"])
+
+
+@pytest.mark.model
 def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survives(
     server: VllmServer, make_proposal: Callable[..., EntryProposal]
 ) -> None:
@@ -256,63 +283,6 @@ def test_a_server_that_ends_while_starting_is_not_ready_and_quotes_its_log(tmp_p
     assert session_members(session) == []
 
 
-ESCAPED = """
-import os, sys, time
-from llm_gate.serving import launch_vllm as vllm_server
-child = os.fork()
-if child == 0:
-    os.setpgid(0, 0)
-    if os.fork() == 0:
-        os.setsid()
-        print(os.getpid(), flush=True)
-        time.sleep(600)
-    time.sleep(1)
-    os._exit(3)
-hears, holds = os.pipe()
-sys.exit(vllm_server._supervise(child, hears))
-"""
-
-
-def test_the_supervisor_ends_what_moved_to_a_session_of_its_own() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ESCAPED], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    escaped = int(process.stdout.readline())
-    try:
-        assert process.wait(20) == 3
-        assert not still_runs(escaped)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(escaped, signal.SIGKILL)
-        process.kill()
-        process.communicate()
-
-
-THREADED = """
-import ctypes, socket, threading, time
-port = socket.socket()
-port.bind(("127.0.0.1", 0))
-threading.Thread(target=time.sleep, args=(600,)).start()
-print("up", flush=True)
-ctypes.CDLL(None).syscall(60, 0)  # exit of this thread alone, on x86-64
-"""
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of a system call")
-def test_a_process_whose_first_thread_has_ended_still_counts() -> None:
-    """It looks like a zombie, and still holds its port."""
-    process = subprocess.Popen([sys.executable, "-c", THREADED], stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        assert process.stdout is not None and process.stdout.readline() == b"up\n"
-        assert wait_until(lambda: ") Z " in Path(f"/proc/{process.pid}/stat").read_text(), 10.0)
-
-        assert session_members(process.pid) == [process.pid]
-        end_session(process.pid)
-        assert session_members(process.pid) == []
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_a_port_in_use_is_a_named_error(tiny_folder: Path, tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -355,31 +325,3 @@ def test_it_is_started_without_the_models_own_sampling_and_its_log_is_its_owners
         assert (log.stat().st_mode & 0o777, log.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     finally:
         server.kill()
-
-
-@pytest.mark.parametrize("mode", ["choice", "json"])
-@pytest.mark.parametrize(("content", "status"), [("The", 200), ("A sea of", 200), ("A", 500)])
-def test_the_canary_refuses_a_server_that_answers_freely(content: str, status: int, mode: Mode) -> None:
-    """A server that ignores structured_outputs answers 200 with prose, as vLLM does for guided_json."""
-
-    async def free(request: web.Request) -> web.StreamResponse:
-        make = letter_completion if mode == "choice" else json_completion
-        return web.json_response(make(request.headers["X-Request-Id"], content), status=status)
-
-    with pytest.raises(ServerNotReadyError, match="canary") as caught:
-        asyncio.run(proven_against(free, mode))
-
-    assert caught.value.exit_code == 5
-
-
-async def proven_against(handler: Callable[[web.Request], Awaitable[web.StreamResponse]], mode: Mode) -> None:
-    """The canary against ``handler``."""
-    application = web.Application()
-    application.router.add_post("/v1/chat/completions", handler)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        await prove(VllmEngine(f"http://127.0.0.1:{runner.addresses[0][1]}", "key"), mode)
-    finally:
-        await runner.cleanup()

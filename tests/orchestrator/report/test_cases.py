@@ -1,8 +1,10 @@
 """A run's proposals as cases: outcomes of the whole bracket alone, split by time, and nothing that tells a day."""
 
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from played_runs import DAYS, every_tenth_minute, play, walk
 
@@ -11,7 +13,7 @@ from llm_gate.evals.data.cases import read_cases, write_cases
 from llm_gate.evals.data.true_days import Day, read_true_days
 from orchestrator.cli import app
 from orchestrator.report.account_book import proposals_of, read_account_book
-from orchestrator.report.cases import recorded_cases
+from orchestrator.report.cases import in_sample_line, recorded_cases
 from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
 from orchestrator.report.veto_ledger import play_bracket, run_bars_of
@@ -69,6 +71,38 @@ def test_the_command_writes_a_file_that_reads_back_and_names_no_day(run: RunFold
     text = path.read_text()
     assert not any(day in text for day in DAYS)
     assert not re.search(r"20[0-9]{2}-|ts_event|NQ|weekday", text)
+
+
+def test_a_case_says_whether_the_policy_was_trained_on_its_bar(run: RunFolder, tmp_path: Path) -> None:
+    """The training bars end with the first bar of the second session: its decision is in sample, the rest is not."""
+    bars = read_account_book(run).bars
+    second = int(np.flatnonzero(np.diff(bars.ts_event_ns) > 3600 * 10**9)[0]) + 1
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    end = int(bars.ts_event_ns[second]) + 1
+    RunFolder(copy).write_manifest(run.manifest().model_copy(update={"trained_until_ns": end}))
+
+    cases = recorded_cases(copy).cases
+
+    assert {case.in_sample for case in cases if case.session == 0} == {True}
+    assert {case.in_sample for case in cases if case.session == 2} == {False}
+    inside = sum(bool(case.in_sample) for case in cases)
+    assert (
+        in_sample_line(cases) == f"{inside} cases on bars that the policy was trained on, {len(cases) - inside} outside"
+    )
+
+
+def test_where_the_checkpoint_is_gone_it_is_not_known(run: RunFolder) -> None:
+    cases = recorded_cases(run.path).cases
+
+    assert {case.in_sample for case in cases} == {None} and "in_sample" not in cases[0].model_dump_json()
+    assert in_sample_line(cases).startswith(f"for {len(cases)} cases it is not known")
+
+
+def test_the_embargo_leaves_out_the_last_sessions_for_tuning(run: RunFolder) -> None:
+    whole, cut = recorded_cases(run.path), recorded_cases(run.path, embargo=1)
+
+    assert {case.session: case.split for case in cut.cases} == {0: "tune", 2: "held_out"}
+    assert cut.embargoed == len(whole.cases) - len(cut.cases) > 0
 
 
 def test_the_truth_lies_in_a_file_of_its_own(run: RunFolder, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from llm_gate.contract import Approve, EntryProposal, FailureCause, GateFailed, Outcome, RegimeContext, Reviewed, Veto
-from orchestrator.messaging.catalogue import Bar, EndOfBars, NextBar
+from orchestrator.messaging.catalogue import BARS_AHEAD, Bar, BarBlock, EndOfBars, NextBars
 from orchestrator.messaging.runner_end import Missed, NoReplyError
-from orchestrator.messaging.wire import Array, Received
+from orchestrator.messaging.wire import Array, Received, Reply
 from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.telemetry import Telemetry, read_telemetry
@@ -36,7 +36,7 @@ BAR = Bar(seq=7, ts_event_ns=60, open=1, high=2, low=1, close=2, volume=3)
 class ScriptedCrew:
     """Answers with what it was given, in order: a message, or the way in which the question is missed."""
 
-    def __init__(self, *script: BaseModel | Missed | ProcessNotReadyError) -> None:
+    def __init__(self, *script: BaseModel | Reply | Missed | ProcessNotReadyError) -> None:
         self._script = list(script)
         self.asked: list[tuple[str, BaseModel]] = []
         self.refused: list[str] = []
@@ -47,6 +47,8 @@ class ScriptedCrew:
         answer = self._script.pop(0)
         if isinstance(answer, ProcessNotReadyError):
             raise answer
+        if isinstance(answer, Reply):
+            return Received(worker, "1", answer.message, answer.arrays)
         if not isinstance(answer, BaseModel):
             raise NoReplyError(worker, answer, "as scripted")
         return Received(worker, "1", answer)
@@ -126,8 +128,15 @@ def test_an_answer_to_something_else_counts_against_its_worker(telemetry: Teleme
     assert crew.refused == ["policy"]
 
 
-def test_a_feed_that_answers_with_another_bar_is_asked_again(telemetry: Telemetry) -> None:
-    crew = ScriptedCrew(BAR.model_copy(update={"seq": 6}), "timeout", BAR, EndOfBars(seq=8))
+def block(first: int, count: int = 1) -> Reply:
+    """Bars like BAR, numbered from ``first`` on."""
+    long = np.array([[BAR.ts_event_ns], [BAR.volume], [BAR.contract]], np.int64).repeat(count, axis=1)
+    prices = np.array([[BAR.open], [BAR.high], [BAR.low], [BAR.close]], np.int32).repeat(count, axis=1)
+    return Reply(BarBlock(seq=first, count=count), (long, prices))
+
+
+def test_a_feed_that_answers_with_other_bars_is_asked_again(telemetry: Telemetry) -> None:
+    crew = ScriptedCrew(block(6), "timeout", block(7), EndOfBars(seq=8))
 
     fed = answers(crew, telemetry)
 
@@ -135,7 +144,18 @@ def test_a_feed_that_answers_with_another_bar_is_asked_again(telemetry: Telemetr
     assert given is not None and given.bar == BAR
     assert fed.next_bar(8) is None
     assert crew.refused == ["feed"]
-    assert [message for _, message in crew.asked] == [NextBar(seq=7)] * 3 + [NextBar(seq=8)]
+    asked = [NextBars(seq=seq, most=BARS_AHEAD) for seq in (7, 7, 7, 8)]
+    assert [message for _, message in crew.asked] == asked
+
+
+def test_the_feed_is_asked_once_for_all_bars_of_a_block(telemetry: Telemetry) -> None:
+    crew = ScriptedCrew(block(7, 3), block(10, 2), block(8, 1))
+
+    fed = answers(crew, telemetry)
+
+    given = [fed.next_bar(seq) for seq in (7, 8, 9, 10, 8)]
+    assert [bar and bar.bar.seq for bar in given] == [7, 8, 9, 10, 8]
+    assert len(crew.asked) == 3
 
 
 def test_a_worker_that_is_given_up_stops_the_run(telemetry: Telemetry) -> None:

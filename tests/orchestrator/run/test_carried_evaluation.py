@@ -31,10 +31,11 @@ from rl_core.evaluation.carried import CarriedPath, play_carried
 from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.span import Span, span_of
 from rl_core.exchange.instruments import instrument
-from rl_core.features.features import VOLUME_SESSIONS, WINDOW
+from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.features.market_view import MarketView, view_of
-from rl_core.features.observation import ACTION_COUNTS, OBSERVATION_SIZES
+from rl_core.features.observation import ACTION_COUNTS, observation_size
 from rl_core.market.types import EXIT_NAMES
+from rl_core.market.yardstick import USUAL
 from rl_core.regimes.labels import Regime
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, TradingConfig, compile_trading, resolved
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, session_minutes
@@ -59,10 +60,10 @@ class TradeRow(NamedTuple):
     risk: int
 
 
-def some_policy(phase: int, seed: int) -> Policy:
+def some_policy(phase: int, seed: int, window: int = USUAL.window) -> Policy:
     """A policy of random weights, that enters and manages often and for reasons of the market's."""
     drawn = np.random.default_rng(seed)
-    size, actions = OBSERVATION_SIZES[phase], ACTION_COUNTS[phase]
+    size, actions = observation_size(phase, window), ACTION_COUNTS[phase]
     kernel = drawn.normal(0, 0.3, (size, actions)).astype(np.float32)
     bias = np.array([1.5, 0, 0, 0, 0, 0][:actions], np.float32)
     return Policy(np.zeros(size, np.float32), np.ones(size, np.float32), 10.0, (kernel,), (bias,))
@@ -132,13 +133,14 @@ def setting_of(trading: Trading, policy: Policy) -> Setting:
         fail_factor=Decimal(0),
         max_entries_per_session=MAX_ENTRIES_PER_SESSION,
         frictions=trading.frictions,
+        yardstick=trading.yardstick,
     )
 
 
 def close_view(view: MarketView, t: int) -> CloseView:
     """What the trader knows at the close of bar ``t``; no regime, as no gate asks for it."""
     return CloseView(
-        window=view.features.values[t - WINDOW + 1 : t + 1].reshape(-1),
+        window=view.features.values[t - view.yardstick.window + 1 : t + 1].reshape(-1),
         true_range_sum=int(view.features.true_range_sum[t]),
         entry_open=bool(view.hours.entry_open[t] and view.features.warm[t]),
         flatten_due=bool(view.hours.flatten_due[t]),
@@ -170,7 +172,9 @@ def journalled(
     """The trades in the journal of the same run, whose trader sees the bars one by one after their history."""
     session, first = view.located.session, answers.span.first
     history = int(np.searchsorted(session, np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :][0]))
-    stream = CloseViewStream(int(view.bars.ts_event_ns[history]), trading.pack, trading.hours)
+    stream = CloseViewStream(
+        int(view.bars.ts_event_ns[history]), trading.pack, trading.hours, yardstick=trading.yardstick
+    )
     for t in range(history, first):
         stream.push(answers.bar(t - first))
     with Journal.open(folder / "journal.jsonl") as journal:
@@ -230,6 +234,15 @@ CASES = {
     "trade_on": Case(2, {"stranded"}, {"at_target": "trade_on"}),
     "costs": Case(1, {"passed"}, {"costs": {"slippage_by_time": {"09:31": 3, "11:00": 1}, "volume_share": "0.05"}}),
     "seconds": Case(2, {"passed", "stranded"}, {"resolution": "seconds"}),
+    "lengths": Case(
+        2,
+        {"stranded"},
+        {
+            "bracket": {"stop_atr": "2.25", "target_stops": "1.4", "trail_atr": "0.6"},
+            "features": {"window": 7, "atr_bars": 5},
+            "costs": {"slippage_atr_share": "0.1"},
+        },
+    ),
 }
 
 
@@ -240,12 +253,12 @@ def compiled(folder: Path, case: Case, *, seconds: bool) -> Trading:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_synthetic_week_is_played_alike(tmp_path: Path, name: str) -> None:
-    """Attempts pass, fail and are stranded; in the first case the whole run is played too, journal and all."""
+    """Attempts pass, fail and are stranded; in two cases the whole run is played too, journal and all."""
     case = CASES[name]
     minutes, second_bars = synthetic(seconds=name == "seconds")
     trading = compiled(tmp_path, case, seconds=second_bars is not None)
-    view = view_of(minutes, trading.pack, trading.hours)
-    span, policy = span_of(view.located.session, 0), some_policy(case.phase, 7)
+    view = view_of(minutes, trading.pack, trading.hours, trading.yardstick)
+    span, policy = span_of(view.located.session, 0), some_policy(case.phase, 7, trading.yardstick.window)
     seconds = None if second_bars is None else MinuteSeconds(minutes, second_bars)
     answers = Answers(minutes, span, policy, seconds)
 
@@ -254,8 +267,8 @@ def test_a_synthetic_week_is_played_alike(tmp_path: Path, name: str) -> None:
 
     assert_same(path, records, minutes)
     assert len(path.trades.session) > 20 and case.ends <= {ended.status for ended in path.ended}
-    assert bool(payloads(records, "stood_down")) == (name != "trade_on")
-    if name == "stand_down":
+    assert bool(payloads(records, "stood_down")) == ("passed" in case.ends)
+    if name in ("stand_down", "lengths"):
         assert of_path(path, minutes) == of_run(journalled(tmp_path, answers, view, trading, policy))
 
 

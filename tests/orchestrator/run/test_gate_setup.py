@@ -10,16 +10,18 @@ import pytest
 from played_runs import DAYS, every_tenth_minute, play, walk
 from pydantic import ValidationError
 
+from llm_gate.engines.logistic import read_logistic
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import PromptError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
 from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.report.report import report_on
 from orchestrator.run.config import GateSection
-from orchestrator.run.gate_setup import NOTHING, gate_inputs
-from orchestrator.run.model_server import ModelServer, ready_server
+from orchestrator.run.gate_setup import NOTHING, check_gate, gate_inputs
+from orchestrator.run.model_server import ModelServer, begin_server, prove_server
 from orchestrator.workers.gate import run
 from tests.llm_gate.serving.stub_http import Answer, good, served, without_system_role
+from tests.regressions import saved
 
 
 @pytest.fixture
@@ -83,19 +85,43 @@ def test_a_run_asks_the_users_own_server_and_is_not_ready_where_it_refuses_the_p
     path = prompts_folder() / "entry_review.v1.md"
     lines: list[str] = []
 
-    def attempt(answer: Answer) -> ModelServer | None:
+    def attempt(answer: Answer) -> ModelServer:
         with served(answer) as url, ExitStack() as stack:
             gate = section(engine="vllm", prompt=path, url=url, model="gate", ready_deadline_s=10)
             log = tmp_path / "vllm.log"
-            return ready_server(gate, gate_inputs(gate), log, stack, say=lines.append, check=lambda: None)
+            server = begin_server(gate, gate_inputs(gate), log, stack, say=lines.append)
+            assert server is not None
+            prove_server(server, gate, say=lines.append, check=lambda: None)
+            return server
 
     server = attempt(good)
 
-    assert server is not None and server.warm_up is not None and server.warm_up.calls == 3
+    assert server.warm_up is not None and server.warm_up.calls == 3
     assert lines[0].startswith("asking the model server at http://127.0.0.1:")
     with pytest.raises(ServerNotReadyError, match="System role not supported"):
         attempt(without_system_role)
     assert not (tmp_path / "vllm.log").exists(), "nothing was started"
+
+
+def test_a_regression_is_read_before_anything_starts_and_named_with_its_digest(tmp_path: Path) -> None:
+    path = saved(tmp_path / "gate.json", with_trend_240=1.0)
+    gate = section(engine="logistic", model=str(path))
+
+    found = gate_inputs(gate)
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (found.folder, found.model) == (None, f"gate@{digest[:16]}")
+    with pytest.raises(RequestError, match="package: No such file"):
+        check_gate(section(engine="logistic"))
+
+
+def test_a_worker_refuses_a_regression_that_was_changed_since_the_run_began(tmp_path: Path) -> None:
+    path = saved(tmp_path / "gate.json", with_trend_240=1.0)
+    config = {"engine": "logistic", "regression": str(path), "regression_name": read_logistic(path).name}
+    saved(path, with_trend_240=2.0)
+
+    with pytest.raises(RequestError, match="no longer the regression that the run began with"):
+        run(cast(RunnerConnection, None), config)  # refused before it speaks
 
 
 def test_a_mode_that_the_prompt_leaves_out_is_refused(letters_only: Path) -> None:

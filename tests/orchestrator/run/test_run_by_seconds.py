@@ -63,8 +63,9 @@ def test_the_feeds_frame_is_what_the_bar_adds_up_from() -> None:
     columns = [np.array(column, np.int32) for column in ((10, 12), (12, 15), (9, 11), (11, 14))]
     seconds = Bars(instrument("NQ"), 1, ts, *columns, np.ones(2, np.int64))
 
-    frame = Feed._seconds_of(0, seconds)
+    counts, frame = Feed._seconds_of(np.array([0], np.int64), seconds)
 
+    assert counts.tolist() == [2]
     assert frame.tolist() == [[0, 10, 12, 9, 11], [30, 12, 15, 11, 14]]
 
 

@@ -18,6 +18,7 @@ from orchestrator.trader.state import (
     BarsEnded,
     Event,
     GateAnswered,
+    OperatorAsked,
     PolicyAnswered,
     Setting,
     Step,
@@ -26,7 +27,7 @@ from orchestrator.trader.state import (
 from rl_core.contract import BUY, HOLD
 
 Table = dict[tuple[str, str], set[str]]
-EVENTS = ("BarClosed", "PolicyAnswered", "GateAnswered", "BarsEnded")
+EVENTS = ("BarClosed", "PolicyAnswered", "GateAnswered", "OperatorAsked", "BarsEnded")
 QUIET = Minute(0, False, 0, 10, 10, 4, 280, HOLD, Approve())
 
 
@@ -75,6 +76,7 @@ class Situation:
             "BarClosed": (later, later._replace(view=later.view._replace(entry_open=False))),
             "PolicyAnswered": (PolicyAnswered(HOLD, "policy"), PolicyAnswered(BUY, "policy")),
             "GateAnswered": (verdict,),
+            "OperatorAsked": (OperatorAsked("halted"), OperatorAsked("flat"), OperatorAsked("trading")),
             "BarsEnded": (BarsEnded(),),
         }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
+from orchestrator.trader.seen_at_close import CloseView, CloseViewStream, CloseViewTable
 from rl_core.bars.bars import Bars
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.features.market_view import MarketView
@@ -71,6 +71,33 @@ def test_regimes_are_labelled_by_what_was_fitted_and_the_hidden_state_is_filtere
     plain = CloseViewStream(int(view().bars.ts_event_ns[0]), legacy_pack(), EntryHours())
     first = plain.push(Bar(seq=0, **{name: int(getattr(view().bars, name)[0]) for name in NAMES}))
     assert (first.regime, first.wild_percent) == (compute_regimes(view()).at(0), None)
+
+
+def test_the_table_equals_the_stream_bit_for_bit() -> None:
+    """Asked in any order for the bars from the second on: a run over a file sees what one bar by bar would see."""
+    bars = view().bars
+    table = CloseViewTable(bars, 1, legacy_pack(), EntryHours(), fitted())
+    asked = [(t, _bar(bars, t)) for t in reversed(range(1, len(bars)))]
+
+    for t, bar in asked:
+        own, streamed = table.push(bar), from_the_start()[t]
+        assert own.window.tobytes() == streamed.window.tobytes()
+        assert own._replace(window=streamed.window) == streamed
+
+
+@pytest.mark.parametrize("changed", ["ts_event_ns", "open", "high", "low", "close", "volume", "seq"])
+def test_the_table_refuses_a_bar_that_its_file_does_not_hold(changed: str) -> None:
+    bars = view().bars.slice(0, 3)
+    table = CloseViewTable(bars, 0, legacy_pack(), EntryHours())
+    bar = _bar(bars, 2, first=0)
+
+    with pytest.raises(DataError, match="file_changed"):
+        table.push(bar.model_copy(update={changed: getattr(bar, changed) + 1}))
+
+
+def _bar(bars: Bars, t: int, *, first: int = 1) -> Bar:
+    """The bar at ``t``, numbered from ``first`` on."""
+    return Bar(seq=t - first, **{name: int(getattr(bars, name)[t]) for name in NAMES})
 
 
 def test_after_a_bounded_history_the_views_are_those_of_the_whole_past() -> None:

@@ -1,6 +1,7 @@
 """The engine is one: trader and broker over plain integers play what the environment plays, to the cent."""
 
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from orchestrator.trader.state import AskPolicy, BarClosed, BarsEnded, PolicyAns
 from rl_core.contract import HOLD
 from rl_core.envs.env import Env, EnvParams, EnvState, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.features.market_view import MarketView
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.market import broker
 from rl_core.market.broker import BrokerState
 from rl_core.market.fills import Venue
@@ -35,8 +36,9 @@ from rl_core.market.types import (
     Rules,
     Terms,
 )
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.trading.hours import MINUTE_NS, EntryHours
-from tests.rl_core.markets import legacy_pack, mnq_limits, mnq_venue, random_bars, seen, session_minutes
+from tests.rl_core.markets import legacy_pack, mnq_limits, mnq_venue, random_bars, session_minutes
 
 SESSIONS, ACCOUNTS = 4, 6
 FULL_ROOM = (1.0, 1.0)
@@ -44,34 +46,36 @@ SILENT_FROM = int(np.datetime64("2024-11-19T21:53", "ns").astype(np.int64))
 LEGACY = legacy_pack().compiled()
 TIGHT = LEGACY._replace(max_loss=90_000)
 ROOMY = LEGACY._replace(max_loss=2_000_000, target=9_000_000, ratchet=STATIC)
+OTHER = Yardstick(5, 7, Fraction(9, 4), Fraction(7, 5), Fraction(3, 5))
 CASES = [
-    (1, mnq_venue(rules=TIGHT), {"stop", "target", "liquidation"}),
-    (1, mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
-    (2, mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
-    (2, mnq_venue(ADAPTIVE, TIGHT), {"stop", "target", "liquidation"}),
+    (Env(1), mnq_venue(rules=TIGHT), {"stop", "target", "liquidation"}),
+    (Env(1), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
+    (Env(2), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
+    (Env(2), mnq_venue(ADAPTIVE, TIGHT), {"stop", "target", "liquidation"}),
+    (Env(2, OTHER), mnq_venue(rules=TIGHT), {"stop", "target", "liquidation"}),
 ]
 
 
 @cache
-def view() -> MarketView:
+def view(yardstick: Yardstick = USUAL) -> MarketView:
     """Four sessions in which one minute in twenty has no bar; the first only warms up.
 
     On the second day nothing trades from 16:53 to 16:59 New York time: no open comes before the flat time.
     """
     minutes = session_minutes(SESSIONS)
     silent = (minutes >= SILENT_FROM) & (minutes < SILENT_FROM + 6 * MINUTE_NS)
-    return seen(random_bars(11, minutes[~silent], missing=0.05))
+    return view_of(random_bars(11, minutes[~silent], missing=0.05), legacy_pack(), EntryHours(), yardstick)
 
 
 @cache
-def views() -> tuple[list[Bar], list[CloseView]]:
+def views(yardstick: Yardstick) -> tuple[list[Bar], list[CloseView]]:
     """The same bars as the trader sees them, one by one."""
     bars = view().bars
     columns = (bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     names = ("ts_event_ns", "open", "high", "low", "close", "volume")
     shown = [Bar(seq=t, **dict(zip(names, row, strict=True))) for t, row in enumerate(rows)]
-    stream = CloseViewStream(int(bars.ts_event_ns[0]), legacy_pack(), EntryHours())
+    stream = CloseViewStream(int(bars.ts_event_ns[0]), legacy_pack(), EntryHours(), yardstick=yardstick)
     return shown, [stream.push(bar) for bar in shown]
 
 
@@ -102,7 +106,7 @@ def chosen(mask: np.ndarray[Any, Any], dice: np.ndarray[Any, Any], late: np.ndar
 
 def played(env: Env, venue: Venue, seed: int) -> list[Played]:
     """Accounts with full room from the first entry minute of each warm session to its end, under random actions."""
-    market, params = make_market(view()), EnvParams(venue, mnq_limits(), *FULL_ROOM)
+    market, params = make_market(view(env.yardstick)), EnvParams(venue, mnq_limits(), *FULL_ROOM)
     starts = np.asarray(market.starts)[: int(market.start_count)]
     _, begins = np.unique(view().located.session[starts], return_index=True)
     bar = np.repeat(starts[begins], ACCOUNTS)
@@ -154,7 +158,8 @@ class Replay:
     """The trader over the bars of one environment account, given the actions that were chosen there."""
 
     def __init__(self, env: Env, venue: Venue, reference: Played) -> None:
-        self.setting = Setting("0" * 32, env.phase, venue, mnq_limits(), False, False, Decimal(0), 1000)
+        plain = Setting("0" * 32, env.phase, venue, mnq_limits(), False, False, Decimal(0), 1000)
+        self.setting = plain._replace(yardstick=env.yardstick)
         self.reference, self.asked = reference, 0
         self.trades: list[tuple[int, int, int, str]] = []
         self.state: TraderState = opening_state(self.setting)
@@ -169,7 +174,7 @@ class Replay:
 
     def play(self) -> None:
         """From the account's start to its session's last bar, and its end."""
-        bars, all_views = views()
+        bars, all_views = views(self.setting.yardstick)
         session, t = all_views[self.reference.start].session, self.reference.start
         while t < len(bars) and all_views[t].session == session:
             k = t - self.reference.start
@@ -200,17 +205,17 @@ class Replay:
             assert not mask[1:].any()
             return
         assert question.legal_actions == tuple(mask.tolist())
-        np.testing.assert_array_equal(question.observation[:220], values[:220])
-        np.testing.assert_array_max_ulp(question.observation[220:], values[220:], 2)
+        size = 11 * self.setting.yardstick.window
+        np.testing.assert_array_equal(question.observation[:size], values[:size])
+        np.testing.assert_array_max_ulp(question.observation[size:], values[size:], 2)
         self.asked += 1
         assert self.take(advance(self.state, PolicyAnswered(self.reference.action[k], "policy"), self.setting)) is None
 
 
-@pytest.mark.parametrize(("phase", "venue", "expected"), CASES)
-def test_trader_and_environment_play_the_same_sessions(phase: int, venue: Venue, expected: set[str]) -> None:
+@pytest.mark.parametrize(("env", "venue", "expected"), CASES)
+def test_trader_and_environment_play_the_same_sessions(env: Env, venue: Venue, expected: set[str]) -> None:
     """Observation, mask, position, cash and floor at every close, and every trade, for the same random actions."""
-    env = Env(phase)
-    accounts = played(env, venue, seed=phase)
+    accounts = played(env, venue, seed=env.phase)
     reasons: set[str] = set()
     asked = 0
 

@@ -61,6 +61,22 @@ def test_entries_of_which_nobody_says_when_they_were_made_prove_nothing(folder: 
     assert "nobody has said" not in told("--entries", "breakout", *given(folder))["because"]
 
 
+def test_others_that_were_judged_on_the_same_sessions_are_counted(folder: Path, tmp_path: Path) -> None:
+    """The same entries once, others as another try, and a written rule not at all."""
+    words = (*given(folder), "--seen-until", "2024-11-18")
+    lines = (folder / "mine.csv").read_text().splitlines()
+    for name, rows in (("one", lines), ("two", lines[:-1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n")
+
+    tries = [
+        told("--entries", who, *words)["tries"] for who in (tmp_path / "one.csv", "breakout", tmp_path / "one.csv")
+    ]
+
+    assert tries == [1, 1, 1]
+    second = told("--entries", tmp_path / "two.csv", *words)
+    assert second["tries"] == 2 and 0 <= second["sharpe_above_luck"] < second["sharpe_above_zero"]
+
+
 def test_what_was_seen_is_left_out_or_in_sample(folder: Path) -> None:
     words = ("--entries", folder / "mine.csv", *given(folder), "--seen-until", "2024-11-27")
 

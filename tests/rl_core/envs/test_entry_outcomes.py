@@ -1,5 +1,6 @@
 """The outcome of every entry is what plain integers book for it, one entry at a time."""
 
+from fractions import Fraction
 from functools import cache
 
 import jax.numpy as jnp
@@ -11,18 +12,30 @@ from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams, Memory
 from rl_core.envs.market_arrays import EntryOutcomes, MarketArrays, make_market
 from rl_core.envs.markets import joined, joined_params
+from rl_core.features.features import compute_features
 from rl_core.features.market_view import MarketView
 from rl_core.market.account import equity, limits_today, opening_account
 from rl_core.market.decisions import KnownAtClose, order_for
 from rl_core.market.fills import closed_at_last_price, play_bar, trailed
 from rl_core.market.types import FLAT, BarPrices
+from rl_core.market.yardstick import USUAL, Yardstick
 from tests.rl_core.envs.episodes import XP, act, at_close, params_for
 from tests.rl_core.markets import mnq_limits, small_view
 
+OTHER = Yardstick(5, 7, Fraction(9, 4), Fraction(7, 5))
+
 
 @cache
-def tabulated(credit_decay: float = 1.0) -> MarketArrays:
-    return with_entry_outcomes(make_market(small_view()), params_for(), credit_decay=credit_decay)
+def seen_in(yardstick: Yardstick) -> MarketView:
+    view = small_view()
+    features = compute_features(view.bars, view.located.session, view.located.minute_et, view.hours, yardstick)
+    return view._replace(features=features, yardstick=yardstick)
+
+
+@cache
+def tabulated(credit_decay: float = 1.0, yardstick: Yardstick = USUAL) -> MarketArrays:
+    market = make_market(seen_in(yardstick))
+    return with_entry_outcomes(market, params_for(), credit_decay=credit_decay, yardstick=yardstick)
 
 
 def outcomes(market: MarketArrays) -> EntryOutcomes:
@@ -35,9 +48,8 @@ def played_by_hand(view: MarketView, params: EnvParams, t: int, action: int) -> 
     venue, rewards = params.venue, []
     position, account = FLAT, opening_account(XP, venue.rules)
     while not rewards or position.quantity:
-        known = KnownAtClose(
-            int(view.bars.close[t]), int(view.features.true_range_sum[t]), True, bool(view.hours.flatten_due[t])
-        )
+        total, due = int(view.features.true_range_sum[t]), bool(view.hours.flatten_due[t])
+        known = KnownAtClose(int(view.bars.close[t]), total, True, due, view.yardstick)
         before = equity(account, position, known.close, venue.terms)
         order = order_for(XP, action, position, known, venue.terms, limits_today(XP, params.limits, account))
         t, action = t + 1, HOLD
@@ -52,9 +64,10 @@ def played_by_hand(view: MarketView, params: EnvParams, t: int, action: int) -> 
     return rewards
 
 
-def test_every_entry_earns_what_it_earns_when_it_is_played_alone() -> None:
+@pytest.mark.parametrize(("yardstick", "longest"), [(USUAL, 30), (OTHER, 20)])
+def test_every_entry_earns_what_it_earns_when_it_is_played_alone(yardstick: Yardstick, longest: int) -> None:
     """300 closes over all hours, both sides; among them entries that the flat time ends."""
-    view, table = small_view(), outcomes(tabulated())
+    view, table = seen_in(yardstick), outcomes(tabulated(yardstick=yardstick))
     closes = np.flatnonzero(table.bars[:, 0] > 0)
     chosen = closes[:: max(1, len(closes) // 150)]
 
@@ -65,7 +78,7 @@ def test_every_entry_earns_what_it_earns_when_it_is_played_alone() -> None:
             assert table.r[t, side] == pytest.approx(sum(rewards), abs=1e-5)
             credit = sum(reward / k for k, reward in enumerate(rewards, start=1))
             assert table.credit[t, side] == pytest.approx(credit, abs=1e-5)
-    assert len(chosen) >= 150 and table.bars[chosen].max() > 30
+    assert len(chosen) >= 150 and table.bars[chosen].max() > longest
 
 
 def test_without_decay_the_credit_is_the_whole_outcome() -> None:

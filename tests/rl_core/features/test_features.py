@@ -1,5 +1,6 @@
 """The eleven features: by a slow reimplementation, as a stream, from mid-file, and with the future replaced."""
 
+from fractions import Fraction
 from itertools import pairwise
 from math import log
 from statistics import median
@@ -16,10 +17,12 @@ from rl_core.features.features import (
     WINDOW,
     FeatureStream,
     StreamedBar,
+    compute_features,
     fingerprint,
     true_ranges,
 )
 from rl_core.features.market_view import MarketView
+from rl_core.market.yardstick import USUAL, Yardstick
 from tests.rl_core.markets import random_bars, seen, session_minutes, small_view, with_noise_after
 
 
@@ -81,9 +84,18 @@ def slow_row(view: MarketView, t: int) -> list[float]:
     return [min(10.0, max(-10.0, x)) for x in row]
 
 
+OTHER = Yardstick(atr_bars=5, window=7)
+
+
+def in_lengths(view: MarketView, yardstick: Yardstick) -> MarketView:
+    """The same bars seen through another window and ATR."""
+    features = compute_features(view.bars, view.located.session, view.located.minute_et, view.hours, yardstick)
+    return view._replace(features=features, yardstick=yardstick)
+
+
 def streamed(view: MarketView, start: int) -> list[tuple[np.ndarray, int, bool]]:
     """What a stream that starts at bar ``start`` says of every bar from there on."""
-    stream, bars = FeatureStream(), view.bars
+    stream, bars = FeatureStream(view.yardstick), view.bars
     columns = (bars.high, bars.low, bars.close, bars.volume, view.located.session, view.located.minute_et)
     columns += (view.hours.decision_minute, view.hours.minutes_to_flat)
     rows = zip(*(column[start:].tolist() for column in columns), strict=True)
@@ -137,9 +149,9 @@ def test_a_gap_between_sessions_is_not_a_true_range() -> None:
     assert true_ranges(bars, np.array([1, 1, 2, 2], np.int32)).tolist() == [4, 4, 4, 52]
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.3])
-def test_a_stream_gives_the_batch_bit_for_bit(missing: float) -> None:
-    view = small_view(2, 3, missing)
+@pytest.mark.parametrize(("missing", "yardstick"), [(0.0, USUAL), (0.3, USUAL), (0.3, OTHER)])
+def test_a_stream_gives_the_batch_bit_for_bit(missing: float, yardstick: Yardstick) -> None:
+    view = in_lengths(small_view(2, 3, missing), yardstick)
 
     rows = streamed(view, 0)
 
@@ -174,6 +186,20 @@ def test_prices_alone_are_remembered_for_a_long_window_only() -> None:
     late = np.stack([row for row, _, _ in rows])[LONG_BARS:]
     np.testing.assert_array_equal(late[:, prices], view.features.values[start + LONG_BARS :][:, prices])
     assert [warm for _, _, warm in rows].index(True) == FIRST_WARM
+
+
+def test_another_atr_divides_by_its_own_bars_and_another_window_is_warm_sooner() -> None:
+    """Five true ranges instead of fourteen: what is measured in ATRs changes by their ratio, the clock does not."""
+    usual, other = small_view(), in_lengths(small_view(), OTHER)
+    t, session = LONG_BARS + 40, usual.located.session
+    ranges = [slow_true_range(usual.bars, session, i) for i in range(t - 13, t + 1)]
+    ratio = (sum(ranges) / 14) / (sum(ranges[-5:]) / 5)
+
+    assert other.features.true_range_sum[t] == sum(ranges[-5:])
+    in_atr = FEATURE_NAMES.index("momentum10_atr")
+    assert other.features.values[t, in_atr] == pytest.approx(usual.features.values[t, in_atr] * ratio, rel=1e-6)
+    np.testing.assert_array_equal(other.features.values[:, 8:], usual.features.values[:, 8:])
+    assert np.flatnonzero(other.features.warm)[0] == np.flatnonzero(usual.features.warm)[0] - 13
 
 
 def test_a_bar_is_warm_once_every_row_of_the_window_is_given() -> None:
@@ -228,4 +254,13 @@ def test_the_fingerprint_is_that_of_these_features() -> None:
     """It changes when names, order, parameters or version do; then checkpoints of before are refused."""
     assert fingerprint().parts["names"] == list(FEATURE_NAMES)
     assert fingerprint().digest == "25edf9b7a4d993e14b4a5f38d8779f654771ecd4792da0bce431331daa3bbf03"
+
+
+def test_the_fingerprint_names_window_atr_and_an_unusual_bracket() -> None:
+    """A usual bracket is not named, so that checkpoints from before it could be set keep their digest."""
+    other = fingerprint(OTHER._replace(stop_atr=Fraction(2), trail_atr=Fraction(1))).parts
+
+    assert fingerprint().parts.keys() & {"stop_atr", "target_stops", "trail_atr"} == set()
+    assert (other["window"], other["atr_bars"], other["stop_atr"]) == (7, 5, 2.0)
+    assert "target_stops" not in other and "trail_atr" not in other
     assert len(FEATURE_NAMES) == 11

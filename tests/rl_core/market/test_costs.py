@@ -9,16 +9,17 @@ import pytest
 
 from rl_core.exchange.instruments import instrument
 from rl_core.market.costs import (
-    TARGET_MULTIPLE,
     breakeven_ticks,
     round_trip_costs,
     size,
     stop_distance,
     stop_loss,
     stop_slippage,
+    target_distance,
     trail_distance,
 )
 from rl_core.market.types import Limits, PlainIntegers, Terms
+from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.rules.pack import terms_of
 
 XP = PlainIntegers()
@@ -28,7 +29,7 @@ MNQ, NQ, ES = (terms_of(instrument(symbol)) for symbol in ("MNQ", "NQ", "ES"))
 def test_the_stop_is_one_and_a_half_atr_rounded_up() -> None:
     """S = 280: ATR 20 ticks, stop 30. S = 281: 30.107, stop 31. S = 0: at least one tick."""
     assert [stop_distance(XP, s) for s in (280, 281, 0, 9, 10)] == [30, 31, 1, 1, 2]
-    assert TARGET_MULTIPLE == 3
+    assert target_distance(30) == 90
 
 
 def test_distances_equal_exact_fractions_for_plain_integers_and_arrays() -> None:
@@ -40,6 +41,34 @@ def test_distances_equal_exact_fractions_for_plain_integers_and_arrays() -> None
     assert [trail_distance(XP, int(s)) for s in sums] == trails
     assert stop_distance(jnp, jnp.asarray(sums, jnp.int32)).tolist() == stops
     assert trail_distance(jnp, jnp.asarray(sums, jnp.int32)).tolist() == trails
+
+
+@pytest.mark.parametrize(
+    "other", [Yardstick(5), Yardstick(14, 20, Fraction(9, 4), Fraction(5, 3), Fraction(3, 5)), Yardstick(120, 1)]
+)
+def test_distances_of_another_yardstick_equal_exact_fractions(other: Yardstick) -> None:
+    """Of 2.25 ATRs of 14 bars: 9 S / 56; of a target of 5/3 stops: no tick is lost to rounding."""
+    sums = np.arange(0, 3000)
+    exact = [(Fraction(int(s)) * other.stop_atr, Fraction(int(s)) * other.trail_atr) for s in sums]
+    stops, trails = ([max(1, ceil(of[k] / other.atr_bars)) for of in exact] for k in (0, 1))
+
+    assert [stop_distance(XP, int(s), other) for s in sums] == stops
+    assert [trail_distance(XP, int(s), other) for s in sums] == trails
+    assert stop_distance(jnp, jnp.asarray(sums, jnp.int32), other).tolist() == stops
+    assert [target_distance(stop, other) for stop in stops] == [ceil(stop * other.target_stops) for stop in stops]
+
+
+def test_the_largest_settings_stay_within_an_int32() -> None:
+    """19.99 ATRs over 120 bars of 8,000 ticks each."""
+    widest, total = Yardstick(120, 20, Fraction("19.99"), Fraction("19.99"), Fraction("19.99")), 120 * 8000
+    stop = ceil(Fraction("19.99") * 8000)
+
+    assert int(stop_distance(jnp, jnp.int32(total), widest)) == stop
+    assert int(target_distance(jnp.int32(stop), widest)) == ceil(Fraction("19.99") * stop)
+
+
+def test_a_usual_yardstick_is_what_it_always_was() -> None:
+    assert (14, 20, Fraction(3, 2), 3, 1) == USUAL
 
 
 def test_a_stop_slips_at_least_one_tick() -> None:

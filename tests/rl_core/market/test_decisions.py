@@ -1,6 +1,7 @@
 """What may be decided at a close, and what a decision does at once."""
 
 import random
+from fractions import Fraction
 from typing import Any, cast
 
 import jax
@@ -24,6 +25,7 @@ from rl_core.market.types import (
     Position,
     Terms,
 )
+from rl_core.market.yardstick import Yardstick
 
 XP = PlainIntegers()
 MNQ = Terms(tick_value=50, commission=60, slippage_ticks=1)
@@ -118,6 +120,22 @@ def test_an_order_carries_its_bracket_as_offsets() -> None:
     assert order_for(XP, BUY, LONG, OPEN, MNQ, LIMITS).quantity == 0
 
 
+def test_another_bracket_moves_stop_target_and_trail() -> None:
+    """S = 280 of 10 bars: ATR 28; stop 2 ATR = 56, target 1.5 stops = 84, trail 0.5 ATR = 14."""
+    other = OPEN._replace(yardstick=Yardstick(10, 20, Fraction(2), Fraction(3, 2), Fraction(1, 2)))
+
+    assert order_for(XP, BUY, FLAT, other, MNQ, LIMITS) == Order(10, 56, 84, False)
+    assert managed(XP, ENABLE_TRAIL, LONG, other._replace(close=1050), MNQ) == LONG._replace(stop=1036, trailing=1)
+
+
+def test_a_pack_that_limits_the_stop_asks_the_brackets_own_target() -> None:
+    """A stop may be 50 % of its target: with targets of 2 stops it is, with 1.99 it is not."""
+    half = LIMITS._replace(max_stop_percent=50)
+    two, less = (OPEN._replace(yardstick=Yardstick(target_stops=Fraction(stops))) for stops in ("2", "1.99"))
+
+    assert (legal(decision=two, limits=half).enter, legal(decision=less, limits=half).enter) == (True, False)
+
+
 def test_enabling_the_trail_follows_this_close_and_disabling_leaves_the_stop() -> None:
     """S = 280 is 20 ticks: close 1050 puts the stop at 1030; the target stays."""
     after = OPEN._replace(close=1050)
@@ -151,29 +169,33 @@ def test_an_own_stop_is_held_to_the_packs_ratio_of_stop_to_target() -> None:
     assert legal(FLAT, decision=OPEN, limits=strict).enter
 
 
-def draw(random_: random.Random, *, own: bool) -> tuple[Position, Account, KnownAtClose, Limits, int]:
+def draw(random_: random.Random, *, own: bool) -> tuple[Position, Account, tuple[Any, ...], Limits, int]:
     side = random_.choice((-1, 0, 1))
     held = Position(
         side * 3, 1000, 1000 - side * random_.randint(-20, 30), 1000 + side * 90, 30, random_.randint(0, 1), 2
     )
-    decision = KnownAtClose(
-        1000 + random_.randint(-60, 60), random_.randint(0, 900), random_.random() < 0.8, random_.random() < 0.2
+    decision = (
+        1000 + random_.randint(-60, 60),
+        random_.randint(0, 900),
+        random_.random() < 0.8,
+        random_.random() < 0.2,
+        Bracket(random_.randint(1, 90), random_.randint(1, 90)) if own else None,
     )
-    if own:
-        decision = decision._replace(bracket=Bracket(random_.randint(1, 90), random_.randint(1, 90)))
     account = Account(5_000_000, 5_000_000 - random_.randint(0, 60_000))
     return held if side else FLAT, account, decision, Limits(random_.randint(0, 60_000), 10), random_.randrange(6)
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_arrays_and_plain_integers_decide_the_same(own: bool) -> None:
+@pytest.mark.parametrize("other", [Yardstick(), Yardstick(5, 20, Fraction(9, 4), Fraction(5, 3), Fraction(3, 5))])
+def test_arrays_and_plain_integers_decide_the_same(other: Yardstick, own: bool) -> None:
     random_ = random.Random(3)
     cases = [draw(random_, own=own) for _ in range(2000)]
     stated = list(zip(*cases, strict=True))[:4]
     columns = [jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves)), *parts) for parts in stated]
     actions = jnp.array([case[4] for case in cases])
 
-    def decide(xp: Namespace, p: Position, a: Account, d: KnownAtClose, lim: Limits, action: object) -> tuple:
+    def decide(xp: Namespace, p: tuple, a: tuple, known: tuple, lim: tuple, action: object) -> tuple:
+        p, a, lim, d = Position(*p), Account(*a), Limits(*lim), KnownAtClose(*known[:4], other, known[4])
         return (
             legal_actions(xp, p, a, d, MNQ, lim),
             order_for(xp, action, p, d, MNQ, lim),

@@ -95,6 +95,11 @@ class ToyEnv:
         return 4 if self.phase == 1 else 6
 
     @property
+    def window_shape(self) -> tuple[int, int]:
+        """It sees no window."""
+        return 0, 0
+
+    @property
     def num_actions(self) -> int:
         """Hold, buy, sell; phase 2 adds three."""
         return 3 if self.phase == 1 else 6

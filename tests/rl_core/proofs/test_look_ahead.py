@@ -1,29 +1,28 @@
 """The leak check finds nothing in the project and every leak that is planted on purpose."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.write import write_bars
-from rl_core.cli import app
 from rl_core.exchange.instruments import instrument
-from rl_core.features.features import compute_features
+from rl_core.features import market_view
+from rl_core.features.features import Features, compute_features
 from rl_core.features.market_view import MarketView
 from rl_core.market.types import SECONDS
 from rl_core.proofs.look_ahead import LeakError, LeakReport, SeenBy, check_leaks, refuse_leaks
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
+from tests.processes.commands import call_here
 from tests.rl_core.markets import RULES_FOLDER, random_bars, random_seconds, seen, session_minutes
 from trigate.errors import DataError
 
@@ -191,24 +190,6 @@ def test_fills_from_the_seconds_of_the_next_minute_are_caught() -> None:
     assert {leak.first == leak.at for leak in report.leaks if leak.what == "rungs"} == {True}
 
 
-DRIVER = """
-import numpy as np
-from rl_core.features import market_view as view
-from rl_core.cli import main
-
-honest = view.compute_features
-
-def leaky(bars, session, minute_et, hours):
-    found = honest(bars, session, minute_et, hours)
-    values = found.values.copy()
-    values[:-1, 7] = np.log1p(values[1:, 7] ** 2)
-    return found._replace(values=values)
-
-view.compute_features = leaky
-main()
-"""
-
-
 def leak_command(folder: Path) -> list[str]:
     """The words of a check with rolls and seconds, on files in ``folder``."""
     minutes, seconds = rolled_seconds()
@@ -222,9 +203,19 @@ def leak_command(folder: Path) -> list[str]:
     return ["data", "check-leak", *words, "--moments", "1", "--json", "--set", rules]
 
 
-def test_the_command_ends_with_100_where_a_feature_reads_the_next_bar(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", DRIVER, *leak_command(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_ends_with_100_where_a_feature_reads_the_next_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one function that makes the features is replaced: no setting and no file could plant such a fault."""
+
+    def leaky(*given: Any) -> Features:
+        found = compute_features(*given)
+        values = found.values.copy()
+        values[:-1, 7] = np.log1p(values[1:, 7] ** 2)
+        return found._replace(values=values)
+
+    monkeypatch.setattr(market_view, "compute_features", leaky)
+    done = call_here("rl-core", *leak_command(tmp_path))
 
     assert done.returncode == 100, done.stderr
     assert done.stderr.startswith("rl-core: look-ahead: features at bar") and done.stderr.count("\n") == 1
@@ -232,10 +223,10 @@ def test_the_command_ends_with_100_where_a_feature_reads_the_next_bar(tmp_path: 
 
 
 def test_the_command_ends_with_0_where_nothing_leaks(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, leak_command(tmp_path))
+    done = call_here("rl-core", *leak_command(tmp_path))
 
     found = json.loads(done.stdout)
-    assert done.exit_code == 0 and found["leaks"] == []
+    assert done.returncode == 0 and found["leaks"] == []
     assert "rungs" in found["compared"] and ROLL - 4 in found["moments"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rl_core.cli import app
-from rl_core.proofs.selftest import Assertion, CurvePoint, first_reaching
+from rl_core.proofs.selftest import Assertion, CurvePoint, WorldResult, assertions_of, first_reaching
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.statistics.interquartile import Aggregate
 from trigate.toml_config import read_config
@@ -67,6 +67,44 @@ def test_a_figure_that_is_no_number_fails() -> None:
         and not Assertion("x", float("nan"), "at most", 0.0).passed
     )
     assert Assertion("x", 0.8, "at least", 0.8).passed and not Assertion("x", 0.81, "at most", 0.8).passed
+
+
+def world_result(**changed: object) -> WorldResult:
+    """A reverting world by hand: optimum 2, and 4 with management; the rules met bars that paid 1.5 and 5."""
+    return WorldResult(
+        **{
+            "name": "reverting",
+            "optimum": 2.0,
+            "managed_optimum": 4.0,
+            "managed_rule": 5.0,
+            "rule": 1.5,
+            "rule_error": 1.0,
+            "phase1": [1.5] * 4,
+            "phase2": [4.8] * 4,
+            "curve": [],
+            "sessions": 10,
+            "trades": [1] * 4,
+            **changed,
+        }  # type: ignore[arg-type]
+    )
+
+
+def test_never_entering_scores_what_the_bars_denied_the_rule() -> None:
+    """Its share is 1 + (0 - 1.5) / 2."""
+    assert world_result().never == 0.25
+
+
+def test_phase_2_is_judged_by_the_optimum_with_management() -> None:
+    """4.8 R is 1 + (4.8 - 5) / 4 = 0.95 of it, 4.4 R is 0.85, whatever phase 1's optimum is."""
+    config = SelftestConfig()
+    name = "reverting: phase 2, share of the optimum with management (IQM)"
+
+    def judged(world: WorldResult) -> list[Assertion]:
+        return [check for check in assertions_of(config, world) if check.name == name]
+
+    assert [(round(check.figure, 9), check.passed) for check in judged(world_result())] == [(0.95, True)]
+    assert [check.passed for check in judged(world_result(phase2=[4.4] * 4))] == [False]
+    assert judged(world_result(managed_optimum=None, managed_rule=None)) == []
 
 
 def test_the_time_to_a_share_is_of_the_first_look_that_has_it() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rl_core.statistics.bootstrap import Interval
-from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Evidence, verdict_on
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, NOT_COUNTED, Evidence, Tries, verdict_on
 
 GOOD = Interval(0.2, 0.05, 0.35, 0.95, MIN_SESSIONS, MIN_TRADES)
 BAD = Interval(-0.2, -0.35, -0.05, 0.95, MIN_SESSIONS, MIN_TRADES)
@@ -17,6 +17,7 @@ CLEAN = Evidence(
     training_ended=True,
     proposals=200,
     without_verdict=0,
+    tries=NOT_COUNTED,
     record_faults=(),
 )
 DOUBTS: list[tuple[dict[str, Any], str]] = [
@@ -93,3 +94,21 @@ def test_a_run_without_trades_or_without_an_interval_says_why() -> None:
 def test_no_evidence_can_be_left_out() -> None:
     """A command that forgets one does not run."""
     assert Evidence._field_defaults == {}
+
+
+@pytest.mark.parametrize(("deflated", "word"), [(0.95, "PASS"), (0.949, "NOT PROVEN"), (None, "NOT PROVEN")])
+def test_the_best_of_several_must_be_better_than_luck(deflated: float | None, word: str) -> None:
+    verdict = verdict_on(CLEAN._replace(tries=Tries(31, deflated)))
+
+    assert verdict.word == word
+    if word != "PASS":
+        assert verdict.reasons[0].startswith("31 different ones were judged on these sessions")
+        assert "would be clear without these doubts" in verdict.reasons[1]
+
+
+def test_a_loss_is_a_loss_however_many_were_tried() -> None:
+    assert verdict_on(CLEAN._replace(expectancy=BAD, tries=Tries(31, 0.0))).word == "FAIL"
+
+
+def test_a_first_try_needs_no_deflation() -> None:
+    assert verdict_on(CLEAN._replace(tries=Tries(1, 0.5))).word == "PASS"

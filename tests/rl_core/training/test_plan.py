@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import jax
@@ -158,15 +159,35 @@ def test_a_checkpoint_keeps_the_worlds_of_its_bars_and_of_its_phase_1(
 def test_a_share_is_whole_sessions_from_the_first(share: float, kept: int) -> None:
     view = small_view()
 
-    split = training_split(view, share)
+    split = training_split(view, TrainConfig(train_share=share))
 
     assert len(np.unique(view.located.session[: split.stop])) == kept
     assert (view.bars.ts_event_ns < split.stop_ns).sum() == split.stop
 
 
+def test_dates_say_which_sessions_are_trained_on_instead_of_a_share() -> None:
+    """A date need not be a session: what lies between the two is whole sessions, and episodes start nowhere else."""
+    view = small_view()
+    days = np.unique(view.located.session)
+    dates = [date.fromisoformat(str(day)) for day in days.astype("datetime64[D]")]
+    between = TrainConfig(train_share=0.1, train_from=dates[1], train_until=dates[2])
+
+    split = training_split(view, between)
+
+    assert np.unique(view.located.session[split.first : split.stop]).tolist() == [days[1]]
+    market = plan_training(between.model_copy(update={"ppo": TINY, "trading": RULES}), view.bars).env_arrays.market
+    starts = np.asarray(market.starts[: market.start_count])
+    assert set(view.located.session[starts]) == {days[1]} and split.first <= starts.min() < starts.max() < split.stop
+    assert training_split(view, TrainConfig(train_until=date(2199, 1, 1))).stop == len(view.bars)
+    with pytest.raises(DataError, match="no session to train on from 2199-01-01"):
+        training_split(view, TrainConfig(train_from=date(2199, 1, 1)))
+    with pytest.raises(ValueError, match="is not before train_until"):
+        TrainConfig(train_from=dates[1], train_until=dates[1])
+
+
 def test_too_little_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few to train"):
-        training_split(small_view(), 0.3)
+        training_split(small_view(), TrainConfig(train_share=0.3))
     with pytest.raises(DataError, match="no warm bar"):
         train_run(config().model_copy(update={"train_share": 0.34}), small_view().bars, tmp_path)
 
@@ -200,7 +221,7 @@ def test_the_regimes_of_the_training_split_lie_in_the_checkpoint(
 
     for trained in (first, second):
         frozen = frozen_regimes(trained.checkpoint, "NQ")
-        assert frozen.model == fit_regimes(view, training_split(view, 0.7).stop)
+        assert frozen.model == fit_regimes(view, training_split(view, config()).stop)
         assert frozen.digest == hashlib.sha256((trained.checkpoint / "regimes.json").read_bytes()).hexdigest()
     assert json.loads((folder / "one/metadata.json").read_text())["regimes"] == "fitted on 2,760 bars"
     assert frozen_regimes(first.checkpoint, "ES") == UNFITTED

@@ -19,10 +19,9 @@ from rl_core.ppo.train import initial_state
 from rl_core.training.config import TrainConfig
 from rl_core.training.folder import lock_folder
 from rl_core.training.metric_log import METRICS
-from rl_core.training.plan import plan_training
 from rl_core.training.run import TrainingResult, continue_run
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes, small_view
-from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.planned_runs import planned, train_run
 from tests.rl_core.training.settings import PPO
 from trigate.errors import ResourceError, TrigateError
 
@@ -52,7 +51,7 @@ def stopped_after(updates: int, out: Path, given: TrainConfig | None = None, *, 
             raise _Killed
         return row["update"] == updates
 
-    plan = plan_training(given or config(), BARS)
+    plan = planned(given or config(), BARS)
     try:
         continue_run(plan, out, say=said.append, on_update=on_update)
     except _Killed:
@@ -62,7 +61,7 @@ def stopped_after(updates: int, out: Path, given: TrainConfig | None = None, *, 
 
 def arrays_of(checkpoint: Path, given: TrainConfig) -> dict[str, Any]:
     """Everything in it."""
-    plan = plan_training(given, BARS)
+    plan = planned(given, BARS)
     like = initial_state(given.ppo, plan.env, plan.env_arrays)
     return named_arrays(restore_state(checkpoint, like, expected=Expected())[0])
 
@@ -172,7 +171,7 @@ def test_a_finished_run_says_so_and_is_left_alone(tmp_path: Path, whole: Trainin
     def never(row: MetricRow) -> bool:
         raise AssertionError(row)
 
-    run = continue_run(plan_training(config(), BARS), out, say=said.append, on_update=never)
+    run = continue_run(planned(config(), BARS), out, say=said.append, on_update=never)
 
     assert said == [f"{out} has finished: 256 of 256 steps"]
     assert (run.stop, run.checkpoint.name, len(run.rows)) == ("finished", whole.checkpoint.name, 8)
@@ -217,7 +216,7 @@ def test_a_new_run_sets_the_other_aside(stopped: Path) -> None:
     (stopped / "before-2").mkdir()
     said: list[str] = []
 
-    continue_run(plan_training(config(room=0.9), BARS), stopped, new_run=True, say=said.append)
+    continue_run(planned(config(room=0.9), BARS), stopped, new_run=True, say=said.append)
 
     assert said == [
         f"the other run in {stopped} is now in {stopped}/before-1 (config.episodes.least_room is 0.2 there, 0.9 here)"
@@ -228,7 +227,7 @@ def test_a_new_run_sets_the_other_aside(stopped: Path) -> None:
 
 
 def test_new_run_leaves_the_same_run_alone(stopped: Path, whole: TrainingResult) -> None:
-    run = continue_run(plan_training(config(), BARS), stopped, new_run=True)
+    run = continue_run(planned(config(), BARS), stopped, new_run=True)
 
     assert run.began == 128
     assert not (stopped / "before-1").exists()
@@ -276,7 +275,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_continued(stopped: Path
     damage(stopped / "checkpoints/phase1_jax_128")
     said: list[str] = []
 
-    run = continue_run(plan_training(config(), BARS), stopped, say=said.append)
+    run = continue_run(planned(config(), BARS), stopped, say=said.append)
 
     assert said[0].startswith(f"checkpoint {stopped}/checkpoints/phase1_jax_128: policy.npz is damaged")
     assert said[0].endswith("going back to the one before")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.run.simulate import warn_of_old_rules
+from orchestrator.run.plan import warn_of_old_rules
 from rl_core.rules.pack import read_rule_pack
 from tests.rl_core.markets import RULES_FOLDER
 

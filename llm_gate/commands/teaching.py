@@ -1,0 +1,99 @@
+"""The command `llm-gate tune`: teach a gate on what recorded proposals earned."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llm_gate.errors import RequestError
+from trigate.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from llm_gate.teaching.lessons import Lessons
+
+TAUGHT_PROMPT = "entry_taught.v1"
+METHODS = ("logistic", "head")
+
+
+def tune(
+    cases: Annotated[list[Path], typer.Argument(help="Files of cases, as orchestrator cases writes them.")],
+    out: Annotated[Path, typer.Option(help="Where the result goes: a JSON file, or a model folder.")],
+    method: Annotated[
+        str, typer.Option(help="logistic: a regression on the facts as numbers. head: the output layer of a model.")
+    ] = "logistic",
+    model: Annotated[str, typer.Option(help="head: 'package', 'tiny' or a model folder.")] = "package",
+    prompt: Annotated[str, typer.Option(help="head: what the model is shown, and will be shown.")] = TAUGHT_PROMPT,
+    accept_in_sample: Annotated[
+        bool,
+        typer.Option("--accept-cases-the-policy-was-trained-on", help="Their entries look better than they are."),
+    ] = False,
+) -> None:
+    """Teach a gate on the cases to tune, and save it; cases that are held out are left to judge it by.
+
+    Stopped and given again, it goes on with the hidden states that it kept.
+    """
+    from llm_gate.evals.data.cases import read_cases
+    from llm_gate.teaching.lessons import lessons_of
+
+    if method not in METHODS:
+        raise RequestError(f"no method {method!r}; there are: {', '.join(METHODS)}")
+    lessons = lessons_of([case for path in cases for case in read_cases(path)], accept_in_sample=accept_in_sample)
+    if method == "logistic":
+        _tune_logistic(lessons, out)
+    else:
+        _tune_head(lessons, out, model, prompt)
+    typer.echo(str(out))
+
+
+def _tune_logistic(lessons: "Lessons", out: Path) -> None:
+    from llm_gate.teaching.fit_logistic import fit_logistic
+
+    fitted = fit_logistic(lessons)
+    write_whole(out, fitted.model_dump_json(indent=1) + "\n")
+    typer.echo(f"{fitted.cases} cases of {fitted.sessions} sessions, penalty {fitted.penalty:g} of the folds")
+    for number, fold in enumerate(fitted.folds, start=1):
+        typer.echo(f"fold {number}: {fold.cases} cases of {fold.sessions} sessions, log loss {fold.loss:.4f}")
+    typer.echo(f"approves from a chance of a win of {fitted.threshold:.3f} on")
+
+
+def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:
+    from llm_gate.prompts.prompt_files import find_prompt
+    from llm_gate.serving.model_folders import model_folder
+    from llm_gate.teaching.hidden_states import Reader
+    from llm_gate.teaching.taught_folder import refuse_taken
+    from llm_gate.teaching.tune_head import states_path, tune_head
+
+    refuse_taken(out)
+    found = find_prompt(prompt)
+    reader = Reader(model_folder(model, progress=_say))
+    with steps() as step:
+        card = tune_head(lessons, found, reader, out, step=step)
+    typer.echo(f"{card.cases} cases of {card.sessions} sessions, prompt {card.prompt}, model {card.source}")
+    typer.echo(
+        f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} steps; "
+        f"{card.loss_fitted:.4f} on the folds before it"
+    )
+    typer.echo(f"hidden states {card.seconds_states:.1f} s, kept in {states_path(out)}; fit {card.seconds_fit:.1f} s")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, a line every tenth of the way elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield lambda done, total: _say(f"{done:,} of {total:,} cases") if done % max(1, total // 10) == 0 else None
+        return
+    columns = (TextColumn("hidden states"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
+    console = Console(stderr=True, highlight=False, markup=False)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("cases", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,148 @@
+"""A logistic regression on the facts as numbers, read from a file: the control that any taught model must beat.
+
+`llm_gate.teaching.fit_logistic` fits and saves it. A proposal is approved where its calibrated chance of a win reaches
+the one at which wins pay for losses, else vetoed; nothing is shrunk.
+"""
+
+import hashlib
+from math import exp
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from llm_gate.contract import Count, EntryProposal, Label, Positive, Probability, Sha256, first_fault, parse_json
+from llm_gate.engines.base import Answer, Question, letter_of
+from llm_gate.engines.proposal_numbers import numbers_of
+from llm_gate.errors import MalformedVerdictError, RequestError
+
+_LARGEST_BYTES = 1024 * 1024
+_DIGEST_LETTERS = 16
+_FARTHEST = 500.0  # log-odds: exp of more is no float
+
+
+class _Saved(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Column(_Saved):
+    """One number of a proposal, and what the regression makes of it."""
+
+    name: str
+    mean: float
+    scale: float = Field(gt=0)
+    weight: float = Field(description="log-odds for one scale")
+
+
+class LogisticFold(_Saved):
+    """Whole sessions that were predicted by a regression on the others."""
+
+    sessions: Positive
+    cases: Positive
+    loss: float = Field(description="mean log loss of P(win)")
+
+
+class LogisticModel(_Saved):
+    """A fitted regression, with what it was taught on."""
+
+    form: Literal["gate_logistic.v1"] = "gate_logistic.v1"
+    columns: tuple[Column, ...] = Field(min_length=1)
+    intercept: float
+    slope: float = Field(gt=0, description="calibration: log-odds times this, plus the shift")
+    shift: float
+    threshold: Probability = Field(description="approve from this P(win) on: there wins pay for losses")
+    penalty: float = Field(gt=0, description="on the squares of the weights, chosen by the folds")
+    cases: Positive
+    sessions: Positive
+    cases_digest: Sha256
+    last_session: Count = Field(description="of those it was taught on; it may be judged on later ones")
+    in_sample: bool = Field(description="taught on bars that the policy was trained on too")
+    folds: tuple[LogisticFold, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_the_numbers_of_this_version(self) -> Self:
+        names = [column.name for column in self.columns]
+        if names != list(numbers_of(_ANY)):
+            raise ValueError("its columns are not those of this version; teach it again")
+        return self
+
+    def p_win(self, proposal: EntryProposal) -> float:
+        """The calibrated chance that ``proposal`` earns more than nothing."""
+        numbers = numbers_of(proposal)
+        terms = (column.weight * (numbers[column.name] - column.mean) / column.scale for column in self.columns)
+        odds = self.slope * (self.intercept + sum(terms)) + self.shift
+        return 1 / (1 + exp(-min(max(odds, -_FARTHEST), _FARTHEST)))
+
+
+class LogisticFile(NamedTuple):
+    """A regression with the file that it was read from."""
+
+    saved: LogisticModel
+    name: str
+    """The file's name and the start of its SHA-256: what journals and logs call it."""
+
+
+class LogisticEngine:
+    """Judges by a saved regression; needs no model and no server, and answers in microseconds."""
+
+    name = "logistic"
+    by_case = True
+
+    def __init__(self, file: LogisticFile) -> None:
+        self._saved = file.saved
+        self.model = file.name
+
+    async def decide(self, question: Question) -> Answer:
+        """Approve or veto, with the chance of a win as that of an approval."""
+        p_win = self._saved.p_win(question.proposal)
+        label: Label = "approve" if p_win >= self._saved.threshold else "veto"
+        chances: dict[Label, float] = {"approve": p_win, "veto": 1 - p_win}
+        probabilities = {letter: chances.get(meaning, 0.0) for letter, meaning in question.letters.items()}
+        reason = "" if label == "approve" else f"chance of a win {p_win:.3f}, under {self._saved.threshold:.3f}"
+        letter = letter_of(label, question.letters)
+        return Answer(question.proposal.proposal_id, letter, probabilities, reason, "code")
+
+
+def read_logistic(path: Path) -> LogisticFile:
+    """The regression in ``path``, as `llm-gate tune --method logistic` saves it.
+
+    Raises:
+        RequestError: it cannot be read, or is none of this version.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        said = error.strerror
+        raise RequestError(f"{path}: {said}; name a file that llm-gate tune --method logistic saved") from None
+    if len(content) > _LARGEST_BYTES:
+        raise RequestError(f"{path}: is larger than {_LARGEST_BYTES} bytes, so it is no regression")
+    try:
+        parse_json(content)
+        saved = LogisticModel.model_validate_json(content)
+    except MalformedVerdictError as error:
+        raise RequestError(f"{path}: is no regression: {error}") from None
+    except ValidationError as error:
+        raise RequestError(f"{path}: is no regression: {first_fault(error, 'file')}") from None
+    return LogisticFile(saved, f"{path.stem}@{hashlib.sha256(content).hexdigest()[:_DIGEST_LETTERS]}")
+
+
+_ANY = EntryProposal.model_validate(
+    {
+        "proposal_id": "0" * 32,
+        "side": "buy",
+        "quantity": 1,
+        "stop_atr_milli": 1500,
+        "target_atr_milli": 4500,
+        "context": {
+            "trend_15_atr_milli": 0,
+            "trend_60_atr_milli": 0,
+            "trend_240_atr_milli": 0,
+            "volatility_percentile": 50,
+            "regime": "flat/normal",
+            "session_part": "midday",
+            "minutes_to_flat": 100,
+            "room_to_floor_risks_milli": 1000,
+            "losing_streak": 0,
+        },
+    }
+)

@@ -1,0 +1,151 @@
+"""Fits the output layer's rows of a few letters on hidden states: a linear probe that goes into the weights.
+
+The target is soft and comes from R alone. What a choice earns more than the worst of the three is R, R / 2 and 0 for
+approve, shrink and veto where R is above zero, and 0, |R| / 2 and |R| where it is below. The loss is the cross entropy
+with these gains as weights, so its optimum gives each letter a chance in proportion to the gain that can be expected of
+it: approving is likelier than vetoing exactly where the expected R is above zero, and what matters more counts more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.contract import Label
+
+MOST_STEPS = 2000
+PATIENCE = 100
+"""Steps without a smaller loss on the last fold after which the fit stops."""
+RATE = 0.1
+"""Of the longest step that cannot overshoot: many small steps, so that the fit can stop early enough."""
+
+Reals = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.bool_]
+
+
+class HeadFit(NamedTuple):
+    """Rows [L, D] that replace the model's, and how they were found."""
+
+    rows: Reals
+    steps: int
+    loss_before: float
+    """On the last fold, with the model's own rows."""
+    loss_taught: float
+    """On the last fold, of the fit on the folds before it."""
+    loss_fitted: float
+    """On the folds before it."""
+
+
+class _Scaled(NamedTuple):
+    """States as the fit sees them: column 0 is about 1 for every case, the others are of mean 0 and one unit."""
+
+    x: Reals  # [N, D + 1]
+    back: Reals  # [D + 1, D] rows of the output layer are weights @ back
+
+
+def gains_of(r: Reals, labels: Sequence[Label]) -> Reals:
+    """[N, L] what each label earns more than the worst of the three, of outcomes ``r`` [N]."""
+    share: dict[Label, float] = {"approve": 1.0, "shrink": 0.5, "veto": 0.0}
+    earned = np.stack([share[label] * r for label in labels], axis=-1)
+    return np.asarray(earned - np.minimum(r, 0.0)[:, None])
+
+
+def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen]) -> HeadFit:
+    """The rows [L, D] of the output layer that fit ``gains`` [N, L], starting from the mean of ``rows`` for each.
+
+    So each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
+
+    The number of steps is the one with the least loss on the last of ``folds`` after a fit on those before it; then all
+    cases are fitted with as many. Nothing is drawn at random: the same cases give the same rows, bit for bit.
+    """
+    last = folds[-1]
+    scaled, start = _scaled(states[~last]), np.repeat(rows.mean(axis=0, keepdims=True), len(rows), axis=0)
+    own = states @ start.T
+    part = _Part(scaled.x, own[~last], gains[~last])
+    watched = _Part(states[last] @ scaled.back.T, own[last], gains[last])
+    tried = _descend(part, MOST_STEPS, watched)
+    whole = _scaled(states)
+    fitted = _descend(_Part(whole.x, own, gains), tried.steps, None)
+    return HeadFit(
+        rows=start + fitted.weights @ whole.back,
+        steps=tried.steps,
+        loss_before=loss_of(states[last] @ rows.T, gains[last]),
+        loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
+        loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
+    )
+
+
+def loss_of(logits: Reals, gains: Reals) -> float:
+    """Cross entropy of the letters' chances, weighted by the gains; both [N, L]."""
+    return float(-(gains * _log_chances(logits)).sum() / gains.sum())
+
+
+def chances_of(states: Reals, rows: Reals) -> Reals:
+    """[N, L] the chance of each letter, as a server gives it where no other token is allowed."""
+    return np.asarray(np.exp(_log_chances(states @ rows.T)))
+
+
+def _log_chances(logits: Reals) -> Reals:
+    above = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(above - np.log(np.exp(above).sum(axis=1, keepdims=True)))
+
+
+def _scaled(states: Reals) -> _Scaled:
+    """The states in units in which every direction is fitted as fast.
+
+    An output layer has no bias. The share of a state along the mean state is nearly the same for all and stands in for
+    one; what is taken from the other columns, so that their mean is 0, is that share of the mean.
+    """
+    mean = states.mean(axis=0)
+    constant = mean / (mean @ mean)  # mean @ constant = 1
+    rest = states - np.outer(states @ constant, mean)
+    scale = rest.std(axis=0)
+    scale = np.where(scale > 1e-6 * scale.max(), scale, np.inf)
+    centred = (np.eye(len(mean)) - np.outer(mean, constant)) / scale[:, None]
+    back = np.concatenate([constant[None, :], centred])
+    return _Scaled(states @ back.T, back)
+
+
+class _Part(NamedTuple):
+    """Cases that are fitted, or watched."""
+
+    x: Reals  # [N, D + 1]
+    own: Reals  # [N, L] what the rows at the start say
+    gains: Reals  # [N, L]
+
+    def logits(self, weights: Reals) -> Reals:
+        """[N, L] with ``weights`` [L, D + 1] added."""
+        return np.asarray(self.own + self.x @ weights.T)
+
+
+class _Descent(NamedTuple):
+    weights: Reals  # [L, D + 1] added to the rows at the start, in the units of the fit
+    steps: int
+
+
+def _descend(part: _Part, most: int, watched: _Part | None) -> _Descent:
+    """Gradient descent over all cases at once, ``most`` steps; with ``watched`` the weights of the least loss on these.
+
+    It goes first where many states differ together and late where few do, so stopping early is a penalty on weights.
+    An adaptive step, as long in every direction, fits the noise of hundreds of directions at once.
+    """
+    weights = np.zeros((part.own.shape[1], part.x.shape[1]))
+    total, best = part.gains.sum(), _Descent(weights, 0)
+    least = np.inf if watched is None else loss_of(watched.own, watched.gains)
+    stake = part.gains.sum(axis=1, keepdims=True)
+    # The curvature of a cross entropy is at most half the weighted second moment of what it is fitted on.
+    curvature = float(np.linalg.eigvalsh((part.x * stake).T @ part.x / total)[-1]) / 2
+    for step in range(1, most + 1):
+        chances = np.exp(_log_chances(part.logits(weights)))
+        slope = ((chances * stake - part.gains).T @ part.x) / total
+        weights = weights - RATE / curvature * slope
+        if watched is None:
+            best = _Descent(weights, step)
+            continue
+        loss = loss_of(watched.logits(weights), watched.gains)
+        if loss < least:
+            least, best = loss, _Descent(weights, step)
+        elif step - best.steps >= PATIENCE:
+            break
+    return best

@@ -1,0 +1,106 @@
+"""Fits the regression of `llm_gate.engines.logistic`: penalised, calibrated on sessions that it did not see."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.engines.logistic import Column, LogisticFold, LogisticModel
+from llm_gate.engines.proposal_numbers import numbers_of
+from llm_gate.errors import RequestError
+from llm_gate.teaching.lessons import Lessons
+
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+FOLDS = 5
+
+Reals = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.bool_]
+
+
+class _Fit(NamedTuple):
+    weights: Reals  # [C]
+    intercept: float
+
+
+def fit_logistic(lessons: Lessons) -> LogisticModel:
+    """The regression of a win on the numbers of each proposal.
+
+    The penalty is the one with the least log loss where each fold of sessions is predicted by the others; those
+    predictions also give the calibration (Platt 1999: a slope and a shift of the log-odds). The threshold is the chance
+    of a win at which the mean win pays for the mean loss.
+
+    Raises:
+        RequestError: every case won, or every case lost.
+    """
+    won = lessons.r > 0
+    if won.all() or not won.any():
+        raise RequestError("every case came out alike, so there is nothing to tell apart; give more cases")
+    rows = [numbers_of(case.proposal) for case in lessons.cases]
+    numbers = np.array([list(row.values()) for row in rows], np.float64)
+    mean, scale = numbers.mean(axis=0), numbers.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    x, folds = (numbers - mean) / scale, lessons.folds(FOLDS)
+    unseen = {penalty: _predicted_unseen(x, won, folds, penalty) for penalty in PENALTIES}
+    penalty = min(PENALTIES, key=lambda value: (_loss(unseen[value], won), -value))
+    fit = _fit(x, won, penalty)
+    slope, shift = _calibrated(unseen[penalty], won)
+    wins, losses = float(lessons.r[won].mean()), float(-lessons.r[~won].mean())
+    return LogisticModel(
+        columns=tuple(
+            Column(name=name, mean=float(m), scale=float(s), weight=float(w))
+            for name, m, s, w in zip(rows[0], mean, scale, fit.weights, strict=True)
+        ),
+        intercept=fit.intercept,
+        slope=slope,
+        shift=shift,
+        threshold=losses / (wins + losses),
+        penalty=penalty,
+        cases=len(lessons.cases),
+        sessions=len(np.unique(lessons.session)),
+        cases_digest=lessons.digest,
+        last_session=int(lessons.session.max()),
+        in_sample=lessons.in_sample,
+        folds=tuple(
+            LogisticFold(
+                sessions=len(np.unique(lessons.session[fold])),
+                cases=int(fold.sum()),
+                loss=_loss(unseen[penalty][fold], won[fold]),
+            )
+            for fold in folds
+        ),
+    )
+
+
+def _predicted_unseen(x: Reals, won: Chosen, folds: Sequence[Chosen], penalty: float) -> Reals:
+    """[N] log-odds of each case, from a fit on the folds that it is not in."""
+    odds = np.zeros(len(x))
+    for fold in folds:
+        fit = _fit(x[~fold], won[~fold], penalty)
+        odds[fold] = x[fold] @ fit.weights + fit.intercept
+    return odds
+
+
+def _fit(x: Reals, won: Chosen, penalty: float) -> _Fit:
+    """The weights of least summed log loss + penalty / 2 x their squares; the intercept is free."""
+    from scipy.optimize import minimize  # slow to load
+
+    def loss(weights: Reals) -> tuple[float, Reals]:
+        odds = x @ weights[:-1] + weights[-1]
+        error = 1 / (1 + np.exp(-odds)) - won
+        total = (np.logaddexp(0.0, odds) - won * odds).sum() + penalty / 2 * (weights[:-1] ** 2).sum()
+        return float(total), np.concatenate([x.T @ error + penalty * weights[:-1], [error.sum()]])
+
+    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    return _Fit(found[:-1], float(found[-1]))
+
+
+def _calibrated(odds: Reals, won: Chosen) -> tuple[float, float]:
+    """Slope and shift of the log-odds; a slope that would turn the order round is as good as none."""
+    fit = _fit(odds[:, None], won, 1e-3)
+    return max(float(fit.weights[0]), 1e-3), fit.intercept
+
+
+def _loss(odds: Reals, won: Chosen) -> float:
+    """Mean log loss."""
+    return float((np.logaddexp(0.0, odds) - won * odds).mean())

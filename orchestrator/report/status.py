@@ -1,0 +1,189 @@
+"""How a run stands now: read from its folder, without a lock and without writing, whether it lives or not."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.journal.journal import Examined, examine_journal, whole_records
+from orchestrator.journal.lines import Record
+from orchestrator.run.control import Control
+from orchestrator.run.folder import RunFolder, RunManifest
+from orchestrator.run.telemetry import read_telemetry
+from orchestrator.trader.state import Standing
+from rl_core.exchange.instruments import instrument
+from rl_core.trading.setup import TradingConfig, compile_trading
+from trigate.errors import TrigateError
+from trigate.locks import holder_of
+
+LAST_RECORDS = 8
+_ROUTINE = frozenset({"bar", "acted", "mark"})  # written at nearly every bar: not what a person looks for
+
+
+class Standings(NamedTuple):
+    """What the records of a journal add up to; money in cents, prices in ticks."""
+
+    bars: int = 0
+    last_bar_ns: int | None = None  # start of the last bar, UTC
+    close: int | None = None
+    attempt: int = 0
+    account: str = "none yet"  # active, or how the last one ended
+    equity: int | None = None
+    floor: int | None = None
+    quantity: int = 0  # contracts, signed
+    entry: int | None = None
+    stop: int | None = None
+    trades: int = 0
+    standing: Standing = "trading"
+    guards: tuple[str, ...] = ()  # that acted in the session of the last bar
+    ended: bool = False
+
+
+class RunStatus(NamedTuple):
+    """One run, as it stands."""
+
+    folder: RunFolder
+    manifest: RunManifest
+    pid: int | None  # of the process that runs it
+    records: int
+    torn: int  # bytes behind the last whole record of a run that nobody plays
+    now: Standings
+    asked: Standing  # by the control file
+    target: int | None  # equity at which the account passes; None: it has none, or the rules cannot be read
+    last: tuple[Record, ...]
+    alarms: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """running, or how it ended: killed where nobody could write down how."""
+        return state_of(self.manifest, self.pid)
+
+    @property
+    def room(self) -> int | None:
+        """Cents of equity above the drawdown floor."""
+        now = self.now
+        return None if now.equity is None or now.floor is None else now.equity - now.floor
+
+    @property
+    def to_target(self) -> int | None:
+        """Cents of equity that are missing to the target, 0 once it is made."""
+        return None if self.target is None or self.now.equity is None else max(0, self.target - self.now.equity)
+
+
+def state_of(manifest: RunManifest, pid: int | None) -> str:
+    """A run's state, from its manifest and whether a process holds its journal."""
+    if pid is not None:
+        return "running"
+    return "killed" if manifest.status == "running" else manifest.status
+
+
+def holder_of_run(folder: RunFolder) -> int | None:
+    """The process that holds the run's journal, None where none does."""
+    return holder_of(folder.journal.with_name(folder.journal.name + ".lock"))
+
+
+def status_of(folder: RunFolder) -> RunStatus:
+    """How the run in ``folder`` stands.
+
+    Raises:
+        ResourceError: its manifest or its journal cannot be read.
+    """
+    # The holder first: a run that ends meanwhile is then shown as running, never as killed.
+    pid, manifest = holder_of_run(folder), folder.manifest()
+    size = folder.journal.stat().st_size if folder.journal.exists() else 0
+    # A living run appends while it is read; what its manifest knows from an earlier stop must still be there.
+    examined = examine_journal(folder.journal, manifest.known_head)
+    last: deque[Record] = deque(maxlen=LAST_RECORDS)
+    now = standings(_noted(whole_records(folder.journal, examined.verified), last))
+    asked = Control(folder.path).wanted()
+    target, unread = _target(manifest)
+    return RunStatus(
+        folder=folder,
+        manifest=manifest,
+        pid=pid,
+        records=examined.verified.chain.length,
+        torn=0 if pid else max(0, size - examined.verified.end),
+        now=now,
+        asked=asked,
+        target=target,
+        last=tuple(last),
+        alarms=(*_alarms(folder, manifest, examined, now, asked), *unread),
+    )
+
+
+def standings(records: Iterable[Record]) -> Standings:
+    """What ``records`` add up to, from the first on."""
+    now = Standings()
+    for record in records:
+        now = _after(now, record.type, record.payload)
+    return now if now.quantity else now._replace(entry=None, stop=None)
+
+
+def _noted(records: Iterator[Record], last: "deque[Record]") -> Iterator[Record]:
+    for record in records:
+        if record.type not in _ROUTINE:
+            last.append(record)
+        yield record
+
+
+_TAKEN: dict[str, dict[str, str]] = {
+    "bar": {"last_bar_ns": "ts_event_ns", "close": "close"},
+    "account_opened": {"attempt": "attempt", "equity": "cash", "floor": "floor"},
+    "session_closed": {"equity": "cash", "floor": "floor"},
+    "account_ended": {"equity": "cash", "floor": "floor", "account": "status"},
+    "mark": {"equity": "equity", "floor": "floor", "stop": "stop"},
+    "managed": {"stop": "stop"},
+    "fill": {"entry": "price"},
+    "trade": {"trades": "number"},
+    "operator": {"standing": "standing"},
+}
+"""Type of a record -> field of `Standings` -> field of the record."""
+
+
+def _after(now: Standings, kind: str, payload: dict[str, Any]) -> Standings:
+    now = now._replace(**{field: payload[name] for field, name in _TAKEN.get(kind, {}).items()})
+    if kind == "bar":
+        return now._replace(bars=now.bars + 1)
+    if kind == "account_opened":
+        return now._replace(account="active")
+    if kind == "fill":
+        return now._replace(quantity=now.quantity + payload["quantity"])
+    if kind == "guard":
+        return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
+    return now._replace(ended=kind == "end")
+
+
+def _target(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:
+    """Equity at the profit target, and why it is not known."""
+    try:
+        config = TradingConfig.model_validate(manifest.inputs.config.get("trading") or {})
+        rules = compile_trading(config, instrument(manifest.market)).venue.rules
+    except (TrigateError, ValueError) as error:
+        return None, (f"the account's rules cannot be read: {error}",)
+    return rules.start + rules.target, ()
+
+
+def _alarms(
+    folder: RunFolder, manifest: RunManifest, examined: Examined, now: Standings, asked: Standing
+) -> Iterator[str]:
+    if examined.fault:
+        yield f"the journal is damaged: {examined.fault}; orchestrator replay --quarantine sets the damage aside"
+    if manifest.cause:
+        yield f"{manifest.status}: {manifest.cause}"
+    if now.standing != "trading":
+        yield f"the run is {now.standing}: it takes no further entry until orchestrator resume"
+    if now.guards:
+        yield f"{', '.join(now.guards)} held back in this session: a guard of the run's own settings"
+    if asked != now.standing and not now.ended:
+        yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
+    yield from _seen_by_the_clock(folder.telemetry)
+
+
+def _seen_by_the_clock(telemetry: Path) -> Iterator[str]:
+    """What the telemetry of every start of the run holds that a person should know of."""
+    events = Counter(str(event.get("event", "")) for event in read_telemetry(telemetry))
+    if events["gate_degenerate"]:
+        yield f"the gate says the same to everything: alarmed {events['gate_degenerate']} times"
+    for name, count in sorted(events.items()):
+        if name.endswith("_missed"):
+            yield f"{name.removesuffix('_missed')} did not answer {count} times and was asked again"

@@ -1,0 +1,199 @@
+"""A run before it starts: every input read and checked, and what the trader is told of them."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from orchestrator.clock import wall_time_ns
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import CALIBRATION, REGIMES, RunInputs, RunManifest, new_manifest
+from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.settings import account_of, check_settings
+from orchestrator.trader.seen_at_close import CloseViewTable
+from orchestrator.trader.state import Setting
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.seconds import read_seconds
+from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
+from rl_core.checkpoints.policy import check_yardstick, load_trader
+from rl_core.checkpoints.provenance import (
+    WorldCard,
+    first_held_out,
+    touches_training,
+    trained_until_ns,
+    training_worlds,
+    world_traded,
+)
+from rl_core.evaluation.span import span_of
+from rl_core.exchange.calendar import locate
+from rl_core.features.features import VOLUME_SESSIONS
+from rl_core.regimes.fitted import Frozen, frozen_regimes
+from rl_core.rules.pack import RulePack
+from rl_core.trading.setup import Trading, compile_trading, resolved
+from trigate.errors import ConfigError, DataError
+
+CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
+
+Say = Callable[[str], None]
+
+
+class Span(NamedTuple):
+    """Which bars of a file are traded, and which are shown before."""
+
+    history: int  # index of the first bar shown
+    first: int  # index of the first bar traded
+    stop: int  # index after the last
+
+
+class RunPlan(NamedTuple):
+    """A run with every input read and checked; nothing is started yet."""
+
+    config: RunConfig
+    bars: Bars
+    seconds: Bars | None
+    span: Span
+    trading: Trading
+    identity: Identity
+    checkpoint: Path
+    gate: GateInputs
+    inputs: RunInputs
+    world: WorldCard | None
+    regimes: Frozen
+
+    @property
+    def setting(self) -> Setting:
+        """What the trader is told."""
+        return setting_of(self.config, self.trading, self.inputs.run_id, phase=self.identity.phase)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Files by name whose text the run keeps beside its journal."""
+        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration}
+
+    def views(self) -> CloseViewTable:
+        """What the trader sees at each close."""
+        return views_of(self.bars, self.span, self.trading, self.regimes)
+
+    def manifest(self) -> RunManifest:
+        """What the run is made of, as it starts now."""
+        pack = self.trading.pack
+        return new_manifest(
+            self.inputs,
+            market=self.bars.instrument.symbol,
+            contract=self.trading.contract.symbol,
+            rule_pack=pack.name,
+            rule_pack_as_of=pack.as_of.isoformat(),
+            declaration="" if self.world is None else self.world.declaration,
+            rows_left_out=self.bars.left_out,
+            in_sample=touches_training(self.identity, self.bars, self.span.first),
+            trained_on_world=bool(training_worlds(self.checkpoint)),
+            training_ended=is_final(self.checkpoint),
+            trained_until_ns=trained_until_ns(self.identity),
+        )
+
+
+def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
+    """Read and check every input: configuration, then bars, then checkpoint, then the model.
+
+    Raises:
+        TrigateError, GateError: the first that does not fit, with its exit code.
+    """
+    check_settings(config)
+    bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
+    seconds = None
+    if config.seconds is not None:
+        seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
+    checkpoint = find_checkpoint(config.checkpoint)
+    policy = load_trader(checkpoint)
+    assert policy.identity is not None, "a loaded policy knows what it is"
+    account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
+    check_yardstick(checkpoint, policy.identity, account.yardstick)
+    config = config.model_copy(update={"trading": account})
+    trading = compile_trading(account, bars.instrument)
+    warn_of_old_rules(trading.pack, wall_time_ns(), say)
+    span = span_traded(config, bars, policy.identity)
+    regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
+    gate = gate_inputs(config.gate, say=say)
+    inputs = RunInputs(
+        config=config.identity,
+        bars_digest=bars.digest,
+        seconds_digest="" if seconds is None else seconds.digest,
+        checkpoint_digest=checkpoint_digest(checkpoint),
+        prompt_digest=gate.prompt_digest,
+        model=gate.model,
+        rule_pack_digest=rule_pack_digest(trading.pack),
+        code_version=CODE_VERSION,
+        regimes_digest=regimes.digest,
+        calibration_digest=gate.calibration_digest,
+    )
+    world = world_traded(config.bars, bars, training_worlds(checkpoint))
+    identity = policy.identity
+    return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes)
+
+
+def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
+    """Say that a pack was read more than 90 days before ``now_ns``."""
+    if warning := pack.staleness(datetime.fromtimestamp(now_ns / 1e9, UTC).date()):
+        say(f"warning: {warning}")
+
+
+def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) -> Setting:
+    """What the trader of a run is told; ``phase`` is its policy's."""
+    return Setting(
+        run_id=run_id,
+        phase=phase,
+        venue=trading.venue,
+        limits=trading.limits,
+        gated=config.gate.engine != "off",
+        shadow=config.gate.shadow,
+        fail_factor=config.gate.fail_factor,
+        max_entries_per_session=config.max_entries_per_session,
+        frictions=trading.frictions,
+        guards=config.guards.limits,
+        yardstick=trading.yardstick,
+    )
+
+
+def views_of(bars: Bars, span: Span, trading: Trading, regimes: Frozen) -> CloseViewTable:
+    """What the trader of a run over ``bars`` sees at each close, from its history on."""
+    shown = bars.slice(span.history, span.stop)
+    return CloseViewTable(shown, span.first - span.history, trading.pack, trading.hours, regimes, trading.yardstick)
+
+
+def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:
+    """The bars that a run trades, and those that it shows before: whole sessions, as many as the longest memory needs.
+
+    Raises:
+        DataError: nothing is left to trade.
+    """
+    session = locate(bars.ts_event_ns, bars.instrument.calendar).session
+    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    try:
+        first, stop = span_of(session, first, config.sessions)
+    except DataError as error:
+        raise DataError(f"{config.bars}: {error}") from error
+    shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
+    history = int(np.searchsorted(session, shown[0])) if len(shown) else first
+    return Span(history, first, stop)
+
+
+def checkpoint_digest(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint's manifest, which holds that of every other file of it.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    path = checkpoint / MANIFEST
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def rule_pack_digest(pack: RulePack) -> str:
+    """SHA-256 of a rule pack as it was read."""
+    return hashlib.sha256(pack.model_dump_json().encode()).hexdigest()

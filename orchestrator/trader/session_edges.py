@@ -1,0 +1,87 @@
+"""What a session's edges do to the account: a day is closed or opened, an attempt ends or the next one begins."""
+
+from orchestrator.trader import events
+from orchestrator.trader.state import Guarded, Refusals, Setting, Step, TraderState
+from rl_core.market.attempts import Status, closed_day, new_attempt, next_day, stranded
+from rl_core.market.days import expired
+
+NARROW_BUDGETS = 2
+"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
+REFUSED_SESSIONS = 3
+"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
+
+
+def close_session(state: TraderState, setting: Setting) -> Step:
+    """End the day of a flat account: an end-of-day floor moves, and one without room for a trade ends."""
+    return _close_day(state, setting).then(_count_refusals, setting).then(_strand, setting)
+
+
+def open_session(state: TraderState, session: int, setting: Setting) -> Step:
+    """Begin a trading day: its limits are set; an account that has ended, or runs out of days, starts over."""
+    step = Step(state._replace(session=session, entries_this_session=0))
+    if state.status == "active" and expired(state.days, session, setting.venue.rules):
+        step = step.then(end_account, "expired")
+    goes_on = step.state.status == "active" and state.last_bar is not None
+    return step.then(_open_day if goes_on else _open_account, setting).then(_open_guards)
+
+
+def _open_guards(state: TraderState) -> Step:
+    """What a session's guards begin with; a policy that is silent stays so over night."""
+    return Step(state._replace(guarded=Guarded(opened=state.broker.account.cash, silent=state.guarded.silent)))
+
+
+def end_account(state: TraderState, status: Status, *, refused_sessions: int = 0) -> Step:
+    """The account has ended with ``status``; ``refused_sessions``: in so many its gate refused every entry."""
+    record = events.account_ended(state.attempt, status, state.broker.account, refused_sessions=refused_sessions)
+    return Step(state._replace(status=status), (record,))
+
+
+def _open_day(state: TraderState, setting: Setting) -> Step:
+    account, days = next_day(state.broker.account, state.days, state.session, setting.venue.rules)
+    return Step(state._replace(broker=state.broker._replace(account=account), days=days))
+
+
+def _open_account(state: TraderState, setting: Setting) -> Step:
+    """Open the account of the next attempt; of the first one where no bar came yet."""
+    attempt = state.attempt + (state.status != "active")
+    account, days = new_attempt(state.session, setting.venue.rules)
+    opened = state._replace(
+        broker=state.broker._replace(account=account),
+        attempt=attempt,
+        status="active",
+        losing_streak=0,
+        refusals=Refusals(),
+        days=days,
+    )
+    return Step(opened, (events.account_opened(attempt, account),))
+
+
+def _close_day(state: TraderState, setting: Setting) -> Step:
+    account, days = closed_day(state.broker.account, state.days, setting.venue.rules)
+    closed = state._replace(broker=state.broker._replace(account=account), days=days)
+    return Step(closed, (events.session_closed(state.session, state.attempt, account, days),))
+
+
+def _count_refusals(state: TraderState, setting: Setting) -> Step:
+    """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
+    if state.refusals.vetoes == 0 and state.entries_this_session == 0:
+        return Step(state)
+    account = state.broker.account
+    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
+    refused = narrow and state.entries_this_session == 0
+    return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
+
+
+def _strand(state: TraderState, setting: Setting) -> Step:
+    """End an account that will not trade any more: its room is within one trade's budget, or the gate lets nothing by.
+
+    A gate that vetoes near the floor, as the three-line rule does under two risks, would else veto for ever: without a
+    trade the room never changes.
+    """
+    if state.status != "active":
+        return Step(state)
+    if stranded(state.broker.account, setting.limits.risk_budget):
+        return end_account(state, "stranded")
+    if state.refusals.sessions >= REFUSED_SESSIONS:
+        return end_account(state, "stranded", refused_sessions=state.refusals.sessions)
+    return Step(state)

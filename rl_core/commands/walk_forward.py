@@ -1,0 +1,156 @@
+"""The command `rl-core walk-forward`."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rl_core.commands.options import Market, Seconds, Stamped, Timezone
+from rl_core.commands.progress import say, stop_on_signals, training_progress
+from trigate.command_line import AsJson, ConfigFile, Settings
+from trigate.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from rl_core.proofs.walk_forward import FoldResult, Train, WalkInputs, WalkResult
+    from rl_core.training.plan import TrainingPlan
+    from rl_core.training.sources import TrainingJob
+
+PAGE, RECORD = "walk_forward.html", "walk_forward.json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("walk-forward")(walk_forward)
+
+
+def walk_forward(
+    bars: Annotated[Path, typer.Option(help="Minute bars.")],
+    out: Annotated[Path, typer.Option(help="Folder of all runs and of the page.")],
+    folds: Annotated[int, typer.Option(min=2, help="How many; the last stays locked.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Policies a fold, from ppo.seed on.")] = 3,
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Train on as many sessions as the first fold, not on all before.")
+    ] = False,
+    first_share: Annotated[
+        float, typer.Option(min=0.05, max=0.95, help="Share of the sessions before the first that is judged.")
+    ] = 0.4,
+    embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between training and test.")] = 1,
+    with_phase_2: Annotated[
+        bool, typer.Option("--phase-2", help="Train phase 2 from each phase 1, and judge that.")
+    ] = False,
+    open_last: Annotated[
+        bool, typer.Option("--open-last", help="Judge the locked last fold too; each opening is recorded.")
+    ] = False,
+    config: ConfigFile = None,
+    phase_2_config: Annotated[Path | None, typer.Option(help="Phase 2's TOML file.")] = None,
+    settings: Settings = None,
+    seconds: Seconds = None,
+    market: Market = None,
+    timezone: Timezone = None,
+    stamp: Stamped = None,
+    new_run: Annotated[bool, typer.Option("--new-run", help="Set other runs in the folders aside.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train again before every fold of sessions and judge on the fold; goes on where it was interrupted."""
+    from rl_core.proofs.folds import FoldRules, walk_forward_folds
+    from rl_core.proofs.walk_forward import (
+        WalkInputs,
+        check_inputs,
+        market_seen,
+        openings_of,
+        record_opening,
+        result_of,
+        walk,
+    )
+    from rl_core.training.compile_cache import use_compile_cache
+    from rl_core.training.settings import read_train_config
+    from rl_core.training.sources import FileTimes, prepare_training
+
+    use_compile_cache()
+    phases = [read_train_config(1, config, settings or ()).config]
+    if with_phase_2:
+        phases.append(read_train_config(2, phase_2_config, settings or ()).config)
+    times = FileTimes(timezone, stamp)
+    job = prepare_training(phases[0], bars=bars, parent=None, market=market, times=times, seconds=seconds)
+    first = phases[0].ppo.seed
+    inputs = WalkInputs(tuple(phases), job.bars, job.ladder, tuple(range(first, first + seeds)), out)
+    check_inputs(inputs)
+    rules = FoldRules(folds, first_share, embargo, rolling)
+    seen = market_seen(inputs)
+    *open_folds, locked = walk_forward_folds(seen.sessions, rules)
+    done: list[FoldResult] = []
+    began = time.monotonic()
+    with stop_on_signals() as asked:
+        train = _trainer(job, asked, new_run=new_run, as_json=as_json)
+        for result in walk(inputs, open_folds, seen, train):
+            done.append(result)
+            left_s = (time.monotonic() - began) / len(done) * (len(open_folds) + open_last - len(done))
+            say(f"{_line(result)}; about {left_s / 60:.0f} min left", quiet=as_json)
+        if open_last and len(done) == len(open_folds):
+            opened = record_opening(out, locked, inputs.seeds)
+            say(f"fold {locked.number} was locked: this is opening {opened}", quiet=as_json)
+            done += walk(inputs, [locked], seen, train)
+    if done:
+        _tell(inputs, result_of(done, inputs, openings_of(out)), rules, as_json=as_json)
+
+
+def _trainer(job: "TrainingJob", asked: Callable[[], bool], *, new_run: bool, as_json: bool) -> "Train":
+    """Trains one plan with a line or a bar that shows how far it is."""
+    from rl_core.training.run import continue_run
+    from rl_core.training.sources import run_records
+
+    def train(plan: "TrainingPlan", run: Path, label: str) -> bool:
+        say(label, quiet=as_json)
+        with training_progress(plan.total, plan.config.phase, quiet=as_json) as progress:
+
+            def on_update(row: Mapping[str, Any]) -> bool:
+                progress.row(row)
+                return asked()
+
+            records = run_records(job._replace(config=plan.config))
+            trained = continue_run(plan, run, records=records, new_run=new_run, on_update=on_update)
+        return trained.stop == "finished"
+
+    return train
+
+
+def _line(result: "FoldResult") -> str:
+    fold = result.fold
+    each = ", ".join(f"{r:+.3f}" for r in result.r_a_session.values())
+    trades = sum(len(played.trades.r) for played in result.by_seed.values())
+    return f"fold {fold.number}, judged on {fold.test.label}: {trades} trades, R a session by seed {each}"
+
+
+def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bool) -> None:
+    """Write page and record, and print them."""
+    from rl_core.proofs.walk_forward import record_of
+    from rl_core.proofs.walk_forward_page import walk_forward_page
+
+    scheme = "a window that rolls" if rules.rolling else "all sessions before"
+    how = (
+        f"{len(result.folds)} of {rules.folds} folds, {len(inputs.seeds)} seeds, phase {len(inputs.phases)}; each fold "
+        f"is trained on {scheme}, with {rules.embargo} sessions left out between."
+    )
+    record, symbol = record_of(result), inputs.bars.instrument.symbol
+    write_whole(inputs.out / PAGE, walk_forward_page(symbol, result, how))
+    write_whole(inputs.out / RECORD, json.dumps(record, indent=1) + "\n")
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    typer.echo(f"{'fold':>4}  {'judged on':<24} {'sessions':>8} {'trades':>7} {'R a session':>12} {'R a trade':>10}")
+    for fold in record["folds"]:
+        a_trade = "-" if fold["mean_r"] is None else f"{fold['mean_r']:+.3f}"
+        earned = f"{sum(fold['r_a_session']) / len(fold['r_a_session']):+.3f}"
+        typer.echo(
+            f"{fold['fold']:>4}  {fold['judged_on']:<24} {fold['sessions']:>8} {sum(fold['trades']):>7,} "
+            f"{earned:>12} {a_trade:>10}"
+        )
+    typer.echo(f"R a session, interquartile mean over seeds: {result.over_seeds.label}")
+    if result.expectancy is not None and result.expectancy.bounds is not None:
+        mean, (low, high) = result.expectancy.mean, result.expectancy.bounds
+        typer.echo(f"R a trade, all folds and seeds, sessions resampled: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
+    typer.echo(f"{result.verdict.word}: {'; '.join(result.verdict.reasons)}")
+    typer.echo(f"page: {inputs.out / PAGE}")

@@ -1,0 +1,76 @@
+"""Cuts the sessions of a market into folds: each is judged on sessions that lie behind those it is trained on."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from trigate.errors import DataError
+
+Days = npt.NDArray[np.int32]
+
+
+class Sessions(NamedTuple):
+    """Consecutive sessions; dates are days since 1970-01-01."""
+
+    first: int
+    last: int  # included
+    total: int
+
+    @property
+    def label(self) -> str:
+        """First and last date."""
+        first, last = np.array([self.first, self.last]).astype("datetime64[D]")
+        return f"{first} to {last}"
+
+
+class Fold(NamedTuple):
+    """One step of a walk forward."""
+
+    number: int  # from 1
+    train: Sessions
+    test: Sessions
+    locked: bool  # the last one, which is kept shut until the end
+
+
+class FoldRules(NamedTuple):
+    """How sessions are cut."""
+
+    folds: int = 8
+    first_share: float = 0.4
+    """Of the sessions, before the first that is judged."""
+    embargo: int = 1
+    """Sessions left out between training and test."""
+    rolling: bool = False
+    """Each fold trains on as many sessions as the first; otherwise on all before it."""
+
+
+def walk_forward_folds(days: Days, rules: FoldRules) -> list[Fold]:
+    """The folds of ``days`` [D], ascending dates of sessions.
+
+    No trade outlives its session, so training and test share no outcome as long as no session is cut, and nothing has
+    to be purged beyond that (López de Prado 2018, Advances in Financial Machine Learning, section 7.4.1). The embargo
+    keeps what one session passes on to the next, such as its volatility, from both sides of the cut.
+
+    Raises:
+        DataError: too few sessions for so many folds, or for one to train on.
+    """
+    begin = int(len(days) * rules.first_share)
+    size = begin - rules.embargo
+    if len(days) - begin < rules.folds or size < 1:
+        raise DataError(
+            f"{len(days)} sessions are too few: the first {begin} are to train on, {rules.embargo} of them left out, "
+            f"and the other {len(days) - begin} to be judged in {rules.folds} folds; give more bars or fewer folds"
+        )
+    edges = begin + np.arange(rules.folds + 1) * (len(days) - begin) // rules.folds
+    folds = []
+    for number, (start, stop) in enumerate(pairwise(edges), 1):
+        until = start - rules.embargo
+        train = days[until - size if rules.rolling else 0 : until]
+        folds.append(Fold(number, _sessions(train), _sessions(days[start:stop]), locked=number == rules.folds))
+    return folds
+
+
+def _sessions(days: Days) -> Sessions:
+    return Sessions(int(days[0]), int(days[-1]), len(days))

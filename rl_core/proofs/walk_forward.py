@@ -1,0 +1,273 @@
+"""Walks forward over a market: trains on what lies before each fold, and judges on the fold itself."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_core.bars.bars import Bars
+from rl_core.bars.rungs import Ladder
+from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
+from rl_core.checkpoints.policy import load_trader
+from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
+from rl_core.evaluation.certainty import sharpe_of
+from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside, tries_of
+from rl_core.features.market_view import MarketView, view_of
+from rl_core.proofs.folds import Fold, Sessions
+from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.interquartile import Aggregate, aggregate
+from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
+from rl_core.trading.setup import Trading, compile_trading, resolved
+from rl_core.training.config import TrainConfig
+from rl_core.training.parents_settings import with_parents_settings
+from rl_core.training.plan import TrainingPlan, phase1_of, plan_training
+from trigate.errors import ConfigError
+from trigate.whole_files import disk_faults, write_whole
+
+OPENINGS = "openings.jsonl"
+"""In the folder of a walk: one line each time the locked fold was judged."""
+SPLIT_IS_OURS = ("train_share", "train_from", "train_until")
+
+Train = Callable[[TrainingPlan, Path, str], bool]
+"""Trains a plan in a folder under a label; False if it was asked to stop."""
+
+
+class WalkInputs(NamedTuple):
+    """What is trained and judged in every fold."""
+
+    phases: tuple[TrainConfig, ...]  # phase 1, and phase 2 if it is trained
+    bars: Bars
+    ladder: Ladder | None
+    seeds: tuple[int, ...]
+    out: Path
+
+
+class MarketSeen(NamedTuple):
+    """The bars under the account of the phase that is judged."""
+
+    view: MarketView
+    trading: Trading
+
+    @property
+    def sessions(self) -> npt.NDArray[np.int32]:
+        """[D] their dates, ascending."""
+        return np.unique(self.view.located.session)
+
+
+class FoldResult(NamedTuple):
+    """What every seed earned in one fold."""
+
+    fold: Fold
+    by_seed: dict[int, Evaluation]
+    in_sample: bool
+    trained_on_world: bool
+
+    @property
+    def r_a_session(self) -> dict[int, float]:
+        """Of each seed; a session without a trade counts as 0."""
+        return {seed: float(played.trades.r.sum()) / played.sessions for seed, played in self.by_seed.items()}
+
+
+class WalkResult(NamedTuple):
+    """A walk as far as it went."""
+
+    folds: list[FoldResult]
+    expectancy: Interval | None  # mean R a trade over all folds and seeds, with sessions as the blocks
+    by_seed: dict[int, float]  # R a session over all folds
+    over_seeds: Aggregate
+    verdict: Verdict
+    openings: int  # of the locked fold, so far
+    tries: Tries  # of this market's sessions
+
+
+def check_inputs(inputs: WalkInputs) -> None:
+    """Raise ConfigError where a file or the command line says what to train on: folds say it."""
+    for config in inputs.phases:
+        given = [name for name in SPLIT_IS_OURS if name in config.model_fields_set]
+        if given and getattr(config, given[0]) != TrainConfig.model_fields[given[0]].default:
+            raise ConfigError(f"{given[0]} is set, and a walk forward decides itself what each fold is trained on")
+
+
+def market_seen(inputs: WalkInputs) -> MarketSeen:
+    """Compute features and hours of the bars, once for all folds."""
+    account = resolved(inputs.phases[-1].trading, seconds=inputs.ladder is not None)
+    trading = compile_trading(account, inputs.bars.instrument)
+    return MarketSeen(view_of(inputs.bars, trading.pack, trading.hours, trading.yardstick), trading)
+
+
+def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Train) -> Iterator[FoldResult]:
+    """Train and judge each of ``folds``; ends early where ``train`` was asked to stop.
+
+    A fold's run is what `rl-core train` makes with its ``train_from`` and ``train_until``, so it is continued or left
+    as it is where it has been made before.
+    """
+    for fold in folds:
+        runs = _trained(inputs, fold, train)
+        if runs is None:
+            return
+        yield judged(fold, runs, seen, inputs.ladder)
+
+
+def run_folder(out: Path, fold: Fold, seed: int, phase: int) -> Path:
+    """The run of one phase and seed."""
+    return out / f"fold-{fold.number}" / f"seed-{seed}" / f"phase{phase}"
+
+
+def _trained(inputs: WalkInputs, fold: Fold, train: Train) -> dict[int, Path] | None:
+    """The folder of each seed's last phase; None if training was asked to stop."""
+    runs: dict[int, Path] = {}
+    for phase, config in enumerate(inputs.phases, 1):
+        parents, plan = runs, None
+        runs = {seed: run_folder(inputs.out, fold, seed, phase) for seed in inputs.seeds}
+        for seed, run in runs.items():
+            parent = parents.get(seed)
+            # Seeds share bars, split and regimes, which take seconds to prepare.
+            plan = plan or _planned(inputs, config, fold, parent)
+            ppo = plan.config.ppo.model_copy(update={"seed": seed})
+            learned = None if parent is None else phase1_of(parent, plan.config)
+            own = plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
+            if not train(own, run, f"fold {fold.number}, seed {seed}, phase {phase}"):
+                return None
+    return runs
+
+
+def _planned(inputs: WalkInputs, config: TrainConfig, fold: Fold, parent: Path | None) -> TrainingPlan:
+    span = {"train_from": _date(fold.train.first), "train_until": _date(fold.train.last + 1)}
+    if parent is not None:
+        config = with_parents_settings(config, read_manifest(find_checkpoint(parent, phase=1)).identity.config)
+    config = config.model_copy(update=span)
+    return plan_training(config, inputs.bars, parent=parent, ladder=inputs.ladder)
+
+
+def _date(day: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
+def judged(fold: Fold, runs: dict[int, Path], seen: MarketSeen, ladder: Ladder | None = None) -> FoldResult:
+    """What the policy of each run earns in the fold's test sessions, each with a fresh account.
+
+    Raises:
+        DataError: no bar of the fold can start an episode.
+    """
+    view, trading = seen
+    first, stop = bars_of(view, fold.test)
+    by_seed, in_sample, on_world = {}, False, False
+    for seed, run in runs.items():
+        checkpoint = find_checkpoint(run)
+        policy = load_trader(checkpoint)
+        assert policy.identity is not None
+        by_seed[seed] = evaluate(policy, view, trading, first, stop, ladder)
+        in_sample |= touches_training(policy.identity, view.bars, first)
+        on_world |= bool(training_worlds(checkpoint))
+    return FoldResult(fold, by_seed, in_sample, on_world)
+
+
+def bars_of(view: MarketView, sessions: Sessions) -> tuple[int, int]:
+    """The bars [first, stop) of ``sessions``."""
+    session = view.located.session
+    return int(np.searchsorted(session, sessions.first)), int(np.searchsorted(session, sessions.last, side="right"))
+
+
+def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int) -> WalkResult:
+    """Every fold and seed together.
+
+    Seeds meet the same sessions, so the interval takes a session with the trades of all of them as one block: its
+    width is the luck of the market, and its middle what a seed drawn at random earns.
+    """
+    every = [played.trades for result in folds for played in result.by_seed.values()]
+    r, session = np.concatenate([trades.r for trades in every]), np.concatenate([trades.session for trades in every])
+    expectancy = session_block_bootstrap(r, session)
+    sessions = sum(next(iter(result.by_seed.values())).sessions for result in folds)
+    by_seed = {
+        seed: sum(float(result.by_seed[seed].trades.r.sum()) for result in folds) / sessions
+        for seed in folds[0].by_seed
+    }
+    tries = tries_of(_looks(folds, inputs), sharpe_of(session, r / len(by_seed), sessions))
+    seen_before = (f"the locked fold has been opened {openings} times: it is no unseen market any more",)
+    evidence = Evidence(
+        expectancy=expectancy,
+        in_sample=any(result.in_sample for result in folds),
+        synthetic=world_of(inputs.bars) is not None,
+        trained_on_world=any(result.trained_on_world for result in folds),
+        training_ended=True,
+        proposals=0,
+        without_verdict=0,
+        tries=tries,
+        record_faults=seen_before if openings > 1 else (),
+    )
+    return WalkResult(
+        folds=list(folds),
+        expectancy=expectancy,
+        by_seed=by_seed,
+        over_seeds=aggregate([list(by_seed.values())]),
+        verdict=verdict_on(evidence),
+        openings=openings,
+        tries=tries,
+    )
+
+
+def _looks(folds: Sequence[FoldResult], inputs: WalkInputs) -> int:
+    """Count this walk as one try of its settings, whatever its seeds; returns how many have looked at its sessions.
+
+    Raises:
+        ResourceError: it cannot be counted.
+    """
+    unseeded = [config.model_dump_json(exclude={"ppo": {"seed", "devices"}}) for config in inputs.phases]
+    who = content_digest("walk", *unseeded)
+    first, last = folds[0].fold.test.first, folds[-1].fold.test.last
+    return note_try(registry_beside(inputs.out), new_try(who, inputs.bars.instrument.symbol, first, last))
+
+
+def openings_of(out: Path) -> int:
+    """How often the locked fold of the walk in ``out`` has been judged."""
+    path = out / OPENINGS
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def record_opening(out: Path, fold: Fold, seeds: Sequence[int]) -> int:
+    """Note that the locked fold is about to be judged, on disk before anything is seen; returns how often it was."""
+    line = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), "test": fold.test.label, "seeds": list(seeds)}
+    path = out / OPENINGS
+    with disk_faults(path):
+        out.mkdir(parents=True, exist_ok=True)
+        before = path.read_text() if path.exists() else ""
+    write_whole(path, f"{before}{json.dumps(line)}\n")
+    return openings_of(out)
+
+
+def record_of(result: WalkResult) -> dict[str, Any]:
+    """Every figure of the walk, for a file or a program."""
+    return {
+        "folds": [_fold_record(each) for each in result.folds],
+        "seeds": {str(seed): r for seed, r in result.by_seed.items()},
+        "r_a_session": result.over_seeds._asdict(),
+        "mean_r": None if result.expectancy is None else result.expectancy._asdict(),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
+        "verdict": result.verdict.word,
+        "because": list(result.verdict.reasons),
+        "openings_of_the_locked_fold": result.openings,
+    }
+
+
+def _fold_record(result: FoldResult) -> dict[str, Any]:
+    fold, each = result.fold, result.r_a_session
+    trades = [len(played.trades.r) for played in result.by_seed.values()]
+    r = np.concatenate([played.trades.r for played in result.by_seed.values()])
+    return {
+        "fold": fold.number,
+        "locked": fold.locked,
+        "trained_on": fold.train.label,
+        "training_sessions": fold.train.total,
+        "judged_on": fold.test.label,
+        "sessions": next(iter(result.by_seed.values())).sessions,
+        "trades": trades,
+        "r_a_session": [each[seed] for seed in result.by_seed],
+        "iqm_r_a_session": aggregate([list(each.values())])._asdict(),
+        "mean_r": float(r.mean()) if len(r) else None,
+    }

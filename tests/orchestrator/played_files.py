@@ -1,0 +1,103 @@
+"""A run over a real bars file and checkpoint, played in this process: real plan, folder, journal and views."""
+
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_gate.contract import Approve, EntryProposal, Resize, Reviewed, Veto
+from orchestrator.journal.journal import Journal
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.run.config import RunConfig
+from orchestrator.run.control import Control
+from orchestrator.run.folder import RunFolder, open_run
+from orchestrator.run.plan import plan_run
+from orchestrator.run.runner import FeedBar, Finished, Runner
+from orchestrator.trader.state import PolicyAnswered, Standing
+from rl_core.bars.bars import Bars
+from rl_core.contract import BUY, HOLD, SELL
+
+
+class FileWorld(NamedTuple):
+    """What a run reads."""
+
+    bars: Path
+    checkpoint: Path
+
+
+class Script:
+    """Bars from the file; an entry at every seventh question where it is legal; every kind of verdict in turn."""
+
+    def __init__(self, bars: Bars, silent: Container[int] = ()) -> None:
+        """``silent``: the bars at whose close the policy does not answer in time."""
+        self._bars, self._silent = bars, silent
+        self.asked = 0
+
+    def next_bar(self, seq: int) -> FeedBar | None:
+        """The bar numbered ``seq``."""
+        if seq >= len(self._bars):
+            return None
+        columns = ("ts_event_ns", "open", "high", "low", "close", "volume", "contract")
+        row = {name: int(getattr(self._bars, name)[seq]) for name in columns}
+        return FeedBar(Bar.model_validate({"seq": seq, **row}), "")
+
+    def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
+        """Long and short in turn."""
+        self.asked += 1
+        if bar_seq in self._silent:
+            return PolicyAnswered(HOLD, "timeout")
+        wanted = (BUY if bar_seq % 14 else SELL) if bar_seq % 7 == 0 else HOLD
+        return PolicyAnswered(wanted if legal[wanted] else HOLD, "policy")
+
+    def review(self, proposal: EntryProposal) -> Reviewed:
+        """By the time of the day, so that a continued run and one of another name are judged alike."""
+        self.asked += 1
+        kinds = (Approve(), Veto(reason="no"), Resize.model_validate_json('{"size_factor": "0.5", "reason": "small"}'))
+        return Reviewed(
+            proposal_id=proposal.proposal_id,
+            outcome=kinds[proposal.context.minutes_to_flat // 7 % 3],
+            probabilities=None,
+            latency_s=0.0,
+            prompt_digest="0" * 64,
+            engine="rules",
+            model="",
+            reason_source="model",
+        )
+
+
+def play_file(
+    world: FileWorld,
+    runs: Path,
+    *,
+    stop_after: int | None = None,
+    asked: Callable[[int], Standing] | None = None,
+    silent: Container[int] = (),
+    **settings: object,
+) -> RunFolder:
+    """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there.
+
+    ``asked`` says how a person wants the run to stand after the bar of that number, -1 before the first; without it
+    the control file does.
+    """
+    given = {"bars": world.bars, "checkpoint": world.checkpoint, "part": "all", "gate": {"engine": "rules"}}
+    plan = plan_run(RunConfig.model_validate({**given, "runs": runs, **settings}))
+    folder = open_run(plan.config, plan.manifest(), kept=plan.kept)
+    played: list[int] = []
+    with Journal.open(folder.journal, folder.manifest().known_head) as journal:
+        folder.mark_started()
+        traded = plan.bars.slice(plan.span.first, plan.span.stop)
+        control = Control(folder.path)
+
+        def operator() -> Standing:
+            last = runner.state.last_bar
+            return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
+
+        runner = Runner(journal, Script(traded, silent), plan.views(), plan.setting, operator)
+        done: Finished = runner.run(
+            stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
+        )
+        journal.sync()
+        folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
+    return folder

@@ -1,0 +1,131 @@
+"""`rl-core walk-forward`: each fold is an ordinary run on what lies before it, and the last fold stays locked."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from rl_core.bars.write import write_bars
+from rl_core.cli import app
+from tests.rl_core.markets import random_bars, session_minutes
+from trigate.errors import ConfigError
+
+TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]", "hold_bias=-2")
+SETTINGS = [word for name in TINY for word in ("--set", f"ppo.{name}")]
+
+
+def rl_core(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def walk(folder: Path, *more: object) -> Result:
+    bars, out = folder / "NQ_D1M.parquet", folder / "walk"
+    how = ("--folds", 3, "--seeds", 2, "--first-share", 0.5, "--json")
+    return rl_core("walk-forward", "--bars", bars, "--out", out, *how, *SETTINGS, *more)
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("walk")
+    write_bars(random_bars(4, session_minutes(8)), folder / "NQ_D1M.parquet")
+    done = walk(folder)
+    assert done.exit_code == 0, done.output
+    return folder, json.loads(done.stdout)
+
+
+@pytest.fixture
+def copy(walked: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """The bars and the walk, for a test that goes on with it; no try is known here."""
+    folder, _ = walked
+    shutil.copy(folder / "NQ_D1M.parquet", tmp_path)
+    shutil.copytree(folder / "walk", tmp_path / "walk")
+    return tmp_path
+
+
+def test_the_last_fold_stays_locked(walked: tuple[Path, dict[str, Any]]) -> None:
+    folder, record = walked
+
+    assert [fold["fold"] for fold in record["folds"]] == [1, 2] and record["openings_of_the_locked_fold"] == 0
+    assert not (folder / "walk/fold-3").exists()
+    assert record["verdict"] == "NOT PROVEN" and not any("in sample" in reason for reason in record["because"])
+
+
+def test_a_fold_is_the_run_that_train_makes_with_its_dates(walked: tuple[Path, dict[str, Any]]) -> None:
+    """And `evaluate` finds what the fold says on the sessions behind it."""
+    folder, record = walked
+    second = record["folds"][1]
+    begin, end = second["trained_on"].split(" to ")
+    alone = folder / "alone"
+    until = second["judged_on"].split(" to ")[0]
+
+    trained = rl_core("train", "--bars", folder / "NQ_D1M.parquet", "--out", alone, *SETTINGS, "--set", "ppo.seed=1",
+                      "--set", f"train_from={begin}", "--set", f"train_until={_after(end)}")  # fmt: skip
+
+    assert trained.exit_code == 0, trained.output
+    assert _policy(alone) == _policy(folder / "walk/fold-2/seed-1/phase1")
+    played = json.loads(rl_core("evaluate", alone, "--json", "--trades", folder / "trades.csv").stdout.splitlines()[-1])
+    rows = (folder / "trades.csv").read_text().splitlines()[1:]
+    last = second["judged_on"].split(" to ")[1]
+    within = [row for row in rows if until <= row.split(",")[2] <= last]
+    assert len(within) == second["trades"][1] and played["in_sample"] is False
+
+
+def test_a_second_time_nothing_is_trained_and_the_figures_are_the_same(
+    walked: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, record = walked
+
+    def refuse(*given: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("rl_core.training.run.train", refuse)
+
+    again = json.loads(walk(folder).stdout)
+    assert {**again, "tries": 0, "sharpe_above_luck": 0} == {**record, "tries": 0, "sharpe_above_luck": 0}
+
+
+def test_an_opening_of_the_locked_fold_is_counted_and_the_second_is_a_doubt(copy: Path) -> None:
+    first, second = (json.loads(walk(copy, "--open-last").stdout) for _ in range(2))
+
+    assert [fold["fold"] for fold in first["folds"]] == [1, 2, 3] and first["folds"][2]["locked"]
+    assert first["openings_of_the_locked_fold"] == 1 and not any("opened" in reason for reason in first["because"])
+    assert any("opened 2 times" in reason for reason in second["because"])
+    page = (copy / "walk/walk_forward.html").read_text()
+    assert "opened 2 times" in page and 'id="plot-equity"' in page and "<script src" not in page
+
+
+def test_phase_2_is_trained_from_each_folds_own_phase_1(copy: Path) -> None:
+    done = walk(copy, "--phase-2")
+
+    assert done.exit_code == 0, done.output
+    # Another procedure on the same sessions: two were tried, however often and with however many folds each is judged.
+    tries = [json.loads(done.stdout)["tries"], *(json.loads(walk(copy).stdout)["tries"] for _ in range(2))]
+    assert tries == [1, 2, 2]
+    for fold in (1, 2):
+        run = copy / f"walk/fold-{fold}/seed-1"
+        dates = [json.loads((run / f"phase{phase}/metadata.json").read_text())["config"] for phase in (1, 2)]
+        assert dates[0]["train_until"] == dates[1]["train_until"]
+        assert dates[0]["trained_until_ns"] == dates[1]["trained_until_ns"]
+
+
+def test_settings_that_say_what_to_train_on_are_refused(walked: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = walked
+
+    refused = walk(folder, "--set", "train_share=0.6")
+
+    assert isinstance(refused.exception, ConfigError) and "train_share is set" in str(refused.exception)
+
+
+def _policy(run: Path) -> bytes:
+    (policy,) = run.glob("checkpoints/*/policy.npz")
+    return policy.read_bytes()
+
+
+def _after(day: str) -> str:
+    from datetime import date, timedelta
+
+    return str(date.fromisoformat(day) + timedelta(days=1))
