@@ -137,7 +137,7 @@ def odds_of(
         trading = _under(inputs.trading, named.pack)
         flat = (named.pack.session.flat_by, named.pack.session.early_close_margin_minutes)
         if flat not in tapes:
-            view = view_of(inputs.view.bars, named.pack, trading.hours)
+            view = view_of(inputs.view.bars, named.pack, trading.hours, trading.yardstick)
             tapes[flat] = tape_of(inputs._replace(view=view, trading=trading))
         setting = Setting(trading.venue.rules, trading.limits, trading.venue.terms)
         found.append(odds_under(named, tapes[flat], setting, orders(len(tapes[flat].session), draws=draws, seed=seed)))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from rl_core.evaluation.accounts import EvaluationInputs, play_account
 from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
-from rl_core.market.costs import TARGET_MULTIPLE, fillable, slippage_ticks, stop_distance, stop_loss
+from rl_core.market.costs import fillable, slippage_ticks, stop_distance, stop_loss, target_distance
 from rl_core.market.types import (
     ANY_MINIS,
     FLATTEN,
@@ -111,8 +111,9 @@ def _bracket(inputs: EvaluationInputs, decided: int) -> Bracket:
     own = inputs.who.bracket_at(decided)
     if own is not None:
         return own.distances
-    stop_ticks = stop_distance(XP, int(inputs.view.features.true_range_sum[decided]))
-    return Bracket(stop_ticks, TARGET_MULTIPLE * stop_ticks)
+    yardstick = inputs.view.yardstick
+    stop_ticks = stop_distance(XP, int(inputs.view.features.true_range_sum[decided]), yardstick)
+    return Bracket(stop_ticks, target_distance(stop_ticks, yardstick))
 
 
 def _known(inputs: EvaluationInputs, decided: int, bracket: Bracket) -> tuple[int, int, int]:
