@@ -130,9 +130,10 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bo
     from rl_core.proofs.walk_forward_page import walk_forward_page
 
     scheme = "a window that rolls" if rules.rolling else "all sessions before"
+    gap = "1 session" if rules.embargo == 1 else f"{rules.embargo} sessions"
     how = (
         f"{len(result.folds)} of {rules.folds} folds, {len(inputs.seeds)} seeds, phase {len(inputs.phases)}; each fold "
-        f"is trained on {scheme}, with {rules.embargo} sessions left out between."
+        f"is trained on {scheme}, with {gap} left out between."
     )
     record, symbol = record_of(result), inputs.bars.instrument.symbol
     write_whole(inputs.out / PAGE, walk_forward_page(symbol, result, how))
