@@ -51,7 +51,7 @@ def test_a_runs_folder_that_cannot_be_made_is_named(run_command: RunCommand, tmp
 def test_a_run_folder_that_others_can_enter_is_refused(start: Start, run_command: RunCommand, tmp_path: Path) -> None:
     run = start()
     run.until(lambda: journal_bytes(tmp_path / "runs") > 20_000)
-    assert run.ask_to_stop(signal.SIGTERM) == 0
+    assert run.ask_to_stop(signal.SIGTERM) == 143
     folder = only_run(tmp_path / "runs")
     folder.chmod(0o755)
 

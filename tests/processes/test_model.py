@@ -62,10 +62,10 @@ def test_what_befalls_run_and_model_server_changes_no_byte(start: Start, tmp_pat
     again.until(lambda: "(restart 2)" in again.stderr)
     known = len(decided(runs))
     again.until(lambda: len(decided(runs)) > known)
-    assert again.ask_to_stop(signal.SIGTERM) == 0
+    assert again.ask_to_stop(signal.SIGTERM) == 143
     control = start(*quick, runs="control")
     control.until(lambda: journal_bytes(tmp_path / "control") >= journal_bytes(runs))
-    assert control.ask_to_stop(signal.SIGTERM) == 0
+    assert control.ask_to_stop(signal.SIGTERM) == 143
 
     frozen = again.stderr.removeprefix(killed)
     waits = [int(seconds) for seconds in re.findall(r"waits for the model server \(\w+\): (\d+) s", frozen)]

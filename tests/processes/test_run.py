@@ -205,7 +205,7 @@ def test_a_run_elsewhere_finds_its_prompt_among_a_persons_own_here_and_what_ship
     for name, more in (("here", (named,)), ("own", (named, "--prompts", "own"))):
         run = start(*more, runs=name, cwd=tmp_path)
         run.until(lambda runs=tmp_path / name: bool(decided(runs)))
-        assert run.ask_to_stop(signal.SIGTERM) == 0
+        assert run.ask_to_stop(signal.SIGTERM) == 143
         said[name] = {record["prompt"] for record in decided(tmp_path / name)}
 
     expected = {"default": find_prompt("entry_review.v1"), "here": load_prompt(here / "mine.v1.md")}

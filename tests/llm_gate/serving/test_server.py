@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 import shutil
 import signal
 import socket
@@ -307,6 +308,16 @@ def test_a_folder_that_is_no_model_is_refused_before_any_start(tmp_path: Path) -
         VllmServer(tmp_path, log_path=tmp_path / "log")
 
 
+def _command_of(session: int) -> list[bytes]:
+    """The words that the server was started with; a process has its parent's until it has begun."""
+    deadline = time.monotonic() + 20
+    while True:
+        words = Path(f"/proc/{session}/cmdline").read_bytes().split(b"\0")
+        if b"--generation-config" in words or time.monotonic() > deadline:
+            return words
+        time.sleep(0.02)
+
+
 def test_it_is_started_without_the_models_own_sampling_and_its_log_is_its_owners(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -320,7 +331,7 @@ def test_it_is_started_without_the_models_own_sampling_and_its_log_is_its_owners
         os.umask(old)
 
     try:
-        command = Path(f"/proc/{server.session}/cmdline").read_bytes().split(b"\0")
+        command = _command_of(server.session)
         assert command[command.index(b"--generation-config") + 1] == b"vllm"
         assert (log.stat().st_mode & 0o777, log.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     finally:
