@@ -3,12 +3,12 @@
 import asyncio
 import json
 import os
-import time
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
