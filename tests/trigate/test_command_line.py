@@ -40,7 +40,7 @@ def test_our_own_mistakes_are_not_hidden() -> None:
 
 
 def test_exit_codes_are_those_that_scripts_know() -> None:
-    assert [int(code) for code in ExitCode] == [1, 2, 3, 4, 5, 6, 7, 100, 130, 141]
+    assert [int(code) for code in ExitCode] == [1, 2, 3, 4, 5, 6, 7, 100, 130, 141, 143]
 
 
 def test_a_result_is_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
