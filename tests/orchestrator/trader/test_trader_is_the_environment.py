@@ -52,7 +52,7 @@ CASES = [
     (Env(1), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
     (Env(2), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
     (Env(2), mnq_venue(ADAPTIVE, TIGHT), {"stop", "target", "liquidation"}),
-    (Env(2, OTHER), mnq_venue(rules=TIGHT), {"stop", "target", "liquidation"}),
+    (Env(2, OTHER), mnq_venue(rules=TIGHT), {"stop", "target", "flatten"}),
 ]
 
 
