@@ -28,7 +28,7 @@ def test_prompts_are_listed_with_digest_fields_and_modes() -> None:
     assert rows["entry_review.v1"]["examples"] == 9
     assert rows["entry_notes.v1"]["fields"][-1] == "notes"
     assert rows["entry_rules.v1"]["modes"] == ["choice", "json"]
-    assert len(said("list")) == len(rows) == 5
+    assert len(said("list")) == len(rows) == 6
 
 
 def test_a_prompt_is_shown_as_the_model_reads_it(make_proposal: Callable[..., EntryProposal], tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_an_own_prompt_is_checked_by_path(tmp_path: Path) -> None:
 def test_all_prompts_pass_and_their_lengths_are_told() -> None:
     lines = said("lint", "--model", "tiny")
 
-    assert sum(line.startswith("ok ") for line in lines) == 5
-    assert sum(line.startswith("fits ") for line in lines) == 10
+    assert sum(line.startswith("ok ") for line in lines) == 6
+    assert sum(line.startswith("fits ") for line in lines) == 11  # entry_taught has one mode
 
 
 def test_a_prompt_that_names_the_market_is_refused_with_line_and_word(tmp_path: Path) -> None:
