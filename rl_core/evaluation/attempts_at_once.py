@@ -101,19 +101,24 @@ def play_attempts(tape: Tape, setting: Setting, order: Integers, days: Integers)
             break
         lanes = _day_opened(lanes, setting.rules)
         session = order[lanes.number, step]
-        first, trades = tape.first[session], tape.trades[session]
-        for nth in range(int(trades.max(initial=0))):
-            meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
-            if meets.all():
-                lanes = _traded(lanes, priced, first + nth, setting)
-            elif meets.any():
-                _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth, setting))
+        lanes = _session_traded(lanes, priced, tape.first[session], tape.trades[session], setting)
         lanes = _going_on(lanes, ended, step + 1)
         lanes = _day_closed(lanes, setting.rules)
         room = lanes.account.cash - lanes.account.floor
         lanes.ending[room <= setting.limits.risk_budget] = NO_ROOM
         lanes = _going_on(lanes, ended, step + 1)
     return ended
+
+
+def _session_traded(lanes: _Lanes, priced: _Priced, first: Integers, trades: Integers, setting: Setting) -> _Lanes:
+    """The lanes [L] after their session's trades, of which each has ``trades`` from number ``first`` on."""
+    for nth in range(int(trades.max(initial=0))):
+        meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
+        if meets.all():
+            lanes = _traded(lanes, priced, first + nth, setting)
+        elif meets.any():
+            _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth, setting))
+    return lanes
 
 
 def _priced(tape: Tape, setting: Setting) -> _Priced:

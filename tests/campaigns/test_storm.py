@@ -13,7 +13,7 @@ BUSY_S = 0.5
 
 @pytest.fixture(scope="module")
 def seen() -> Storm:
-    return storm(500, at_once=16, deadline_s=0.25)
+    return storm(500, at_once=64, deadline_s=0.25)
 
 
 def test_every_fault_ends_with_a_cause_that_is_its_own(seen: Storm) -> None:

@@ -45,6 +45,7 @@ FULL_ROOM = (1.0, 1.0)
 SILENT_FROM = int(np.datetime64("2024-11-19T21:53", "ns").astype(np.int64))
 LEGACY = legacy_pack().compiled()
 TIGHT = LEGACY._replace(max_loss=90_000)
+TIGHTER = LEGACY._replace(max_loss=60_000)  # a wider stop leaves the floor less often in its way
 ROOMY = LEGACY._replace(max_loss=2_000_000, target=9_000_000, ratchet=STATIC)
 OTHER = Yardstick(5, 7, Fraction(9, 4), Fraction(7, 5), Fraction(3, 5))
 CASES = [
@@ -52,7 +53,7 @@ CASES = [
     (Env(1), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
     (Env(2), mnq_venue(rules=ROOMY), {"stop", "target", "flatten", "session_end"}),
     (Env(2), mnq_venue(ADAPTIVE, TIGHT), {"stop", "target", "liquidation"}),
-    (Env(2, OTHER), mnq_venue(rules=TIGHT), {"stop", "target", "flatten"}),
+    (Env(2, OTHER), mnq_venue(rules=TIGHTER), {"stop", "target", "flatten", "liquidation"}),
 ]
 
 
