@@ -123,7 +123,7 @@ def _for_people(found: RunStatus) -> dict[str, Any]:
         bar = f"number {now.bars:,}, of {exchange_time(now.last_bar_ns)} ET, close {points(now.close, tick)}"
     return {
         "state": found.state,
-        "alive": f"{lives}; started {found.manifest.starts} times, first {found.manifest.started}",
+        "alive": f"{lives}; start {found.manifest.starts}, the first at {found.manifest.started}",
         "bar": bar,
         "position": position,
         "equity": dollars(now.equity),
