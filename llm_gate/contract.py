@@ -35,14 +35,14 @@ class _Message(BaseModel):
 class RegimeContext(_Message):
     """The state of the market and of the account, in physical units; integers only, so that it can be journalled.
 
-    A trend over ``h`` minutes is the close minus the close ``h`` minutes ago, in thousandths of ATR14; so are the
-    distances within the session. None: not known.
+    A trend over ``h`` minutes is the close minus the close ``h`` minutes ago, in thousandths of the ATR, over 14 bars
+    or as many as the policy was trained with; so are the distances within the session. None: not known.
     """
 
     trend_15_atr_milli: Figure
     trend_60_atr_milli: Figure
     trend_240_atr_milli: Figure
-    volatility_percentile: Percent = Field(description="of ATR14 among the recent past")
+    volatility_percentile: Percent = Field(description="of the ATR among the recent past")
     regime: str = Field(pattern=r"^(down|flat|up)/(calm|normal|wild)$", description="direction/volatility")
     session_part: Literal["opening", "midday", "afternoon", "late"]
     minutes_to_flat: Count
@@ -69,8 +69,8 @@ class EntryProposal(_Message):
     proposal_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     side: Literal["buy", "sell"]
     quantity: Positive = Field(description="contracts")
-    stop_atr_milli: Positive = Field(description="distance of the stop in thousandths of ATR14")
-    target_atr_milli: Positive = Field(description="distance of the target in thousandths of ATR14")
+    stop_atr_milli: Positive = Field(description="distance of the stop in thousandths of the ATR")
+    target_atr_milli: Positive = Field(description="distance of the target in thousandths of the ATR")
     context: RegimeContext
     notes: tuple[Note, ...] = Field((), max_length=16)
 
