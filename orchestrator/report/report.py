@@ -8,6 +8,7 @@ from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
 from orchestrator.report.formats import attempts_in_words, dollars, interval, refused_in_words
+from orchestrator.report.looks import count_look
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
@@ -34,7 +35,8 @@ def report_on(run_folder: Path) -> dict[str, Any]:
         UnreconciledError: the books do not agree; everything is written first, and says so.
     """
     folder = run_at(run_folder)
-    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder))
+    facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
+    result = run_result(facts, book, tries=count_look(facts, book))
     summary = summary_of(result)
     write_trades(run_folder / "trades.parquet", result.trades)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
@@ -55,6 +57,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {
         "verdict": result.verdict.word,
         "because": "; ".join(result.verdict.reasons),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
         "status": "ended" if result.book.ended else "not finished",
         "sessions": result.sessions,
         "trades": figures.closed,
@@ -86,6 +90,8 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "ended": result.book.ended,
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
         "synthetic": result.facts.synthetic,
         "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
         "trades": figures.closed,

@@ -32,9 +32,11 @@ from orchestrator.report.figures import (
 from orchestrator.report.interventions import Interventions, interventions
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
+from rl_core.evaluation.tries import tries_of
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
-from rl_core.statistics.verdict import NOT_COUNTED, Evidence, Verdict, verdict_on
+from rl_core.statistics.sharpe import sharpe_of
+from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
 
 GROUPS = {
@@ -67,6 +69,7 @@ class RunResult(NamedTuple):
     gate: GateFigures
     promotion: Promotion  # of the gate's verdicts in this run, by the default criteria
     checks: tuple[BookStatement, ...]
+    tries: Tries  # that looked at some of these sessions
     verdict: Verdict
     caveats: list[str]
     interventions: Interventions
@@ -82,8 +85,8 @@ class RunResult(NamedTuple):
         return all(check.holds for check in self.checks)
 
 
-def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
-    """Every figure of one run."""
+def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResult:
+    """Every figure of one run, of which ``tries`` different ones were judged on some of its sessions."""
     run_bars = run_bars_of(
         book.bars,
         facts.trading.pack,
@@ -95,7 +98,10 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, run_bars.session)
     ledger = veto_ledger(proposals, run_bars, facts.trading.venue)
-    figures = trade_figures(trades, _entry_days(trades, book, run_bars))
+    days, r = _entry_days(trades, book, run_bars), np.array([booked.r for booked in trades], np.float64)
+    figures = trade_figures(trades, days)
+    sessions = len(np.unique(run_bars.session))
+    looked = tries_of(tries, sharpe_of(days, r, sessions))
     attempts = attempt_figures(book, points, run_bars.session)
     gate = gate_figures(proposals, facts.latency_s, alarm_from=facts.alarm_window)
     stepped_in = interventions(book)
@@ -119,8 +125,12 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         gate=gate,
         promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
-        verdict=verdict_on(_evidence(facts, figures, gate, _record_faults(book, checks))),
-        caveats=[*caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))), *stepped_in.sentences],
+        tries=looked,
+        verdict=verdict_on(_evidence(facts, figures, gate, (looked, _record_faults(book, checks)))),
+        caveats=[
+            *caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session)), looked),
+            *stepped_in.sentences,
+        ],
         interventions=stepped_in,
     )
 
@@ -175,9 +185,11 @@ def _without_seconds(book: AccountBook) -> int:
     return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
-def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_faults: tuple[str, ...]) -> Evidence:
-    """Everything that the verdict depends on."""
-    origin = facts.origin
+def _evidence(
+    facts: RunFacts, figures: TradeFigures, gate: GateFigures, known: tuple[Tries, tuple[str, ...]]
+) -> Evidence:
+    """Everything that the verdict depends on; ``known`` are the tries and what is wrong with the record."""
+    origin, (tries, record_faults) = facts.origin, known
     return Evidence(
         expectancy=figures.expectancy,
         in_sample=origin.in_sample,
@@ -186,7 +198,7 @@ def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_
         training_ended=origin.training_ended,
         proposals=gate.proposed,
         without_verdict=sum(gate.failures.values()),
-        tries=NOT_COUNTED,
+        tries=tries,
         record_faults=(*record_faults, *origin.doubts),
     )
 

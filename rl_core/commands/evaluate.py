@@ -75,12 +75,13 @@ def evaluate(
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.certainty import certainty, sharpe_of
+    from rl_core.evaluation.certainty import certainty
     from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.evaluation.tries import tries_of
+    from rl_core.statistics.sharpe import sharpe_of
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)

@@ -20,6 +20,12 @@ def importable_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", HERE)
 
 
+@pytest.fixture(autouse=True)
+def own_registry_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test count among themselves alone, and nowhere else."""
+    monkeypatch.setenv("TRIGATE_TRIES", str(tmp_path / "tries.jsonl"))
+
+
 @pytest.fixture(scope="session")
 def file_world(tmp_path_factory: pytest.TempPathFactory) -> "FileWorld":
     """Three sessions of the demo world in a file, the last of which is traded, and an untrained policy of phase 1."""
