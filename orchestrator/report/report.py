@@ -7,7 +7,14 @@ from typing import Any
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
-from orchestrator.report.formats import attempts_in_words, dollars, interval, refused_in_words
+from orchestrator.report.formats import (
+    attempts_in_words,
+    dollars,
+    interval,
+    passing_in_words,
+    refused_in_words,
+    suits_in_words,
+)
 from orchestrator.report.looks import count_look
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
@@ -71,6 +78,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
         "attempts": attempts_in_words(attempts),
+        "would_have_passed": "-" if result.would_pass is None else passing_in_words(result.would_pass),
+        "account_that_suits": suits_in_words(result.fit),
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals"
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
@@ -100,6 +109,9 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "net_cents": figures.net,
         "costs_cents": figures.costs,
         "attempts": {**result.attempts._asdict(), "open": result.attempts.open},
+        "would_have_passed": None if result.would_pass is None else result.would_pass._asdict(),
+        "account_that_suits": suits_in_words(result.fit),
+        "rule_packs": [] if result.fit is None else [odds.row() for odds in result.fit.odds],
         "gate": {
             "outcomes": result.gate.outcomes,
             "failures": result.gate.failures,

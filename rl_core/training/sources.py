@@ -24,8 +24,8 @@ from rl_core.checkpoints.provenance import (
     training_worlds,
     world_traded,
 )
-from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.entrants import Enters, Trained
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import Span, span_of
 from rl_core.evaluation.tries import new_try, note_try, registry_beside
 from rl_core.exchange.instruments import INSTRUMENTS, instrument

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from orchestrator.run.folder import RunFolder
     from tests.orchestrator.played_files import FileWorld
 
 HERE = str(Path(__file__).parent)
@@ -39,3 +40,11 @@ def file_world(tmp_path_factory: pytest.TempPathFactory) -> "FileWorld":
     path = folder / "NQ_D1M.parquet"
     write_bars(minutes, path)
     return FileWorld(path, untrained(folder, 1, minutes, int(minutes.ts_event_ns[0])))
+
+
+@pytest.fixture(scope="session")
+def won(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A run of twelve sessions that wins, whose gate approved everything; nobody changes its journal."""
+    from tests.orchestrator.played_runs import winning_run
+
+    return winning_run(tmp_path_factory.mktemp("won"), engine="vllm")

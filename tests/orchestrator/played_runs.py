@@ -195,7 +195,7 @@ def text_of(folder: RunFolder) -> str:
     return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
 
 
-TWELVE_DAYS = tuple(str(np.busday_offset("2024-06-03", n)) for n in range(12))
+TWELVE_DAYS = tuple(str(np.busday_offset(np.datetime64("2024-06-03"), n)) for n in range(12))
 
 
 def winning_run(runs: Path, **options: Any) -> RunFolder:

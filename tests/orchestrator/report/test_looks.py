@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from played_files import FileWorld, play_file
-from played_runs import every_tenth_minute, play, text_of, walk, winning_run
+from played_runs import every_tenth_minute, play, text_of, walk
 
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
@@ -68,9 +68,8 @@ def test_an_older_run_counts_beside_its_own_folder(tmp_path: Path, monkeypatch: 
     assert [count_look(facts, book) for _ in range(2)] == [2, 2]
 
 
-def test_the_best_of_many_tries_is_doubted(tmp_path: Path) -> None:
-    folder = winning_run(tmp_path)
-    facts, book = facts_of(folder.path, folder.manifest()), read_account_book(folder)
+def test_the_best_of_many_tries_is_doubted(won: RunFolder) -> None:
+    facts, book = facts_of(won.path, won.manifest()), read_account_book(won)
 
     only, best = run_result(facts, book), run_result(facts, book, tries=10**9)
 
