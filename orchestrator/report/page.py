@@ -103,8 +103,8 @@ def _decision(result: RunResult, proposal: BookedProposal) -> dict[str, Any]:
         "context": in_words(proposal.context),
         "kind": proposal.outcome,
         "outcome": OUTCOME_WORDS[proposal.outcome],
-        "odds": _odds(decided.get("odds_milli")),
-        "reason": _reason(outcome) or _not_taken(proposal.closed),
+        "odds": odds_in_words(decided.get("odds_milli")),
+        "reason": reason_in_words(outcome) or _not_taken(proposal.closed),
         "latency_ms": None if latency is None else 1000 * latency,
     }
 
@@ -140,13 +140,14 @@ def _place_in_words(context: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _odds(odds_milli: Mapping[str, int] | None) -> str:
+def odds_in_words(odds_milli: Mapping[str, int] | None) -> str:
+    """Probabilities of approve, shrink and veto in percent."""
     if odds_milli is None:
         return formats.NONE
     return " / ".join(f"{odds_milli.get(label, 0) / 10:.1f}" for label in ("approve", "shrink", "veto"))
 
 
-def _reason(outcome: Mapping[str, Any]) -> str:
+def reason_in_words(outcome: Mapping[str, Any]) -> str:
     """Why the gate decided as it did; a letter alone says nothing to a reader."""
     reason = str(outcome.get("reason", outcome.get("cause", "")))
     if found := LETTER_CHOSEN.fullmatch(reason):
