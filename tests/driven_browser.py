@@ -87,8 +87,10 @@ def browser(folder: Path) -> Iterator[Tab]:
         process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
     try:
         session, socket = loop.run_until_complete(_connected(log))
-        yield Tab(loop, socket)
-        loop.run_until_complete(session.close())
+        try:
+            yield Tab(loop, socket)
+        finally:
+            loop.run_until_complete(session.close())
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

@@ -128,4 +128,4 @@ def _workers_of(pid: int) -> tuple[WorkerSeen, ...]:
 def _worker_named(words: list[bytes]) -> str:
     """Which worker a command line starts, "" for any other process."""
     modules = [word.decode("ascii", "replace") for word in words if word.startswith((b"orchestrator.", b"llm_gate."))]
-    return modules[0].rpartition(".")[2].replace("launch_vllm", "model server") if modules else ""
+    return modules[-1].rpartition(".")[2].replace("launch_vllm", "model server") if modules else ""
