@@ -87,6 +87,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
         **({"guards": result.interventions.guards_in_words} if result.interventions.guards else {}),
         **({"operator": result.interventions.words_in_words} if result.interventions.words else {}),
+        **({"feed": result.interventions.feed_in_words} if result.interventions.feed else {}),
         **({} if note is None else {"note": note}),
     }
 
@@ -119,6 +120,7 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         },
         "guards": {f"{name} {effect}": count for (name, effect), count in result.interventions.guards.items()},
         "operator": list(result.interventions.words),
+        "feed": dict(result.interventions.feed),
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

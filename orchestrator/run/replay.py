@@ -18,9 +18,18 @@ from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.recording import Recording
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import REGIMES, RunFolder, RunInputs
-from orchestrator.run.plan import CODE_VERSION, checkpoint_digest, rule_pack_digest, setting_of, span_traded, views_of
+from orchestrator.run.paper_plan import kept_history
+from orchestrator.run.plan import (
+    CODE_VERSION,
+    checkpoint_digest,
+    rule_pack_digest,
+    setting_of,
+    span_traded,
+    views_after,
+    views_of,
+)
 from orchestrator.run.runner import FeedBar, Finished, Runner, StopAskedError
-from orchestrator.trader.seen_at_close import CloseViewTable
+from orchestrator.trader.seen_at_close import CloseViews
 from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
@@ -109,7 +118,7 @@ class _Nobody:
         raise StopAskedError
 
 
-def _ground(folder: RunFolder, inputs: RunInputs, sources: Sources) -> tuple[Setting, CloseViewTable]:
+def _ground(folder: RunFolder, inputs: RunInputs, sources: Sources) -> tuple[Setting, CloseViews]:
     """What the trader of the run was told and saw, from the files of then."""
     if inputs.code_version != CODE_VERSION:
         raise ConfigError(
@@ -117,11 +126,16 @@ def _ground(folder: RunFolder, inputs: RunInputs, sources: Sources) -> tuple[Set
             f"inputs come out otherwise; replay it with the commit in its manifest ({folder.manifest().commit})"
         )
     config = _config(folder, inputs)
-    bars = _bars(config, inputs, sources)
+    paper = config.mode == "paper"
+    bars = kept_history(folder) if paper else _bars(config, inputs, sources)
     identity = _identity(config, inputs, sources)
     trading = _trading(config, inputs, bars)
     regimes = _regimes(folder.path / REGIMES, inputs.regimes_digest)
-    views = views_of(bars, span_traded(config, bars, identity), trading, regimes)
+    views: CloseViews = (
+        views_after(bars, trading, regimes)
+        if paper
+        else views_of(bars, span_traded(config, bars, identity), trading, regimes)
+    )
     return setting_of(config, trading, inputs.run_id, phase=identity.phase), views
 
 

@@ -21,7 +21,8 @@ from rl_core.market.yardstick import USUAL, Yardstick
 
 P = ParamSpec("P")
 
-PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
+PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal", "late"]
+"""``late``: the bar was over for too long when it came, so nobody was asked."""
 WaitsFor = Literal["bar", "action", "verdict", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
 
@@ -122,7 +123,11 @@ class OperatorAsked(NamedTuple):
     standing: Standing
 
 
-Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked
+class FlatTimePassed(NamedTuple):
+    """By the clock the flat time is over, and no bar has come that could close what is open."""
+
+
+Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked | FlatTimePassed
 
 
 class AskPolicy(NamedTuple):
