@@ -77,7 +77,9 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
 
 def taught_on(card: TaughtCard | LogisticModel) -> str:
     """What a gate was taught on and until when: cases tell no date, so sessions are counted from their first."""
-    inside = "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
+    inside = (
+        "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
+    )
     return (
         f"taught on {card.cases:,} cases of {card.sessions} sessions, up to the session numbered {card.last_session} "
         f"of its cases (digest {card.cases_digest[:12]}), {inside}; only later sessions can judge it"
