@@ -39,8 +39,8 @@ OUTCOME_WORDS = {
 }
 
 
-def page(result: RunResult) -> str:
-    """The whole file."""
+def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
+    """The whole file; ``gate_worth`` is what the run's gate was worth on whole paths, where that was weighed."""
     actions, forced = action_shares(result.book)
     shown = {
         "result": result,
@@ -54,6 +54,7 @@ def page(result: RunResult) -> str:
         "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
         "ledger_chart": ledger_chart(result.groups),
         "share_of": formats.share_of,
+        "gate_worth": gate_worth,
         "signs": signs_differ(_mean_r(result), result.figures.net),
     }
     filters = {name: getattr(formats, name) for name in FILTERS}
