@@ -56,15 +56,9 @@ def main() -> None:
     tape = made_up(given.sessions, np.random.default_rng(0))
     began, spent = time.perf_counter(), time.process_time()
     order = orders(given.sessions, draws=given.draws)
-    found = [
-        odds_under(
-            named,
-            tape,
-            Setting(named.pack.compiled(), limits_of(named.pack, contract, 50_000), terms_of(contract)),
-            order,
-        )
-        for named in packs
-    ]
+    terms = terms_of(contract)
+    settings = [Setting(each.pack.compiled(), limits_of(each.pack, contract, 50_000), terms) for each in packs]
+    found = odds_under(packs, tape, settings, order)
     wall, cpu = time.perf_counter() - began, time.process_time() - spent
     row = {
         "name": "packs_at_once",

@@ -25,6 +25,7 @@ class BarColumns(NamedTuple):
     low: npt.NDArray[np.int64]
     close: npt.NDArray[np.int64]
     contract: npt.NDArray[np.int64]  # rolls before it
+    volume: npt.NDArray[np.int64]  # contracts
 
 
 class Event(NamedTuple):
@@ -191,5 +192,5 @@ def _seconds(bars: list[Mapping[str, Any]]) -> tuple[tuple[BarPrices, ...], ...]
 
 def _columns(bars: list[Mapping[str, Any]]) -> BarColumns:
     return BarColumns(
-        *(np.array([bar[name] for bar in bars], np.int64) for name in ("ts_event_ns", *TICKS, "contract"))
+        *(np.array([bar[name] for bar in bars], np.int64) for name in ("ts_event_ns", *TICKS, "contract", "volume"))
     )

@@ -1,10 +1,11 @@
-"""Where every attempt stands under its rule pack's days and best-day rules, from the journal."""
+"""Where every attempt stands under its rule pack, and whether the first would have passed, from the journal."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from orchestrator.report.account_book import AccountBook
+from orchestrator.report.account_book import AccountBook, EquityPoint
 from rl_core.market.days import Days, best_day_percent, consistent, payout_open
-from rl_core.market.types import Rules
+from rl_core.market.types import UNLIMITED, Rules
 
 
 class AttemptDays(NamedTuple):
@@ -43,3 +44,27 @@ def attempt_days(book: AccountBook, rules: Rules) -> list[AttemptDays]:
             )
         )
     return rows
+
+
+class WouldPass(NamedTuple):
+    """What became of the account that a trader would have bought, and where the last one stands; money in cents."""
+
+    word: Literal["yes", "no", "not yet", "nothing to pass"]
+    status: str  # of the first attempt: active, or how it ended
+    to_target: int | None  # of the last attempt; None where its pack has no target
+    room: int  # above the floor, of the last attempt
+
+
+def would_pass(book: AccountBook, points: Sequence[EquityPoint], rules: Rules) -> WouldPass | None:
+    """Whether the first attempt passed; None of a journal that holds no account yet."""
+    if not points:
+        return None
+    ends = {event.payload["attempt"]: event.payload["status"] for event in book.of("account_ended")}
+    status, last, target = ends.get(1, "active"), points[-1], rules.start + rules.target
+    words: dict[str, Literal["yes", "not yet"]] = {"passed": "yes", "active": "not yet"}
+    return WouldPass(
+        word="nothing to pass" if rules.target >= UNLIMITED else words.get(status, "no"),
+        status=status,
+        to_target=None if rules.target >= UNLIMITED else max(0, target - last.equity),
+        room=max(0, last.equity - last.floor),
+    )

@@ -8,7 +8,7 @@ from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigure
 from rl_core.market.attempts import NARROW_BUDGETS, REFUSED_SESSIONS
 from rl_core.rules.pack import RulePack
 from rl_core.rules.text import left_out
-from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES
+from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Tries
 
 AUTOMATION = {
     "banned": "The rule pack says that the firm bans automated trading. This run is a rehearsal: nothing here may be "
@@ -20,12 +20,12 @@ AUTOMATION = {
 
 
 def caveats(
-    facts: RunFacts, trades: TradeFigures, attempts: AttemptFigures, gate: GateFigures, sessions: int
+    facts: RunFacts, trades: TradeFigures, attempts: AttemptFigures, gate: GateFigures, sessions: int, tries: Tries
 ) -> list[str]:
-    """Every sentence that applies; ``sessions`` is the number of trading days in the run."""
+    """Every sentence that applies; ``sessions`` is the number of trading days in the run, ``tries`` looked at them."""
     return [
         *_on_bars(facts),
-        *_on_numbers(trades, sessions),
+        *_on_numbers(trades, sessions, tries),
         *_on_gate(facts, gate),
         *_on_fills(facts, trades),
         *_on_rules(facts, attempts),
@@ -53,17 +53,22 @@ def _on_bars(facts: RunFacts) -> Iterator[str]:
     yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
 
 
-def _on_numbers(trades: TradeFigures, sessions: int) -> Iterator[str]:
+def _on_numbers(trades: TradeFigures, sessions: int, tries: Tries) -> Iterator[str]:
     traded = trades.expectancy.sessions if trades.expectancy else 0
     if traded < MIN_SESSIONS or trades.closed < MIN_TRADES:
         yield (
             f"{trades.closed} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
             f"{MIN_SESSIONS} sessions with trades no edge counts as proven."
         )
-    yield (
-        "One seed, one checkpoint, one stretch of bars. How many others were tried before this one is not recorded, so "
-        "the result is not deflated for the choice."
-    )
+    others, elsewhere = tries.made - 1, "what was tried elsewhere is not counted"
+    counted = f"No other look at these sessions stands in the registry of tries; {elsewhere}."
+    if others:
+        who = "One other" if others == 1 else f"{others} others"
+        counted = (
+            f"{who} looked at some of these sessions, by the registry of tries, and the verdict is deflated for that; "
+            f"{elsewhere}."
+        )
+    yield f"One seed, one checkpoint, one stretch of bars. {counted}"
 
 
 def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:

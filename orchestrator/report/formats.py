@@ -6,7 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from orchestrator.report.attempts import WouldPass
 from orchestrator.report.figures import AttemptFigures
+from orchestrator.report.packs import AccountFit
+from rl_core.evaluation.pack_odds import BLOCK
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
 
@@ -42,6 +45,18 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f} %"
 
 
+def capitalize_first(text: str) -> str:
+    """A sentence of words that began none; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def plain_percent(share: float) -> str:
+    """A share without decimals; what is nearly all or nothing is not rounded to it."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
 def attempts_in_words(attempts: AttemptFigures) -> str:
     """How the accounts ended, and how many of the stranded ones by their gate."""
     by_the_gate = f" ({attempts.refused} by the gate's vetoes)" if attempts.refused else ""
@@ -49,6 +64,29 @@ def attempts_in_words(attempts: AttemptFigures) -> str:
         f"{attempts.passed} passed, {attempts.failed} failed, {attempts.stranded} stranded{by_the_gate}, "
         f"{attempts.expired} expired, {attempts.open} open"
     )
+
+
+FIRST_ATTEMPT = {
+    "active": "the first account was still open",
+    "passed": "the first account passed",
+    "failed": "the first account failed at a limit",
+    "stranded": "the first account had no room left for a trade",
+    "expired": "the first account ran out of days",
+}
+
+
+def passing_in_words(passing: WouldPass) -> str:
+    """Whether the first account passed, and where the last one stands."""
+    to_target = "no target" if passing.to_target is None else f"{dollars(passing.to_target)} to the target"
+    stands = f"the last one has {to_target} and {dollars(passing.room)} of room"
+    return f"{passing.word}: {FIRST_ATTEMPT[passing.status]}; {stands}"
+
+
+def suits_in_words(fit: AccountFit | None) -> str:
+    """Which account suits what was traded, if any."""
+    if fit is None:
+        return f"none can be named: entries in fewer than {BLOCK} sessions, or the run has not ended"
+    return fit.sentence
 
 
 def share_of(part: int, whole: int) -> str:

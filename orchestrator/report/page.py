@@ -10,6 +10,7 @@ from orchestrator.report.account_book import BookedProposal
 from orchestrator.report.attempts import attempt_days
 from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
 from orchestrator.report.figures import action_shares
+from orchestrator.report.packs import DRAWS
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
 from rl_core.statistics.sizes import signs_differ
@@ -27,6 +28,10 @@ FILTERS = (
     "interval",
     "number",
     "refused_in_words",
+    "passing_in_words",
+    "suits_in_words",
+    "plain_percent",
+    "capitalize_first",
 )
 LETTER_CHOSEN = re.compile(r"the model chose [A-Z] with (\d\.\d+)")
 CHOICES = {"approve": "approval", "resize": "shrinking", "veto": "a veto"}
@@ -55,6 +60,8 @@ def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
         "ledger_chart": ledger_chart(result.groups),
         "share_of": formats.share_of,
         "gate_worth": gate_worth,
+        "first_attempt": formats.FIRST_ATTEMPT,
+        "draws": DRAWS,
         "signs": signs_differ(_mean_r(result), result.figures.net),
     }
     filters = {name: getattr(formats, name) for name in FILTERS}

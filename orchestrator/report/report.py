@@ -7,8 +7,16 @@ from typing import Any
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
-from orchestrator.report.formats import attempts_in_words, dollars, interval, refused_in_words
+from orchestrator.report.formats import (
+    attempts_in_words,
+    dollars,
+    interval,
+    passing_in_words,
+    refused_in_words,
+    suits_in_words,
+)
 from orchestrator.report.gate_reruns import read_weighed
+from orchestrator.report.looks import count_look
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
@@ -35,16 +43,14 @@ def report_on(run_folder: Path) -> dict[str, Any]:
         UnreconciledError: the books do not agree; everything is written first, and says so.
     """
     folder = run_at(run_folder)
-    result = run_result(facts_of(run_folder, folder.manifest()), read_account_book(folder))
+    facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
+    result = run_result(facts, book, tries=count_look(facts, book))
     summary, weighed = summary_of(result), read_weighed(run_folder, result.book.head)
     write_trades(run_folder / "trades.parquet", result.trades)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
     write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
-    write_whole(
-        run_folder / "verdict.json",
-        json.dumps({**_verdict_file(result), "gate_worth": weighed}, indent=1) + "\n",
-        mode=PRIVATE,
-    )
+    verdict = {**_verdict_file(result), "gate_worth": weighed}
+    write_whole(run_folder / "verdict.json", json.dumps(verdict, indent=1) + "\n", mode=PRIVATE)
     write_whole(run_folder / REPORT, page(result, weighed), mode=PRIVATE)
     if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
@@ -60,6 +66,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {
         "verdict": result.verdict.word,
         "because": "; ".join(result.verdict.reasons),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
         "status": "ended" if result.book.ended else "not finished",
         "sessions": result.sessions,
         "trades": figures.closed,
@@ -72,6 +80,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "commissions": dollars(figures.costs),
         "max_drawdown": dollars(attempts.max_drawdown),
         "attempts": attempts_in_words(attempts),
+        "would_have_passed": "-" if result.would_pass is None else passing_in_words(result.would_pass),
+        "account_that_suits": suits_in_words(result.fit),
         "gate": f"{outcomes['approve']} approved, {outcomes['resize']} shrunk, {outcomes['veto']} vetoed, "
         f"{sum(gate.failures.values())} without a verdict, of {gate.proposed} proposals"
         + (f"; ALARM: {gate.alarm}" if gate.alarm else ""),
@@ -91,6 +101,8 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "ended": result.book.ended,
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
+        "tries": result.tries.made,
+        "sharpe_above_luck": result.tries.deflated,
         "synthetic": result.facts.synthetic,
         "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
         "trades": figures.closed,
@@ -99,6 +111,9 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "net_cents": figures.net,
         "costs_cents": figures.costs,
         "attempts": {**result.attempts._asdict(), "open": result.attempts.open},
+        "would_have_passed": None if result.would_pass is None else result.would_pass._asdict(),
+        "account_that_suits": suits_in_words(result.fit),
+        "rule_packs": [] if result.fit is None else [odds.row() for odds in result.fit.odds],
         "gate": {
             "outcomes": result.gate.outcomes,
             "failures": result.gate.failures,

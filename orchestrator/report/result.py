@@ -16,6 +16,7 @@ from orchestrator.report.account_book import (
     proposals_of,
     trades_of,
 )
+from orchestrator.report.attempts import WouldPass, would_pass
 from orchestrator.report.by_regime import by_regime, shift_of, thresholds_in_words
 from orchestrator.report.caveats import caveats
 from orchestrator.report.facts import RunFacts
@@ -30,11 +31,15 @@ from orchestrator.report.figures import (
     trade_figures,
 )
 from orchestrator.report.interventions import Interventions, interventions
+from orchestrator.report.packs import AccountFit, account_fit
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
+from rl_core.evaluation.tries import tries_of
 from rl_core.market.seconds import add_up
-from rl_core.market.types import NO_ORDER, SECONDS, BarPrices
-from rl_core.statistics.verdict import NOT_COUNTED, Evidence, Verdict, verdict_on
+from rl_core.market.types import NO_ORDER, SECONDS, BarPrices, Terms
+from rl_core.statistics.break_even import BreakEven, break_even
+from rl_core.statistics.sharpe import sharpe_of
+from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
 
 GROUPS = {
@@ -64,9 +69,13 @@ class RunResult(NamedTuple):
     without_seconds: int  # bars with a position that had to be read without them
     figures: TradeFigures
     attempts: AttemptFigures
+    would_pass: WouldPass | None  # None: no account was opened yet
+    fit: AccountFit | None  # which account suits what was traded; None: too little to draw from
     gate: GateFigures
     promotion: Promotion  # of the gate's verdicts in this run, by the default criteria
     checks: tuple[BookStatement, ...]
+    break_even: BreakEven | None  # costs at which the profit is gone; None without a trade
+    tries: Tries  # that looked at some of these sessions
     verdict: Verdict
     caveats: list[str]
     interventions: Interventions
@@ -82,8 +91,8 @@ class RunResult(NamedTuple):
         return all(check.holds for check in self.checks)
 
 
-def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
-    """Every figure of one run."""
+def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResult:
+    """Every figure of one run, of which ``tries`` different ones were judged on some of its sessions."""
     run_bars = run_bars_of(
         book.bars,
         facts.trading.pack,
@@ -95,7 +104,10 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, run_bars.session)
     ledger = veto_ledger(proposals, run_bars, facts.trading.venue)
-    figures = trade_figures(trades, _entry_days(trades, book, run_bars))
+    days, r = _entry_days(trades, book, run_bars), np.array([booked.r for booked in trades], np.float64)
+    figures = trade_figures(trades, days)
+    sessions = len(np.unique(run_bars.session))
+    looked = tries_of(tries, sharpe_of(days, r, sessions))
     attempts = attempt_figures(book, points, run_bars.session)
     gate = gate_figures(proposals, facts.latency_s, alarm_from=facts.alarm_window)
     stepped_in = interventions(book)
@@ -116,11 +128,18 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
         without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
+        would_pass=would_pass(book, points, facts.trading.venue.rules),
+        fit=account_fit(facts.trading, book, proposals),
         gate=gate,
         promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
         checks=checks,
-        verdict=verdict_on(_evidence(facts, figures, gate, _record_faults(book, checks))),
-        caveats=[*caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session))), *stepped_in.sentences],
+        break_even=_break_even(trades, facts.trading.venue.terms),
+        tries=looked,
+        verdict=verdict_on(_evidence(facts, figures, gate, (looked, _record_faults(book, checks)))),
+        caveats=[
+            *caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session)), looked),
+            *stepped_in.sentences,
+        ],
         interventions=stepped_in,
     )
 
@@ -128,6 +147,13 @@ def run_result(facts: RunFacts, book: AccountBook) -> RunResult:
 def _entry_days(trades: list[BookedTrade], book: AccountBook, run_bars: RunBars) -> npt.NDArray[np.int64]:
     bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
     return run_bars.session[bar].astype(np.int64)
+
+
+def _break_even(trades: list[BookedTrade], terms: Terms) -> BreakEven | None:
+    """How much dearer trading could become until these trades earn nothing."""
+    made = [booked.trade for booked in trades]
+    pnl, quantity = (np.array([getattr(trade, name) for trade in made], np.int64) for name in ("pnl", "quantity"))
+    return break_even(pnl, quantity, np.array([trade.reason == "target" for trade in made], bool), terms.tick_value)
 
 
 def _promotion(ledger: list[LedgerRow], run_bars: RunBars, *, trials: int) -> Promotion:
@@ -175,9 +201,11 @@ def _without_seconds(book: AccountBook) -> int:
     return sum(not add_up(book.seconds[event.bar], prices[event.bar]) for event in book.of("mark"))
 
 
-def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_faults: tuple[str, ...]) -> Evidence:
-    """Everything that the verdict depends on."""
-    origin = facts.origin
+def _evidence(
+    facts: RunFacts, figures: TradeFigures, gate: GateFigures, known: tuple[Tries, tuple[str, ...]]
+) -> Evidence:
+    """Everything that the verdict depends on; ``known`` are the tries and what is wrong with the record."""
+    origin, (tries, record_faults) = facts.origin, known
     return Evidence(
         expectancy=figures.expectancy,
         in_sample=origin.in_sample,
@@ -186,7 +214,7 @@ def _evidence(facts: RunFacts, figures: TradeFigures, gate: GateFigures, record_
         training_ended=origin.training_ended,
         proposals=gate.proposed,
         without_verdict=sum(gate.failures.values()),
-        tries=NOT_COUNTED,
+        tries=tries,
         record_faults=(*record_faults, *origin.doubts),
     )
 

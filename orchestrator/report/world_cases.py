@@ -51,7 +51,9 @@ def world_cases(
     view = view_of(bars, trading.pack, trading.hours)
     regimes = compute_regimes(view)
     ticks = (bars.open, bars.high, bars.low, bars.close)
-    columns = BarColumns(*(np.asarray(column, np.int64) for column in (bars.ts_event_ns, *ticks, bars.contract)))
+    columns = BarColumns(
+        *(np.asarray(column, np.int64) for column in (bars.ts_event_ns, *ticks, bars.contract, bars.volume))
+    )
     run_bars = run_bars_of(columns, trading.pack, trading.hours, complete=True)
     first = span_of(view.located.session, 0).first
     at = np.flatnonzero((made.edge.signals != 0) & view.hours.entry_open & (np.arange(len(bars)) >= first))

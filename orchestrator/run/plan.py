@@ -1,6 +1,7 @@
 """A run before it starts: every input read and checked, and what the trader is told of them."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.clock import wall_time_ns
-from orchestrator.run.config import RunConfig
+from orchestrator.run.config import GuardsSection, RunConfig
 from orchestrator.run.folder import CALIBRATION, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.settings import account_of, check_settings
@@ -19,21 +20,24 @@ from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
-from rl_core.checkpoints.policy import check_yardstick, load_trader
+from rl_core.checkpoints.policy import check_yardstick, load_trader, policy_digest
 from rl_core.checkpoints.provenance import (
     WorldCard,
     first_held_out,
     touches_training,
+    trading_of,
     trained_until_ns,
     training_worlds,
     world_traded,
 )
 from rl_core.evaluation.span import span_of
+from rl_core.evaluation.tries import content_digest
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
-from rl_core.trading.setup import Trading, compile_trading, resolved
+from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, compile_trading, resolved
+from rl_core.training.folder import run_of
 from trigate.errors import ConfigError, DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
@@ -93,7 +97,27 @@ class RunPlan(NamedTuple):
             trained_on_world=bool(training_worlds(self.checkpoint)),
             training_ended=is_final(self.checkpoint),
             trained_until_ns=trained_until_ns(self.identity),
+            tried=self.tried,
+            trained_in=str(run_of(self.checkpoint).resolve()),
         )
+
+    @property
+    def tried(self) -> str:
+        """Digest of who trades: of the policy alone, as `rl-core evaluate` tells it, where nothing else has a say."""
+        gate, guards, most = self.config.gate, self.config.guards, self.config.max_entries_per_session
+        policy = policy_digest(self.checkpoint)
+        own_account = resolved(trading_of(self.identity), seconds=self.seconds is not None)
+        unhindered = guards == GuardsSection() and most == MAX_ENTRIES_PER_SESSION
+        if (gate.engine == "off" or gate.shadow) and unhindered and self.config.trading == own_account:
+            return policy
+        made_of = {
+            "policy": policy,
+            "account": None if self.config.trading is None else self.config.trading.model_dump(mode="json"),
+            "limits": [most, guards.model_dump(mode="json")],
+            "gate": [gate.engine, gate.shadow, gate.on_failure, gate.review.model_dump(mode="json")],
+            "asked": [self.inputs.model, self.inputs.prompt_digest, self.inputs.calibration_digest],
+        }
+        return content_digest("run", json.dumps(made_of, sort_keys=True))
 
 
 def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:

@@ -1,6 +1,8 @@
 """One-second bars beside minute bars: read, and proved to be of the same market."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +37,13 @@ def read_seconds(path: Path, minutes: Bars, *, timezone: str | None = None, stam
             "these are seconds of another market or contract"
         )
     return seconds
+
+
+class SecondsByMinute(Protocol):
+    """Whoever knows the seconds of a minute bar."""
+
+    def of(self, minute: int) -> Sequence[BarPrices]:
+        """The seconds of minute bar ``minute`` in order; one without a trade has no bar."""
 
 
 class MinuteSeconds:

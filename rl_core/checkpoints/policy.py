@@ -4,6 +4,7 @@ Evaluation, worker and replay must choose the same action on every machine. JAX 
 so wherever two actions are nearly tied the decision of `Policy.act` holds.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,11 @@ def load_trader(path: Path) -> Policy:
     size = observation_size(phase, yardstick.window)
     check_fit(path, policy.identity, Expected(phase, size, actions, own_fingerprint(yardstick)))
     return policy
+
+
+def policy_digest(checkpoint: Path) -> str:
+    """SHA-256 of what the checkpoint serves."""
+    return hashlib.sha256((checkpoint / POLICY_FILE).read_bytes()).hexdigest()
 
 
 def check_yardstick(path: Path, identity: Identity, yardstick: Yardstick) -> None:

@@ -62,6 +62,7 @@ def evaluate(
             metavar="all|PACK,...", help="Also say under which rule packs an attempt would pass, and how it would end."
         ),
     ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="--rules: attempts of each pack.")] = 10_000,
     sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
@@ -73,14 +74,15 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
-    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
-    from rl_core.evaluation.certainty import certainty, sharpe_of
+    from rl_core.evaluation.certainty import certainty
     from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.evaluation.tries import tries_of
+    from rl_core.statistics.sharpe import sharpe_of
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
@@ -101,7 +103,7 @@ def evaluate(
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
-    odds = odds_of(inputs, packs)
+    odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
     traded = evaluation.trades
     ratio = sharpe_of(traded.session, traded.r, evaluation.sessions)
@@ -116,7 +118,7 @@ def evaluate(
         return
     print_result(result)
     tables = [null_lines(evaluation.trades, by_chance, rules_beside, evaluation.sessions)]
-    tables += [odds_lines(odds, evaluation.sessions)] if odds else []
+    tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
         typer.echo("\n".join(["", *table]))

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import typer
 
 from rl_core.checkpoints.manifest import find_checkpoint
-from rl_core.checkpoints.policy import load_trader
+from rl_core.checkpoints.policy import load_trader, policy_digest
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import Trained
 from rl_core.statistics.interquartile import aggregate
 from rl_core.training.folder import SEED_PREFIX
 from rl_core.training.plan import TrainingPlan, phase1_of
-from rl_core.training.sources import policy_digest, prepare_evaluation, refuse_own_parent
+from rl_core.training.sources import prepare_evaluation, refuse_own_parent
 
 
 class SeedResult(NamedTuple):

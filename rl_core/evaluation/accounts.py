@@ -1,35 +1,24 @@
 """The two accounts that an evaluation can play: a fresh one each session, or one that is carried from day to day."""
 
 from collections import Counter
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
-from rl_core.bars.rungs import Ladder
-from rl_core.bars.seconds import MinuteSeconds
 from rl_core.evaluation.carried import CARRIED, FRESH, play_carried
-from rl_core.evaluation.entrants import Enters, Signals, Trained
+from rl_core.evaluation.entrants import Signals, Trained
 from rl_core.evaluation.entry_fates import entry_fates
 from rl_core.evaluation.evaluate import Evaluation, evaluate
-from rl_core.evaluation.span import Span
-from rl_core.features.market_view import MarketView
+from rl_core.evaluation.inputs import EvaluationInputs
+from rl_core.evaluation.tapes import Tape, tape_of, unhindered
+from rl_core.features.market_view import view_of
 from rl_core.statistics.bootstrap import session_block_bootstrap
 from rl_core.trading.setup import RESOLUTIONS, Trading
 from trigate.errors import ConfigError
 
 AccountKind = Literal["fresh", "carried"]
 ACCOUNT_KINDS: tuple[AccountKind, ...] = ("fresh", "carried")
-
-
-class EvaluationInputs(NamedTuple):
-    """What is played: whoever enters, on the bars of a span, under an account's setting."""
-
-    who: Enters
-    view: MarketView
-    trading: Trading
-    span: Span
-    ladder: Ladder | None = None  # the seconds as a fresh account meets them
-    seconds: MinuteSeconds | None = None  # the same seconds, as a carried account meets them
 
 
 def account_kind(name: str) -> AccountKind:
@@ -78,3 +67,14 @@ def by_resolution(kind: AccountKind, inputs: EvaluationInputs) -> dict[str, floa
         summary = play_account(kind, inputs._replace(trading=inputs.trading._replace(venue=venue))).summary()
         figures |= {f"{name}_{key}": summary[key] for key in ("mean_r", "pnl_dollars")}
     return figures
+
+
+def played_tapes(inputs: EvaluationInputs) -> Callable[[Trading], Tape]:
+    """Makes the tape of what would be traded under a setting of another pack, played anew for that pack's flat time."""
+
+    def under(trading: Trading) -> Tape:
+        view = view_of(inputs.view.bars, trading.pack, trading.hours, trading.yardstick)
+        there = inputs._replace(view=view, trading=trading)
+        return tape_of(there, play_account("fresh", there._replace(trading=unhindered(trading))).trades)
+
+    return under

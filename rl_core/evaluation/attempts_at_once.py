@@ -1,10 +1,12 @@
-"""Very many attempts of one pack at once: the sessions of a tape, in any order; NumPy over lanes, one lane an attempt.
+"""Very many attempts at once: the sessions of a tape, in any order; NumPy over lanes, one lane an attempt.
 
+Packs whose rules differ in amounts alone are played beside each other: few long arrays cost less than many short ones.
 Lanes meet the functions of `rl_core.market.account` at the moments at which `rl_core.market.attempts` calls them; the
 inside of a trade is read from the tape instead of from bars.
 """
 
-from typing import NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +36,8 @@ from rl_core.market.types import (
 
 XP = cast(Namespace, np)
 ACTIVE, PASSED, FLOOR, DAILY_LOSS, NO_ROOM, OUT_OF_DAYS = range(6)
+AMOUNTS = ("start", "target", "max_loss", "floor_cap", "lock_at_close", "tiers", "min_days", "max_days")
+MOST_LANES = 20_000  # played beside each other: more do not fit the processor's caches
 ENDINGS = ("open", "passed", "floor", "daily_loss", "no_room", "out_of_days")
 
 Integers = npt.NDArray[np.int64]
@@ -41,11 +45,22 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Setting(NamedTuple):
-    """What an attempt is played under."""
+    """What an attempt is played under: scalars, or of lanes of several packs arrays [L] where those differ."""
 
     rules: Rules
     limits: Limits
     terms: Terms
+
+    def where(self, which: Any) -> "Setting":
+        """That of some lanes."""
+        return cast(Setting, _picked(self, which))
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Which rules there are at all; settings of one kind differ in amounts alone."""
+        rules = self.rules._asdict()
+        flags = tuple(value for name, value in rules.items() if name not in AMOUNTS)
+        return (flags, self.limits.max_stop_percent, self.terms, rules["lock_at_close"] < NEVER_LOCKS)
 
 
 class Ended(NamedTuple):
@@ -65,18 +80,20 @@ class _Lanes(NamedTuple):
     traded: Integers  # earlier days with a trade
     best: Integers  # result of the best earlier day, 0 if none won
     ending: npt.NDArray[np.int8]
+    setting: Setting
 
     def where(self, which: Bools | Integers) -> "_Lanes":
         """Some of them."""
         account = Account(*(column[which] for column in self.account))
-        rest = (getattr(self, name)[which] for name in ("opening", "traded_today", "traded", "best", "ending"))
-        return _Lanes(self.number[which], account, *rest)
+        names = ("number", "opening", "traded_today", "traded", "best", "ending")
+        columns = {name: getattr(self, name)[which] for name in names}
+        return self._replace(account=account, setting=self.setting.where(which), **columns)
 
 
 class _Priced(NamedTuple):
     """A tape in cents a contract under one setting."""
 
-    columns: Integers  # [8, M] stop, quantity, gain, worst, best, best_held, fills and the first drop of each trade
+    columns: Integers  # [8, M] stop, most contracts, gain, worst, best, best_held, fills and first drop of each trade
     drop: Integers  # [M, K] of each point
     loss: Integers  # [M, K] of each point, the entry's commission included
 
@@ -90,42 +107,82 @@ def play_attempts(tape: Tape, setting: Setting, order: Integers, days: Integers)
         order: [L, H] which session comes when.
         days: [H] calendar day of each step, by which attempts run out of days.
     """
-    count, horizon = order.shape
-    ended = Ended(np.zeros(count, np.int8), np.full(count, horizon, np.int64))
-    lanes, priced = _opened(count, setting.rules), _priced(tape, setting)
+    return _played(tape, [setting], order, days)[0]
+
+
+def play_packs(tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers) -> list[Ended]:
+    """The same under each of several settings, as if one after the other: packs of a kind are played together."""
+    most, kinds = max(1, MOST_LANES // len(order)), [setting.kind for setting in settings]
+    ended: dict[int, Ended] = {}
+    for kind in dict.fromkeys(kinds):
+        alike = [number for number, each in enumerate(kinds) if each == kind]
+        for begin in range(0, len(alike), most):
+            some = alike[begin : begin + most]
+            ended.update(zip(some, _played(tape, [settings[number] for number in some], order, days), strict=True))
+    return [ended[number] for number in range(len(settings))]
+
+
+def _played(tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers) -> list[Ended]:
+    """Attempts under settings of one kind, beside each other: lane n plays order n % L."""
+    (count, horizon), packs = order.shape, len(settings)
+    ended = Ended(np.zeros(packs * count, np.int8), np.full(packs * count, horizon, np.int64))
+    lanes, priced = _opened(_stacked(settings, count), packs * count), _priced(tape, settings[0])
     for step in range(horizon):
-        if days[step] - days[0] >= setting.rules.max_days:
-            lanes.ending[:] = OUT_OF_DAYS
-            lanes = _going_on(lanes, ended, step)
+        lanes.ending[np.broadcast_to(days[step] - days[0] >= lanes.setting.rules.max_days, lanes.ending.shape)] = (
+            OUT_OF_DAYS
+        )
+        lanes = _going_on(lanes, ended, step)
         if not len(lanes.number):
             break
-        lanes = _day_opened(lanes, setting.rules)
-        session = order[lanes.number, step]
-        lanes = _session_traded(lanes, priced, tape.first[session], tape.trades[session], setting)
+        lanes = _day_opened(lanes)
+        session = order[lanes.number % count, step]
+        lanes = _session_traded(lanes, priced, tape.first[session], tape.trades[session])
         lanes = _going_on(lanes, ended, step + 1)
-        lanes = _day_closed(lanes, setting.rules)
+        lanes = _day_closed(lanes)
         room = lanes.account.cash - lanes.account.floor
-        lanes.ending[room <= setting.limits.risk_budget] = NO_ROOM
+        lanes.ending[room <= lanes.setting.limits.risk_budget] = NO_ROOM
         lanes = _going_on(lanes, ended, step + 1)
-    return ended
+    parts = (np.split(column, packs) for column in ended)
+    return [Ended(*each) for each in zip(*parts, strict=True)]
 
 
-def _session_traded(lanes: _Lanes, priced: _Priced, first: Integers, trades: Integers, setting: Setting) -> _Lanes:
+def _stacked(settings: Sequence[Setting], count: int) -> Setting:
+    """One setting for ``count`` lanes of each: scalars where all agree, arrays where they differ."""
+
+    def stack(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, tuple):
+            fields = [stack(column) for column in zip(*values, strict=True)]
+            return type(first)(*fields) if hasattr(first, "_fields") else tuple(fields)
+        return first if all(value == first for value in values) else np.repeat(np.array(values, np.int64), count)
+
+    return cast(Setting, stack(settings))
+
+
+def _picked(value: Any, which: Any) -> Any:
+    """The rows ``which`` of every array in nested tuples; a scalar is of every lane."""
+    if isinstance(value, tuple):
+        fields = [_picked(each, which) for each in value]
+        return type(value)(*fields) if hasattr(value, "_fields") else tuple(fields)
+    return value[which] if isinstance(value, np.ndarray) else value
+
+
+def _session_traded(lanes: _Lanes, priced: _Priced, first: Integers, trades: Integers) -> _Lanes:
     """The lanes [L] after their session's trades, of which each has ``trades`` from number ``first`` on."""
     for nth in range(int(trades.max(initial=0))):
         meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
         if meets.all():
-            lanes = _traded(lanes, priced, first + nth, setting)
+            lanes = _traded(lanes, priced, first + nth)
         elif meets.any():
-            _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth, setting))
+            _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth))
     return lanes
 
 
 def _priced(tape: Tape, setting: Setting) -> _Priced:
-    """The tape in cents of one contract, and the contracts that the usual budget and size cap pay for."""
+    """The tape in cents of one contract, and the contracts that the usual budget pays for."""
     limits, terms = setting.limits, setting.terms
     value, commission = terms.tick_value, terms.commission
-    quantity = np.minimum(limits.risk_budget // tape.stop_cents, limits.max_quantity)
+    quantity = limits.risk_budget // tape.stop_cents
     columns = (
         tape.stop_cents,
         np.where(tape.stop_percent <= limits.max_stop_percent, quantity, 0),
@@ -139,26 +196,26 @@ def _priced(tape: Tape, setting: Setting) -> _Priced:
     return _Priced(np.stack(columns), tape.drop * value, tape.loss * value + commission)
 
 
-def _opened(count: int, rules: Rules) -> _Lanes:
+def _opened(setting: Setting, count: int) -> _Lanes:
     """New attempts."""
-    zeros = np.zeros(count, np.int64)
+    zeros, rules = np.zeros(count, np.int64), setting.rules
     cash = zeros + rules.start
     names = {name: zeros for name in ("day_floor", "max_open_loss", "max_minis", "paused", "locked")}
     account = Account(cash=cash, floor=cash - rules.max_loss, **names)
-    return _Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8))
+    return _Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8), setting)
 
 
-def _day_opened(lanes: _Lanes, rules: Rules) -> _Lanes:
+def _day_opened(lanes: _Lanes) -> _Lanes:
     """The lanes as a trading day opens."""
-    opened = opened_day(XP, lanes.account, rules)
+    opened = opened_day(XP, lanes.account, lanes.setting.rules)
     shape = lanes.number.shape
     account = Account(*(column if np.ndim(column) else np.full(shape, column, np.int64) for column in opened))
     return lanes._replace(account=account, opening=account.cash.copy(), traded_today=np.zeros(shape, bool))
 
 
-def _day_closed(lanes: _Lanes, rules: Rules) -> _Lanes:
+def _day_closed(lanes: _Lanes) -> _Lanes:
     """The lanes, flat, after a trading day."""
-    closed = after_session(XP, lanes.account, rules)
+    closed = after_session(XP, lanes.account, lanes.setting.rules)
     result = closed.cash - lanes.opening
     return lanes._replace(account=closed, traded=lanes.traded + lanes.traded_today, best=np.maximum(lanes.best, result))
 
@@ -180,10 +237,11 @@ def _written(lanes: _Lanes, which: Bools, new: _Lanes) -> None:
     lanes.traded_today[which], lanes.ending[which] = new.traded_today, new.ending
 
 
-def _traded(lanes: _Lanes, priced: _Priced, trade: Integers, setting: Setting) -> _Lanes:
+def _traded(lanes: _Lanes, priced: _Priced, trade: Integers) -> _Lanes:
     """The lanes after their next ``trade`` [L], unless their account forbids it."""
-    account, rules = lanes.account, setting.rules
-    if rules.lock_at_close < NEVER_LOCKS:
+    account, setting = lanes.account, lanes.setting
+    rules = setting.rules
+    if np.any(rules.lock_at_close < NEVER_LOCKS):
         rules = rules_in_force(XP, rules, account)
     stop, most, gain, worst, best, held, fills, drop = np.take(priced.columns, trade, axis=1)
     quantity = _quantity(account, (stop, most, fills), setting)
@@ -191,7 +249,7 @@ def _traded(lanes: _Lanes, priced: _Priced, trade: Integers, setting: Setting) -
     killed = account.cash - quantity * worst <= floor
     if setting.rules.ratchet == INTRADAY:
         deep = np.flatnonzero((quantity * drop >= rules.max_loss) & (np.asarray(rules.ratchet) == INTRADAY))
-        killed[deep] |= _followed(account.cash[deep], quantity[deep], (priced, trade[deep]), rules)
+        killed[deep] |= _followed(account.cash[deep], quantity[deep], (priced, trade[deep]), setting.where(deep).rules)
         floor = floor_after_open_equity(XP, floor, account.cash + quantity * best, rules)
     if setting.rules.ratchet in (INTRADAY, CLOSED_BALANCE):
         floor = floor_after_close(XP, floor, cash, rules)
@@ -200,7 +258,7 @@ def _traded(lanes: _Lanes, priced: _Priced, trade: Integers, setting: Setting) -
         # The balance alone must stay above a floor that follows open equity.
         raised = floor_after_open_equity(XP, account.floor, account.cash + quantity * held, rules)
         at_floor |= account.cash - quantity * setting.terms.commission <= raised
-    return _judged(lanes, (cash, floor, quantity > 0), at_floor, setting.rules)
+    return _judged(lanes, (cash, floor, quantity > 0), at_floor)
 
 
 def _quantity(account: Account, row: tuple[Integers, Integers, Integers], setting: Setting) -> Integers:
@@ -208,7 +266,9 @@ def _quantity(account: Account, row: tuple[Integers, Integers, Integers], settin
     stop, quantity, fills = row
     if setting.rules.open_loss_percent:
         quantity = np.minimum(quantity, account.max_open_loss // stop)
-    quantity = np.minimum(quantity, account.max_minis * setting.limits.per_mini)
+    quantity = np.minimum(
+        quantity, np.minimum(account.max_minis * setting.limits.per_mini, setting.limits.max_quantity)
+    )
     room = account.cash - np.maximum(account.floor, account.day_floor)
     return np.asarray(np.where(room > quantity * stop, np.minimum(quantity, fills), 0))
 
@@ -217,12 +277,13 @@ def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], 
     """Whether a floor that had risen with a trade's best was reached at one of its points [L]."""
     priced, trade = at
     drop, loss = (table[trade] * quantity[:, None] for table in (priced.drop, priced.loss))
-    return np.asarray(((drop >= rules.max_loss) & (cash[:, None] - loss <= rules.floor_cap)).any(axis=1))
+    most, cap = (np.asarray(each)[..., None] for each in (rules.max_loss, rules.floor_cap))
+    return np.asarray(((drop >= most) & (cash[:, None] - loss <= cap)).any(axis=1))
 
 
-def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bools, rules: Rules) -> _Lanes:
+def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bools) -> _Lanes:
     """The lanes whose trade left this cash and floor [L]: ended, paused or neither; unchanged where none was made."""
-    cash, floor, trades = after
+    (cash, floor, trades), rules = after, lanes.setting.rules
     # Without a trade nobody stands at a floor or a limit; a target may be banked by an earlier trade.
     daily, banked = cash <= lanes.account.day_floor, (cash >= rules.start + rules.target) & trades
     ending, paused = np.zeros(cash.shape, np.int8), daily * np.int64(AT_DAILY_LOSS)
@@ -231,15 +292,16 @@ def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bo
     ending[at_floor] = FLOOR
     may_pass = np.flatnonzero(banked & (ending == ACTIVE))
     if len(may_pass):
-        ending[may_pass] = np.where(_passes(lanes.where(may_pass), cash[may_pass], rules), PASSED, ACTIVE)
+        ending[may_pass] = np.where(_passes(lanes.where(may_pass), cash[may_pass]), PASSED, ACTIVE)
     if rules.stand_down:
         paused[banked] = AT_TARGET
     account = lanes.account._replace(cash=cash, floor=floor, paused=paused)
     return lanes._replace(account=account, traded_today=lanes.traded_today | trades, ending=ending)
 
 
-def _passes(lanes: _Lanes, cash: Integers, rules: Rules) -> Bools:
+def _passes(lanes: _Lanes, cash: Integers) -> Bools:
     """Whether a banked target passes [L]: on enough days, and consistently where the pack asks for it."""
+    rules = lanes.setting.rules
     enough = lanes.traded + 1 >= rules.min_days
     if not rules.best_day_blocks_pass or rules.best_day_percent >= ANY_PERCENT:
         return np.asarray(enough)

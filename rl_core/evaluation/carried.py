@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.seconds import MinuteSeconds
+from rl_core.bars.seconds import SecondsByMinute
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.entrants import Enters, Moment
 from rl_core.evaluation.gates import APPROVED, Gate, Wanted
@@ -89,7 +89,7 @@ def play_carried(
     trading: Trading,
     span: Span,
     *,
-    seconds: MinuteSeconds | None = None,
+    seconds: SecondsByMinute | None = None,
     accounts: Accounts = CARRIED,
 ) -> CarriedPath:
     """Play the bars of ``span`` with one account after another.

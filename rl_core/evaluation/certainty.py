@@ -1,29 +1,11 @@
 """How sure the sessions of an evaluation are as a whole, and at what costs its trades would earn nothing."""
 
-import numpy as np
-import numpy.typing as npt
-
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.market.types import TARGET, Terms
 from rl_core.statistics.break_even import break_even
-from rl_core.statistics.sharpe import SharpeRatio, minimum_track_record, probabilistic_sharpe, sharpe_ratio
-from trigate.intervals import LEAST_BLOCKS
+from rl_core.statistics.sharpe import minimum_track_record, probabilistic_sharpe, sharpe_of
 
 NAMES = ("sharpe_a_year", "sharpe_above_zero", "sessions_needed")
-
-
-def sharpe_of(session: npt.NDArray[np.int64], r: npt.NDArray[np.float64], sessions: int) -> SharpeRatio | None:
-    """The Sharpe ratio of R a session; None under ten sessions with trades.
-
-    Args:
-        session: [N] the trading day of each trade.
-        r: [N] what each earned.
-        sessions: that were played; one without a trade earned 0.
-    """
-    days, row = np.unique(session, return_inverse=True)
-    earned = np.zeros(sessions)
-    earned[: len(days)] = np.bincount(row, weights=r, minlength=len(days))
-    return sharpe_ratio(earned) if len(days) >= LEAST_BLOCKS else None
 
 
 def certainty(evaluation: Evaluation, terms: Terms) -> dict[str, float | None]:

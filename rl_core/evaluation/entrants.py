@@ -118,6 +118,40 @@ class Signals:
         return BUY if side > 0 else SELL if side < 0 else HOLD
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Whoever did this once before: entries as they were ordered, and what was done with the position then.
+
+    Where it was never asked, as no position was open then or its account had ended, it holds.
+
+    Attributes:
+        phase: 1: it entered; 2: it managed the position as well.
+        actions: what was chosen, by bar; of entries, those that became an order.
+        brackets: of the entries, by bar.
+        bars: how many there are.
+    """
+
+    phase: int
+    actions: Mapping[int, int]
+    brackets: Mapping[int, OwnBracket]
+    bars: int
+
+    def entries(self) -> npt.NDArray[np.bool_]:
+        """[T] closes at which it may enter."""
+        may = np.zeros(self.bars, np.bool_)
+        may[list(self.brackets)] = True
+        return may
+
+    def bracket_at(self, bar: int) -> OwnBracket | None:
+        """As it was ordered."""
+        return self.brackets.get(bar)
+
+    def choose(self, moment: Moment) -> int:
+        """As it was chosen; HOLD where that is not legal now."""
+        action = self.actions.get(moment.bar, HOLD)
+        return action if moment.legal_actions[action] else HOLD
+
+
 def always_flat(view: MarketView) -> Signals:
     """Whoever trades nothing: 0 R, and no cost."""
     return Signals("flat", np.zeros(len(view.bars), np.int8))

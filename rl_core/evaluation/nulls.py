@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.entrants import KNOWN_RULES
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.outcomes import Floats, Integers, Outcomes
 from rl_core.evaluation.trades import Trades
 from rl_core.market.types import Bracket

@@ -11,7 +11,7 @@ from rl_core.contract import BUY, SELL
 from rl_core.envs.entry_outcomes import ListedEntries, played_entries, with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.envs.market_arrays import MarketArrays, make_market
-from rl_core.evaluation.accounts import EvaluationInputs
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.market.types import Bracket
 from rl_core.market.yardstick import Yardstick
 from trigate.errors import DataError

@@ -8,16 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rl_core.evaluation.accounts import EvaluationInputs
-from rl_core.evaluation.attempts_at_once import ENDINGS, PASSED, Integers, Setting, play_attempts
-from rl_core.evaluation.tapes import Tape, tape_of
-from rl_core.features.market_view import view_of
+from rl_core.evaluation.attempts_at_once import ENDINGS, PASSED, Integers, Setting, play_packs
+from rl_core.evaluation.tapes import Tape
 from rl_core.market.types import UNLIMITED
 from rl_core.rules.files import RULES_FOLDER, pack_paths, resolved
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack
 from rl_core.statistics.proportions import wilson_interval
 from rl_core.trading.setup import Trading
-from trigate.intervals import LEAST_BLOCKS
+from trigate.intervals import LEAST_BLOCKS, widened_level
 
 DRAWS = 10_000
 HORIZON = 250  # sessions that an attempt is given: about a year
@@ -59,6 +57,24 @@ class PackOdds:
         return None if self.pack.target is None else self.shares["passed"]
 
     @property
+    def luck(self) -> float | None:
+        """At most so often passes whoever has neither edge nor costs: room over room and target, if the floor stays.
+
+        Of a fair game stopped at either end; a floor that follows, and any further rule, only make it less. None
+        where the pack has no target.
+        """
+        if self.pack.target is None:
+            return None
+        loss = float(self.pack.max_loss.amount)
+        return loss / (loss + float(self.pack.target))
+
+    def surely_passes(self, among: int) -> float | None:
+        """The lower bound of passing as the best of ``among`` packs that were looked at; None without an interval."""
+        if self.interval is None or self.passes is None:
+            return None
+        return wilson_interval(self.passes, self.attempts_held, level=widened_level(0.95, among))[0]
+
+    @property
     def fees(self) -> dict[str, float] | None:
         """What the account costs in dollars, as far as the pack knows; None where it does not."""
         if self.pack.fees is None:
@@ -71,6 +87,7 @@ class PackOdds:
         return {
             "pack": self.name,
             "pass_probability": self.passes,
+            "luck_at_most": self.luck,
             "low": low,
             "high": high,
             "median_sessions_to_pass": self.median_sessions,
@@ -99,48 +116,59 @@ def orders(sessions: int, *, draws: int = DRAWS, horizon: int = HORIZON, block: 
     return each.reshape(draws, blocks * block)[:, :horizon]
 
 
-def odds_under(named: NamedPack, tape: Tape, setting: Setting, order: Integers) -> PackOdds:
-    """What becomes of an attempt of this pack, over the drawn orders [D, H] of the sessions of ``tape``."""
+def odds_under(named: Sequence[NamedPack], tape: Tape, settings: Sequence[Setting], order: Integers) -> list[PackOdds]:
+    """What becomes of an attempt of each pack, over the drawn orders [D, H] of the sessions of ``tape``."""
     days = np.arange(order.shape[1])
-    ended = play_attempts(tape, setting, order, days // 5 * 7 + days % 5)  # five sessions a week
-    counts = np.bincount(ended.ending, minlength=len(ENDINGS)) / len(order)
-    passed = ended.sessions[ended.ending == PASSED]
-    held = max(1.0, len(tape.session) / float(ended.sessions.mean()))
-    enough = int((tape.trades > 0).sum()) >= LEAST_BLOCKS and setting.rules.target < UNLIMITED
-    return PackOdds(
-        name=named.name,
-        pack=named.pack,
-        shares=dict(zip(ENDINGS, counts.tolist(), strict=True)),
-        interval=wilson_interval(float(counts[PASSED]), held) if enough else None,
-        median_sessions=float(np.median(passed)) if len(passed) else None,
-        attempts_held=held,
-    )
+    played = play_packs(tape, settings, order, days // 5 * 7 + days % 5)  # five sessions a week
+    traded = int((tape.trades > 0).sum())
+    found = []
+    for each, setting, ended in zip(named, settings, played, strict=True):
+        counts = np.bincount(ended.ending, minlength=len(ENDINGS)) / len(order)
+        passed = ended.sessions[ended.ending == PASSED]
+        held = max(1.0, len(tape.session) / float(ended.sessions.mean()))
+        enough = traded >= LEAST_BLOCKS and setting.rules.target < UNLIMITED
+        odds = PackOdds(
+            name=each.name,
+            pack=each.pack,
+            shares=dict(zip(ENDINGS, counts.tolist(), strict=True)),
+            interval=wilson_interval(float(counts[PASSED]), held) if enough else None,
+            median_sessions=float(np.median(passed)) if len(passed) else None,
+            attempts_held=held,
+        )
+        found.append(odds)
+    return found
 
 
 def odds_of(
-    inputs: EvaluationInputs, packs: Sequence[NamedPack], *, draws: int = DRAWS, seed: int = 0
+    trading: Trading,
+    packs: Sequence[NamedPack],
+    tape_under: Callable[[Trading], Tape],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> list[PackOdds]:
     """What becomes of an attempt under each pack, the likeliest to pass first.
 
-    What is judged is played once for each flat time that the packs have, under an account that stops nothing; that is
-    the tape. Risk, costs, hours and size cap stay those of ``inputs``; rules, contracts and flat time are the pack's.
+    What is judged is asked for one tape for each flat time that the packs have. Risk, costs, hours and size cap stay
+    those of ``trading``; rules, contracts and flat time are the pack's.
 
     Args:
-        inputs: who enters, on which bars, under which setting.
+        trading: the setting in which it was judged.
         packs: to be compared.
+        tape_under: what would be traded under a setting of another pack.
         draws: attempts of each pack.
         seed: of the draws, which are the same for every pack.
     """
-    tapes: dict[tuple[str, int], Tape] = {}
-    found = []
+    by_flat: dict[tuple[str, int], list[NamedPack]] = {}
     for named in packs:
-        trading = _under(inputs.trading, named.pack)
-        flat = (named.pack.session.flat_by, named.pack.session.early_close_margin_minutes)
-        if flat not in tapes:
-            view = view_of(inputs.view.bars, named.pack, trading.hours, trading.yardstick)
-            tapes[flat] = tape_of(inputs._replace(view=view, trading=trading))
-        setting = Setting(trading.venue.rules, trading.limits, trading.venue.terms)
-        found.append(odds_under(named, tapes[flat], setting, orders(len(tapes[flat].session), draws=draws, seed=seed)))
+        session = named.pack.session
+        by_flat.setdefault((session.flat_by, session.early_close_margin_minutes), []).append(named)
+    found: list[PackOdds] = []
+    for group in by_flat.values():
+        there = [_under(trading, named.pack) for named in group]
+        tape = tape_under(there[0])
+        settings = [Setting(under.venue.rules, under.limits, under.venue.terms) for under in there]
+        found += odds_under(group, tape, settings, orders(len(tape.session), draws=draws, seed=seed))
     best: Callable[[PackOdds], float] = lambda odds: -1.0 if odds.passes is None else odds.passes  # noqa: E731
     return sorted(found, key=best, reverse=True)
 
@@ -152,6 +180,30 @@ def _under(trading: Trading, pack: RulePack) -> Trading:
     cap = trading.limits.max_quantity if trading.limits.max_quantity < own else None
     limits = limits_of(pack, trading.contract, trading.limits.risk_budget, cap)
     return trading._replace(pack=pack, venue=trading.venue._replace(rules=rules), limits=limits)
+
+
+def suiting(found: Sequence[PackOdds]) -> list[PackOdds]:
+    """The packs that suit: even the lower bound of passing, widened for all packs, is above what luck can reach."""
+    bounds = [(odds, odds.surely_passes(len(found))) for odds in found]
+    return [odds for odds, low in bounds if low is not None and odds.luck is not None and low > odds.luck]
+
+
+def suiting_line(found: Sequence[PackOdds]) -> str:
+    """Which account suits it, if any, in a sentence."""
+    best = next((odds for odds in found if odds.passes is not None), None)
+    if best is None or best.luck is None:
+        return "none: no pack has a target to pass"
+    low = best.surely_passes(len(found))
+    if low is None:
+        return f"none can be named: under {LEAST_BLOCKS} sessions with trades there is no interval"
+    if not (suited := suiting(found)):
+        return (
+            f"none: the best, {best.name}, passes in {best.passes:.0%} of attempts, of which {low:.0%} are sure as the "
+            f"best of {len(found)} packs; luck without edge or cost reaches up to {best.luck:.0%}"
+        )
+    more = f" and {len(suited) - 3} more" if len(suited) > 3 else ""
+    names = ", ".join(odds.name for odds in suited[:3])
+    return f"{names}{more}: even the lower bound, widened for {len(found)} packs, is above what luck can reach"
 
 
 def odds_lines(found: Sequence[PackOdds], sessions: int, draws: int = DRAWS) -> list[str]:
@@ -170,6 +222,7 @@ def odds_lines(found: Sequence[PackOdds], sessions: int, draws: int = DRAWS) -> 
             f"{odds.name:<38}{shown:>7}{bounds:>16}{took:>10}{share['floor']:>8.1%}{share['daily_loss']:>7.1%}"
             f"{share['no_room']:>9.1%}{share['out_of_days']:>7.1%}{share['open']:>7.1%}"
         )
+    lines.append(f"the account that suits it: {suiting_line(found)}")
     if all(odds.fees is None for odds in found):
         lines.append("no pack knows its fees or payouts: the expected value of an attempt is not simulated")
     return lines

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.bars.seconds import MinuteSeconds
+from rl_core.bars.seconds import SecondsByMinute
 from rl_core.evaluation.entrants import Enters, Trained
 from rl_core.evaluation.flat_decisions import FlatDecisions
 from rl_core.features.market_view import MarketView
@@ -14,7 +14,7 @@ from rl_core.trading.setup import Trading
 class PathTables:
     """Bars and settings as lists of plain integers, made once; [T] each."""
 
-    def __init__(self, who: Enters, view: MarketView, trading: Trading, seconds: MinuteSeconds | None = None) -> None:
+    def __init__(self, who: Enters, view: MarketView, trading: Trading, seconds: SecondsByMinute | None = None) -> None:
         """Of whoever enters, on the whole file, under an account's setting; seconds where fills read them."""
         bars = view.bars
         self.who, self.view, self.trading, self.seconds = who, view, trading, seconds

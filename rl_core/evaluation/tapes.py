@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.accounts import EvaluationInputs, play_account
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
 from rl_core.market.costs import fillable, slippage_ticks, stop_distance, stop_loss, target_distance
@@ -61,21 +61,21 @@ def unhindered(trading: Trading) -> Trading:
     return trading._replace(venue=trading.venue._replace(rules=rules), limits=limits)
 
 
-def tape_of(inputs: EvaluationInputs) -> Tape:
-    """What whoever enters would trade in each session of the span if no account stopped it.
+def tape_of(inputs: EvaluationInputs, trades: Trades) -> Tape:
+    """The tape of ``trades``, which whoever enters made in the sessions of the span where no account stopped it.
 
-    Raises:
-        DataError: no bar of the span can decide an entry.
+    Args:
+        inputs: who entered, on which bars, under which setting.
+        trades: as played under `unhindered` of that setting, a fresh account each session.
     """
-    free = inputs._replace(trading=unhindered(inputs.trading))
-    trades = play_account("fresh", free).trades
+    free = unhindered(inputs.trading)
     order = np.argsort(trades.decided, kind="stable")
     trades = Trades(*(column[order] for column in trades))
     view, span = inputs.view, inputs.span
     session = np.unique(view.located.session[span.first : span.stop]).astype(np.int64)
     edges = np.searchsorted(trades.session, np.append(session, session[-1] + 1))
     brackets = [_bracket(inputs, int(bar)) for bar in trades.decided]
-    paths = [_path(view, trades, k, bracket.target_ticks, free.trading) for k, bracket in enumerate(brackets)]
+    paths = [_path(view, trades, k, bracket.target_ticks, free) for k, bracket in enumerate(brackets)]
     known = [_known(inputs, int(bar), bracket) for bar, bracket in zip(trades.decided, brackets, strict=True)]
     costs = np.array(known, np.int64).reshape(-1, 3)
     ends = np.array([(path.gain, path.worst, path.best, path.best_held) for path in paths], np.int64).reshape(-1, 4)

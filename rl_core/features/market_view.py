@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import Located, locate
-from rl_core.features.features import Features, compute_features
+from rl_core.features.features import Features, compute_features, ranges_alone
 from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS, EntryHours, Hours, hours_of, last_of_session
@@ -30,8 +30,12 @@ class MarketView(NamedTuple):
         return last_of_session(bars.ts_event_ns, self.located.session, self.hours.minutes_to_flat, bars.contract)
 
 
-def view_of(bars: Bars, pack: RulePack, entry: EntryHours, yardstick: Yardstick = USUAL) -> MarketView:
+def view_of(
+    bars: Bars, pack: RulePack, entry: EntryHours, yardstick: Yardstick = USUAL, *, blind: bool = False
+) -> MarketView:
     """The view of minute bars [T] under the flat time of ``pack``, in the lengths of ``yardstick``.
+
+    ``blind`` leaves the features out, for whoever decides without them.
 
     Raises:
         DataError: not minute bars, or a bar outside every exchange session.
@@ -47,5 +51,7 @@ def view_of(bars: Bars, pack: RulePack, entry: EntryHours, yardstick: Yardstick 
             f"{bars.instrument.symbol} then; rl-core data check says why (and {outside.size - 1} more)"
         )
     hours = hours_of(bars.ts_event_ns, located, pack, entry)
+    if blind:
+        return MarketView(bars, located, hours, ranges_alone(bars, located.session, yardstick), yardstick)
     features = compute_features(bars, located.session, located.minute_et, hours, yardstick)
     return MarketView(bars, located, hours, features, yardstick)

@@ -14,13 +14,13 @@ from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
-from rl_core.evaluation.certainty import sharpe_of
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside, tries_of
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.proofs.folds import Fold, Sessions
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.interquartile import Aggregate, aggregate
+from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig

@@ -52,6 +52,20 @@ def sharpe_ratio(returns: Floats) -> SharpeRatio | None:
     return SharpeRatio(float(returns.mean() / returns.std(ddof=1)), len(returns), skewness, kurtosis)
 
 
+def sharpe_of(session: npt.NDArray[np.int64], r: Floats, sessions: int) -> SharpeRatio | None:
+    """The Sharpe ratio of R a session; None under ten sessions with trades.
+
+    Args:
+        session: [N] the trading day of each trade.
+        r: [N] what each earned.
+        sessions: that were played; one without a trade earned 0.
+    """
+    days, row = np.unique(session, return_inverse=True)
+    earned = np.zeros(sessions)
+    earned[: len(days)] = np.bincount(row, weights=r, minlength=len(days))
+    return sharpe_ratio(earned) if len(days) >= LEAST_BLOCKS else None
+
+
 def probabilistic_sharpe(found: SharpeRatio, benchmark: float = 0.0) -> float:
     """The probability that the true ratio lies above ``benchmark`` (2012, equation 11)."""
     return float(ndtr((found.ratio - benchmark) * math.sqrt(found.periods - 1) / found.error_of_one))

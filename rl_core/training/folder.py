@@ -56,6 +56,12 @@ class RunCard(BaseModel):
     transfer: dict[str, Any] | None = None
 
 
+def run_of(checkpoint: Path) -> Path:
+    """The run that holds ``checkpoint``, or the folder of several seeds that holds the run."""
+    run = checkpoint.resolve().parent.parent if checkpoint.resolve().parent.name == CHECKPOINTS else checkpoint
+    return run.parent if run.name.startswith(SEED_PREFIX) else run
+
+
 @contextmanager
 def lock_folder(out: Path) -> Iterator[None]:
     """Lock ``out`` against every other process while the block runs; the folder is made if missing.

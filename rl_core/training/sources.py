@@ -1,6 +1,5 @@
 """Finds and reads what a training or an evaluation needs: bars, seconds, parent, policy, account and settings."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
-from rl_core.checkpoints.policy import POLICY_FILE, load_trader
+from rl_core.checkpoints.policy import load_trader, policy_digest
 from rl_core.checkpoints.provenance import (
     WorldCard,
     check_unchanged,
@@ -25,8 +24,8 @@ from rl_core.checkpoints.provenance import (
     training_worlds,
     world_traded,
 )
-from rl_core.evaluation.accounts import EvaluationInputs
 from rl_core.evaluation.entrants import Enters, Trained
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import Span, span_of
 from rl_core.evaluation.tries import new_try, note_try, registry_beside
 from rl_core.exchange.instruments import INSTRUMENTS, instrument
@@ -34,7 +33,7 @@ from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.trading.setup import Trading, check_account, compile_trading, resolved
 from rl_core.training.config import TrainConfig
-from rl_core.training.folder import CHECKPOINTS, SEED_PREFIX
+from rl_core.training.folder import CHECKPOINTS, run_of
 from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent, check_size
 from trigate.errors import ConfigError
@@ -292,19 +291,8 @@ def prepare_evaluation(
         training_ended=unfinished is None,
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
         digest=policy_digest(folder),
-        registry=registry_beside(_run_of(folder)),
+        registry=registry_beside(run_of(folder)),
     )
-
-
-def policy_digest(checkpoint: Path) -> str:
-    """Of what the checkpoint serves."""
-    return hashlib.sha256((checkpoint / POLICY_FILE).read_bytes()).hexdigest()
-
-
-def _run_of(checkpoint: Path) -> Path:
-    """The run that holds ``checkpoint``, or the folder of several seeds that holds the run."""
-    run = checkpoint.resolve().parent.parent if checkpoint.resolve().parent.name == CHECKPOINTS else checkpoint
-    return run.parent if run.name.startswith(SEED_PREFIX) else run
 
 
 def _ladder(seconds: Path | None, bars: Bars, times: FileTimes) -> Ladder | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from orchestrator.run.folder import RunFolder
     from tests.orchestrator.played_files import FileWorld
 
 HERE = str(Path(__file__).parent)
@@ -18,6 +19,12 @@ if HERE not in sys.path:
 def importable_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put this folder on the module path of child processes."""
     monkeypatch.setenv("PYTHONPATH", HERE)
+
+
+@pytest.fixture(autouse=True)
+def own_registry_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test count among themselves alone, and nowhere else."""
+    monkeypatch.setenv("TRIGATE_TRIES", str(tmp_path / "tries.jsonl"))
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +40,11 @@ def file_world(tmp_path_factory: pytest.TempPathFactory) -> "FileWorld":
     path = folder / "NQ_D1M.parquet"
     write_bars(minutes, path)
     return FileWorld(path, untrained(folder, 1, minutes, int(minutes.ts_event_ns[0])))
+
+
+@pytest.fixture(scope="session")
+def won(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A run of twelve sessions that wins, whose gate approved everything; nobody changes its journal."""
+    from tests.orchestrator.played_runs import winning_run
+
+    return winning_run(tmp_path_factory.mktemp("won"), engine="vllm")

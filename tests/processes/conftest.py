@@ -96,6 +96,12 @@ def untrained(folder: Path, phase: int, bars: Any, until_ns: int, *, fitted: boo
     return save_checkpoint(folder / f"phase{phase}", state, identity, final=True, extra=extra)
 
 
+@pytest.fixture(autouse=True)
+def own_registry_of_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test count among themselves alone, and nowhere else."""
+    monkeypatch.setenv("TRIGATE_TRIES", str(tmp_path / "tries.jsonl"))
+
+
 RunCommand = Callable[..., list[str]]
 Start = Callable[..., Started]
 

@@ -15,8 +15,9 @@ from rl_core.bars.write import write_bars
 from rl_core.contract import BUY, HOLD
 from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
-from rl_core.evaluation.accounts import EvaluationInputs, by_resolution, play_account
+from rl_core.evaluation.accounts import by_resolution, play_account
 from rl_core.evaluation.entrants import Trained
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import Span
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import PESSIMISTIC

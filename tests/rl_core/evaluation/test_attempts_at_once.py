@@ -5,10 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from rl_core.evaluation.accounts import EvaluationInputs, play_account
+from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.attempts_at_once import ACTIVE, ENDINGS, OUT_OF_DAYS, Setting, play_attempts
 from rl_core.evaluation.carried import Accounts, play_carried
 from rl_core.evaluation.entrants import Signals
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.features.market_view import MarketView, view_of
@@ -60,8 +61,8 @@ def tape(flat: tuple[str, int], risk: int, lucky: float) -> tuple[Tape, Signals]
     """The tape, and its entries as a list, so that both sides meet the same ones."""
     pack = next(pack for pack in map(read, PACKS) if of_view(pack) == flat)
     given = inputs(pack, risk, lucky)
-    made = tape_of(given)
     decided = play_account("fresh", given._replace(trading=unhindered(given.trading))).trades
+    made = tape_of(given, decided)
     side = np.zeros(len(given.view.bars), np.int8)
     side[decided.decided] = decided.side
     return made, Signals("tape", side)

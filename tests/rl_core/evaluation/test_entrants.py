@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from rl_core.evaluation.accounts import EvaluationInputs, play_account
+from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.carried import FRESH, play_carried
 from rl_core.evaluation.entrants import Signals, Trained, channel_breakout, known_rule
 from rl_core.evaluation.evaluate import evaluate
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import Span, span_of
 from rl_core.evaluation.trades import Trades
 from rl_core.market.types import INTRADAY, NEVER_LOCKS, Rules

@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from rl_core.evaluation.accounts import EvaluationInputs, play_account
+from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import OwnBracket, Signals, known_rule
+from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.nulls import _Moved, null_lines, random_entries, written_rules
 from rl_core.evaluation.outcomes import Outcomes, outcomes_of
 from rl_core.evaluation.span import span_of

@@ -2,12 +2,22 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from rl_core.evaluation.attempts_at_once import Setting
-from rl_core.evaluation.pack_odds import NamedPack, PackOdds, chosen_packs, odds_lines, odds_under, orders
+from rl_core.evaluation.pack_odds import (
+    NamedPack,
+    PackOdds,
+    chosen_packs,
+    odds_lines,
+    odds_under,
+    orders,
+    suiting,
+    suiting_line,
+)
 from rl_core.evaluation.tapes import UNSEEN, Tape
 from rl_core.market.types import ANY_MINIS, Limits, Terms
 from rl_core.rules.fields import Fees
@@ -47,7 +57,7 @@ def pack(**changed: object) -> RulePack:
 def odds(gains: list[int], given: RulePack | None = None, draws: int = 400) -> PackOdds:
     named = NamedPack("one", given or pack())
     rules = named.pack.compiled()._replace(min_days=0)
-    return odds_under(named, tape(gains), Setting(rules, LIMITS, TERMS), orders(len(gains), draws=draws))
+    return odds_under([named], tape(gains), [Setting(rules, LIMITS, TERMS)], orders(len(gains), draws=draws))[0]
 
 
 def test_sessions_that_all_win_pass_and_those_that_all_lose_leave_no_room() -> None:
@@ -67,8 +77,8 @@ def test_a_fair_coin_passes_as_a_random_walk_does() -> None:
     still = named.pack.compiled()._replace(min_days=0, ratchet=0)
     order = rng.integers(0, 600, (4_000, 250))
 
-    found = odds_under(named, tape(gains), Setting(still, LIMITS, TERMS), order)
-    following = odds_under(named, tape(gains), Setting(still._replace(ratchet=3), LIMITS, TERMS), order)
+    settings = [Setting(still._replace(ratchet=ratchet), LIMITS, TERMS) for ratchet in (0, 3)]
+    found, following = odds_under([named, named], tape(gains), settings, order)
 
     assert found.passes == pytest.approx(0.4, abs=0.03)
     assert following.passes is not None and following.passes < 0.3
@@ -100,6 +110,41 @@ def test_the_table_says_what_is_not_known() -> None:
     assert known.row()["fees_dollars"] == {"evaluation": 167.0}
     assert unknown.row()["fees_dollars"] is None and unknown.row()["expected_value"] == "not_simulated"
     assert "100.0%" in odds_lines([unknown], 12)[2]
+
+
+def test_an_account_suits_where_even_the_lower_bound_is_above_what_luck_can_reach() -> None:
+    """A fair coin passes 2,500 / (2,500 + 3,000) = 45 % at most; 600 sessions that all win hold a hundred attempts."""
+    sure, unsure = odds([100] * 600), odds([100] * 12)
+
+    assert sure.luck == pytest.approx(2_500 / 5_500)
+    assert suiting([sure]) == [sure] and suiting([unsure]) == []
+    assert suiting_line([sure]) == "one: even the lower bound, widened for 1 packs, is above what luck can reach"
+    assert suiting_line([unsure]) == (
+        "none: the best, one, passes in 100% of attempts, of which 34% are sure as the best of 1 packs; luck without "
+        "edge or cost reaches up to 45%"
+    )
+    assert suiting_line([odds([100] * 9)]).startswith("none can be named: under 10 sessions with trades")
+    assert suiting_line([odds([1] * 12, pack(target=None))]) == "none: no pack has a target to pass"
+
+
+def test_the_best_of_more_packs_has_to_be_surer() -> None:
+    found = odds([100] * 40)
+
+    bounds = [found.surely_passes(among) for among in (1, 10, 51)]
+    assert all(a is not None and b is not None and a > b for a, b in pairwise(bounds))
+
+
+def test_packs_played_beside_each_other_end_as_each_would_alone() -> None:
+    """Every pack there is, in batches of a kind, against one at a time."""
+    gains = np.random.default_rng(2).normal(10, 150, 40).astype(int).tolist()
+    packs = chosen_packs("all")
+    settings = [Setting(named.pack.compiled(), LIMITS, TERMS) for named in packs]
+    order = orders(40, draws=50, horizon=60)
+
+    together = odds_under(packs, tape(gains), settings, order)
+    alone = [odds_under([p], tape(gains), [s], order)[0] for p, s in zip(packs, settings, strict=True)]
+
+    assert together == alone and len({tuple(each.shares.values()) for each in together}) > 10
 
 
 def test_packs_are_named_as_elsewhere() -> None:
