@@ -14,6 +14,7 @@ from orchestrator.report.gate_reruns import GATE_WORTH, RecordedVerdicts, weigh_
 from orchestrator.run.folder import RunFolder
 from rl_core.checkpoints.policy import load_trader
 from rl_core.evaluation.gates import VETOED
+from rl_core.evaluation.tries import ELSEWHERE, TRIES
 from tests.orchestrator.played_files import FileWorld, play_file
 from trigate.errors import ConfigError
 
@@ -34,8 +35,10 @@ def gated(file_world: FileWorld, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 @pytest.fixture(scope="module")
 def told(gated: RunFolder) -> Iterator[dict[str, Any]]:
-    """What the command printed of it, as JSON."""
-    result = weigh(gated.path, "--json")
+    """What the command printed of it, as JSON; its report is a look, which other files of tests must not count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ELSEWHERE, str(gated.path.parent / TRIES))
+        result = weigh(gated.path, "--json")
     assert result.exit_code == 0, result.output
     yield json.loads(result.stdout)
 
