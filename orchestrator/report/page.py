@@ -44,8 +44,8 @@ OUTCOME_WORDS = {
 }
 
 
-def page(result: RunResult) -> str:
-    """The whole file."""
+def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
+    """The whole file; ``gate_worth`` is what the run's gate was worth on whole paths, where that was weighed."""
     actions, forced = action_shares(result.book)
     shown = {
         "result": result,
@@ -59,6 +59,7 @@ def page(result: RunResult) -> str:
         "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
         "ledger_chart": ledger_chart(result.groups),
         "share_of": formats.share_of,
+        "gate_worth": gate_worth,
         "first_attempt": formats.FIRST_ATTEMPT,
         "draws": DRAWS,
         "signs": signs_differ(_mean_r(result), result.figures.net),
