@@ -21,6 +21,7 @@ from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
+from orchestrator.commands.teach import teach
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
@@ -33,7 +34,7 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay):
+for command in (status, halt, flatten, resume, replay, teach):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
