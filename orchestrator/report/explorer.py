@@ -10,11 +10,11 @@ import numpy as np
 
 from orchestrator.report import formats
 from orchestrator.report.account_book import BarColumns, BookedTrade
+from orchestrator.report.exchange_clock import minutes_of_day
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from orchestrator.report.result import RunResult
 from orchestrator.report.trade_paths import TradePath, trade_paths
 from orchestrator.report.veto_ledger import LedgerRow
-from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.market.types import NO_ORDER
 from rl_core.trading.hours import MINUTE_NS
 
@@ -137,11 +137,8 @@ def _merged(result: RunResult, windows: Iterable[tuple[int, int]]) -> list[tuple
 
 def _segment(bars: BarColumns, first: int, stop: int) -> Mapping[str, Any]:
     """Bars [first, stop): the minute of the ET day at which each starts, and its four prices by what they change by."""
-    import pandas as pd
-
     part = slice(first, stop)
-    starts = pd.DatetimeIndex(bars.ts_event_ns[part].view("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
-    minute = (starts.hour * 60 + starts.minute).to_numpy()
+    minute = minutes_of_day(bars.ts_event_ns[part])
     opened, high, low, close = (column[part] for column in (bars.open, bars.high, bars.low, bars.close))
     gap = np.append(opened[:1], opened[1:] - close[:-1])
     rows = np.stack([gap, high - np.maximum(opened, close), np.minimum(opened, close) - low, close - opened])

@@ -6,9 +6,10 @@ import numpy as np
 
 from orchestrator.report import formats
 from orchestrator.report.attempts import attempt_days
+from orchestrator.report.by_day import month_results
 from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
 from orchestrator.report.explorer import explorer_data
-from orchestrator.report.figures import action_shares
+from orchestrator.report.figures import action_shares, actions_by_hour
 from orchestrator.report.packs import DRAWS
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
@@ -46,6 +47,8 @@ def page(result: RunResult) -> str:
         "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
         "ledger_chart": ledger_chart(result.groups),
         "share_of": formats.share_of,
+        "months": month_results(result.days),
+        "hours": actions_by_hour(result.book),
         "first_attempt": formats.FIRST_ATTEMPT,
         "draws": DRAWS,
         "signs": signs_differ(_mean_r(result), result.figures.net),
