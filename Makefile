@@ -1,4 +1,4 @@
-# make sim | test | lint | shape | crash | fuzz | storm | mutants | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+# make sim | teach | test | lint | shape | crash | fuzz | storm | mutants | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
 PYTHON ?= python3
 EXTRA  ?= cpu
 VENV   := .venv
@@ -21,8 +21,10 @@ DEMO   := .cache/demo
 WORLD  := $(DEMO)/NQ_D1M.parquet
 PHASE1 := $(DEMO)/phase1/metadata.json
 PHASE2 := $(DEMO)/phase2/metadata.json
+# Later sessions of the same world, which that policy never saw
+LATER  := $(DEMO)/later/NQ_D1M.parquet
 
-.PHONY: setup sim test lint shape crash fuzz storm mutants lock clean
+.PHONY: setup sim teach test lint shape crash fuzz storm mutants lock clean
 setup: $(STAMP)
 
 $(UV): requirements/uv.txt
@@ -38,6 +40,14 @@ $(STAMP): $(UV) $(LOCKS) pyproject.toml
 sim: setup $(PHASE2)
 	$(BIN)/llm-gate model
 	$(BIN)/orchestrator run --mode sim --config configs/sim.toml
+
+# After make sim: its gate is taught on what the policy earns, and judged later; goes on where it was stopped
+teach: setup $(PHASE2) $(LATER)
+	$(BIN)/llm-gate model
+	$(BIN)/orchestrator teach --config configs/sim.toml --bars $(LATER) --out runs/taught
+
+$(LATER): | $(STAMP)
+	$(BIN)/rl-core data demo --out $(@D) --sessions 220 --seed 8 --first-day 2027-07-01
 
 $(WORLD): | $(STAMP)
 	$(BIN)/rl-core data demo --out $(DEMO) --sessions 900 --seed 7

@@ -22,7 +22,9 @@ from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
+from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
+from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
@@ -38,7 +40,7 @@ PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how ma
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, watch, halt, flatten, resume, replay, feed):
+for command in (status, watch, halt, flatten, resume, replay, feed, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)

@@ -53,7 +53,7 @@ def evaluate(
     given = [] if prompts is None else [Given("prompts_folder", str(prompts), f"--prompts {prompts}")]
     chosen = _suite(suite, [*(settings or ()), *given], engine)
     folder = out or Path("runs") / f"eval-{chosen.name}"
-    with _steps() as step:
+    with asking_steps() as step:
         findings = findings_of(run_suite(chosen, folder, say=_say, step=step, retry=retry))
     write_report(findings, folder)
     if export is not None:
@@ -61,7 +61,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({**summary_of(findings), "run": str(folder), "report": str(folder / "report.html")}))
     else:
-        _print(findings, folder)
+        print_findings(findings, folder)
     unheard = _unheard(findings.suite_run.rows)
     for model, questions in unheard.items():
         typer.echo(f"llm-gate: {model}: none of {questions} questions got an answer; nothing is known of it", err=True)
@@ -88,7 +88,8 @@ def _suite(path: Path | None, settings: "list[str | Given]", engine: str | None)
     return whole if engine is None else whole.with_engine(engine)
 
 
-def _print(findings: "Findings", folder: Path) -> None:
+def print_findings(findings: "Findings", folder: Path) -> None:
+    """What an evaluation came to, a line each, and where its page is."""
     suite_run = findings.suite_run
     causes = Counter(row.error or "no answer" for row in suite_run.rows if row.answer is None)
     typer.echo(
@@ -127,7 +128,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _steps() -> Iterator[Callable[[str, int, int], None]]:
+def asking_steps() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on a terminal, a line every tenth of the way elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -9,13 +9,20 @@ from orchestrator.clock import wall_time_ns
 from orchestrator.journal.lines import Record
 from orchestrator.live.follower import Follower, Outside
 from orchestrator.live.watched import Decision, Watched
-from orchestrator.report.formats import EXCHANGE, dollars, points
-from orchestrator.report.page import OUTCOME_WORDS, in_words, odds_in_words, reason_in_words
+from orchestrator.report.formats import EXCHANGE, NONE, dollars, points
+from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import UNLIMITED
 from rl_core.trading.hours import MINUTE_NS
 
 Told = dict[str, Any]
+OUTCOMES = {
+    "asked": "asked",
+    "approve": "approved",
+    "resize": "shrunk",
+    "veto": "vetoed",
+    "gate_failed": "no verdict",
+}
 
 
 class Cursor(NamedTuple):
@@ -127,7 +134,7 @@ def _position(follower: Follower) -> Told | None:
 
 def _decision(decision: Decision) -> Told:
     taken, wanted = decision.taken, abs(decision.quantity)
-    outcome = "asked" if decision.outcome == "asked" else OUTCOME_WORDS[decision.outcome]
+    outcome = OUTCOMES[decision.outcome]
     if decision.outcome == "asked" and (taken is not None or decision.not_taken):
         outcome = "not judged"
     size = f"{wanted}" if taken is None or abs(taken) == wanted else f"{wanted} → {abs(taken)}"
@@ -138,9 +145,14 @@ def _decision(decision: Decision) -> Told:
         "told": in_words(decision.context),
         "kind": decision.outcome,
         "outcome": outcome,
-        "odds": odds_in_words(decision.odds_milli),
-        "reason": why or ("" if decision.not_taken in ("", "vetoed", "gate_failed") else decision.not_taken),
+        "odds": _odds(decision),
+        "reason": why or not_taken(decision.not_taken),
     }
+
+
+def _odds(decision: Decision) -> str:
+    percents = odds_percent(decision.odds_milli)
+    return NONE if percents is None else " / ".join(f"{percent:.1f}" for percent in percents)
 
 
 def _trade(trade: Any, tick: Decimal) -> Told:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from llm_gate.review.sameness_alarm import WINDOW
 from orchestrator.report.account_book import AccountBook, BookedProposal, BookedTrade, EquityPoint
+from orchestrator.report.exchange_clock import minutes_of_day
 from orchestrator.report.veto_ledger import LedgerRow
 from rl_core.contract import ACTION_NAMES
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.trading.hours import MINUTE_NS
 
 FROM_POLICY = "policy"
 BLOCKING_SHARE = 0.95
@@ -173,6 +175,19 @@ def action_shares(book: AccountBook) -> tuple[dict[str, int], dict[str, int]]:
     chosen = Counter(e.payload["action"] for e in book.of("acted") if e.payload["source"] == FROM_POLICY)
     forced = Counter(e.payload["source"] for e in book.of("acted") if e.payload["source"] != FROM_POLICY)
     return {ACTION_NAMES[action]: chosen[action] for action in sorted(chosen)}, dict(forced.most_common())
+
+
+def actions_by_hour(book: AccountBook) -> dict[str, dict[str, int]]:
+    """How often the policy chose each action, by the hour in New York in which it was asked."""
+    asked = [event for event in book.of("acted") if event.payload["source"] == FROM_POLICY]
+    if not asked:
+        return {}
+    closed = book.bars.ts_event_ns[[event.bar for event in asked]] + MINUTE_NS
+    hours = (minutes_of_day(closed) // 60).tolist()
+    counts: dict[int, Counter[str]] = {}
+    for event, hour in zip(asked, hours, strict=True):
+        counts.setdefault(hour, Counter())[ACTION_NAMES[event.payload["action"]]] += 1
+    return {f"{hour:02d}:00": dict(counts[hour]) for hour in sorted(counts)}
 
 
 def group_figures(

@@ -35,11 +35,6 @@ def exchange_time(ts_ns: int) -> str:
     return pd.Timestamp(ts_ns, tz="UTC").tz_convert(EXCHANGE).strftime("%Y-%m-%d %H:%M")
 
 
-def utc_time(ts_ns: int) -> str:
-    """Date and minute, UTC."""
-    return pd.Timestamp(ts_ns, tz="UTC").strftime("%m-%d %H:%MZ")
-
-
 def percent(share: float | None) -> str:
     """A share, one decimal."""
     return NONE if share is None else f"{100 * share:.1f} %"

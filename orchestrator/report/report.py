@@ -1,10 +1,11 @@
-"""What a run came to, derived from its journal: one offline page, three tables and a verdict."""
+"""What a run came to, derived from its journal: one offline page, tables and a verdict."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from orchestrator.report.account_book import read_account_book
+from orchestrator.report.by_day import write_returns
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
 from orchestrator.report.formats import (
@@ -15,6 +16,7 @@ from orchestrator.report.formats import (
     refused_in_words,
     suits_in_words,
 )
+from orchestrator.report.gate_reruns import read_weighed
 from orchestrator.report.looks import count_look
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
@@ -32,7 +34,7 @@ class UnreconciledError(TrigateError):
 
 
 def report_on(run_folder: Path) -> dict[str, Any]:
-    """Write report.html, verdict.json and the three tables into the run's folder; the summary comes back.
+    """Write report.html, verdict.json, returns.csv and the three tables into the run's folder; the summary comes back.
 
     A run that has not ended is reported as far as it went, and the page says so.
 
@@ -44,12 +46,14 @@ def report_on(run_folder: Path) -> dict[str, Any]:
     folder = run_at(run_folder)
     facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
     result = run_result(facts, book, tries=count_look(facts, book))
-    summary = summary_of(result)
+    summary, weighed = summary_of(result), read_weighed(run_folder, result.book.head)
     write_trades(run_folder / "trades.parquet", result.trades)
+    write_returns(run_folder / "returns.csv", result.days)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
     write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
-    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n", mode=PRIVATE)
-    write_whole(run_folder / REPORT, page(result), mode=PRIVATE)
+    verdict = {**_verdict_file(result), "gate_worth": weighed}
+    write_whole(run_folder / "verdict.json", json.dumps(verdict, indent=1) + "\n", mode=PRIVATE)
+    write_whole(run_folder / REPORT, page(result, weighed), mode=PRIVATE)
     if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
     return summary

@@ -17,6 +17,7 @@ from orchestrator.report.account_book import (
     trades_of,
 )
 from orchestrator.report.attempts import WouldPass, would_pass
+from orchestrator.report.by_day import DayResult, day_results
 from orchestrator.report.by_regime import by_regime, shift_of, thresholds_in_words
 from orchestrator.report.caveats import caveats
 from orchestrator.report.facts import RunFacts
@@ -69,6 +70,7 @@ class RunResult(NamedTuple):
     without_seconds: int  # bars with a position that had to be read without them
     figures: TradeFigures
     attempts: AttemptFigures
+    days: list[DayResult]  # every trading day of the run
     would_pass: WouldPass | None  # None: no account was opened yet
     fit: AccountFit | None  # which account suits what was traded; None: too little to draw from
     gate: GateFigures
@@ -128,6 +130,7 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
+        days=day_results(book, trades, run_bars.session),
         would_pass=would_pass(book, points, facts.trading.venue.rules),
         fit=account_fit(facts.trading, book, proposals),
         gate=gate,

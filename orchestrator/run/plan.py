@@ -114,6 +114,7 @@ class RunPlan(NamedTuple):
             training_ended=is_final(self.checkpoint),
             trained_until_ns=trained_until_ns(self.identity),
             tried=self.tried,
+            gate_taught=self.gate.taught,
             trained_in=str(run_of(self.checkpoint).resolve()),
         )
 

@@ -11,10 +11,10 @@ from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.product_hours import Family
 from rl_core.features.features import FeatureStream, StreamedBar
-from rl_core.features.market_view import view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
-from rl_core.regimes.labels import Regime, RegimeStream, compute_regimes
+from rl_core.regimes.labels import VOLATILITIES, Regime, RegimeStream, compute_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import EntryHours, hours_of
 from trigate.errors import DataError
@@ -82,6 +82,16 @@ class CloseViewTable:
         self._regimes = compute_regimes(self._market, regimes.thresholds)
         self._wild = None if regimes.model is None else wild_percents(regimes.model.states(self._market))
 
+    @property
+    def market(self) -> MarketView:
+        """The bars shown and traded, with everything that is known at their closes."""
+        return self._market
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """[T] the regime of each bar, as an index into `rl_core.regimes.fitted.LABELS`."""
+        return self._regimes.direction * len(VOLATILITIES) + self._regimes.volatility
+
     def push(self, bar: Bar) -> CloseView:
         """The view at the close of ``bar``.
 
@@ -90,6 +100,10 @@ class CloseViewTable:
         """
         t = self._first + bar.seq
         self._refuse_another(bar, t)
+        return self.at(t)
+
+    def at(self, t: int) -> CloseView:
+        """The view at the close of bar ``t`` of the file, the first one shown being 0."""
         hours, features = self._market.hours, self._market.features
         return CloseView(
             window=features.values[max(0, t + 1 - self._yardstick.window) : t + 1].reshape(-1),

@@ -12,7 +12,7 @@ from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
 from orchestrator.trader.seen_at_close import CloseView
-from rl_core.market.attempts import Status
+from rl_core.market.attempts import Refusals, Status
 from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
@@ -52,13 +52,6 @@ class Pending(NamedTuple):
 
     proposal: EntryProposal
     order: Order
-
-
-class Refusals(NamedTuple):
-    """How long the gate has let nothing through of an account that is near its floor."""
-
-    vetoes: int = 0  # of this session, that acted
-    sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
 
 
 class Guarded(NamedTuple):

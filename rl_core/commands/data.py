@@ -1,6 +1,7 @@
 """`rl-core data`: synthetic worlds, strict checks, vendor files, look-ahead, regimes."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ data = typer.Typer(no_args_is_help=True)
 Interval = Annotated[int, typer.Option(min=1, max=86_400, help="Seconds a bar lasts.")]
 SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
 DEMO_FILE = "NQ_D1M.parquet"
+FIRST_DAY = datetime(2024, 1, 2)
 
 
 @data.command("demo")
@@ -32,12 +34,14 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
     sessions: Annotated[int, typer.Option(min=2)] = 900,
     seed: Annotated[int, typer.Option(min=0)] = 7,
+    first_day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Of trading, or before it.")] = FIRST_DAY,
     seconds: Annotated[bool, typer.Option(help="Second bars too.")] = False,
 ) -> None:
     """Write the demo world: NQ-like bars with a declared, planted edge."""
     from rl_core.worlds.demo import demo_world
 
-    _write_world(out, demo_world(seed, sessions, seconds=seconds), sessions, seed)
+    days = (first_day - datetime(1970, 1, 1)).days
+    _write_world(out, demo_world(seed, sessions, first_day=days, seconds=seconds), sessions, seed)
 
 
 def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:

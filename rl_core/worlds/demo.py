@@ -98,15 +98,16 @@ class _Session(NamedTuple):
     """Since the session before it."""
 
 
-def demo_world(seed: int, sessions: int, *, seconds: bool = False) -> World:
-    """A market of full NQ sessions from 2024-01-02 on, in which a rule visible in the features earns +0.25 R.
+def demo_world(seed: int, sessions: int, *, first_day: int = FIRST_DAY, seconds: bool = False) -> World:
+    """A market of full NQ sessions, in which a rule visible in the features earns +0.25 R.
 
     Args:
         seed: of every draw; the same seed gives the same bars, with seconds or without.
         sessions: how many trading days.
+        first_day: of trading or before it, days since 1970-01-01; by default 2024-01-02.
         seconds: whether to return the one-second bars too.
     """
-    drawn = draw_bars(seed, sessions, drift=fading_drift(DRIFT_ATR), seconds=seconds)
+    drawn = draw_bars(seed, sessions, drift=fading_drift(DRIFT_ATR), first_day=first_day, seconds=seconds)
     return declared(drawn, PlantedEdge(DECLARATION, EXPECTANCY_R, drawn.signals), seed)
 
 
@@ -123,13 +124,16 @@ def fading_drift(drift_atr: float) -> npt.NDArray[np.float64]:
     return np.asarray(drift_atr * fading / fading.sum())
 
 
-def draw_bars(seed: int, sessions: int, *, drift: npt.NDArray[np.float64], seconds: bool = False) -> Drawn:
+def draw_bars(
+    seed: int, sessions: int, *, drift: npt.NDArray[np.float64], first_day: int = FIRST_DAY, seconds: bool = False
+) -> Drawn:
     """The demo market with another drift after its signals; with 0 they mean nothing. The same draws in each.
 
     Args:
         seed: of every draw.
         sessions: how many trading days.
         drift: [D] ATR in each minute after a signal, in its direction; D is at most the least time between signals.
+        first_day: of trading or before it, days since 1970-01-01.
         seconds: whether to return the one-second bars too.
     """
     assert len(drift) <= SIGNAL_SPACING
@@ -139,10 +143,12 @@ def draw_bars(seed: int, sessions: int, *, drift: npt.NDArray[np.float64], secon
         planned = Planned(signals, _plan(sigma, signals, drift, generator))
         return lambda noise: planned
 
-    return draw_planned(seed, sessions, planner, seconds=seconds)
+    return draw_planned(seed, sessions, planner, first_day=first_day, seconds=seconds)
 
 
-def draw_planned(seed: int, sessions: int, planner: Planner, *, seconds: bool = False) -> Drawn:
+def draw_planned(
+    seed: int, sessions: int, planner: Planner, *, first_day: int = FIRST_DAY, seconds: bool = False
+) -> Drawn:
     """The demo market in which ``planner`` says where signals are and what follows them."""
     assert sessions > 0
     generator = np.random.default_rng(seed)
@@ -150,7 +156,7 @@ def draw_planned(seed: int, sessions: int, planner: Planner, *, seconds: bool = 
     last = log(FIRST_PRICE)
     past: list[npt.NDArray[np.int64]] = []
     minute_parts, second_parts, plans = [], [], []
-    for session, session_sigma in zip(_schedule(sessions), sigma, strict=True):
+    for session, session_sigma in zip(_schedule(sessions, first_day), sigma, strict=True):
         planned_after = planner(session_sigma[: session.minutes], generator)
         first = last + draw_gap(session.hours_closed, generator)
         noise = draw_noise(session_sigma[: session.minutes], generator)
@@ -177,10 +183,11 @@ def draw_planned(seed: int, sessions: int, planner: Planner, *, seconds: bool = 
     )
 
 
-def _schedule(sessions: int) -> list[_Session]:
-    """The first ``sessions`` trading days from 2024-01-02."""
-    calendar = Calendar.covering(FIRST_DAY * NS_PER_DAY, (FIRST_DAY + sessions * 7 // 5 + sessions // 10) * NS_PER_DAY)
-    start = int(np.searchsorted(calendar.trade_date, FIRST_DAY))
+def _schedule(sessions: int, first_day: int) -> list[_Session]:
+    """The first ``sessions`` trading days from ``first_day`` on."""
+    enough = first_day + 7 + sessions * 7 // 5 + sessions // 10
+    calendar = Calendar.covering(first_day * NS_PER_DAY, enough * NS_PER_DAY)
+    start = int(np.searchsorted(calendar.trade_date, first_day))
     assert len(calendar.trade_date) >= start + sessions
     opens, closes = (column[start - 1 : start + sessions] for column in (calendar.open_ns, calendar.close_ns))
     return [

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
+from orchestrator.report.explorer import unpacked
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, new_manifest
 from orchestrator.run.runner import FeedBar, Runner
@@ -139,6 +140,7 @@ def play(
     costs: Mapping[str, object] | None = None,
     regimes: str = "",
     calibration: str = "",
+    phase: int = 1,
     **config: object,
 ) -> RunFolder:
     """Play ``bars`` into a folder under ``runs``, or go on with the one that is there.
@@ -168,7 +170,7 @@ def play(
             (folder.path / name).write_text(text)
     setting = Setting(
         run_id=inputs.run_id,
-        phase=1,
+        phase=phase,
         venue=trading.venue,
         limits=trading.limits,
         gated=engine != "off",
@@ -204,3 +206,11 @@ def winning_run(runs: Path, **options: Any) -> RunFolder:
     close = [bar.close for bar in bars]
     actions = {n: BUY if close[n + 25] > close[n] else SELL for n in range(20, len(bars) - 30, 30)}
     return play(runs, bars, actions, **options)
+
+
+def explored(folder: RunFolder) -> dict[str, Any]:
+    """What the trade explorer of a run's page holds."""
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    found = re.search(r'id="explorer-data">([^<]*)<', page)
+    assert found is not None
+    return unpacked(found[1])

@@ -99,7 +99,7 @@ def test_the_page_is_one_offline_file(tmp_path: Path) -> None:
 
     assert not re.findall(r"<(?:link|img|iframe)\b|<script[^>]*\bsrc=", text_of(folder))
     assert not re.findall(r"<script[^>]*\bsrc=", page)
-    assert page.count("plotly.js v") == 1
+    assert len(page) < 200_000
     assert 'id="plot-equity"' in page
 
 

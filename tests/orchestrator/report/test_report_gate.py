@@ -7,13 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from played_runs import every_tenth_minute, play, text_of, walk
+from played_runs import every_tenth_minute, explored, play, text_of, walk
 
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
 from orchestrator.journal.journal import read_journal
 from orchestrator.report.account_book import read_account_book
 from orchestrator.report.facts import facts_of
-from orchestrator.report.page import in_words
+from orchestrator.report.gate_words import in_words
 from orchestrator.report.report import report_on
 from orchestrator.report.result import run_result
 from rl_core.regimes.fitted import RegimeModel, as_text
@@ -137,7 +137,7 @@ def test_words_of_the_model_are_text_on_the_page(tmp_path: Path) -> None:
 
     page = (folder.path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
-    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert(1)</script>" in {row["reason"] for row in explored(folder)["rows"]}
 
 
 def test_what_the_gate_was_told_is_shown_as_far_as_it_was_told() -> None:
@@ -164,4 +164,4 @@ def test_a_letter_is_shown_as_what_it_stands_for(tmp_path: Path) -> None:
     folder = play(tmp_path, bars, every_tenth_minute(bars), lambda number: chose, engine="vllm")
     report_on(folder.path)
 
-    assert "the model gave shrinking a probability of 0.36" in text_of(folder)
+    assert {row["reason"] for row in explored(folder)["rows"]} == {"the model gave shrinking a probability of 0.36"}

@@ -166,3 +166,12 @@ def test_sixty_sessions_take_seconds() -> None:
     demo_world(5, 60)
 
     assert time.process_time() - started < 10
+
+
+def test_sessions_begin_at_the_first_trading_day_that_was_asked_for() -> None:
+    """2027-07-10 is a Saturday."""
+    saturday = int(np.datetime64("2027-07-10").astype(np.int64))
+
+    sessions = np.unique(located(demo_world(8, 3, first_day=saturday).minutes).session)
+
+    assert [str(np.datetime64(int(day), "D")) for day in sessions] == ["2027-07-12", "2027-07-13", "2027-07-14"]
