@@ -14,6 +14,7 @@ from aiohttp import web
 from plotly.offline import get_plotlyjs
 
 from orchestrator.live.follower import Follower
+from orchestrator.live.metrics import CONTENT_TYPE, metrics_text
 from orchestrator.live.told import Cursor, Told, header_told, rows_since, state_told
 from trigate.errors import ResourceError
 from trigate.pages.render import rendered
@@ -31,10 +32,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class LivePage:
     """One run's page."""
 
-    def __init__(self, follower: Follower, *, port: int = 0) -> None:
-        """Nothing listens yet; ``port`` 0: a free one."""
+    def __init__(self, follower: Follower, *, port: int = 0, token: str = "") -> None:
+        """Nothing listens yet; ``port`` 0: a free one, ``token`` "": one that is drawn now."""
         self._follower, self._port = follower, port
-        self.token = secrets.token_urlsafe(24)
+        self.token = token or secrets.token_urlsafe(24)
         self._pages, self._closing = 0, False
         self._plotly = get_plotlyjs().encode()
 
@@ -48,6 +49,7 @@ class LivePage:
         app.router.add_get("/", self._page)
         app.router.add_get("/events", self._events)
         app.router.add_get("/state.json", self._state)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/plotly.js", self._script)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=4 * LOOK_S)
         await runner.setup()
@@ -82,7 +84,8 @@ class LivePage:
         named = {f"{HOST}:{self._port}", f"localhost:{self._port}"}
         if request.method not in _ASKED or request.host not in named:
             raise web.HTTPForbidden(text="read-only, and by the address that orchestrator watch printed")
-        if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
+        shown = request.query.get("token", "") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(shown.encode(), self.token.encode()):
             raise web.HTTPForbidden(text="the address that orchestrator watch printed holds a token; open that one")
         return await handler(request)
 
@@ -105,6 +108,10 @@ class LivePage:
     async def _state(self, request: web.Request) -> web.StreamResponse:
         told = {**header_told(self._follower), **state_told(self._follower, self._follower.outside())}
         return web.json_response(told, headers=_PRIVATE)
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        text = metrics_text(self._follower, self._follower.outside())
+        return web.Response(body=text.encode(), headers={**_PRIVATE, "Content-Type": CONTENT_TYPE})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._pages >= MOST_PAGES:

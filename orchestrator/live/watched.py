@@ -1,6 +1,6 @@
 """What a person watches of a run, as its journal grows: prices, orders, the account, what the gate was told."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -95,6 +95,8 @@ class Watched:
         self.decisions: Latest[str] = Latest(DECISIONS)
         self.proposals: dict[str, Decision] = {}
         self.notes: Latest[Record] = Latest(NOTES)
+        self.verdicts: Counter[str] = Counter()
+        """What the gate said, by its kind."""
         self.session_opened = 0
         """Cents at which the session of the last bar began."""
         self.entries_today = 0
@@ -162,6 +164,7 @@ class Watched:
 
     def _on_decided(self, payload: Mapping[str, Any]) -> None:
         outcome = payload["outcome"]
+        self.verdicts[outcome["kind"]] += 1
         reason = str(outcome.get("reason", outcome.get("cause", "")))
         self._update(payload["proposal"], outcome=outcome["kind"], odds_milli=payload.get("odds_milli"), reason=reason)
 

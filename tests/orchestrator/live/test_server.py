@@ -84,6 +84,25 @@ def test_only_who_has_the_token_sees_anything(played: RunFolder) -> None:
     assert told["guards"] == [{"name": "contracts", "limit": "6", "acted": True}]
 
 
+def test_prometheus_reads_the_figures_by_the_token_in_its_header(played: RunFolder) -> None:
+    """Every name is said once with its kind, and the values are those of the page."""
+    with served(played) as url:
+        base, _, token = url.partition("?token=")
+        status, text = asked(f"{base}metrics", Authorization=f"Bearer {token}")
+        assert asked(f"{base}metrics", Authorization=f"Bearer {token}x")[0] == 403
+        told = json.loads(asked(f"{base}state.json?token={token}")[1])
+
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert status == 200 and len(names) == len(set(names))
+    assert {name.partition("{")[0] for name in values} == set(names)
+    assert float(values["trigate_bars_total"]) == told["bars_played"]
+    assert float(values["trigate_trades_total"]) == told["trade_count"]
+    assert f"${float(values['trigate_equity_dollars']):,.2f}" == told["equity"]
+    assert float(values['trigate_gate_verdicts_total{outcome="veto"}']) > 0
+    assert float(values["trigate_run_alive"]) == 0.0
+
+
 def test_the_events_tell_everything_and_then_what_is_new(played: RunFolder, grows: RunFolder) -> None:
     content = played.journal.read_bytes()
     bars = content.count(b'"t":"bar"')
