@@ -247,16 +247,23 @@ def test_a_run_that_goes_on_reads_what_came_meanwhile_before_it_looks_at_the_clo
     assert replays(folder)
 
 
+def corrected(market: Market) -> bytes:
+    """A row for a bar that was played, with another volume."""
+    return market.row(MORNING + 3).rpartition(b",")[0] + b",1\n"
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWorld, tmp_path: Path) -> None:
     """Known rows, corrections among them, are not told again: one stopped twice has the bytes of one that was not."""
 
     def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
-        market.say(market.row(MORNING + 3).rpartition(b",")[0] + b",1\n" + b"no row\n")
+        market.say(corrected(market) + b"no row\n")
         yield
 
     def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
+        market.say(corrected(market))
+        yield
 
     def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from first(market, crew, folder)
@@ -269,7 +276,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWo
     once, _ = play_paper(file_world, morning(file_world, tmp_path), tmp_path / "once", whole)
 
     assert again == folder and folder.manifest().starts == 3
-    assert codes(once) == ["corrected", "malformed"]
+    assert codes(once) == ["corrected", "malformed", "doubled"]
     assert folder.journal.read_bytes() == once.journal.read_bytes()
 
 
