@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
@@ -34,7 +35,7 @@ from trigate.errors import ConfigError, ExitCode, RefusedError
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay, teach):
+for command in (status, halt, flatten, resume, replay, compare, teach):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
