@@ -41,7 +41,7 @@ sim: setup $(PHASE2)
 	$(BIN)/llm-gate model
 	$(BIN)/orchestrator run --mode sim --config configs/sim.toml
 
-# After make sim: its gate is taught on what the policy's entries earn, and judged on sessions after those; goes on where it was stopped
+# After make sim: its gate is taught on what the policy earns, and judged later; goes on where it was stopped
 teach: setup $(PHASE2) $(LATER)
 	$(BIN)/llm-gate model
 	$(BIN)/orchestrator teach --config configs/sim.toml --bars $(LATER) --out runs/taught

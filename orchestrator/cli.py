@@ -1,4 +1,4 @@
-"""`orchestrator`: run a simulation, report on a run, write its cases, and look at rule packs."""
+"""`orchestrator`: run in simulation or on paper, report on a run, write its cases, and look at rule packs."""
 
 import json
 import logging
@@ -18,11 +18,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
+from orchestrator.commands.feed import feed
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
+from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
 from orchestrator.run.settings import read_run_config
@@ -32,10 +34,13 @@ from rl_core.trading.setup import TradingConfig
 from trigate.command_line import AsJson, ConfigFile, Settings, new_app, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
 
+MODES = ("sim", "paper")
+PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how many will come
+
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay, compare, teach):
+for command in (status, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
@@ -53,8 +58,14 @@ def main() -> None:
 
 @app.command()
 def run(
-    mode: Annotated[str, typer.Option(help="sim; paper and live are refused for now.")] = "sim",
-    bars: Annotated[Path | None, typer.Option(help="Minute bars.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="sim: recorded bars; paper: bars as they come in --bars. live is refused."),
+    ] = None,
+    bars: Annotated[Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows.")] = None,
+    clock: Annotated[
+        Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")
+    ] = None,
     seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
     market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
     timezone: Timezone = None,
@@ -69,8 +80,9 @@ def run(
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trade the held-out bars in simulation; the same command continues a run that was stopped or killed."""
+    """Trade the held-out bars, or bars as they come; the same command continues a run that was stopped or killed."""
     from orchestrator.report.report import report_on
+    from orchestrator.run.paper_plan import plan_paper
     from orchestrator.run.plan import plan_run
     from orchestrator.run.simulate import RunHooks, simulate
 
@@ -78,16 +90,17 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    options = {**bars_options, "--checkpoint": checkpoint, **gate_options}
+    mode_options = {"--mode": mode if mode in MODES else None, "--clock": clock}
+    options = {**mode_options, **bars_options, "--checkpoint": checkpoint, **gate_options}
     asked_for = read_run_config(config, settings or (), options).config
     _refuse_mode(mode, asked_for)
-    plan = plan_run(asked_for, say=say)
+    plan = (plan_paper if asked_for.mode == "paper" else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")
     if plan.world is not None:
         say(plan.world.declaration)
     with _signals() as asked:
-        with _progress(plan.span.stop - plan.span.first, console) as on_bar:
+        with _progress(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
             outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
@@ -140,15 +153,15 @@ def cases(
     print(path)
 
 
-def _refuse_mode(mode: str, config: RunConfig) -> None:
-    """Let only simulation through; a mode that sends orders first meets what the pack says of automation."""
-    if mode == "sim":
+def _refuse_mode(mode: str | None, config: RunConfig) -> None:
+    """Let only what sends nothing through; a mode that does first meets what the pack says of automation."""
+    if mode is None or mode in MODES:
         return
-    known = (*REHEARSALS, "live")
+    known, built = (*REHEARSALS, "live"), " and ".join(MODES)
     if mode not in known:
-        raise ConfigError(f"--mode {mode!r}: expected one of {', '.join(known)}; only sim is built")
+        raise ConfigError(f"--mode {mode!r}: expected one of {', '.join(known)}; only {built} are built")
     refuse_sending(read_rule_pack((config.trading or TradingConfig()).rules), mode)
-    raise RefusedError(f"mode {mode!r}: only sim is built; it sends no orders anywhere")
+    raise RefusedError(f"mode {mode!r}: only {built} are built; they send no orders anywhere")
 
 
 def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:
@@ -188,8 +201,11 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(total: int, console: Console) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, a line every tenth of the way elsewhere; called with the bars done."""
+def _progress(total: int | None, console: Console) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, lines elsewhere; called with the bars done, of ``total`` where that is known."""
+    if total is None:
+        yield lambda done: console.print(f"{done:,} bars have come") if done % PAPER_STEP == 0 else None
+        return
     step = max(1, total // 10)
     if not console.is_terminal:
         yield lambda done: console.print(f"{done:,} of {total:,} bars") if done % step == 0 else None

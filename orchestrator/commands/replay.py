@@ -25,7 +25,8 @@ def replay(
 ) -> None:
     """Derive every record of a run again from the inputs in its journal; no worker starts and no model is asked."""
     from orchestrator.run.folder import run_at
-    from orchestrator.run.replay import Sources, replay_run
+    from orchestrator.run.found_again import Sources
+    from orchestrator.run.replay import replay_run
     from orchestrator.run.set_aside import set_aside
 
     folder = run_at(run)

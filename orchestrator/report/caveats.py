@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llm_gate.review.calibrated_verdict import Calibration
 from orchestrator.report.facts import RunFacts
 from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigures
-from orchestrator.trader.session_edges import NARROW_BUDGETS, REFUSED_SESSIONS
+from rl_core.market.attempts import NARROW_BUDGETS, REFUSED_SESSIONS
 from rl_core.rules.pack import RulePack
 from rl_core.rules.text import left_out
 from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Tries

@@ -41,6 +41,11 @@ class RunFacts(NamedTuple):
         return bool(self.manifest.declaration)
 
     @property
+    def paper(self) -> bool:
+        """Whether the bars came as they happened."""
+        return bool(self.manifest.inputs.config.get("mode") == "paper")
+
+    @property
     def gate(self) -> dict[str, Any]:
         """The gate's settings."""
         return dict(self.manifest.inputs.config["gate"])

@@ -1,4 +1,4 @@
-"""What was done to a run besides policy and gate: the words of a person, and the guards of its own settings."""
+"""What was done to a run besides policy and gate: by a person, by the guards of its settings, by feed and clock."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +12,8 @@ class Interventions(NamedTuple):
 
     guards: Mapping[tuple[str, str], int]  # (guard, effect) -> sessions in which it acted; cut orders, each
     words: tuple[str, ...]  # how a person wanted the run to stand, in order
+    feed: Mapping[str, int]  # what came from a feed besides the next bar, by its code
+    closed_by_clock: int  # positions or orders that no bar came to close before the flat time
 
     @property
     def guards_in_words(self) -> str:
@@ -27,6 +29,11 @@ class Interventions(NamedTuple):
         return ", then ".join(self.words)
 
     @property
+    def feed_in_words(self) -> str:
+        """For a terminal."""
+        return ", ".join(f"{code.replace('_', ' ')} {count}" for code, count in self.feed.items())
+
+    @property
     def sentences(self) -> list[str]:
         """What a report must say of them."""
         said = []
@@ -34,10 +41,24 @@ class Interventions(NamedTuple):
             said.append(f"The run's own guards acted ({self.guards_in_words}): the result is not the policy's alone.")
         if self.words:
             said.append(f"A person stepped in ({self.words_in_words}): the result is not the policy's alone.")
+        if self.feed:
+            said.append(
+                f"The feed gave more than the next bar ({self.feed_in_words}); docs/operating.md has the rules."
+            )
+        if self.closed_by_clock:
+            times = "once" if self.closed_by_clock == 1 else f"{self.closed_by_clock} times"
+            said.append(
+                f"No bar came before the flat time, and the clock closed what was open at the last price: {times}."
+            )
         return said
 
 
 def interventions(book: AccountBook) -> Interventions:
     """Every word and every guard that the journal holds."""
     acted = Counter((event.payload["guard"], event.payload["effect"]) for event in book.of("guard"))
-    return Interventions(dict(sorted(acted.items())), tuple(event.payload["standing"] for event in book.of("operator")))
+    return Interventions(
+        guards=dict(sorted(acted.items())),
+        words=tuple(event.payload["standing"] for event in book.of("operator")),
+        feed=dict(sorted(Counter(event.payload["code"] for event in book.of("feed")).items())),
+        closed_by_clock=len(book.of("flat_time")),
+    )

@@ -16,6 +16,7 @@ from orchestrator.report.formats import (
     refused_in_words,
     suits_in_words,
 )
+from orchestrator.report.gate_reruns import read_weighed
 from orchestrator.report.looks import count_look
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
@@ -45,13 +46,14 @@ def report_on(run_folder: Path) -> dict[str, Any]:
     folder = run_at(run_folder)
     facts, book = facts_of(run_folder, folder.manifest()), read_account_book(folder)
     result = run_result(facts, book, tries=count_look(facts, book))
-    summary = summary_of(result)
+    summary, weighed = summary_of(result), read_weighed(run_folder, result.book.head)
     write_trades(run_folder / "trades.parquet", result.trades)
     write_returns(run_folder / "returns.csv", result.days)
     write_equity(run_folder / "equity.parquet", result.points, result.book.bars)
     write_veto_ledger(run_folder / "veto_ledger.parquet", result.ledger, result.book.bars)
-    write_whole(run_folder / "verdict.json", json.dumps(_verdict_file(result), indent=1) + "\n", mode=PRIVATE)
-    write_whole(run_folder / REPORT, page(result), mode=PRIVATE)
+    verdict = {**_verdict_file(result), "gate_worth": weighed}
+    write_whole(run_folder / "verdict.json", json.dumps(verdict, indent=1) + "\n", mode=PRIVATE)
+    write_whole(run_folder / REPORT, page(result, weighed), mode=PRIVATE)
     if faults := [check.fault for check in result.checks if not check.holds]:
         raise UnreconciledError(f"{run_folder}: the books do not reconcile: {faults[0]}; see report.html")
     return summary
@@ -89,6 +91,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         "books": "agree to the cent" if result.reconciled else "DO NOT AGREE",
         **({"guards": result.interventions.guards_in_words} if result.interventions.guards else {}),
         **({"operator": result.interventions.words_in_words} if result.interventions.words else {}),
+        **({"feed": result.interventions.feed_in_words} if result.interventions.feed else {}),
         **({} if note is None else {"note": note}),
     }
 
@@ -121,6 +124,7 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         },
         "guards": {f"{name} {effect}": count for (name, effect), count in result.interventions.guards.items()},
         "operator": list(result.interventions.words),
+        "feed": dict(result.interventions.feed),
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},

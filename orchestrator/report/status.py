@@ -1,8 +1,9 @@
 """How a run stands now: read from its folder, without a lock and without writing, whether it lives or not."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.journal.journal import Examined, examine_journal, whole_records
@@ -36,6 +37,8 @@ class Standings(NamedTuple):
     trades: int = 0
     standing: Standing = "trading"
     guards: tuple[str, ...] = ()  # that acted in the session of the last bar
+    feed: Mapping[str, int] = MappingProxyType({})  # what came besides the next bar, by its code
+    closed_by_clock: int = 0
     ended: bool = False
 
 
@@ -150,7 +153,9 @@ def _after(now: Standings, kind: str, payload: dict[str, Any]) -> Standings:
         return now._replace(quantity=now.quantity + payload["quantity"])
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
-    return now._replace(ended=kind == "end")
+    if kind == "feed":
+        return now._replace(feed={**now.feed, payload["code"]: now.feed.get(payload["code"], 0) + 1})
+    return now._replace(ended=kind == "end", closed_by_clock=now.closed_by_clock + (kind == "flat_time"))
 
 
 def _target(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:
@@ -174,16 +179,25 @@ def _alarms(
         yield f"the run is {now.standing}: it takes no further entry until orchestrator resume"
     if now.guards:
         yield f"{', '.join(now.guards)} held back in this session: a guard of the run's own settings"
+    if now.feed:
+        told = ", ".join(f"{code.replace('_', ' ')} {count}" for code, count in sorted(now.feed.items()))
+        yield f"the feed gave more than the next bar: {told}"
+    if now.closed_by_clock:
+        yield "no bar came before the flat time: the clock closed what was open at the last price"
     if asked != now.standing and not now.ended:
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
-    yield from _seen_by_the_clock(folder.telemetry)
+    # In paper mode the market goes on, and what was missed is recorded.
+    again = "" if manifest.inputs.config.get("mode") == "paper" else " and was asked again"
+    yield from _seen_by_the_clock(folder.telemetry, again)
 
 
-def _seen_by_the_clock(telemetry: Path) -> Iterator[str]:
+def _seen_by_the_clock(telemetry: Path, again: str) -> Iterator[str]:
     """What the telemetry of every start of the run holds that a person should know of."""
     events = Counter(str(event.get("event", "")) for event in read_telemetry(telemetry))
     if events["gate_degenerate"]:
         yield f"the gate says the same to everything: alarmed {events['gate_degenerate']} times"
+    if events["feed_silent"]:
+        yield f"the feed fell silent in an open market: {events['feed_silent']} times"
     for name, count in sorted(events.items()):
         if name.endswith("_missed"):
-            yield f"{name.removesuffix('_missed')} did not answer {count} times and was asked again"
+            yield f"{name.removesuffix('_missed')} did not answer {count} times{again}"

@@ -96,7 +96,7 @@ class WorkerAnswers:
             assert isinstance(reviewed.outcome, GateFailed)
             self._telemetry.note("gate_asked_again", proposal=proposal.proposal_id, cause=reviewed.outcome.cause)
             self.model.until_proven()
-        self._note(reviewed)
+        self._sameness = note_review(self._telemetry, reviewed, self._sameness, self._alarm_window)
         return reviewed
 
     def _reviewed(self, proposal: EntryProposal) -> Reviewed:
@@ -106,15 +106,6 @@ class WorkerAnswers:
         received = self._asked(GATE, proposal, deadline_s=self._gate_deadline_s + GATE_MARGIN_S, usable=usable)
         assert isinstance(received.message, Reviewed)
         return received.message
-
-    def _note(self, reviewed: Reviewed) -> None:
-        outcome, proposal = reviewed.outcome, reviewed.proposal_id
-        how = outcome.cause if isinstance(outcome, GateFailed) else outcome.kind
-        cost = {"latency_s": reviewed.latency_s, "prompt_tokens": reviewed.prompt_tokens, "cached": reviewed.cached}
-        self._telemetry.note("reviewed", proposal=proposal, how=how, mode=reviewed.mode, **cost)
-        self._sameness = self._sameness.after(outcome)
-        if self._sameness.alarming(outcome, self._alarm_window):
-            self._telemetry.note("gate_degenerate", proposal=proposal, how=how, verdicts=self._sameness.verdicts)
 
     def _block_from(self, seq: int) -> list[FeedBar]:
         question = NextBars(seq=seq, most=BARS_AHEAD)
@@ -141,6 +132,18 @@ class WorkerAnswers:
                 return received
             self._telemetry.note(f"{worker}_missed", cause="malformed")
             self._crew.refuse_answer(worker, f"{type(received.message).__name__} is no answer to its question")
+
+
+def note_review(telemetry: Telemetry, reviewed: Reviewed, sameness: Sameness, alarm_window: int) -> Sameness:
+    """Note how a proposal was answered, and an alarm where the gate says the same to everything; what is counted on."""
+    outcome, proposal = reviewed.outcome, reviewed.proposal_id
+    how = outcome.cause if isinstance(outcome, GateFailed) else outcome.kind
+    cost = {"latency_s": reviewed.latency_s, "prompt_tokens": reviewed.prompt_tokens, "cached": reviewed.cached}
+    telemetry.note("reviewed", proposal=proposal, how=how, mode=reviewed.mode, **cost)
+    sameness = sameness.after(outcome)
+    if sameness.alarming(outcome, alarm_window):
+        telemetry.note("gate_degenerate", proposal=proposal, how=how, verdicts=sameness.verdicts)
+    return sameness
 
 
 def unpacked(received: Received) -> list[FeedBar]:

@@ -103,13 +103,23 @@ class GuardsSection(_Section):
         )
 
 
+class PaperSection(_Section):
+    """How a run in paper mode keeps time."""
+
+    clock: Path | None = Field(None, description="the clock of orchestrator feed; none: the market's time is UTC")
+    late_after_s: float = Field(10.0, gt=0, description="a bar that comes so long after its end is not decided on")
+    policy_deadline_s: float = Field(1.0, gt=0, description="for an answer; none in time is a hold")
+    silent_after_s: float = Field(180.0, gt=0, description="an open market without a bar for so long is an alarm")
+
+
 def _cents(dollars: Decimal | None) -> int | None:
     return None if dollars is None else int(dollars * 100)
 
 
 class RunConfig(_Section):
-    """One simulated run."""
+    """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
+    mode: Literal["sim", "paper"] = Field("sim", description="sim: recorded bars; paper: a csv file that grows")
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
     market: str | None = Field(None, description="none: from the file's name, else NQ")
@@ -123,6 +133,7 @@ class RunConfig(_Section):
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
     guards: GuardsSection = GuardsSection()
+    paper: PaperSection = PaperSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
         "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
     )
@@ -132,8 +143,9 @@ class RunConfig(_Section):
     def identity(self) -> dict[str, Any]:
         """What makes it this run and no other: every setting from which a record may follow.
 
-        Where a run lies, and what a signal does to it (which is recorded itself), make no other run; guards that are
-        off, as in runs that were made before there were any, do not either.
+        Where a run lies, and what a signal or the clock does to it (which is recorded itself), make no other run;
+        guards that are off and simulation, as in runs that were made before there was anything else, do not either.
         """
-        left_out = {"runs", "on_shutdown"} | ({"guards"} if self.guards == GuardsSection() else set())
+        left_out = {"runs", "on_shutdown", "paper"} | ({"guards"} if self.guards == GuardsSection() else set())
+        left_out |= {"mode"} if self.mode == "sim" else set()
         return self.model_dump(mode="json", exclude=left_out)

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -30,6 +30,7 @@ from trigate.whole_files import write_whole
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REPORT = "report.html"  # written last: a run without it is not done
 REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
+HISTORY = "history.npz"  # of a run in paper mode: the bars before its first, as its file grows on
 PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 
 PRIVATE = 0o600
@@ -81,6 +82,7 @@ class RunManifest(BaseModel):
     training_ended: bool | None = None
     trained_until_ns: int | None = None  # the policy's training bars, its phase 1's included; None: an older run
     tried: str = ""  # digest of who trades, by which tries are told apart; "": an older run
+    gate_taught: str = ""  # what the gate was taught on, in words; "": it was not, or an older run
     trained_in: str = ""  # the training run's folder, beside which tries are counted; "": an older run
     versions: dict[str, str]
     python: str
@@ -157,7 +159,9 @@ def run_at(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str] = MappingProxyType({})) -> RunFolder:
+def open_run(
+    config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str | bytes] = MappingProxyType({})
+) -> RunFolder:
     """The newest folder of the same run that can go on, untouched, else a new one with its manifest and journal.
 
     A run that has ended and has its report is done, and one whose damaged records were set aside does not go on.
@@ -165,7 +169,7 @@ def open_run(config: RunConfig, manifest: RunManifest, *, kept: Mapping[str, str
     Args:
         config: the run's settings.
         manifest: what it is made of.
-        kept: files by name whose text the run keeps, as the checkpoint's regimes; "" for none.
+        kept: files by name whose content the run keeps, as the checkpoint's regimes; "" for none.
 
     Raises:
         ResourceError: the folder cannot be made or read.
@@ -199,12 +203,12 @@ def _sweep(runs: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Mapping[str, str]) -> None:
+def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Mapping[str, str | bytes]) -> None:
     """Everything that a run begins with, its empty journal included."""
     write_whole(folder.path / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), mode=PRIVATE)
-    for name, text in kept.items():
-        if text:
-            write_whole(folder.path / name, text, mode=PRIVATE)
+    for name, content in kept.items():
+        if content:
+            write_whole(folder.path / name, content, mode=PRIVATE)
     folder.write_manifest(manifest)
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
@@ -227,11 +231,14 @@ def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...])
 
 
 def _to_continue(runs: Path, run_id: str) -> RunFolder | None:
-    for path in sorted(runs.glob(f"*-{run_id[:8]}"), reverse=True):
+    return next((folder for folder in unfinished(runs, run_id[:8]) if folder.manifest().run_id == run_id), None)
+
+
+def unfinished(runs: Path, name: str = "*") -> Iterator[RunFolder]:
+    """The runs below ``runs`` that can go on, the newest first; ``name``: the beginning of their run id."""
+    for path in sorted(runs.glob(f"*-{name}"), reverse=True):
         folder = RunFolder(path)
         if (path / MANIFEST).is_file():
-            manifest = folder.manifest()
-            done = manifest.status == "ended" and (path / REPORT).exists()
-            if manifest.run_id == run_id and not (done or manifest.status == "quarantined"):
-                return folder
-    return None
+            status = folder.manifest().status
+            if not ((status == "ended" and (path / REPORT).exists()) or status == "quarantined"):
+                yield folder

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_gate.engines.base import SERVED_NAME
-from llm_gate.engines.logistic import read_logistic
+from llm_gate.engines.logistic import LogisticModel, read_logistic
 from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
 from llm_gate.review.calibrated_verdict import read_calibration
 from llm_gate.serving.model_folders import MADE_HERE, check_model, model_folder, model_id
+from llm_gate.teaching.taught_folder import TaughtCard, read_card
 from orchestrator.run.config import GateSection
 
 NOTHING = "0" * 64
@@ -28,6 +29,8 @@ class GateInputs(NamedTuple):
     model: str
     calibration: str = ""
     """The saved calibration, as the run keeps it; "" for none."""
+    taught: str = ""
+    """What the gate was taught on, in words; "" for one that nobody taught."""
 
     @property
     def calibration_digest(self) -> str:
@@ -62,12 +65,25 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
     starts = gate.engine == "vllm" and gate.url is None
     folder = model_folder(gate.model, progress=say) if starts else None
     model = "" if folder is None else model_id(folder)
+    card: TaughtCard | LogisticModel | None = None if folder is None else read_card(folder)
     if gate.engine == "vllm" and gate.url is not None:
         model = user_server(model_spec(gate)).model_id
     if gate.engine == "logistic":
-        model = read_logistic(Path(gate.model)).name
+        regression = read_logistic(Path(gate.model))
+        model, card = regression.name, regression.saved
     kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
-    return GateInputs(prompt.digest, folder, model, kept)
+    return GateInputs(prompt.digest, folder, model, kept, "" if card is None else taught_on(card))
+
+
+def taught_on(card: TaughtCard | LogisticModel) -> str:
+    """What a gate was taught on and until when: cases tell no date, so sessions are counted from their first."""
+    inside = (
+        "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
+    )
+    return (
+        f"taught on {card.cases:,} cases of {card.sessions} sessions, up to the session numbered {card.last_session} "
+        f"of its cases (digest {card.cases_digest[:12]}), {inside}; only later sessions can judge it"
+    )
 
 
 def model_spec(gate: GateSection) -> ModelSpec:

@@ -11,11 +11,12 @@ import numpy as np
 
 from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
-from orchestrator.run.folder import CALIBRATION, REGIMES, RunInputs, RunManifest, new_manifest
+from orchestrator.run.folder import CALIBRATION, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.settings import account_of, check_settings
-from orchestrator.trader.seen_at_close import CloseViewTable
+from orchestrator.trader.seen_at_close import CloseViews, CloseViewStream, CloseViewTable
 from orchestrator.trader.state import Setting
+from orchestrator.workers.handed_bars import packed
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
@@ -24,7 +25,7 @@ from rl_core.checkpoints.policy import check_yardstick, load_trader, policy_dige
 from rl_core.checkpoints.provenance import (
     WorldCard,
     first_held_out,
-    touches_training,
+    lies_in_training,
     trading_of,
     trained_until_ns,
     training_worlds,
@@ -36,6 +37,7 @@ from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
+from rl_core.trading.hours import MINUTE_NS
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, compile_trading, resolved
 from rl_core.training.folder import run_of
 from trigate.errors import ConfigError, DataError
@@ -74,13 +76,27 @@ class RunPlan(NamedTuple):
         return setting_of(self.config, self.trading, self.inputs.run_id, phase=self.identity.phase)
 
     @property
-    def kept(self) -> dict[str, str]:
-        """Files by name whose text the run keeps beside its journal."""
-        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration}
+    def paper(self) -> bool:
+        """Whether the bars to be traded are still to come."""
+        return self.config.mode == "paper"
 
-    def views(self) -> CloseViewTable:
+    @property
+    def kept(self) -> dict[str, str | bytes]:
+        """Files by name whose content the run keeps beside its journal."""
+        history = {HISTORY: packed(self.bars)} if self.paper else {}
+        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration, **history}
+
+    def views(self) -> CloseViews:
         """What the trader sees at each close."""
+        if self.paper:
+            return views_after(self.bars, self.trading, self.regimes)
         return views_of(self.bars, self.span, self.trading, self.regimes)
+
+    @property
+    def _first_ns(self) -> int:
+        """Start of the first bar that is traded, the earliest that can come where it is still to come."""
+        times = self.bars.ts_event_ns
+        return int(times[-1]) + MINUTE_NS if self.paper else int(times[self.span.first])
 
     def manifest(self) -> RunManifest:
         """What the run is made of, as it starts now."""
@@ -93,11 +109,12 @@ class RunPlan(NamedTuple):
             rule_pack_as_of=pack.as_of.isoformat(),
             declaration="" if self.world is None else self.world.declaration,
             rows_left_out=self.bars.left_out,
-            in_sample=touches_training(self.identity, self.bars, self.span.first),
+            in_sample=lies_in_training(trained_until_ns(self.identity), self._first_ns),
             trained_on_world=bool(training_worlds(self.checkpoint)),
             training_ended=is_final(self.checkpoint),
             trained_until_ns=trained_until_ns(self.identity),
             tried=self.tried,
+            gate_taught=self.gate.taught,
             trained_in=str(run_of(self.checkpoint).resolve()),
         )
 
@@ -121,7 +138,7 @@ class RunPlan(NamedTuple):
 
 
 def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
-    """Read and check every input: configuration, then bars, then checkpoint, then the model.
+    """Read and check every input of a simulated run: configuration, then bars, then checkpoint, then the model.
 
     Raises:
         TrigateError, GateError: the first that does not fit, with its exit code.
@@ -131,6 +148,15 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     seconds = None
     if config.seconds is not None:
         seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
+    return plan_over(config, bars, seconds, say=say)
+
+
+def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say: Say) -> RunPlan:
+    """The plan of a run over ``bars``, whose configuration was checked; in paper mode they are its history.
+
+    Raises:
+        TrigateError, GateError: the checkpoint, the model or the bars do not fit.
+    """
     checkpoint = find_checkpoint(config.checkpoint)
     policy = load_trader(checkpoint)
     assert policy.identity is not None, "a loaded policy knows what it is"
@@ -139,7 +165,8 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
-    span = span_traded(config, bars, policy.identity)
+    paper = config.mode == "paper"
+    span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, policy.identity)
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
@@ -186,6 +213,20 @@ def views_of(bars: Bars, span: Span, trading: Trading, regimes: Frozen) -> Close
     """What the trader of a run over ``bars`` sees at each close, from its history on."""
     shown = bars.slice(span.history, span.stop)
     return CloseViewTable(shown, span.first - span.history, trading.pack, trading.hours, regimes, trading.yardstick)
+
+
+def views_after(history: Bars, trading: Trading, regimes: Frozen) -> CloseViewStream:
+    """What the trader of a run sees at the closes of the bars that come after its ``history``."""
+    first_ns, family = int(history.ts_event_ns[0]), history.instrument.calendar
+    stream = CloseViewStream(first_ns, trading.pack, trading.hours, regimes, family, trading.yardstick)
+    return stream.take_history(history)
+
+
+def history_shown(bars: Bars) -> Bars:
+    """The last of ``bars``, as many as the longest memory needs before the bar that follows them."""
+    session = locate(bars.ts_event_ns, bars.instrument.calendar).session
+    shown = np.unique(session)[-(VOLUME_SESSIONS + 3) :]  # one more than in a file: the last may be half over
+    return bars.slice(int(np.searchsorted(session, shown[0])), len(bars))
 
 
 def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:

@@ -26,6 +26,7 @@ from orchestrator.trader.state import (
     BarClosed,
     BarsEnded,
     Event,
+    FlatTimePassed,
     GateAnswered,
     OperatorAsked,
     PolicyAnswered,
@@ -38,6 +39,7 @@ from orchestrator.trader.state import (
 from rl_core.contract import HOLD
 from rl_core.market.types import SECONDS
 from rl_core.regimes.fitted import WILD_FROM
+from rl_core.trading.hours import MINUTE_NS
 
 
 class FeedBar(NamedTuple):
@@ -48,6 +50,21 @@ class FeedBar(NamedTuple):
     seconds: Seconds = ()
 
 
+class FeedNote(NamedTuple):
+    """Something else that came from the feed: recorded, and nothing that was acted on changes by it."""
+
+    code: str  # how it differs from a new bar in its turn, as `orchestrator.run.followed_bars` tells it
+    facts: Mapping[str, int | str]
+
+
+class NothingYet(NamedTuple):
+    """No bar has come, and more are to come: the runner looks after everything else and asks again."""
+
+
+Fed = FeedBar | FeedNote | NothingYet | None
+"""What the feed gave; None: there are no more bars."""
+
+
 class StopAskedError(Exception):
     """The user wants the run to stop while an answer is waited for; the same command continues it."""
 
@@ -55,8 +72,8 @@ class StopAskedError(Exception):
 class Answerers(Protocol):
     """Who answers the runner's questions; every call may wait, and may raise StopAskedError while it does."""
 
-    def next_bar(self, seq: int) -> FeedBar | None:
-        """The bar numbered ``seq``, None at the end."""
+    def next_bar(self, seq: int) -> Fed:
+        """The bar numbered ``seq``, or what else there is before it; None at the end."""
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
         """The policy's action."""
@@ -85,8 +102,8 @@ class DeferredAnswers:
         self._made_ready = made_ready
         self._answerers: Answerers | None = None
 
-    def next_bar(self, seq: int) -> FeedBar | None:
-        """The bar numbered ``seq``, None at the end."""
+    def next_bar(self, seq: int) -> Fed:
+        """The bar numbered ``seq``, or what else there is before it; None at the end."""
         return self._ready().next_bar(seq)
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
@@ -121,13 +138,24 @@ class Runner:
         views: CloseViews,
         setting: Setting,
         operator: Callable[[], Standing | None] = lambda: None,
+        passed: Callable[[int], bool] = lambda ts_ns: False,
     ) -> None:
-        """``views`` has been shown the history already; ``operator`` says how a person wants the run to stand now."""
+        """Nothing is played yet.
+
+        Args:
+            journal: the record of the run, its recorded part first.
+            answerers: who is asked where the record ends.
+            views: has been shown the history already.
+            setting: what the trader is told.
+            operator: says how a person wants the run to stand now.
+            passed: whether a time (ns UTC) is over by the market's clock; never where bars are its clock.
+        """
         self._journal = journal
         self._answerers = answerers
         self._views = views
         self._setting = setting
-        self._operator = operator
+        self._operator, self._passed = operator, passed
+        self._idle = False  # the feed had nothing when it was last asked
         self.state = opening_state(setting)
         """After the last bar."""
         self._labels: Counter[str] = Counter()  # bars by regime
@@ -147,10 +175,12 @@ class Runner:
         state, seq = self.state, 0
         try:
             while not stop_asked():
-                state = self._heed_operator(state, seq - 1)
+                state = self._heed(state, seq - 1)
                 feed_bar = self._next_bar(seq)
                 if feed_bar is None:
                     return self._end(state, seq)
+                if not isinstance(feed_bar, FeedBar):
+                    continue
                 view = self._views.push(feed_bar.bar)
                 self._count(view)
                 self.state = state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
@@ -178,19 +208,35 @@ class Runner:
         if view.wild_percent is not None:
             self._wild = (self._wild or 0) + (view.wild_percent >= WILD_FROM)
 
-    def _heed_operator(self, state: TraderState, last_bar: int) -> TraderState:
-        """Stand as a person wants, by the record or from now on; after ``last_bar``, -1 before the first."""
-        while (wanted := self._wanted()) is not None and wanted != state.standing:
-            self._note(events.operator_asked(wanted, last_bar))
-            state = self._turn(state, OperatorAsked(wanted))
+    def _heed(self, state: TraderState, last_bar: int) -> TraderState:
+        """Take what came since ``last_bar``, -1 before the first, by the record or from now on."""
+        while (event := self._between_bars(state)) is not None:
+            if isinstance(event, OperatorAsked):
+                self._note(events.operator_asked(event.standing, last_bar))
+            else:
+                self._note(events.flat_time_passed(last_bar))
+            self.state = state = self._turn(state, event)
         return state
 
-    def _wanted(self) -> Standing | None:
+    def _between_bars(self, state: TraderState) -> OperatorAsked | FlatTimePassed | None:
+        """A person wants the run to stand otherwise, or the flat time is over and no bar came."""
         recorded = self._journal.next_recorded()
         if recorded is None:
-            return self._operator()
-        standing: Standing | None = recorded.payload["standing"] if recorded.type == "operator" else None
-        return standing
+            wanted, late = self._operator(), self._flat_time_passed(state)
+        else:
+            wanted = recorded.payload["standing"] if recorded.type == "operator" else None
+            late = recorded.type == "flat_time"
+        if wanted is not None and wanted != state.standing:
+            return OperatorAsked(wanted)
+        return FlatTimePassed() if late else None
+
+    def _flat_time_passed(self, state: TraderState) -> bool:
+        """Whether something is open, its flat time is over, and the feed has nothing that could close it."""
+        if not self._idle or state.last_bar is None or state.view is None:
+            return False
+        held = state.broker
+        flat_ns = state.last_bar.ts_event_ns + (1 + state.view.minutes_to_flat) * MINUTE_NS
+        return bool(held.position.quantity or held.order.quantity) and self._passed(flat_ns)
 
     def _turn(self, state: TraderState, event: Event) -> TraderState:
         """Apply an event and everything that follows from it, up to the next bar."""
@@ -216,18 +262,17 @@ class Runner:
             raise JournalMismatch(f"record {recorded.number} is {recorded.type!r} where {' or '.join(types)} belongs")
         return recorded
 
-    def _next_bar(self, seq: int) -> FeedBar | None:
-        recorded = self._recorded("bar", "bars_ended")
-        if recorded is None:
-            feed_bar = self._answerers.next_bar(seq)
-        elif recorded.type == "bars_ended":
-            feed_bar = None
-        else:
-            fields = dict(recorded.payload)
-            digest, _ = fields.pop("seconds"), fields.pop("frame", None)
-            feed_bar = FeedBar(Bar.model_validate(fields), digest, events.seconds_from(recorded.payload) or ())
-        self._note(events.bars_ended(seq) if feed_bar is None else self._bar_closed(feed_bar))
-        return feed_bar
+    def _next_bar(self, seq: int) -> Fed:
+        recorded = self._recorded("bar", "bars_ended", "feed")
+        fed = self._answerers.next_bar(seq) if recorded is None else _fed(recorded)
+        self._idle = isinstance(fed, NothingYet)
+        if isinstance(fed, FeedBar):
+            self._note(self._bar_closed(fed))
+        elif isinstance(fed, FeedNote):
+            self._note(events.feed_noted(fed.code, fed.facts, seq - 1))
+        elif fed is None:
+            self._note(events.bars_ended(seq))
+        return fed
 
     def _bar_closed(self, feed_bar: FeedBar) -> Recorded:
         """The bar, with its seconds where fills read them: a replay then needs no feed."""
@@ -267,6 +312,18 @@ class Runner:
             reviewed = events.reviewed_from(recorded.payload)
         self._note(events.decided(reviewed))
         return GateAnswered(reviewed)
+
+
+def _fed(recorded: Record) -> Fed:
+    """What came from the feed, as it was recorded."""
+    fields = dict(recorded.payload)
+    if recorded.type == "bars_ended":
+        return None
+    if recorded.type == "feed":
+        del fields["bar"]
+        return FeedNote(fields.pop("code"), fields)
+    digest, _ = fields.pop("seconds"), fields.pop("frame", None)
+    return FeedBar(Bar.model_validate(fields), digest, events.seconds_from(recorded.payload) or ())
 
 
 def _legal(action: int, legal_actions: tuple[bool, ...]) -> bool:

@@ -13,6 +13,8 @@ from trigate.errors import TrigateError
 from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_with_origins, related, shown_values
 
 OPTIONS = {
+    "--mode": "mode",
+    "--clock": "paper.clock",
     "--bars": "bars",
     "--seconds": "seconds",
     "--market": "market",

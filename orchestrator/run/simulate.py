@@ -1,4 +1,4 @@
-"""One simulated run from its configuration to a finished folder: inputs, workers, the loop, the report."""
+"""One run from its plan to a finished folder, over recorded bars or over bars as they come: workers, then the loop."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 from llm_gate.prompts.prompt_files import prompt_file
 from llm_gate.serving.watch import Patience, ServerWatch
+from orchestrator.clock import REAL_TIME, MarketClock
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.control import Control
 from orchestrator.run.folder import CALIBRATION, RunFolder, open_run
+from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, begin_server, prove_server
+from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.plan import RunPlan, Say
-from orchestrator.run.runner import DeferredAnswers, Finished, Runner
+from orchestrator.run.rehearsal import read_rehearsal
+from orchestrator.run.runner import Answerers, DeferredAnswers, Finished, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.workers.crew import Crew, Job
@@ -73,6 +77,8 @@ class _Simulation:
         stack.callback((folder.path / HANDED).unlink, missing_ok=True)
         self._control = Control(folder.path)
         self._stopping = Stopping(self._hooks.stop_asked, self._control, plan.config.on_shutdown)
+        pace = plan.config.paper.clock and read_rehearsal(plan.config.paper.clock).pace
+        self._clock = MarketClock(pace or REAL_TIME)
 
     def play(self) -> Finished:
         """Replay what is recorded, then play on with the workers."""
@@ -82,7 +88,7 @@ class _Simulation:
         # Of a run that has ended only the report is missing, and nobody is asked for it.
         begun = None if self._journal.last_type == "end" else self._begin()
         answers = DeferredAnswers(lambda: self._ready(begun))
-        runner = Runner(self._journal, answers, plan.views(), plan.setting, self._control.wanted)
+        runner = Runner(self._journal, answers, plan.views(), plan.setting, self._control.wanted, self._passed)
         return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
 
     def _begin(self) -> "_Begun":
@@ -92,9 +98,9 @@ class _Simulation:
         """
         gate, logs = self._plan.config.gate, self._folder.logs
         server = begin_server(gate, self._plan.gate, logs / "vllm.log", self._stack, say=self._hooks.say)
-        handed = self._folder.path / HANDED
-        traded = self._plan.bars.slice(self._plan.span.first, self._plan.span.stop)
-        hand_over(handed, traded, self._plan.seconds)
+        if not self._plan.paper:
+            traded = self._plan.bars.slice(self._plan.span.first, self._plan.span.stop)
+            hand_over(self._folder.path / HANDED, traded, self._plan.seconds)
         jobs = _jobs(self._plan, self._folder, server)
         crew = Crew(self._plan.inputs.run_id, jobs, logs, notify=self._notify, check=self._stopping.check)
         self._stack.enter_context(crew)
@@ -103,19 +109,39 @@ class _Simulation:
         crew.begin()
         return _Begun(crew, server)
 
-    def _ready(self, begun: "_Begun | None") -> WorkerAnswers:
+    def _ready(self, begun: "_Begun | None") -> Answerers:
         """Who answers from now on, once all can."""
         assert begun is not None, "a recording that has ended asks for nothing"
         crew, server = begun
         crew.wait()
+        model = None if server is None else self._proven(crew, server)
+        self._telemetry.note("playing")
+        if self._plan.paper:
+            return self._in_paper(crew)
         review = self._plan.config.gate.review
         answers = WorkerAnswers(
             crew, self._telemetry, gate_deadline_s=review.deadline_s, alarm_window=review.alarm_window
         )
-        if server is not None:
-            answers.model = self._proven(crew, server)
-        self._telemetry.note("playing")
+        answers.model = model
         return answers
+
+    def _in_paper(self, crew: Crew) -> PaperAnswers:
+        """Who answers while the market goes on; the file is read from its start, and what is known of it left out."""
+        config, recorded = self._plan.config, self._journal.records
+        bars = FollowedBars(
+            Source(config.bars, config.timezone, config.stamp),
+            self._plan.bars,
+            recorded,
+            self._clock,
+            late_after_s=config.paper.late_after_s,
+            sessions=config.sessions,
+        )
+        return PaperAnswers(crew, bars, self._clock, self._telemetry, config, check=self._stopping.check)
+
+    def _passed(self, ts_ns: int) -> bool:
+        """Whether a time is over by the market's clock, and a bar from before it would have come by now."""
+        paper = self._plan.config.paper
+        return self._plan.paper and self._clock.seconds_since(ts_ns) > paper.late_after_s
 
     def _proven(self, crew: Crew, server: ModelServer) -> ModelPatience:
         """Wait until the model server has answered what the run will ask, and watch it from then on."""
@@ -153,10 +179,9 @@ def _patience(plan: RunPlan) -> Patience:
 
 def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
     feed = {"bars": str((folder.path / HANDED).resolve()), "market": plan.bars.instrument.symbol}
-    jobs = {
-        FEED: Job("orchestrator.workers.feed", feed),
-        POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())}),
-    }
+    jobs = {POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())})}
+    if not plan.paper:
+        jobs[FEED] = Job("orchestrator.workers.feed", feed)
     if plan.config.gate.engine != "off":
         jobs[GATE] = _gate_job(plan, folder, server)
     return jobs
@@ -166,9 +191,10 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
     config = plan.config.gate
     review = config.review.model_dump(mode="json")
     review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
-    # A breaker spares a failing server and the time of a market that moves on. Here the run itself waits for the
-    # server, and an open breaker would only refuse what it asks again.
-    review["breaker_failures"] = NEVER_OPENS
+    if not plan.paper:
+        # A breaker spares a failing server and the time of a market that moves on. In sim the run itself waits for
+        # the server, and an open breaker would only refuse what it asks again.
+        review["breaker_failures"] = NEVER_OPENS
     gate = {
         "engine": config.engine,
         "prompt": str(prompt_file(config.prompt, config.prompts).resolve()),

@@ -11,7 +11,7 @@ from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.types import Account, BarOutcome, Order, Position
 
-SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "operator", "end"})
+SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "operator", "flat_time", "end"})
 
 
 class Recorded(NamedTuple):
@@ -147,6 +147,16 @@ def bars_ended(seq: int) -> Recorded:
 def operator_asked(standing: str, bar_seq: int) -> Recorded:
     """An input: how a person wants the run to stand, after the bar ``bar_seq``, -1 before the first."""
     return Recorded("operator", {"standing": standing, "bar": bar_seq})
+
+
+def flat_time_passed(bar_seq: int) -> Recorded:
+    """An input: by the clock the flat time is over, and no bar has come after ``bar_seq``."""
+    return Recorded("flat_time", {"bar": bar_seq})
+
+
+def feed_noted(code: str, facts: Mapping[str, int | str], bar_seq: int) -> Recorded:
+    """An input: what came from the feed after the bar ``bar_seq``, -1 before the first, and is no bar to play."""
+    return Recorded("feed", {**facts, "code": code, "bar": bar_seq})
 
 
 def account_opened(attempt: int, account: Account) -> Recorded:

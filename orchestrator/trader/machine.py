@@ -3,15 +3,15 @@
 `advance` reads no clock, socket or file, so that any run can be replayed from its journal. What the trader waits for
 says which events it takes; each cell names what it may wait for next, and - is our own mistake, an AssertionError.
 
-| waits for | since | BarClosed | PolicyAnswered | GateAnswered | OperatorAsked | BarsEnded |
-|---|---|---|---|---|---|---|
-| bar | everything that the last bar asked for is settled | bar, action | - | - | bar | end |
-| action | the policy was asked at this close | - | bar, verdict | - | - | - |
-| verdict | the gate was asked about the policy's entry | - | - | bar | - | - |
-| end | there are no more bars | - | - | - | - | - |
+| waits for | since | BarClosed | PolicyAnswered | GateAnswered | OperatorAsked | FlatTimePassed | BarsEnded |
+|---|---|---|---|---|---|---|---|
+| bar | everything that the last bar asked for is settled | bar, action | - | - | bar | bar | end |
+| action | the policy was asked at this close | - | bar, verdict | - | - | - | - |
+| verdict | the gate was asked about the policy's entry | - | - | bar | - | - | - |
+| end | there are no more bars | - | - | - | - | - | - |
 
-A person's word is taken between two bars. A working entry is cancelled then, so that none fills after it; what is open
-closes at the next fill that the timing contract allows.
+A person's word and the clock's are taken between two bars. A working entry is cancelled then, so that none fills
+after it; what is open closes at the next fill that the timing contract allows, by the clock at the last price.
 
 The account has a standing of its own. An ended one is replaced by the next attempt when a bar opens a new session,
 so that of one stranded or expired at a session's edge only the record remains (DECISIONS 4).
@@ -41,6 +41,7 @@ from orchestrator.trader.state import (
     BarClosed,
     BarsEnded,
     Event,
+    FlatTimePassed,
     GateAnswered,
     OperatorAsked,
     Pending,
@@ -78,13 +79,15 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
         case OperatorAsked(standing):
             return _stand(state._replace(standing=standing), setting)
+        case FlatTimePassed():
+            return _go_flat(state, setting)
         case BarsEnded():
             return _end_session(state._replace(waits_for="end"), setting)
     assert_never(event)
 
 
 _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
-    "bar": (BarClosed, OperatorAsked, BarsEnded),
+    "bar": (BarClosed, OperatorAsked, FlatTimePassed, BarsEnded),
     "action": (PolicyAnswered,),
     "verdict": (GateAnswered,),
     "end": (),
@@ -269,7 +272,8 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
     known, legal = legal_at_close(state, setting)
     mask = action_mask(legal, setting.phase)
     assert event.action < len(mask) and mask[event.action], "the runner lets only legal actions through"
-    silent = 0 if event.source == "policy" else state.guarded.silent + 1
+    so_far = state.guarded.silent
+    silent = {"policy": 0, "late": so_far}.get(event.source, so_far + 1)  # nobody was asked at the close of a late bar
     state = state._replace(guarded=state.guarded._replace(silent=silent))
     if event.action in (BUY, SELL):
         return _propose(state, event.action, known, setting)

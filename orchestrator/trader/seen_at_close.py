@@ -1,7 +1,7 @@
 """What the trader sees at each close: features, regime and hours; bar by bar, or all closes of a file at once."""
 
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,16 @@ from rl_core.bars.bars import Bars
 from rl_core.exchange.calendar import Calendar
 from rl_core.exchange.product_hours import Family
 from rl_core.features.features import FeatureStream, StreamedBar
-from rl_core.features.market_view import view_of
+from rl_core.features.market_view import MarketView, view_of
 from rl_core.market.yardstick import USUAL, Yardstick
 from rl_core.regimes.fitted import UNFITTED, Frozen, StateStream, wild_percents
-from rl_core.regimes.labels import Regime, RegimeStream, compute_regimes
+from rl_core.regimes.labels import VOLATILITIES, Regime, RegimeStream, compute_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import EntryHours, hours_of
 from trigate.errors import DataError
 
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
+_CLOSED_MARKET = "closed_market: it lies outside every exchange session"
 
 
 class CloseView(NamedTuple):
@@ -81,6 +82,16 @@ class CloseViewTable:
         self._regimes = compute_regimes(self._market, regimes.thresholds)
         self._wild = None if regimes.model is None else wild_percents(regimes.model.states(self._market))
 
+    @property
+    def market(self) -> MarketView:
+        """The bars shown and traded, with everything that is known at their closes."""
+        return self._market
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """[T] the regime of each bar, as an index into `rl_core.regimes.fitted.LABELS`."""
+        return self._regimes.direction * len(VOLATILITIES) + self._regimes.volatility
+
     def push(self, bar: Bar) -> CloseView:
         """The view at the close of ``bar``.
 
@@ -89,6 +100,10 @@ class CloseViewTable:
         """
         t = self._first + bar.seq
         self._refuse_another(bar, t)
+        return self.at(t)
+
+    def at(self, t: int) -> CloseView:
+        """The view at the close of bar ``t`` of the file, the first one shown being 0."""
         hours, features = self._market.hours, self._market.features
         return CloseView(
             window=features.values[max(0, t + 1 - self._yardstick.window) : t + 1].reshape(-1),
@@ -145,6 +160,28 @@ class CloseViewStream:
         self._atr_bars = yardstick.atr_bars
         self._rows: deque[npt.NDArray[np.float32]] = deque(maxlen=yardstick.window)
 
+    def take_history(self, bars: Bars) -> Self:
+        """Take the bars before the first one that will be asked about; as `push` of each, and far quicker.
+
+        Raises:
+            DataError: a bar lies outside every exchange session.
+        """
+        located = self._calendar.locate(bars.ts_event_ns)
+        if (outside := np.flatnonzero(located.session < 0)).size:
+            raise DataError(f"bar {int(outside[0])} of the history: {_CLOSED_MARKET}")
+        hours = hours_of(bars.ts_event_ns, located, self._pack, self._entry)
+        names = ("high", "low", "close", "volume", "session", "minute_et", "decision_minute", "minutes_to_flat")
+        columns = {**vars(bars), **located._asdict(), **hours._asdict()}
+        rows = zip(*(columns[name].tolist() for name in (*names, "open", "contract")), strict=True)
+        seen = max(0, len(bars) - (self._rows.maxlen or 0))  # rows before these are in no later window
+        for number, row in enumerate(rows):
+            streamed = StreamedBar(*row)
+            true_range_sum = self._take(streamed)[0] if number >= seen else self._features.absorb(streamed)
+            self._regimes.absorb(streamed, true_range_sum)
+            if self._states is not None:
+                self._states.push(streamed)
+        return self
+
     def push(self, bar: Bar) -> CloseView:
         """Take one closed bar.
 
@@ -157,7 +194,7 @@ class CloseViewStream:
         ts = np.array([bar.ts_event_ns], np.int64)
         located = self._calendar.locate(ts)
         if located.session[0] < 0:
-            raise DataError(f"bar {bar.seq}: closed_market: it lies outside every exchange session")
+            raise DataError(f"bar {bar.seq}: {_CLOSED_MARKET}")
         hours = hours_of(ts, located, self._pack, self._entry)
         streamed = StreamedBar(
             high=bar.high,
@@ -171,8 +208,7 @@ class CloseViewStream:
             open=bar.open,
             contract=bar.contract,
         )
-        row, true_range_sum, warm = self._features.push(streamed)
-        self._rows.append(row)
+        true_range_sum, warm = self._take(streamed)
         return CloseView(
             window=np.concatenate(self._rows),
             true_range_sum=true_range_sum,
@@ -185,3 +221,9 @@ class CloseViewStream:
             wild_percent=None if self._states is None else int(wild_percents(self._states.push(streamed))),
             atr_bars=self._atr_bars,
         )
+
+    def _take(self, bar: StreamedBar) -> tuple[int, bool]:
+        """Keep the feature row of one bar; its ATR's sum of true ranges, and whether the row is warm."""
+        row, true_range_sum, warm = self._features.push(bar)
+        self._rows.append(row)
+        return true_range_sum, warm

@@ -1,14 +1,18 @@
 """What a session's edges do to the account: a day is closed or opened, an attempt ends or the next one begins."""
 
 from orchestrator.trader import events
-from orchestrator.trader.state import Guarded, Refusals, Setting, Step, TraderState
-from rl_core.market.attempts import Status, closed_day, new_attempt, next_day, stranded
+from orchestrator.trader.state import Guarded, Setting, Step, TraderState
+from rl_core.market.attempts import (
+    REFUSED_SESSIONS,
+    Refusals,
+    Status,
+    closed_day,
+    new_attempt,
+    next_day,
+    refusals_after,
+    stranded,
+)
 from rl_core.market.days import expired
-
-NARROW_BUDGETS = 2
-"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
-REFUSED_SESSIONS = 3
-"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
 
 
 def close_session(state: TraderState, setting: Setting) -> Step:
@@ -63,13 +67,9 @@ def _close_day(state: TraderState, setting: Setting) -> Step:
 
 
 def _count_refusals(state: TraderState, setting: Setting) -> Step:
-    """Count a session whose every entry the gate vetoed near the floor; one without a proposal says nothing."""
-    if state.refusals.vetoes == 0 and state.entries_this_session == 0:
-        return Step(state)
-    account = state.broker.account
-    narrow = account.cash - account.floor < NARROW_BUDGETS * setting.limits.risk_budget
-    refused = narrow and state.entries_this_session == 0
-    return Step(state._replace(refusals=Refusals(sessions=state.refusals.sessions + 1 if refused else 0)))
+    """Count a session whose every entry the gate vetoed near the floor."""
+    account, entries, budget = state.broker.account, state.entries_this_session, setting.limits.risk_budget
+    return Step(state._replace(refusals=refusals_after(state.refusals, account, entries, budget)))
 
 
 def _strand(state: TraderState, setting: Setting) -> Step:

@@ -12,7 +12,7 @@ from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
 from orchestrator.trader.seen_at_close import CloseView
-from rl_core.market.attempts import Status
+from rl_core.market.attempts import Refusals, Status
 from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
@@ -21,7 +21,8 @@ from rl_core.market.yardstick import USUAL, Yardstick
 
 P = ParamSpec("P")
 
-PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal"]
+PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal", "late"]
+"""``late``: the bar was over for too long when it came, so nobody was asked."""
 WaitsFor = Literal["bar", "action", "verdict", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
 
@@ -51,13 +52,6 @@ class Pending(NamedTuple):
 
     proposal: EntryProposal
     order: Order
-
-
-class Refusals(NamedTuple):
-    """How long the gate has let nothing through of an account that is near its floor."""
-
-    vetoes: int = 0  # of this session, that acted
-    sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
 
 
 class Guarded(NamedTuple):
@@ -122,7 +116,11 @@ class OperatorAsked(NamedTuple):
     standing: Standing
 
 
-Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked
+class FlatTimePassed(NamedTuple):
+    """By the clock the flat time is over, and no bar has come that could close what is open."""
+
+
+Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked | FlatTimePassed
 
 
 class AskPolicy(NamedTuple):

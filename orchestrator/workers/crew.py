@@ -104,6 +104,28 @@ class Crew:
             self._failed(worker, str(error))
             raise
 
+    def ask_within(
+        self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float
+    ) -> Received:
+        """As `ask`, but for ``deadline_s`` in all: where time goes on, no worker that starts again is waited for.
+
+        Raises:
+            NoReplyError: none in time, or the worker is being started again.
+            ProcessNotReadyError: it cannot be brought back.
+        """
+        deadline = Deadline(deadline_s)
+        self._look_if_ended(worker)
+        self.tend()
+        if self._state.workers[worker].phase != "ready":
+            raise NoReplyError(worker, "unreachable", "it is being started again")
+        try:
+            return self._connections.request(
+                worker, message, arrays, deadline_s=deadline.remaining(), check=self._check
+            )
+        except NoReplyError as error:
+            self._failed(worker, str(error))
+            raise
+
     def refuse_answer(self, worker: str, cause: str) -> None:
         """Count an answer that cannot be used as a failure of its worker, which is started again.
 

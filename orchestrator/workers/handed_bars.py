@@ -1,6 +1,8 @@
 """The bars of a run as its feed gets them: arrays in one private file, so that a vendor's file is parsed once."""
 
+import io
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -19,10 +21,21 @@ def hand_over(path: Path, minutes: Bars, seconds: Bars | None) -> None:
     Raises:
         ResourceError: the disk failed.
     """
+    with whole_file(path, mode=0o600) as scratch, scratch.open("wb") as stream:
+        _write(stream, minutes, seconds)
+
+
+def packed(minutes: Bars) -> bytes:
+    """What `hand_over` writes of ``minutes`` alone."""
+    stream = io.BytesIO()
+    _write(stream, minutes, None)
+    return stream.getvalue()
+
+
+def _write(stream: IO[bytes], minutes: Bars, seconds: Bars | None) -> None:
     bars = {"minutes": minutes, **({} if seconds is None else {"seconds": seconds})}
     arrays = {f"{kind}_{column}": getattr(bars[kind], column) for kind in bars for column in _COLUMNS}
-    with whole_file(path, mode=0o600) as scratch, scratch.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, allow_pickle=False, **arrays)
 
 
 def handed_over(path: Path, market: str) -> tuple[Bars, Bars | None]:

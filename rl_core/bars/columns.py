@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def read_columns(path: Path, layout: Layout | None = None) -> RawColumns:
     if kind == "dbn":
         raw = _dbn_columns(path)
     else:
-        raw = _parquet_columns(path, layout) if kind == "parquet" else _csv_columns(path, text_of(path, kind), layout)
+        raw = _parquet_columns(path, layout) if kind == "parquet" else csv_columns(path, text_of(path, kind), layout)
     if _stamp(path) != before:
         refuse(path, [whole_file("file_changed", path.name, "a file at rest was expected", "Wait until it is written")])
     return raw
@@ -77,7 +78,14 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _csv_columns(path: Path, text: bytearray, layout: Layout | None) -> RawColumns:
+def csv_columns(path: Path, text: bytearray, layout: Layout | None = None, *, above: int = 0) -> RawColumns:
+    """The needed columns of ``text``, the content of the csv file at ``path``, or its first line and some later rows.
+
+    ``above`` is how many more rows stand above them in the file than in ``text``.
+
+    Raises:
+        DataError: as `read_columns`.
+    """
     end = text.find(b"\n")
     first_line = text if end < 0 else text[:end]
     layout = layout or layout_of(first_line.decode(errors="replace"), _names(path, first_line, ","))
@@ -107,6 +115,7 @@ def _csv_columns(path: Path, text: bytearray, layout: Layout | None) -> RawColum
     if not text.endswith(b"\n"):
         notes += ("the last line has no line end: it may be cut",)
     faults = _stray_faults(strays, len(header), text, total + first - 1)
+    lines, faults = lines + above, [replace(fault, lines=fault.lines + above) for fault in faults]
     if not table.num_rows:
         refuse(path, faults or [whole_file("no_rows", "blank rows only", "bars were expected", "Export it again")])
     fixed = layout.name == "databento" and "." not in str(table["open"][0])

@@ -150,7 +150,7 @@ def _parsed(
     """The rows of one contract, checked as if they were a whole file."""
     mine = pc.equal(text, name)
     contract_columns = raw._replace(table=raw.table.filter(mine), lines=raw.lines[np.asarray(mine)])
-    prices = parse_columns(path, contract_columns, *asked, sparse=True).prices
+    prices = parse_columns(path, contract_columns, *asked, part=True).prices
     calendar = Calendar.covering(int(prices.ts_event_ns[0]), int(prices.ts_event_ns[-1]), asked[0].calendar)
     located = calendar.locate(prices.ts_event_ns)
     refuse(path, end_stamp_faults(prices.ts_event_ns, contract_columns.lines, calendar, located))

@@ -168,12 +168,17 @@ def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Row
     return _faults_at("mixed_symbols", mixed, lines, "symbol", wording)
 
 
-def check_rolls(column: pa.ChunkedArray, lines: Lines) -> tuple[npt.NDArray[np.int32], list[RowFault]]:
-    """Rolls [T] before each row: a count that starts at 0 and never steps back or by more than one."""
+def check_rolls(
+    column: pa.ChunkedArray, lines: Lines, *, part: bool = False
+) -> tuple[npt.NDArray[np.int32], list[RowFault]]:
+    """Rolls [T] before each row: a count that never steps back or by more than one, and starts at 0.
+
+    In a ``part`` of a file it starts at any count.
+    """
     numbers, read, shown, faults = _numbers(column, lines, ROLL_COLUMN)
     steps = np.diff(numbers, prepend=0.0)
     wrong = read & (steps != 0) & (steps != 1)
-    wrong[0] |= bool(numbers[0] != 0)
+    wrong[0] = read[0] & ((numbers[0] < 0 or numbers[0] % 1 != 0) if part else numbers[0] != 0)
     expected = "the number of rolls before this row was expected, from 0, never less than above"
     faults += _faults_at("bad_roll", wrong, lines, ROLL_COLUMN, (shown, expected, "Ingest the vendor's file again"))
     return numbers.astype(np.int32), faults

@@ -72,7 +72,7 @@ def text_of(path: Path, kind: str) -> bytearray:
         raise
     if text.startswith(b"\xef\xbb\xbf"):
         del text[:3]
-    problem = _encoding_problem(text)
+    problem = encoding_problem(text)
     refuse(path, [problem] if problem else [])
     return text
 
@@ -87,7 +87,8 @@ def _refuse_endless(path: Path, chunk: bytes, total: int) -> None:
         refuse(path, [whole_file("too_large", f"{total:,} bytes", expected, "Split it, or convert it to parquet")])
 
 
-def _encoding_problem(text: bytearray) -> RowFault | None:
+def encoding_problem(text: bytearray) -> RowFault | None:
+    """What makes ``text`` no lines of UTF-8; None where nothing does."""
     remedy = "Save the file as UTF-8 with LF or CRLF line ends"
     if not len(text) or text.isspace():
         return whole_file(

@@ -170,7 +170,7 @@ def parse_columns(
     interval_s: int,
     clock: Clock,
     *,
-    sparse: bool = False,
+    part: bool = False,
 ) -> ParsedFile:
     """The rows of one contract's file, all of them checked.
 
@@ -180,7 +180,7 @@ def parse_columns(
         contract: of the prices.
         interval_s: seconds a bar lasts.
         clock: how its times are to be understood.
-        sparse: bars far apart are no sign of another interval.
+        part: they are some of its rows: bars far apart are no sign of another interval, and contracts may have rolled.
 
     Raises:
         DataError: names the first fault and counts the others.
@@ -196,10 +196,12 @@ def parse_columns(
     faults += raw.faults + check_shape(checked, lines)
     if SYMBOL_COLUMN in table.column_names:
         faults += check_symbol(table[SYMBOL_COLUMN], contract.symbol, lines)
-    roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines) if ROLL_COLUMN in table.column_names else _NO_ROLLS
+    roll_index, wrong = _NO_ROLLS
+    if ROLL_COLUMN in table.column_names:
+        roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines, part=part)
     faults += wrong
     times = _times(raw, clock, interval_s)
-    faults += times.faults + _order_faults(raw, times, interval_s, _repeats((*checked.values(), volume)), sparse=sparse)
+    faults += times.faults + _order_faults(raw, times, interval_s, _repeats((*checked.values(), volume)), sparse=part)
     refuse(path, faults)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
     prices = Prices(times.ts_event_ns, opened, high, low, close, volume.values)

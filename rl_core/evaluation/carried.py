@@ -13,13 +13,26 @@ import numpy.typing as npt
 from rl_core.bars.seconds import SecondsByMinute
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.entrants import Enters, Moment
+from rl_core.evaluation.gates import APPROVED, Gate, Wanted
+from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
 from rl_core.features.market_view import MarketView
 from rl_core.features.observation import AccountRoom, Mark, one_observation
 from rl_core.market import broker
 from rl_core.market.account import limits_today, opening_account
-from rl_core.market.attempts import Status, closed_day, judged, new_attempt, next_day, stranded
+from rl_core.market.attempts import (
+    REFUSED_SESSIONS,
+    Refusals,
+    Status,
+    closed_day,
+    judged,
+    losing_streak_after,
+    new_attempt,
+    next_day,
+    refusals_after,
+    stranded,
+)
 from rl_core.market.broker import XP, BrokerState, BrokerStep, Fill
 from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.days import Days, expired
@@ -66,6 +79,8 @@ class _Standing(NamedTuple):
     entries: int = 0  # of this session
     ordered: int = -1  # bar at whose close the working order, or that of the open position, was decided
     entry: Fill | None = None
+    losing_streak: int = 0  # of the attempt
+    refusals: Refusals = Refusals()  # by the gate
 
 
 def play_carried(
@@ -87,8 +102,22 @@ def play_carried(
         seconds: of the same minutes, where fills read them.
         accounts: how they follow each other.
     """
-    path = _Path(who, view, trading, seconds, accounts)
-    standing = _Standing(BrokerState(opening_account(XP, trading.venue.rules)))
+    return played_again(PathTables(who, view, trading, seconds), span, accounts=accounts)
+
+
+def played_again(
+    tables: PathTables, span: Span, *, accounts: Accounts = CARRIED, gate: Gate | None = None
+) -> CarriedPath:
+    """Play the bars of ``span`` as `play_carried` does, over tables that several paths share.
+
+    Args:
+        tables: whoever enters, bars and setting.
+        span: the bars that are played.
+        accounts: how they follow each other.
+        gate: reviews every entry; None: all of them are ordered.
+    """
+    path = _Path(tables, accounts, gate)
+    standing = _Standing(BrokerState(opening_account(XP, tables.trading.venue.rules)))
     bar = span.first
     while bar < span.stop:
         standing = path.play(standing, bar, first=bar == span.first)
@@ -100,24 +129,11 @@ def play_carried(
 class _Path:
     """The bars and settings of one path, and the trades and attempts that it has ended so far."""
 
-    def __init__(
-        self,
-        who: Enters,
-        view: MarketView,
-        trading: Trading,
-        seconds: SecondsByMinute | None,
-        accounts: Accounts,
-    ) -> None:
-        bars = view.bars
-        self._who, self._view, self._trading, self._seconds = who, view, trading, seconds
-        self._accounts = accounts
-        self._prices = np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1).tolist()
-        self._ranges = view.features.true_range_sum.tolist()
-        self._session = view.located.session.tolist()
-        self._flatten_due = view.hours.flatten_due.tolist()
-        self._entry_open = (view.hours.entry_open & view.features.warm).tolist()
-        self._last = view.last_in_session.tolist()
-        self._busy = self._busy_from(np.array(self._entry_open))
+    def __init__(self, tables: PathTables, accounts: Accounts, gate: Gate | None) -> None:
+        self._tables, self._accounts, self._gate = tables, accounts, gate
+        self._who, self._view, self._trading, self._seconds = tables.who, tables.view, tables.trading, tables.seconds
+        self._prices, self._ranges, self._session = tables.prices, tables.ranges, tables.session
+        self._flatten_due, self._entry_open, self._last = tables.flatten_due, tables.entry_open, tables.last
         self.trades: list[tuple[int, ...]] = []
         self.ordered: list[int] = []
         self.ended: list[EndedAttempt] = []
@@ -135,24 +151,20 @@ class _Path:
     def following(self, standing: _Standing, bar: int) -> int:
         """The next bar in which anything can happen: without position and order, only entries and sessions do."""
         held = standing.broker
-        return bar + 1 if held.position.quantity or held.order.quantity else self._busy[bar + 1]
-
-    def _busy_from(self, entry_open: npt.NDArray[np.bool_]) -> list[int]:
-        """[T + 1] from each bar on, the first at which an entry may be made or a session opens; T after the last."""
-        session, chosen = self._view.located.session, self._who.entries()
-        busy = entry_open if chosen is None else entry_open & chosen
-        busy = busy | np.append(True, session[1:] != session[:-1])
-        total = len(session)
-        where = np.append(np.where(busy, np.arange(total), total), total)
-        following: list[int] = np.minimum.accumulate(where[::-1])[::-1].tolist()
-        return following
+        if held.position.quantity or held.order.quantity:
+            return bar + 1
+        account, max_loss = held.account, self._trading.venue.rules.max_loss
+        active = standing.status == "active"
+        return self._tables.following(bar, AccountRoom(account.cash, account.floor, max_loss) if active else None)
 
     def close_session(self, standing: _Standing, bar: int) -> _Standing:
         """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""
         standing = self._go_flat(standing, bar)
         account, days = closed_day(standing.broker.account, standing.days, self._trading.venue.rules)
-        standing = standing._replace(broker=standing.broker._replace(account=account), days=days)
-        if standing.status == "active" and stranded(account, self._trading.limits.risk_budget):
+        budget = self._trading.limits.risk_budget
+        refusals = refusals_after(standing.refusals, account, standing.entries, budget)
+        standing = standing._replace(broker=standing.broker._replace(account=account), days=days, refusals=refusals)
+        if standing.status == "active" and (stranded(account, budget) or refusals.sessions >= REFUSED_SESSIONS):
             return self._end(standing, "stranded", bar)
         return standing
 
@@ -169,7 +181,8 @@ class _Path:
         attempt = standing.attempt + (standing.status != "active" or (fresh and not first))
         account, days = new_attempt(session, rules)
         opened = standing.broker._replace(account=account)
-        return standing._replace(broker=opened, days=days, attempt=attempt, status="active")
+        begun = standing._replace(broker=opened, days=days, attempt=attempt, status="active")
+        return begun._replace(losing_streak=0, refusals=Refusals())
 
     def _go_flat(self, standing: _Standing, bar: int) -> _Standing:
         """Close at the last price of ``bar`` what no open comes in time to close; a waiting order lapses."""
@@ -246,7 +259,8 @@ class _Path:
         }
         self.trades.append(tuple(row[name] for name in Trades._fields))
         days = standing.days._replace(trades_today=standing.days.trades_today + 1)
-        return standing._replace(entry=None, days=days)
+        streak = losing_streak_after(standing.losing_streak, row["pnl_cents"])
+        return standing._replace(entry=None, days=days, losing_streak=streak)
 
     def _end(self, standing: _Standing, status: Status, bar: int) -> _Standing:
         self.ended.append(EndedAttempt(standing.attempt, status, self._session[bar]))
@@ -296,6 +310,16 @@ class _Path:
             return standing._replace(broker=held._replace(position=position))
         if standing.entries >= self._accounts.most_entries:
             return standing
-        self.ordered.append(bar)
         order = order_for(XP, action, held.position, known, venue.terms, limits)
+        said = APPROVED if self._gate is None else self._gate.review(self._wanted(standing, bar, order))
+        # Floored towards zero on both sides: half of 3 contracts is 1, long or short.
+        order = order._replace(quantity=XP.sign(order.quantity) * int(said.share * abs(order.quantity)))
+        refusals = standing.refusals._replace(vetoes=standing.refusals.vetoes + said.vetoed)
+        standing = standing._replace(refusals=refusals)
+        if not order.quantity:
+            return standing
+        self.ordered.append(bar)
         return standing._replace(broker=held._replace(order=order), entries=standing.entries + 1, ordered=bar)
+
+    def _wanted(self, standing: _Standing, bar: int, order: Order) -> Wanted:
+        return Wanted(bar, order, standing.broker.account, standing.losing_streak)

@@ -11,7 +11,18 @@ from rl_core.market.days import Days, attempt_passed, day_closed, day_opened
 from rl_core.market.types import Account, Cents, PlainIntegers, Position, Rules
 
 XP = PlainIntegers()
+NARROW_BUDGETS = 2
+"""Under so many trades' budgets of room a gate may have reason to refuse every entry."""
+REFUSED_SESSIONS = 3
+"""After so many sessions in a row of nothing but vetoes an account near its floor counts as stranded by its gate."""
 Status = Literal["active", "failed", "passed", "stranded", "expired"]
+
+
+class Refusals(NamedTuple):
+    """How long the gate has let nothing through of an account that is near its floor."""
+
+    vetoes: int = 0  # of this session, that acted
+    sessions: int = 0  # in a row whose every entry was vetoed while the room was narrow
 
 
 class AccountDay(NamedTuple):
@@ -42,6 +53,14 @@ def closed_day(account: Account, days: Days, rules: Rules) -> AccountDay:
 def stranded(account: Account, risk_budget: Cents) -> bool:
     """Whether the room to the floor is within one trade's budget: every entry would be denied for ever after."""
     return bool(account.cash - account.floor <= risk_budget)
+
+
+def refusals_after(refusals: Refusals, account: Account, entries: int, risk_budget: Cents) -> Refusals:
+    """The refusals once a session of so many ``entries`` has ended; one without a proposal says nothing."""
+    if refusals.vetoes == 0 and entries == 0:
+        return refusals
+    narrow = account.cash - account.floor < NARROW_BUDGETS * risk_budget
+    return Refusals(sessions=refusals.sessions + 1 if narrow and entries == 0 else 0)
 
 
 def judged(days: Days, account: Account, position: Position, rules: Rules, *, failed: bool) -> Status:

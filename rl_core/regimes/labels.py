@@ -151,6 +151,16 @@ class RegimeStream:
 
     def push(self, bar: StreamedBar, true_range_sum: int) -> Regime:
         """Take one closed bar; ``true_range_sum`` is the sum of the true ranges of its ATR in ticks."""
+        percentile, volume_percentile, place = self.absorb(bar, true_range_sum)
+        trends = [self._trend(minutes, true_range_sum) for minutes in TREND_MINUTES]
+        label = f"{_direction(trends[1], self._thresholds)}/{_volatility(percentile, self._thresholds)}"
+        return Regime(
+            *(trends[0], trends[1], trends[2], percentile, label, _session_part(bar.decision_minute)),
+            *(volume_percentile, *place),
+        )
+
+    def absorb(self, bar: StreamedBar, true_range_sum: int) -> tuple[int, int, tuple[int, int, int]]:
+        """Take one bar; its percentiles of volatility and volume, and where it stands in its session."""
         if self._last is not None and bar.session != self._last.session:
             self._volatility.close_session()
             self._volume.close_session()
@@ -163,12 +173,7 @@ class RegimeStream:
         half_hour = bar.minute_et // 30
         percentile = self._volatility.take(half_hour, true_range_sum)
         volume_percentile = self._volume.take(half_hour, sum(self._volumes))
-        trends = [self._trend(minutes, true_range_sum) for minutes in TREND_MINUTES]
-        label = f"{_direction(trends[1], self._thresholds)}/{_volatility(percentile, self._thresholds)}"
-        return Regime(
-            *(trends[0], trends[1], trends[2], percentile, label, _session_part(bar.decision_minute)),
-            *(volume_percentile, *self._place.push(bar, gap, true_range_sum)),
-        )
+        return percentile, volume_percentile, self._place.push(bar, gap, true_range_sum)
 
     def _trend(self, minutes: int, true_range_sum: int) -> int:
         before = self._closes[max(0, len(self._closes) - 1 - minutes)]

@@ -17,6 +17,7 @@ from orchestrator.run.plan import plan_run
 from orchestrator.run.runner import FeedBar, Finished, Runner
 from orchestrator.trader.state import PolicyAnswered, Standing
 from rl_core.bars.bars import Bars
+from rl_core.checkpoints.policy import Decider
 from rl_core.contract import BUY, HOLD, SELL
 
 
@@ -30,9 +31,9 @@ class FileWorld(NamedTuple):
 class Script:
     """Bars from the file; an entry at every seventh question where it is legal; every kind of verdict in turn."""
 
-    def __init__(self, bars: Bars, silent: Container[int] = ()) -> None:
-        """``silent``: the bars at whose close the policy does not answer in time."""
-        self._bars, self._silent = bars, silent
+    def __init__(self, bars: Bars, silent: Container[int] = (), policy: Decider | None = None) -> None:
+        """``silent``: the bars at whose close the policy does not answer in time; ``policy`` answers instead of us."""
+        self._bars, self._silent, self._policy = bars, silent, policy
         self.asked = 0
 
     def next_bar(self, seq: int) -> FeedBar | None:
@@ -48,6 +49,8 @@ class Script:
         self.asked += 1
         if bar_seq in self._silent:
             return PolicyAnswered(HOLD, "timeout")
+        if self._policy is not None:
+            return PolicyAnswered(self._policy.act(observation, np.array(legal, np.bool_)).action, "policy")
         wanted = (BUY if bar_seq % 14 else SELL) if bar_seq % 7 == 0 else HOLD
         return PolicyAnswered(wanted if legal[wanted] else HOLD, "policy")
 
@@ -74,12 +77,13 @@ def play_file(
     stop_after: int | None = None,
     asked: Callable[[int], Standing] | None = None,
     silent: Container[int] = (),
+    policy: Decider | None = None,
     **settings: object,
 ) -> RunFolder:
     """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there.
 
     ``asked`` says how a person wants the run to stand after the bar of that number, -1 before the first; without it
-    the control file does.
+    the control file does. ``policy`` chooses in the place of the script.
     """
     given = {"bars": world.bars, "checkpoint": world.checkpoint, "part": "all", "gate": {"engine": "rules"}}
     plan = plan_run(RunConfig.model_validate({**given, "runs": runs, **settings}))
@@ -94,7 +98,7 @@ def play_file(
             last = runner.state.last_bar
             return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
 
-        runner = Runner(journal, Script(traded, silent), plan.views(), plan.setting, operator)
+        runner = Runner(journal, Script(traded, silent, policy), plan.views(), plan.setting, operator)
         done: Finished = runner.run(
             stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
         )

@@ -138,7 +138,8 @@ _REPLAYED: set[bytes] = set()
 def _difference(journal: Path, world: DemoWorld) -> str:
     """What does not come out of a journal again; the checkpoint may have been moved by its test."""
     from orchestrator.run.folder import RunFolder
-    from orchestrator.run.replay import Sources, replay_run
+    from orchestrator.run.found_again import Sources
+    from orchestrator.run.replay import replay_run
 
     content = journal.read_bytes()
     if not content or content in _REPLAYED:

@@ -100,6 +100,8 @@ def test_a_regression_judges_every_entry(play: Play, tmp_path: Path) -> None:
     said = {record["proposal"]: record["outcome"]["kind"] for record in records(run, "decided")}
     assert said == {name: "approve" if side == "buy" else "veto" for name, side in sides.items()}
     assert manifest(run)["inputs"]["model"].startswith("gate@") and not (run / "logs" / "vllm.log").exists()
+    taught = manifest(run)["gate_taught"]
+    assert taught.startswith("taught on ") and taught in (run / "report.html").read_text().replace("&#39;", "'")
 
 
 def test_a_shadow_gate_is_recorded_and_changes_no_trade(play: Play) -> None:

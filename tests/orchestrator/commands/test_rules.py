@@ -100,7 +100,7 @@ def test_a_pack_that_is_not_there_is_one_line_and_exit_2() -> None:
     [
         ("apex_legacy_50k_eval.toml", "bans automated trading"),
         ("topstep_combine.toml#50k", "unknown"),
-        ("plain_static.toml", "only sim is built"),
+        ("plain_static.toml", "only sim and paper are built"),
     ],
 )
 def test_a_live_run_ends_with_6(pack: str, said: str) -> None:

@@ -7,6 +7,7 @@ through stream, runner and journal.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,20 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from llm_gate.contract import EntryProposal, Reviewed
+from llm_gate.contract import Approve, EntryProposal, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal, read_journal
 from orchestrator.messaging.catalogue import Bar, Second
 from orchestrator.run.runner import FeedBar, Runner
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.machine import advance, opening_state
 from orchestrator.trader.seen_at_close import CloseView, CloseViewStream
-from orchestrator.trader.state import AskPolicy, BarClosed, BarsEnded, PolicyAnswered, Setting
+from orchestrator.trader.state import AskGate, AskPolicy, BarClosed, BarsEnded, GateAnswered, PolicyAnswered, Setting
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import MinuteSeconds
 from rl_core.checkpoints.policy import Policy
-from rl_core.evaluation.carried import CarriedPath, play_carried
+from rl_core.evaluation.carried import CarriedPath, play_carried, played_again
 from rl_core.evaluation.entrants import Trained
+from rl_core.evaluation.gates import APPROVED, VETOED, Ruling, Wanted
+from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span, span_of
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import VOLUME_SESSIONS
@@ -121,14 +124,46 @@ class Answers:
         raise AssertionError("the run has no gate")
 
 
-def setting_of(trading: Trading, policy: Policy) -> Setting:
-    """A run of this account and policy without a gate."""
+class EveryThird:
+    """A gate of both worlds: by the minute of the entry it approves, vetoes or halves."""
+
+    def __init__(self, view: MarketView) -> None:
+        self._minute = view.hours.decision_minute
+
+    def review(self, wanted: Wanted) -> Ruling:
+        """As a path that is played again asks."""
+        return (APPROVED, VETOED, Ruling(Fraction(1, 2)))[int(self._minute[wanted.bar]) % 3]
+
+    def reviewed(self, proposal: EntryProposal, bar: int) -> Reviewed:
+        """As the trader of a run asks."""
+        kinds = (Approve(), Veto(reason="no"), Resize.model_validate_json('{"size_factor": "0.5", "reason": "small"}'))
+        return Reviewed(
+            proposal_id=proposal.proposal_id,
+            outcome=kinds[int(self._minute[bar]) % 3],
+            probabilities=None,
+            latency_s=0.0,
+            prompt_digest="0" * 64,
+            engine="rules",
+            model="",
+            reason_source="model",
+        )
+
+
+class Refuses(EveryThird):
+    """Vetoes everything."""
+
+    def __init__(self) -> None:
+        self._minute = np.ones(1 << 20, np.int32)
+
+
+def setting_of(trading: Trading, policy: Policy, *, gated: bool = False) -> Setting:
+    """A run of this account and policy."""
     return Setting(
         run_id="ab" * 16,
         phase=1 if policy.num_actions == 3 else 2,
         venue=trading.venue,
         limits=trading.limits,
-        gated=False,
+        gated=gated,
         shadow=False,
         fail_factor=Decimal(0),
         max_entries_per_session=MAX_ENTRIES_PER_SESSION,
@@ -151,9 +186,11 @@ def close_view(view: MarketView, t: int) -> CloseView:
     )
 
 
-def traded(answers: Answers, view: MarketView, trading: Trading, policy: Policy) -> list[Recorded]:
+def traded(
+    answers: Answers, view: MarketView, trading: Trading, policy: Policy, gate: EveryThird | None = None
+) -> list[Recorded]:
     """The records of the trader over every bar that ``answers`` has."""
-    setting, records, seq = setting_of(trading, policy), list[Recorded](), 0
+    setting, records, seq = setting_of(trading, policy, gated=gate is not None), list[Recorded](), 0
     state = opening_state(setting)
     while (fed := answers.next_bar(seq)) is not None:
         step = advance(state, BarClosed(fed.bar, close_view(view, answers.span.first + seq), fed.seconds), setting)
@@ -161,6 +198,11 @@ def traded(answers: Answers, view: MarketView, trading: Trading, policy: Policy)
         if isinstance(step.question, AskPolicy):
             answer = answers.act(seq, step.question.observation, step.question.legal_actions)
             step = advance(step.state, answer, setting)
+            records += step.records
+        if isinstance(step.question, AskGate):
+            assert gate is not None
+            reviewed = gate.reviewed(step.question.proposal, answers.span.first + seq)
+            step = advance(step.state, GateAnswered(reviewed), setting)
             records += step.records
         state, seq = step.state, seq + 1
     return [*records, *advance(state, BarsEnded(), setting).records]
@@ -247,7 +289,7 @@ CASES = {
 
 
 def compiled(folder: Path, case: Case, *, seconds: bool) -> Trading:
-    config = TradingConfig.model_validate({"rules": str(pack(folder)), "risk_dollars": 250, **case.trading})
+    config = TradingConfig.model_validate({"rules": str(pack(folder)), "risk_dollars": 250} | case.trading)
     return compile_trading(resolved(config, seconds=seconds), instrument("NQ"))
 
 
@@ -270,6 +312,36 @@ def test_a_synthetic_week_is_played_alike(tmp_path: Path, name: str) -> None:
     assert bool(payloads(records, "stood_down")) == ("passed" in case.ends)
     if name in ("stand_down", "lengths"):
         assert of_path(path, minutes) == of_run(journalled(tmp_path, answers, view, trading, policy))
+
+
+def test_a_gated_week_is_played_alike(tmp_path: Path) -> None:
+    """Vetoes, halved orders and the accounts that a gate strands, on the whole path."""
+    trading, (minutes, _) = compiled(tmp_path, CASES["stand_down"], seconds=False), synthetic(seconds=False)
+    view = view_of(minutes, trading.pack, trading.hours, trading.yardstick)
+    span, policy, gate = span_of(view.located.session, 0), some_policy(2, 7), EveryThird(view)
+
+    path = played_again(PathTables(Trained(policy), view, trading), span, gate=gate)
+
+    records = traded(Answers(minutes, span, policy, None), view, trading, policy, gate)
+    assert_same(path, records, minutes)
+    assert len(path.trades.r) > 15
+    assert "vetoed" in {closed["code"] for closed in payloads(records, "proposal_closed")}
+
+
+def test_a_gate_that_refuses_near_the_floor_strands_alike(tmp_path: Path) -> None:
+    """Under two budgets of room from the first day on, and every entry vetoed: the third session ends the account."""
+    trading, (minutes, _) = (
+        compiled(tmp_path, Case(1, set(), {"risk_dollars": 600}), seconds=False),
+        synthetic(seconds=False),
+    )
+    view = view_of(minutes, trading.pack, trading.hours, trading.yardstick)
+    span, policy = span_of(view.located.session, 0), some_policy(1, 7)
+
+    path = played_again(PathTables(Trained(policy), view, trading), span, gate=Refuses())
+
+    records = traded(Answers(minutes, span, policy, None), view, trading, policy, Refuses())
+    assert_same(path, records, minutes)
+    assert [ended.status for ended in path.ended] == ["stranded"] and len(path.trades.r) == 0
 
 
 def test_attempts_of_a_policy_that_waits_run_out_of_days_alike(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_a_regression_is_read_before_anything_starts_and_named_with_its_digest(t
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (found.folder, found.model) == (None, f"gate@{digest[:16]}")
+    assert found.taught.startswith("taught on ") and "none of the policy's training bars" in found.taught
     with pytest.raises(RequestError, match="package: No such file"):
         check_gate(section(engine="logistic"))
 

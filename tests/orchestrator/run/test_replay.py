@@ -226,7 +226,7 @@ def test_files_that_are_not_those_of_the_run_are_refused(file_world: FileWorld, 
 
 
 def _sources(**where: Path) -> Any:
-    from orchestrator.run.replay import Sources
+    from orchestrator.run.found_again import Sources
 
     return Sources(**where)
 

@@ -17,6 +17,7 @@ from orchestrator.trader.state import (
     BarClosed,
     BarsEnded,
     Event,
+    FlatTimePassed,
     GateAnswered,
     OperatorAsked,
     PolicyAnswered,
@@ -27,7 +28,7 @@ from orchestrator.trader.state import (
 from rl_core.contract import BUY, HOLD
 
 Table = dict[tuple[str, str], set[str]]
-EVENTS = ("BarClosed", "PolicyAnswered", "GateAnswered", "OperatorAsked", "BarsEnded")
+EVENTS = ("BarClosed", "PolicyAnswered", "GateAnswered", "OperatorAsked", "FlatTimePassed", "BarsEnded")
 QUIET = Minute(0, False, 0, 10, 10, 4, 280, HOLD, Approve())
 
 
@@ -77,6 +78,7 @@ class Situation:
             "PolicyAnswered": (PolicyAnswered(HOLD, "policy"), PolicyAnswered(BUY, "policy")),
             "GateAnswered": (verdict,),
             "OperatorAsked": (OperatorAsked("halted"), OperatorAsked("flat"), OperatorAsked("trading")),
+            "FlatTimePassed": (FlatTimePassed(),),
             "BarsEnded": (BarsEnded(),),
         }
 

@@ -47,6 +47,19 @@ def from_the_start() -> list[CloseView]:
     return shown(view().bars)
 
 
+@pytest.mark.parametrize("taken", [3, 19, 1400, 7000])
+def test_a_history_taken_at_once_is_as_one_shown_bar_by_bar(taken: int) -> None:
+    """Shorter than a window, than what warms it, in the midst of a session and longer than the longest memory."""
+    bars = view().bars
+    stream = CloseViewStream(int(bars.ts_event_ns[0]), legacy_pack(), EntryHours(), fitted())
+    stream.take_history(bars.slice(0, taken))
+    columns = [getattr(bars, name)[taken : taken + 200].tolist() for name in NAMES]
+    for t, row in enumerate(zip(*columns, strict=True), taken):
+        at_close, usual = stream.push(Bar(seq=t, **dict(zip(NAMES, row, strict=True)))), from_the_start()[t]
+        assert at_close.window.tobytes() == usual.window.tobytes()
+        assert at_close._replace(window=usual.window) == usual
+
+
 def test_the_stream_equals_the_batch_bit_for_bit() -> None:
     features, hours, session = view().features, view().hours, view().located.session
     for t, at_close in enumerate(from_the_start()):

@@ -1,0 +1,102 @@
+"""The command `orchestrator feed`: recorded bars played into a growing csv, as a feed would write them."""
+
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from orchestrator.clock import MarketClock, wall_time_ns
+from orchestrator.run.rehearsal import MOST_SPEED, Rehearsal, write_rehearsal
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
+from rl_core.checkpoints.provenance import declared
+from rl_core.commands.options import Stamped, Timezone
+from rl_core.exchange.calendar import Located, locate
+from rl_core.trading.hours import MINUTE_NS
+from trigate.errors import ConfigError
+from trigate.whole_files import disk_faults, write_whole
+
+CLOCK_SUFFIX = ".clock"
+LOOK_S = 0.01
+
+
+def feed(
+    bars: Annotated[Path, typer.Argument(help="Recorded minute bars.")],
+    to: Annotated[Path, typer.Option(help="The csv file that is to grow; its clock is written beside it.")],
+    speed: Annotated[float, typer.Option(min=0.001, max=MOST_SPEED, help="700: a day in two minutes.")] = 700.0,
+    sessions: Annotated[int, typer.Option(min=1, help="So many of the last are played; the others are history.")] = 1,
+    begin: Annotated[
+        str, typer.Option("--from", help="HH:MM in New York at which the first of them begins.")
+    ] = "18:00",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds before the first bar, to start a run in.")] = 10.0,
+    market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
+    timezone: Timezone = None,
+    stamp: Stamped = None,
+) -> None:
+    """Play recorded bars into a csv file that grows, each when it is over, for a run in paper mode to follow."""
+    if to.suffix != ".csv":
+        raise ConfigError(f"--to {to}: a file that ends in .csv was expected, as its rows are appended")
+    if to.exists():
+        raise ConfigError(f"--to {to}: is there already; remove it, or name another file")
+    played = declared(bars, read_bars(bars, market=market, timezone=timezone, stamp=stamp))
+    first, rows = _first_played(bars, played, sessions, begin), _rows(played, to)
+    write_whole(to, "".join(rows[: first + 1]))  # the header stands above them
+    clock_file = to.with_name(to.name + CLOCK_SUFFIX)
+    starts_ns, starts_wall_ns = int(played.ts_event_ns[first]), wall_time_ns() + int(wait * 1e9)
+    rehearsal = Rehearsal(market_ns=starts_ns, wall_ns=starts_wall_ns, speed=speed, world=played.world)
+    write_rehearsal(clock_file, rehearsal)
+    takes_s = (int(played.ts_event_ns[-1]) + MINUTE_NS - starts_ns) / 1e9 / speed + wait
+    typer.echo(f"{first:,} bars of history stand in {to}; {len(played) - first:,} follow within {takes_s:,.0f} s")
+    typer.echo(f"orchestrator run --mode paper --bars {to} --clock {clock_file}")
+    _play(rows[first + 1 :], played.ts_event_ns[first:].tolist(), to, MarketClock(rehearsal.pace))
+
+
+def _first_played(path: Path, bars: Bars, sessions: int, begin: str) -> int:
+    """The first bar that is played: at ``begin`` or later in the first of the last ``sessions``.
+
+    Raises:
+        ConfigError: no bar comes before it, or ``begin`` is no time.
+    """
+    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", begin)
+    if found is None:
+        raise ConfigError(f"--from {begin!r}: a time like 09:30 was expected")
+    located: Located = locate(bars.ts_event_ns, bars.instrument.calendar)
+    days = np.unique(located.session[located.session >= 0])
+    if len(days) <= sessions:
+        raise ConfigError(
+            f"{path}: holds {len(days)} sessions, and --sessions {sessions} leaves none as history: play fewer"
+        )
+    in_first = np.flatnonzero(located.session == days[-sessions])
+    # A session begins in the evening: minutes count from its open, so that 09:30 comes after 18:00.
+    opened = (
+        located.minute_et[in_first[0]] - (bars.ts_event_ns[in_first[0]] - located.open_ns[in_first[0]]) // MINUTE_NS
+    )
+    since_open = (located.minute_et[in_first] - opened) % 1440
+    wanted = (int(found[1]) * 60 + int(found[2]) - opened) % 1440
+    late = np.flatnonzero(since_open >= wanted)
+    if not len(late):
+        raise ConfigError(f"--from {begin}: the session has no bar then or later")
+    return int(in_first[late[0]])
+
+
+def _rows(bars: Bars, to: Path) -> list[str]:
+    """The header and the rows of ``bars`` as a csv file has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder, to.name)
+        write_bars(bars, scratch)
+        return scratch.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def _play(rows: list[str], starts_ns: list[int], to: Path, clock: MarketClock) -> None:
+    """Append each row to the file ``to`` once its bar, which starts then, is over by the ``clock``."""
+    with disk_faults(to), to.open("a", encoding="utf-8") as file:
+        for row, ts_ns in zip(rows, starts_ns, strict=True):
+            while clock.now_ns() < ts_ns + MINUTE_NS:
+                time.sleep(LOOK_S)
+            file.write(row)
+            file.flush()

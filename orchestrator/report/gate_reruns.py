@@ -1,0 +1,202 @@
+"""A run's gate weighed on whole paths: its own verdicts again, beside always approving, three lines and chance.
+
+Nobody is asked: what the gate said stands in the journal, and a path on which it would have been asked other questions
+is played for the other gates alone.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llm_gate.engines.rules import rule
+from orchestrator.report.account_book import AccountBook, BookedProposal, proposals_of, read_account_book, trades_of
+from orchestrator.report.origin import origin_of
+from orchestrator.run.folder import PRIVATE, RunFolder, run_at
+from orchestrator.run.found_again import FoundAgain, Sources, found_again
+from orchestrator.trader.proposals import propose
+from orchestrator.trader.seen_at_close import CloseViewTable
+from rl_core.bars.seconds import MinuteSeconds, read_seconds
+from rl_core.checkpoints.policy import load_trader
+from rl_core.evaluation.entrants import Trained
+from rl_core.evaluation.gate_worth import RERUNS, GateWorth, Ground, Rates, gate_worth
+from rl_core.evaluation.gates import APPROVED, VETOED, Ruling, Wanted
+from rl_core.evaluation.path_tables import PathTables
+from rl_core.evaluation.span import Span
+from rl_core.evaluation.trades import Trades
+from rl_core.market.fills import Venue
+from rl_core.statistics.verdict import GateEvidence, Verdict, verdict_on_gate
+from trigate.errors import ConfigError
+from trigate.whole_files import write_whole
+
+GATE_WORTH = "gate_worth.json"
+APPROVING, THREE_LINES = "always approving", "the three-line rule"
+
+
+class WeighedGate(NamedTuple):
+    """A run's gate on whole paths, and what is said of it."""
+
+    worth: GateWorth
+    verdict: Verdict
+    head: str  # digest of the journal that it is of
+
+    def row(self) -> dict[str, Any]:
+        """Plain values, as the run's folder keeps them."""
+        said = {"verdict": self.verdict.word, "reasons": list(self.verdict.reasons)}
+        return {"journal_head": self.head, **said, **self.worth.row()}
+
+
+class RecordedVerdicts:
+    """Says again what the gate of a run said, by the bar that it was asked at."""
+
+    def __init__(self, rulings: Mapping[int, Ruling]) -> None:
+        """``rulings`` by the index of the bar."""
+        self._rulings = rulings
+
+    def review(self, wanted: Wanted) -> Ruling:
+        """As it stands in the journal; a question that was never asked goes through, and shows in the trades."""
+        return self._rulings.get(wanted.bar, APPROVED)
+
+
+class ThreeLines:
+    """The three-line rule, told what a gate is told."""
+
+    def __init__(self, views: CloseViewTable, venue: Venue, factor: Fraction) -> None:
+        """``factor`` of the contracts is what a shrunk entry keeps."""
+        self._views, self._venue, self._factor = views, venue, factor
+
+    def review(self, wanted: Wanted) -> Ruling:
+        """The first of the three rules that speaks against the entry, else an approval."""
+        view = self._views.at(wanted.bar)
+        proposal = propose("0" * 32, wanted.order, wanted.account, view, wanted.losing_streak, self._venue)
+        return {"approve": APPROVED, "veto": VETOED, "shrink": Ruling(self._factor)}[rule(proposal).label]
+
+
+def weigh_gate(
+    run: Path,
+    *,
+    reruns: int = RERUNS,
+    sources: Sources | None = None,
+    on_rerun: Callable[[int], None] = lambda count: None,
+) -> WeighedGate:
+    """Play the run in the folder ``run`` again under its own and other gates.
+
+    Args:
+        run: a run's folder.
+        reruns: of random vetoes at the gate's own rates.
+        sources: where its files lie today.
+        on_rerun: told after each rerun how many there were.
+
+    Raises:
+        ConfigError: it has not ended, no gate acted in it, or its own verdicts do not lead to its own trades again.
+        DataError, ResourceError: its files are not those that it read.
+    """
+    folder = run_at(run)
+    book = read_account_book(folder)
+    found = found_again(folder, sources or Sources())
+    _refuse_without_a_gate(folder, book, found)
+    views, proposals = found.table, proposals_of(book)
+    ground, first = _ground(found, views), found.span.first - found.span.history
+    factor = Fraction(found.config.gate.review.shrink_factor)
+    rulings = {first + each.bar: _ruling(each, found) for each in proposals}
+    path, gate = ground.played(RecordedVerdicts(rulings))
+    _refuse_other_trades(folder, book, path.trades, views)
+    others = {
+        APPROVING: ground.played(None)[1],
+        THREE_LINES: ground.played(ThreeLines(views, found.trading.venue, factor))[1],
+    }
+    worth = gate_worth(ground, gate, others, _rates(proposals, factor), reruns=reruns, on_rerun=on_rerun)
+    return WeighedGate(worth, verdict_on_gate(_evidence(folder, proposals, worth)), book.head)
+
+
+def write_weighed(run: Path, weighed: WeighedGate) -> None:
+    """Keep the result in the run's folder, where its report finds it."""
+    write_whole(run / GATE_WORTH, json.dumps(weighed.row(), indent=1) + "\n", mode=PRIVATE)
+
+
+def read_weighed(run: Path, head: str) -> dict[str, Any] | None:
+    """What was kept of the journal that ends with ``head``; None if nothing was, or of another."""
+    try:
+        kept: dict[str, Any] = json.loads((run / GATE_WORTH).read_text())
+    except FileNotFoundError:
+        return None
+    return kept if kept.get("journal_head") == head else None
+
+
+def _refuse_without_a_gate(folder: RunFolder, book: AccountBook, found: FoundAgain) -> None:
+    gate = found.config.gate
+    cause = ""
+    if found.config.mode == "paper":
+        cause = "it was played on paper; weigh a simulation over the same bars once they are in a file"
+    elif not book.ended:
+        cause = "it has not ended; the command that began it continues it"
+    elif gate.engine == "off":
+        cause = "its gate was off"
+    elif gate.shadow:
+        cause = "its gate was a shadow: it did not act, so what it would have been asked later is not known"
+    if cause:
+        raise ConfigError(f"{folder.path}: {cause}")
+
+
+def _ground(found: FoundAgain, views: CloseViewTable) -> Ground:
+    """The bars that the run showed and traded, its policy and its account."""
+    market = views.market
+    seconds = None
+    if found.config.seconds is not None:
+        read = read_seconds(found.config.seconds, found.bars, timezone=found.config.timezone, stamp=found.config.stamp)
+        seconds = MinuteSeconds(market.bars, read)
+    tables = PathTables(Trained(load_trader(found.checkpoint)), market, found.trading, seconds)
+    span = Span(found.span.first - found.span.history, found.span.stop - found.span.history)
+    return Ground(tables, span, views.labels, found.config.max_entries_per_session)
+
+
+def _ruling(proposal: BookedProposal, found: FoundAgain) -> Ruling:
+    """What was done with the entry; a gate that failed let through what its settings say."""
+    assert proposal.decided is not None, "a gate that acts decides on every proposal"
+    outcome = proposal.decided["outcome"]
+    match outcome["kind"]:
+        case "approve":
+            return APPROVED
+        case "veto":
+            return VETOED
+        case "resize":
+            return Ruling(Fraction(str(outcome["size_factor"])))
+    return Ruling(Fraction(found.config.gate.fail_factor))
+
+
+def _rates(proposals: list[BookedProposal], factor: Fraction) -> Rates:
+    """Of all proposals; one on which the gate failed counts as what became of it."""
+    asked = max(1, len(proposals))
+    nothing = sum(each.taken.quantity == 0 and each.outcome in ("veto", "gate_failed") for each in proposals)
+    return Rates(nothing / asked, sum(each.outcome == "resize" for each in proposals) / asked, factor)
+
+
+def _refuse_other_trades(folder: RunFolder, book: AccountBook, played: Trades, views: CloseViewTable) -> None:
+    """The check on everything here: the recorded verdicts, played again, are the run, trade by trade."""
+    ts = views.market.bars.ts_event_ns
+    again = list(zip(ts[played.exit_bar].tolist(), played.quantity.tolist(), played.pnl_cents.tolist(), strict=True))
+    own = [(each.trade.exit_ns, each.trade.quantity, each.trade.pnl) for each in trades_of(book)]
+    if again == own:
+        return
+    alike = sum(one == other for one, other in zip(again, own, strict=False))
+    raise ConfigError(
+        f"{folder.path}: its own verdicts do not lead to its own trades again ({alike} of {len(own)} come out): a "
+        "guard, an operator's word or a policy that fell silent acted in it; its gate cannot be weighed on whole paths"
+    )
+
+
+def _evidence(folder: RunFolder, proposals: list[BookedProposal], worth: GateWorth) -> GateEvidence:
+    manifest = folder.manifest()
+    origin = origin_of(manifest)
+    over = {each.other: each for each in worth.against}
+    beaten = over["random"].beaten
+    return GateEvidence(
+        over_random=over["random"].session_r,
+        over_approving=over[APPROVING].session_r,
+        beaten=0.0 if beaten is None else beaten,
+        in_sample=origin.in_sample,
+        synthetic=bool(manifest.declaration),
+        proposals=len(proposals),
+        without_verdict=sum(each.outcome == "gate_failed" for each in proposals),
+    )

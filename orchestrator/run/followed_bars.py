@@ -1,0 +1,228 @@
+"""What comes from a feed while the market trades: bars in their turn, and everything else by one rule each.
+
+| what comes | rule | `feed` record |
+|---|---|---|
+| the next bar | it is played | none |
+| one that is over for `paper.late_after_s` or longer | played; nobody is asked at its close | `late`, at the first |
+| one with minutes missing before it | played by the timing contract | `gap` |
+| a bar that is known, with the same values | ignored | `doubled` |
+| a bar that is known, with other values | recorded; what was acted on stays as it was | `corrected` |
+| an earlier bar that is not known | recorded, never played | `out_of_order` |
+| a bar that is not over yet | recorded, never played | `early` |
+| a bar outside every session | recorded, never played | `closed_market` |
+| a row that is no bar, or half or twice the last price | recorded, never played | `malformed` |
+| a file that was cut, or another in its place | read from its start, known rows left out | `truncated`, `replaced` |
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from orchestrator.clock import MarketClock
+from orchestrator.journal.lines import Record
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.run.growing_file import GrowingFile, Grown
+from orchestrator.run.runner import FeedBar, FeedNote
+from rl_core.bars.bars import Bars
+from rl_core.bars.layouts import Stamp
+from rl_core.bars.rows import BadRow, BarRow, RowReader
+from rl_core.exchange.calendar import Calendar
+from rl_core.trading.hours import MINUTE_NS
+
+EARLY_S = 5.0
+"""A clock may be so far behind the feed's; a bar whose end is further ahead is still being made."""
+MOST_TIMES = 2.0
+"""A close this many times the one before it, or its inverse, is no market's within a minute."""
+LONGEST_FAULT = 240
+_AHEAD_NS = 400 * 86_400 * 1_000_000_000
+
+
+class Source(NamedTuple):
+    """The file that is followed, and how it is to be read."""
+
+    path: Path
+    timezone: str | None
+    stamp: Stamp | None
+
+
+class FollowedBars:
+    """The bars of a csv file that grows, each in its turn, from the first that a run does not know yet."""
+
+    def __init__(
+        self,
+        source: Source,
+        history: Bars,
+        recorded: Iterable[Record],
+        clock: MarketClock,
+        *,
+        late_after_s: float,
+        sessions: int | None = None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            source: the file.
+            history: what was shown before the run began.
+            recorded: the journal of the run so far.
+            clock: the market's.
+            late_after_s: a bar taken so long after its end is late.
+            sessions: so many are traded; None: no end.
+        """
+        self._source, self._history, self._clock = source, history, clock
+        self._file = GrowingFile(source.path)
+        self._reader: RowReader | None = None
+        self._late_after_s, self._most_sessions = late_after_s, sessions
+        self._calendar = self._covering(int(history.ts_event_ns[0]))
+        self._known: dict[int, set[BarRow]] = {}
+        self._told_rows: set[int] = set()  # lines of the file that a record tells of and that are no known bar
+        self._late = False
+        self._sessions: list[int] = []
+        self._closes_ns = 0  # of the last session that was traded
+        self.ended = False
+        """Whether the last session to be traded is over."""
+        self.played = 0
+        """Bars that were handed out, those of the record included."""
+        self.last: BarRow | None = None
+        """The last bar of all that are known."""
+        self._remember(history, recorded)
+
+    def read(self) -> list[FeedBar | FeedNote]:
+        """What has come since the last call."""
+        grown = self._file.read()
+        found: list[FeedBar | FeedNote] = [FeedNote(grown.again, {})] if grown.again else []
+        if not self.ended:
+            found += self._taken(grown)
+        # Only a look that found nothing ends a session by the clock: what is still to be read comes first.
+        if not grown.lines and self._most_sessions is not None and len(self._sessions) >= self._most_sessions:
+            self.ended = self.ended or self._clock.seconds_since(self._closes_ns) > self._late_after_s
+        return found
+
+    def market_open(self) -> bool:
+        """Whether the market trades now, by the clock."""
+        return self._place(self._clock.now_ns() - MINUTE_NS)[0] >= 0
+
+    def _remember(self, history: Bars, recorded: Iterable[Record]) -> None:
+        columns = [getattr(history, name).tolist() for name in BarRow._fields]
+        for row in map(BarRow._make, zip(*columns, strict=True)):
+            self._known[row.ts_event_ns] = {row}
+            self.last = row
+        for record in recorded:
+            if record.type == "bar":
+                self._turn_of(_row(record.payload))
+            elif record.type == "feed":
+                self._told_rows.add(record.payload.get("row", 0))
+                if "close" in record.payload:
+                    self._known.setdefault(record.payload["ts_event_ns"], set()).add(_row(record.payload))
+
+    def _taken(self, grown: Grown) -> list[FeedBar | FeedNote]:
+        lines, first = grown.lines, grown.first
+        if first == 1 and lines:
+            lines, first = self._begun(lines)
+        if self._reader is None:
+            return []
+        numbered = [(first + index, line) for index, line in enumerate(lines) if line.strip()]
+        found: list[FeedBar | FeedNote] = []
+        for number, row in zip(*_split(self._reader, numbered), strict=True):
+            if self.ended:
+                break
+            found += self._happened(number, row, grown.known)
+        return found
+
+    def _begun(self, lines: list[bytes]) -> tuple[list[bytes], int]:
+        """Understand the file by its first line; the rows below it, and which line the first of them is."""
+        first_line, name = lines[0].removeprefix(b"\xef\xbb\xbf"), Path(self._source.path.name)
+        timezone, stamp = self._source.timezone, self._source.stamp
+        self._reader = RowReader(name, first_line, self._history.instrument, timezone=timezone, stamp=stamp)
+        return (lines[1:], 2) if self._reader.has_header else ([first_line, *lines[1:]], 1)
+
+    def _happened(self, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
+        """What a row of the file means; ``known``: it stood there when the file was opened."""
+        if known and number in self._told_rows:
+            return []
+        assert self.last is not None, "a run begins with a history"
+        note = self._fault_of(row)
+        if note is not None:
+            self._told_rows.add(number)
+            return [FeedNote(note.code, {**note.facts, "row": number})]
+        assert isinstance(row, BarRow)
+        if row.ts_event_ns > self.last.ts_event_ns:
+            return self._in_its_turn(row)
+        values = self._known.setdefault(row.ts_event_ns, set())
+        if row in values:
+            return [] if known else [FeedNote("doubled", {"row": number, "ts_event_ns": row.ts_event_ns})]
+        if known and row.ts_event_ns < int(self._history.ts_event_ns[0]):
+            return []
+        code = "corrected" if values else "out_of_order"
+        values.add(row)
+        return [FeedNote(code, {"row": number, **row._asdict()})]
+
+    def _fault_of(self, row: BarRow | BadRow) -> FeedNote | None:
+        """Why a row is no bar, or none that may be played."""
+        if isinstance(row, BadRow):
+            fault = row.fault.encode("ascii", "backslashreplace").decode()
+            return FeedNote("malformed", {"fault": fault[:LONGEST_FAULT]})
+        assert self.last is not None
+        if row.ts_event_ns <= self.last.ts_event_ns:
+            return None
+        facts: Mapping[str, int | str] = {"ts_event_ns": row.ts_event_ns}
+        if self._clock.seconds_since(row.ts_event_ns + MINUTE_NS) < -EARLY_S:
+            return FeedNote("early", facts)
+        if self._place(row.ts_event_ns)[0] < 0:
+            return FeedNote("closed_market", facts)
+        if not 1 / MOST_TIMES < row.close / max(1, self.last.close) < MOST_TIMES:
+            fault = f"scale: a close of {row.close} ticks after {self.last.close}"
+            return FeedNote("malformed", {**facts, "fault": fault})
+        return None
+
+    def _in_its_turn(self, row: BarRow) -> list[FeedBar | FeedNote]:
+        assert self.last is not None
+        found: list[FeedBar | FeedNote] = []
+        session, minutes = self._place(row.ts_event_ns)[0], (row.ts_event_ns - self.last.ts_event_ns) // MINUTE_NS - 1
+        if session not in self._sessions and len(self._sessions) == self._most_sessions:
+            self.ended = True
+            return []
+        trades_on = self._place(self.last.ts_event_ns + MINUTE_NS)[0] == session
+        if minutes and trades_on:
+            found.append(FeedNote("gap", {"minutes": minutes, "ts_event_ns": row.ts_event_ns}))
+        late = self._clock.seconds_since(row.ts_event_ns + MINUTE_NS) > self._late_after_s
+        if late and not self._late:
+            found.append(FeedNote("late", {"ts_event_ns": row.ts_event_ns}))
+        self._late = late
+        bar = Bar(seq=self.played, **row._asdict())
+        self._turn_of(row)
+        return [*found, FeedBar(bar, "")]
+
+    def _turn_of(self, row: BarRow) -> None:
+        """Count a bar that is played."""
+        session, closes_ns = self._place(row.ts_event_ns)
+        if session not in self._sessions:
+            self._sessions.append(session)
+        self._closes_ns, self.last = closes_ns, row
+        self._known.setdefault(row.ts_event_ns, set()).add(row)
+        self.played += 1
+
+    def _place(self, ts_ns: int) -> tuple[int, int]:
+        """The session of a bar that starts then, below 0 outside every one, and when it closes."""
+        if not self._calendar.open_ns[0] <= ts_ns < self._calendar.close_ns[-1]:
+            self._calendar = self._covering(ts_ns)
+        located = self._calendar.locate(np.array([ts_ns], np.int64))
+        return int(located.session[0]), int(located.close_ns[0])
+
+    def _covering(self, ts_ns: int) -> Calendar:
+        return Calendar.covering(ts_ns, ts_ns + _AHEAD_NS, self._history.instrument.calendar)
+
+
+def _split(reader: RowReader, numbered: list[tuple[int, bytes]]) -> tuple[list[int], list[BarRow | BadRow]]:
+    """The numbers of the lines, and what each is; lines that follow each other are read together."""
+    numbers, rows, start = [number for number, _ in numbered], list[BarRow | BadRow](), 0
+    for stop in range(1, len(numbered) + 1):
+        if stop == len(numbered) or numbers[stop] != numbers[stop - 1] + 1:
+            rows += reader.read([line for _, line in numbered[start:stop]], numbers[start])
+            start = stop
+    return numbers, rows
+
+
+def _row(payload: Mapping[str, int]) -> BarRow:
+    return BarRow(*(payload[name] for name in BarRow._fields))

@@ -1,0 +1,94 @@
+"""The plan of a run in paper mode: its history is what stands in the growing file, and is kept from then on."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import HISTORY, RunFolder, unfinished
+from orchestrator.run.growing_file import GrowingFile
+from orchestrator.run.plan import RunPlan, Say, history_shown, plan_over
+from orchestrator.run.rehearsal import read_rehearsal
+from orchestrator.run.settings import check_settings
+from orchestrator.workers.handed_bars import handed_over
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.checkpoints.provenance import check_unchanged
+from trigate.errors import ConfigError, DataError
+
+PAPER_DEADLINE_S = 2.0
+"""Of a verdict, unless another was given: in sim more is waited for, as time stands still there."""
+
+
+def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
+    """The unfinished run of the same file and settings, with the history that it began with; else a new one.
+
+    Raises:
+        TrigateError, GateError: the first input that does not fit, with its exit code.
+    """
+    _check(config)
+    review = config.gate.review
+    if "deadline_s" not in review.model_fields_set:
+        review = review.model_copy(update={"deadline_s": PAPER_DEADLINE_S})
+        config = config.model_copy(update={"gate": config.gate.model_copy(update={"review": review})})
+    world = "" if config.paper.clock is None else read_rehearsal(config.paper.clock).world
+    for folder in unfinished(config.runs):
+        inputs = folder.manifest().inputs
+        if (inputs.config.get("mode"), inputs.config["bars"]) == ("paper", str(config.bars)):
+            begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
+            if begun.inputs == inputs:
+                return begun
+    return plan_over(config, replace(history_shown(_standing(config)), world=world), say=say)
+
+
+def kept_history(folder: RunFolder) -> Bars:
+    """The bars before the first that the run in ``folder`` traded, as it kept them.
+
+    Raises:
+        DataError: they are gone or not what they were.
+    """
+    path, manifest = folder.path / HISTORY, folder.manifest()
+    try:
+        bars, _ = handed_over(path, manifest.market)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; restore it from a copy") from error
+    check_unchanged(path, bars.digest, manifest.inputs.bars_digest)
+    return bars
+
+
+def _check(config: RunConfig) -> None:
+    """Refuse what does not go with bars that are still to come.
+
+    Raises:
+        ConfigError: a setting is of recorded bars, or the file is none that grows row by row.
+    """
+    check_settings(config)
+    if config.seconds is not None:
+        raise ConfigError("--mode paper: second bars do not come as they happen yet; leave --seconds out")
+    if config.bars.suffix not in (".csv", ".txt"):
+        raise ConfigError(
+            f"--mode paper: {config.bars} is no csv file; its bars are the rows that somebody appends to one: name it "
+            f"with --bars, or play recorded bars into one with orchestrator feed"
+        )
+
+
+def _standing(config: RunConfig) -> Bars:
+    """What stands in the growing file now: its complete lines, read as strictly as any bars file.
+
+    Raises:
+        DataError: it is not there, or a row of it is none.
+    """
+    grown, lines = GrowingFile(config.bars), list[bytes]()
+    while (read := grown.read()).lines:
+        lines += read.lines
+    if not lines:
+        # Missing, empty or without a whole line: the usual reader names the fault.
+        return read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
+    with tempfile.TemporaryDirectory() as scratch:
+        # A copy: the file itself may grow, or end in half a row, while it is read.
+        copy = Path(scratch, config.bars.name)
+        copy.write_bytes(b"\n".join(lines) + b"\n")
+        try:
+            return read_bars(copy, market=config.market, timezone=config.timezone, stamp=config.stamp)
+        except DataError as error:
+            raise DataError(str(error).replace(str(copy), str(config.bars))) from error

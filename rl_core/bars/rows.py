@@ -1,0 +1,91 @@
+"""Rows of a csv file that grows, read as strictly as `read_bars` reads a whole one; a bad row is told and left out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from rl_core.bars.columns import csv_columns
+from rl_core.bars.faults import refuse
+from rl_core.bars.layouts import Layout, Stamp, layout_of
+from rl_core.bars.opening import encoding_problem
+from rl_core.bars.read import arrow_faults, clock_of, parse_columns
+from rl_core.exchange.instruments import Instrument
+from trigate.errors import DataError
+
+MINUTE_S = 60
+MOST_TOGETHER = 4096
+"""Lines that are parsed in one go: many are as quick as one."""
+
+
+class BarRow(NamedTuple):
+    """One row of a bars file: prices in ticks."""
+
+    ts_event_ns: int  # start of the bar, UTC
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    contract: int = 0  # contract rolls before it, as the file counts them
+
+
+class BadRow(NamedTuple):
+    """A row that is no bar."""
+
+    fault: str
+    """In the words of `read_bars`: file, line, column, code, value and remedy."""
+
+
+class RowReader:
+    """Reads the rows of one file of minute bars, each for itself: what order they come in is for others to judge."""
+
+    def __init__(
+        self, path: Path, first_line: bytes, contract: Instrument, *, timezone: str | None, stamp: Stamp | None
+    ) -> None:
+        """Understand the file by its ``first_line``, which names its columns unless the vendor writes no header.
+
+        Args:
+            path: of the file, for errors.
+            first_line: without its line end.
+            contract: of the prices.
+            timezone: of times that state none, as for `read_bars`.
+            stamp: which end of its bar a time marks, as for `read_bars`.
+        """
+        self._path, self._contract = path, contract
+        text = first_line.decode(errors="replace")
+        layout: Layout = layout_of(text, [name.strip().lower() for name in text.rstrip("\r").split(",")])
+        self.has_header = not layout.header
+        self._header = first_line + b"\n" if self.has_header else b""
+        self._timezone, self._stamp = timezone, stamp
+
+    def read(self, lines: Sequence[bytes], first: int) -> list[BarRow | BadRow]:
+        """What each of the ``lines`` is, which stand in the file from line ``first`` on."""
+        found: list[BarRow | BadRow] = []
+        for start in range(0, len(lines), MOST_TOGETHER):
+            found += self._read(lines[start : start + MOST_TOGETHER], first + start)
+        return found
+
+    def _read(self, lines: Sequence[bytes], first: int) -> list[BarRow | BadRow]:
+        """Parsed together, or half by half until the bad one stands alone."""
+        try:
+            return list(self._parsed(lines, first))
+        except DataError as error:
+            if len(lines) == 1:
+                return [BadRow(str(error))]
+        middle = len(lines) // 2
+        return self._read(lines[:middle], first) + self._read(lines[middle:], first + middle)
+
+    def _parsed(self, lines: Sequence[bytes], first: int) -> list[BarRow]:
+        text = bytearray(self._header + b"\n".join(lines) + b"\n")
+        problem = encoding_problem(text)
+        if problem is not None:
+            refuse(self._path, [replace(problem, lines=problem.lines * 0 + first)])
+        raw = csv_columns(self._path, text, above=first - (2 if self.has_header else 1))
+        clock = clock_of(raw.layout, self._timezone, self._stamp)
+        with arrow_faults(self._path):
+            parsed = parse_columns(self._path, raw, self._contract, MINUTE_S, clock, part=True)
+        assert len(parsed.prices.close) == len(lines), "a row for each line, as none is blank"
+        columns = [column.tolist() for column in parsed.prices]
+        contracts = parsed.roll_index.tolist() or [0] * len(lines)
+        return [BarRow(*row) for row in zip(*columns, contracts, strict=True)]

@@ -1,0 +1,155 @@
+"""A market that a test drives: a growing csv, a clock that is set by hand, and workers that answer at once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from llm_gate.contract import EntryProposal
+from orchestrator.clock import MarketClock, Pace
+from orchestrator.journal.journal import Journal
+from orchestrator.messaging.catalogue import GATE
+from orchestrator.messaging.runner_end import Missed, NoReplyError
+from orchestrator.messaging.wire import Received
+from orchestrator.run.config import RunConfig
+from orchestrator.run.control import Control
+from orchestrator.run.folder import RunFolder, open_run
+from orchestrator.run.followed_bars import FollowedBars, Source
+from orchestrator.run.paper_answers import PaperAnswers
+from orchestrator.run.paper_plan import plan_paper
+from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
+from orchestrator.run.telemetry import Telemetry
+from orchestrator.workers.crew import Crew
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
+from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.trading.hours import MINUTE_NS
+from tests.orchestrator.played_files import FileWorld, Script
+
+HISTORY = 1450
+"""Enough to be warm at the next bar."""
+CERTAIN = (1.0, 0.0, 0.0)
+"""What a policy says besides, which nobody reads."""
+
+
+class Market:
+    """The bars of a world from number ``first`` on, as they come into ``path``; what stands before is history."""
+
+    def __init__(self, world: FileWorld, folder: Path, first: int, history: int = HISTORY) -> None:
+        """Write the ``history``, so many bars before the first."""
+        self.bars: Bars = read_bars(world.bars)
+        self.path = folder / "NQ_live.csv"
+        write_bars(self.bars, self.path)
+        self.rows = self.path.read_bytes().splitlines(keepends=True)
+        self.path.write_bytes(b"".join([self.rows[0], *self.rows[first - history + 1 : first + 1]]))
+        self.next = first
+        self._now_s = 0.0
+        began_ns = int(self.bars.ts_event_ns[first])
+        self.clock = MarketClock(Pace(began_ns, 1, 1.0), monotonic=lambda: self._now_s, wall_ns=lambda: 1)
+        self._began_ns = began_ns
+
+    def row(self, number: int) -> bytes:
+        """The line of a bar of the world, with its line end."""
+        return self.rows[number + 1]
+
+    def say(self, content: bytes) -> None:
+        """Append ``content`` as it is."""
+        with self.path.open("ab") as file:
+            file.write(content)
+
+    def until(self, number: int, late_s: float = 0.5) -> None:
+        """Set the clock to the end of a bar of the world, and some more."""
+        self.set_ns(int(self.bars.ts_event_ns[number]) + MINUTE_NS, late_s)
+
+    def set_ns(self, ts_ns: int, late_s: float = 0.0) -> None:
+        """Set the clock, which does not run by itself."""
+        self._now_s = (ts_ns - self._began_ns) / 1e9 + late_s
+
+    def trade(self, bars: int, late_s: float = 0.5) -> Iterator[None]:
+        """So many bars come, each ``late_s`` after its end."""
+        for _ in range(bars):
+            self.until(self.next, late_s)
+            self.say(self.row(self.next))
+            self.next += 1
+            yield
+
+
+class ReadyCrew:
+    """Workers that answer at once as `Script` does, unless a test has something to say about it."""
+
+    def __init__(self, bars: Bars) -> None:
+        """Answer about ``bars``."""
+        self._script = Script(bars)
+        self.asked = 0
+        self.silent: Missed | None = None
+        self.deaf_gate = False
+
+    def tend(self) -> None:
+        """Nobody fails."""
+
+    def ask_within(
+        self, worker: str, message: BaseModel, arrays: tuple[npt.NDArray[np.float32], ...] = (), *, deadline_s: float
+    ) -> Received:
+        """The answer of the script, or none."""
+        self.asked += 1
+        if self.silent is not None or (self.deaf_gate and worker == GATE):
+            raise NoReplyError(worker, self.silent or "timeout", "a test says so")
+        if isinstance(message, PolicyQuery):
+            action = self._script.act(message.bar_seq, arrays[0], message.legal_actions).action
+            return Received(worker, "1", PolicyReply(bar_seq=message.bar_seq, action=action, probabilities=CERTAIN), ())
+        assert isinstance(message, EntryProposal)
+        return Received(worker, "1", self._script.review(message), ())
+
+
+Happenings = Callable[[Market, ReadyCrew, RunFolder], Iterator[None]]
+"""What happens in the market: each part once the run has taken in everything before it."""
+
+
+def play_paper(
+    world: FileWorld, market: Market, runs: Path, happens: Happenings, **settings: object
+) -> tuple[RunFolder, Finished]:
+    """Run in paper mode over what ``happens``, or go on with the run that is there; stops where it ends."""
+    given = {"mode": "paper", "bars": market.path, "checkpoint": world.checkpoint, "gate": {"engine": "rules"}}
+    plan = plan_paper(RunConfig.model_validate({**given, "runs": runs, **settings}))
+    folder = open_run(plan.config, plan.manifest(), kept=plan.kept)
+    with Journal.open(folder.journal, folder.manifest().known_head) as journal:
+        folder.mark_started()
+        source = Source(market.path, None, None)
+        late_s = plan.config.paper.late_after_s
+        sessions = plan.config.sessions
+        bars = FollowedBars(source, plan.bars, journal.records, market.clock, late_after_s=late_s, sessions=sessions)
+        crew = ReadyCrew(market.bars)
+        with Telemetry(folder.telemetry) as telemetry:
+            answers = _Answers(cast(Crew, crew), bars, market.clock, telemetry, plan.config)
+            script = happens(market, crew, folder)
+            runner = Runner(
+                journal,
+                answers,
+                plan.views(),
+                plan.setting,
+                Control(folder.path).wanted,
+                lambda ts_ns: market.clock.seconds_since(ts_ns) > late_s,
+            )
+            done = runner.run(stop_asked=lambda: answers.idle and next(script, _OVER) is _OVER)
+        journal.sync()
+        folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
+    return folder, done
+
+
+_OVER = object()
+
+
+class _Answers(PaperAnswers):
+    """Answers that say when they had nothing, which is when a test lets something happen."""
+
+    idle = False
+
+    def next_bar(self, seq: int) -> Fed:
+        """As ever."""
+        fed = super().next_bar(seq)
+        self.idle = isinstance(fed, NothingYet)
+        return fed
