@@ -41,8 +41,7 @@ PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how ma
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-COMMANDS = (status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh)
-for command in COMMANDS:
+for command in (status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)

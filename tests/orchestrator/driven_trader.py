@@ -159,8 +159,8 @@ class Drive:
         low, high = first - minute.down, first + minute.up
         self.price = low + (high - low) * minute.close // 8
         ts = (self.session * 1440 + self.minute) * MINUTE_NS
-        prices = {"open": first, "high": high, "low": low, "close": self.price}
-        return Bar(seq=self.seq, ts_event_ns=ts, **prices, volume=1, contract=self.contract)
+        bar = Bar(seq=self.seq, ts_event_ns=ts, open=first, high=high, low=low, close=self.price, volume=1)
+        return bar.model_copy(update={"contract": self.contract})
 
     def _view(self, minute: Minute) -> CloseView:
         to_flat = max(0, FLAT_MINUTE - self.minute - 1)
