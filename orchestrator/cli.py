@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.feed import feed
 from orchestrator.commands.replay import replay
@@ -39,7 +40,7 @@ PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how ma
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay, feed, teach, weigh):
+for command in (status, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)

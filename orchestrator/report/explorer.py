@@ -3,7 +3,7 @@
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from rl_core.trading.hours import MINUTE_NS
 
 BEFORE, AFTER = 30, 15
 """Bars that are drawn before an entry is decided, and after its exit."""
+MOST_UNTRADED = 3_000
+"""So many proposals without a trade at most, or a gate that vetoes every minute of a year would fill the page."""
 VERDICTS = {
     "approve": "approved",
     "resize": "shrunk",
@@ -29,12 +31,22 @@ VERDICTS = {
 }
 
 
-def explorer_data(result: RunResult) -> str:
+def rows_shown(result: RunResult, most: int = MOST_UNTRADED) -> list[LedgerRow]:
+    """Every proposal that was traded and at most ``most`` of the others, spread evenly over the run."""
+    traded = {booked.trade.order_id for booked in result.trades}
+    others = [row.proposal.proposal_id for row in result.ledger if row.proposal.proposal_id not in traded]
+    if len(others) > most:
+        others = [others[n * len(others) // most] for n in range(most)]
+    kept = traded.union(others)
+    return [row for row in result.ledger if row.proposal.proposal_id in kept]
+
+
+def explorer_data(result: RunResult, shown_rows: Sequence[LedgerRow]) -> str:
     """Rows and bars as JSON, gzipped, in base64; the page unpacks it."""
     paths = trade_paths(result.book, result.trades, result.proposals)
     trades = {booked.trade.order_id: booked for booked in result.trades}
     rows, windows = [], []
-    for found in result.ledger:
+    for found in shown_rows:
         proposal = found.proposal
         booked, path = trades.get(proposal.proposal_id), paths.get(proposal.proposal_id)
         rows.append(_row(result, found, booked, path))

@@ -10,7 +10,7 @@ from orchestrator.report import formats
 from orchestrator.report.attempts import attempt_days
 from orchestrator.report.by_day import month_results
 from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
-from orchestrator.report.explorer import explorer_data
+from orchestrator.report.explorer import explorer_data, rows_shown
 from orchestrator.report.figures import action_shares, actions_by_hour
 from orchestrator.report.packs import DRAWS
 from orchestrator.report.result import RunResult
@@ -36,6 +36,7 @@ FILTERS = (
 
 def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
     """The whole file; ``gate_worth`` is what the run's gate was worth on whole paths, where that was weighed."""
+    rows = rows_shown(result)
     actions, forced = action_shares(result.book)
     shown = {
         "result": result,
@@ -44,7 +45,8 @@ def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
         "tick": result.facts.trading.contract.tick_size,
         "actions": actions,
         "forced": forced,
-        "explorer_data": explorer_data(result),
+        "explorer_data": explorer_data(result, rows),
+        "rows_left_out": len(result.ledger) - len(rows),
         "equity_chart": _equity(result),
         "attempt_days": attempt_days(result.book, result.facts.trading.venue.rules),
         "ledger_chart": ledger_chart(result.groups),

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -200,11 +200,16 @@ def text_of(folder: RunFolder) -> str:
 TWELVE_DAYS = tuple(str(np.busday_offset(np.datetime64("2024-06-03"), n)) for n in range(12))
 
 
-def winning_run(runs: Path, **options: Any) -> RunFolder:
-    """Twelve sessions of a policy that knows what comes: an entry every half an hour, towards where it will be."""
+def winning_run(runs: Path, *, wrong: Container[int] = (), **options: Any) -> RunFolder:
+    """Twelve sessions of a policy that knows what comes: an entry every half an hour, towards where it will be.
+
+    Or away from there, on the days whose numbers are ``wrong``.
+    """
     bars = walk(TWELVE_DAYS)
     close = [bar.close for bar in bars]
-    actions = {n: BUY if close[n + 25] > close[n] else SELL for n in range(20, len(bars) - 30, 30)}
+    actions = {
+        n: BUY if (close[n + 25] > close[n]) != (n // MINUTES in wrong) else SELL for n in range(20, len(bars) - 30, 30)
+    }
     return play(runs, bars, actions, **options)
 
 

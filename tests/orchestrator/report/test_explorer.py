@@ -7,8 +7,10 @@ from played_runs import FIRST_MINUTE_UTC, every_tenth_minute, explored, play, wa
 from llm_gate.contract import Approve, Outcome, Resize, Veto
 from orchestrator.journal.journal import read_journal
 from orchestrator.report.account_book import AccountBook, proposals_of, read_account_book, trades_of
-from orchestrator.report.explorer import AFTER, BEFORE
+from orchestrator.report.explorer import AFTER, BEFORE, rows_shown
+from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
+from orchestrator.report.result import run_result
 from orchestrator.report.trade_paths import trade_paths
 
 DAY = ("2024-06-03",)
@@ -112,3 +114,22 @@ def test_a_stop_that_was_moved_is_shown_from_the_next_bar_on(tmp_path: Path) -> 
         if booked.trade.reason == "stop" and not booked.trade.ambiguous:
             side = 1 if booked.trade.quantity > 0 else -1
             assert side * (path.stops[-1][1] - booked.trade.exit) >= 1, "out at the last stop, a slippage worse"
+
+
+def test_of_very_many_proposals_without_a_trade_some_are_shown_and_every_trade(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(
+        tmp_path,
+        bars,
+        every_tenth_minute(bars),
+        lambda number: Veto(reason="no") if number % 6 else Approve(),
+        engine="vllm",
+    )
+    result = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder))
+
+    kept, everything = rows_shown(result, most=3), rows_shown(result)
+
+    traded = {booked.trade.order_id for booked in result.trades}
+    others = [row.proposal.bar for row in kept if row.proposal.proposal_id not in traded]
+    assert everything == result.ledger and len(kept) == len(traded) + 3 < len(everything)
+    assert others == sorted(others) and others[-1] - others[0] > 100, "from all over the day"
