@@ -76,7 +76,7 @@ def evaluate(
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.certainty import certainty
-    from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
+    from rl_core.evaluation.nulls import null_lines, random_entries, shuffled_days, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
@@ -100,19 +100,21 @@ def evaluate(
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
+    shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
     odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
     looks = job.count_look(inputs.span)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
+        result |= {} if shuffled is None else shuffled.row()
         result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
         result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
         print_result(result, as_json=True)
         return
     print_result(result)
-    tables = [null_lines(evaluation.trades, by_chance, rules_beside, evaluation.sessions)]
+    tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
     tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
