@@ -24,6 +24,7 @@ from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
+from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
@@ -40,7 +41,7 @@ PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how ma
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay, feed, compare, teach, weigh):
+for command in (status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
