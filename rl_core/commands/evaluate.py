@@ -7,7 +7,7 @@ import typer
 
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
-from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_result
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def evaluate(
     stamp: Stamped = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
@@ -112,6 +113,7 @@ def evaluate(
         result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
         print_result(result, as_json=True)
+        exit_unless_passed(result["verdict"], strict=strict)
         return
     print_result(result)
     tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
@@ -119,6 +121,7 @@ def evaluate(
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
         typer.echo("\n".join(["", *table]))
+    exit_unless_passed(result["verdict"], strict=strict)
 
 
 def _of_run(

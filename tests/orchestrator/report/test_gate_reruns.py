@@ -82,7 +82,10 @@ def test_verdict_and_page_hold_it(gated: RunFolder, told: dict[str, Any]) -> Non
 
 
 def test_the_command_prints_a_table(gated: RunFolder) -> None:
-    lines = weigh(gated.path).stdout.splitlines()
+    result = weigh(gated.path, "--strict")
+    lines = result.stdout.splitlines()
+
+    assert result.exit_code == 4, "a session proves nothing"
 
     assert lines[0].startswith("1 session; the gate vetoed ")
     assert [line.split("  ")[0] for line in lines[2:6]] == [
