@@ -32,7 +32,7 @@ from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
-from trigate.command_line import AsJson, ConfigFile, Settings, new_app, run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
 
 MODES = ("sim", "paper")
@@ -116,12 +116,15 @@ def run(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Write the report of a run again, from its journal."""
     from orchestrator.report.report import report_on
 
-    _finish(report_on(run), run, as_json=as_json)
+    summary = report_on(run)
+    _finish(summary, run, as_json=as_json)
+    exit_unless_passed(summary["verdict"], strict=strict)
 
 
 @app.command()
