@@ -24,6 +24,7 @@ from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
+from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.config import RunConfig
@@ -31,7 +32,7 @@ from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
 from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
-from trigate.command_line import AsJson, ConfigFile, Settings, new_app, run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ConfigError, ExitCode, RefusedError
 
 MODES = ("sim", "paper")
@@ -40,7 +41,7 @@ PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how ma
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, halt, flatten, resume, replay, feed, compare, teach, weigh):
+for command in (status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
@@ -115,12 +116,15 @@ def run(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Write the report of a run again, from its journal."""
     from orchestrator.report.report import report_on
 
-    _finish(report_on(run), run, as_json=as_json)
+    summary = report_on(run)
+    _finish(summary, run, as_json=as_json)
+    exit_unless_passed(summary["verdict"], strict=strict)
 
 
 @app.command()

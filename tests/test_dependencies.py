@@ -15,6 +15,7 @@ DISTRIBUTIONS = {
     "stable_baselines3": "stable-baselines3",
     "rejax": "rejax",
     "gymnax": "gymnax",
+    "overfit_gauntlet": "overfit-gauntlet",
     "vllm": "vllm",
 }
 """Of modules that need not be installed where the tests run, or that several distributions bring."""

@@ -57,6 +57,7 @@ FLOORS = (
     "orchestrator/trader orchestrator/workers",
     "orchestrator/run",
     "orchestrator/report",
+    "orchestrator/live",
     "orchestrator/commands",
 )
 """Folders from the ground up: a folder imports from lower floors only, and no two know each other (DECISIONS 15)."""

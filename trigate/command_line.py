@@ -16,6 +16,7 @@ from trigate.versions import OURS, version_of
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 unless the verdict is PASS.")]
 
 
 def new_app(help_text: str) -> typer.Typer:
@@ -73,6 +74,12 @@ def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
     width = max(len(key) for key in found)
     for key, value in found.items():
         typer.echo(f"{key:<{width}}  {_in_words(value)}")
+
+
+def exit_unless_passed(word: str, *, strict: bool) -> None:
+    """End the command with 4 where ``strict`` was asked for and the verdict is another word than PASS."""
+    if strict and word != "PASS":
+        raise SystemExit(ExitCode.NOT_PASSED)
 
 
 def _in_words(value: object) -> str:

@@ -9,7 +9,7 @@ class ExitCode(IntEnum):
     INTERNAL = 1
     USAGE = 2
     DATA = 3
-    BREACH = 4
+    NOT_PASSED = 4
     NOT_READY = 5
     REFUSED = 6
     RESOURCE = 7

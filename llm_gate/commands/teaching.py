@@ -56,7 +56,14 @@ def _tune_logistic(lessons: "Lessons", out: Path) -> None:
     typer.echo(f"{fitted.cases} cases of {fitted.sessions} sessions, penalty {fitted.penalty:g} of the folds")
     for number, fold in enumerate(fitted.folds, start=1):
         typer.echo(f"fold {number}: {fold.cases} cases of {fold.sessions} sessions, log loss {fold.loss:.4f}")
-    typer.echo(f"approves from a chance of a win of {fitted.threshold:.3f} on")
+    typer.echo(threshold_line(fitted.threshold))
+
+
+def threshold_line(threshold: float) -> str:
+    """From which chance of a win on a regression approves, or that it found nothing."""
+    if threshold == 0.0:
+        return "predicts sessions that it did not see no better than the share of wins does: it approves everything"
+    return f"approves from a chance of a win of {threshold:.3f} on"
 
 
 def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:

@@ -50,7 +50,9 @@ class LogisticModel(_Saved):
     intercept: float
     slope: float = Field(gt=0, description="calibration: log-odds times this, plus the shift")
     shift: float
-    threshold: Probability = Field(description="approve from this P(win) on: there wins pay for losses")
+    threshold: Probability = Field(
+        description="approve from this P(win) on: there wins pay for losses; 0: it knows nothing"
+    )
     penalty: float = Field(gt=0, description="on the squares of the weights, chosen by the folds")
     cases: Positive
     sessions: Positive

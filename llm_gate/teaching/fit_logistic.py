@@ -28,7 +28,8 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
 
     The penalty is the one with the least log loss where each fold of sessions is predicted by the others; those
     predictions also give the calibration (Platt 1999: a slope and a shift of the log-odds). The threshold is the chance
-    of a win at which the mean win pays for the mean loss.
+    of a win at which the mean win pays for the mean loss; it is 0, so that everything is approved, where the regression
+    predicts left-out sessions no better than the share of wins does (`_knows`).
 
     Raises:
         RequestError: every case won, or every case lost.
@@ -46,6 +47,7 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
     fit = _fit(x, won, penalty)
     slope, shift = _calibrated(unseen[penalty], won)
     wins, losses = float(lessons.r[won].mean()), float(-lessons.r[~won].mean())
+    threshold = losses / (wins + losses) if _knows(unseen[penalty], won, lessons.session, folds) else 0.0
     return LogisticModel(
         columns=tuple(
             Column(name=name, mean=float(m), scale=float(s), weight=float(w))
@@ -54,7 +56,7 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
         intercept=fit.intercept,
         slope=slope,
         shift=shift,
-        threshold=losses / (wins + losses),
+        threshold=threshold,
         penalty=penalty,
         cases=len(lessons.cases),
         sessions=len(np.unique(lessons.session)),
@@ -70,6 +72,21 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
             for fold in folds
         ),
     )
+
+
+def _knows(odds: Reals, won: Chosen, session: npt.NDArray[np.int64], folds: Sequence[Chosen]) -> bool:
+    """Whether unseen cases are predicted better than by the share of wins in the other folds.
+
+    Better by one standard error over sessions, as the rule of that name asks of the simpler of two models (Breiman et
+    al. 1984; Hastie, Tibshirani and Friedman 2009, 7.10).
+    """
+    plain = np.zeros(len(won))
+    for fold in folds:
+        share = won[~fold].mean()
+        plain[fold] = np.log(share) - np.log1p(-share)
+    gain = _losses(plain, won) - _losses(odds, won)
+    by_session = np.array([gain[session == one].sum() for one in np.unique(session)])
+    return bool(by_session.mean() > by_session.std(ddof=1) / np.sqrt(len(by_session)))
 
 
 def _predicted_unseen(x: Reals, won: Chosen, folds: Sequence[Chosen], penalty: float) -> Reals:
@@ -103,4 +120,9 @@ def _calibrated(odds: Reals, won: Chosen) -> tuple[float, float]:
 
 def _loss(odds: Reals, won: Chosen) -> float:
     """Mean log loss."""
-    return float((np.logaddexp(0.0, odds) - won * odds).mean())
+    return float(_losses(odds, won).mean())
+
+
+def _losses(odds: Reals, won: Chosen) -> Reals:
+    """[N] log loss of each case."""
+    return np.asarray(np.logaddexp(0.0, odds) - won * odds)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_gate.contract import Count, Label, Positive, Sha256, first_fault
+from llm_gate.engines.logistic import LogisticModel
 from llm_gate.errors import RequestError
 from llm_gate.teaching.hidden_states import Letters
 from trigate.errors import ResourceError
@@ -93,6 +94,17 @@ def read_card(folder: Path) -> TaughtCard | None:
         raise RequestError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
         raise RequestError(f"{path}: {first_fault(error, 'file')}; teach the model again") from None
+
+
+def taught_on(card: TaughtCard | LogisticModel) -> str:
+    """What a gate was taught on and until when: cases tell no date, so sessions are counted from their first."""
+    inside = (
+        "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
+    )
+    return (
+        f"taught on {card.cases:,} cases of {card.sessions} sessions, up to the session numbered {card.last_session} "
+        f"of its cases (digest {card.cases_digest[:12]}), {inside}; only later sessions can judge it"
+    )
 
 
 def _write(source: Path, made: Path, letters: Letters, rows: npt.NDArray[np.float64]) -> None:

@@ -98,11 +98,14 @@ def _lessons(cases: Path) -> "Lessons":
 
 
 def _teach_regression(lessons: "Lessons", path: Path) -> None:
+    from llm_gate.commands.teaching import threshold_line
     from llm_gate.teaching.fit_logistic import fit_logistic
 
     fitted = fit_logistic(lessons)
     write_whole(path, fitted.model_dump_json(indent=1) + "\n")
-    _say(f"regression: taught on {fitted.cases} cases of {fitted.sessions} sessions")
+    _say(
+        f"regression: taught on {fitted.cases} cases of {fitted.sessions} sessions; {threshold_line(fitted.threshold)}"
+    )
 
 
 def _teach_model(lessons: "Lessons", folder: Path, model: str) -> None:

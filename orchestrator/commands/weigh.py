@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from trigate.command_line import AsJson, print_result
+from trigate.command_line import AsJson, Strict, exit_unless_passed, print_result
 
 if TYPE_CHECKING:
     from orchestrator.report.gate_reruns import WeighedGate
@@ -20,6 +20,7 @@ def weigh(
     reruns: Annotated[int, typer.Option(min=2, help="Of random vetoes at the gate's own rates.")] = 200,
     bars: Annotated[Path | None, typer.Option(help="Where the bars of the run lie today.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Where the checkpoint of the run lies today.")] = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a run again under its own gate, without one, under three written lines and under chance; then its report."""
@@ -38,8 +39,9 @@ def weigh(
     report_on(run)
     if as_json:
         print_result(weighed.row(), as_json=True)
-        return
-    typer.echo("\n".join(lines_of(weighed)))
+    else:
+        typer.echo("\n".join(lines_of(weighed)))
+    exit_unless_passed(weighed.verdict.word, strict=strict)
 
 
 def lines_of(weighed: "WeighedGate") -> list[str]:

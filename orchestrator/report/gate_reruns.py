@@ -26,7 +26,8 @@ from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades
 from rl_core.market.fills import Venue
-from rl_core.statistics.verdict import GateEvidence, Verdict, verdict_on_gate
+from rl_core.statistics.gate_verdict import GateEvidence, verdict_on_gate
+from rl_core.statistics.verdict import Verdict
 from trigate.errors import ConfigError
 from trigate.whole_files import write_whole
 

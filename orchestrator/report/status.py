@@ -2,11 +2,10 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from orchestrator.journal.journal import Examined, examine_journal, whole_records
+from orchestrator.journal.journal import examine_journal, whole_records
 from orchestrator.journal.lines import Record
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, RunManifest
@@ -99,7 +98,8 @@ def status_of(folder: RunFolder) -> RunStatus:
     last: deque[Record] = deque(maxlen=LAST_RECORDS)
     now = standings(_noted(whole_records(folder.journal, examined.verified), last))
     asked = Control(folder.path).wanted()
-    target, unread = _target(manifest)
+    target, unread = target_of(manifest)
+    seen = Counter(str(event.get("event", "")) for event in read_telemetry(folder.telemetry))
     return RunStatus(
         folder=folder,
         manifest=manifest,
@@ -110,7 +110,7 @@ def status_of(folder: RunFolder) -> RunStatus:
         asked=asked,
         target=target,
         last=tuple(last),
-        alarms=(*_alarms(folder, manifest, examined, now, asked), *unread),
+        alarms=(*alarms(manifest, examined.fault, now, asked, seen), *unread),
     )
 
 
@@ -118,8 +118,8 @@ def standings(records: Iterable[Record]) -> Standings:
     """What ``records`` add up to, from the first on."""
     now = Standings()
     for record in records:
-        now = _after(now, record.type, record.payload)
-    return now if now.quantity else now._replace(entry=None, stop=None)
+        now = after(now, record.type, record.payload)
+    return now
 
 
 def _noted(records: Iterator[Record], last: "deque[Record]") -> Iterator[Record]:
@@ -143,7 +143,13 @@ _TAKEN: dict[str, dict[str, str]] = {
 """Type of a record -> field of `Standings` -> field of the record."""
 
 
-def _after(now: Standings, kind: str, payload: dict[str, Any]) -> Standings:
+def after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
+    """What stands after one more record."""
+    now = _after(now, kind, payload)
+    return now if now.quantity else now._replace(entry=None, stop=None)
+
+
+def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     now = now._replace(**{field: payload[name] for field, name in _TAKEN.get(kind, {}).items()})
     if kind == "bar":
         return now._replace(bars=now.bars + 1)
@@ -158,7 +164,7 @@ def _after(now: Standings, kind: str, payload: dict[str, Any]) -> Standings:
     return now._replace(ended=kind == "end", closed_by_clock=now.closed_by_clock + (kind == "flat_time"))
 
 
-def _target(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:
+def target_of(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:
     """Equity at the profit target, and why it is not known."""
     try:
         config = TradingConfig.model_validate(manifest.inputs.config.get("trading") or {})
@@ -168,11 +174,20 @@ def _target(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:
     return rules.start + rules.target, ()
 
 
-def _alarms(
-    folder: RunFolder, manifest: RunManifest, examined: Examined, now: Standings, asked: Standing
+def alarms(
+    manifest: RunManifest, fault: str, now: Standings, asked: Standing, seen: Mapping[str, int]
 ) -> Iterator[str]:
-    if examined.fault:
-        yield f"the journal is damaged: {examined.fault}; orchestrator replay --quarantine sets the damage aside"
+    """What a person should know of a run.
+
+    Args:
+        manifest: of the run.
+        fault: what was lost of its journal, "" where nothing was.
+        now: what its records add up to.
+        asked: how it is to stand by its control file.
+        seen: how often each event stands in its telemetry, of all its starts.
+    """
+    if fault:
+        yield f"the journal is damaged: {fault}; orchestrator replay --quarantine sets the damage aside"
     if manifest.cause:
         yield f"{manifest.status}: {manifest.cause}"
     if now.standing != "trading":
@@ -188,16 +203,15 @@ def _alarms(
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
     # In paper mode the market goes on, and what was missed is recorded.
     again = "" if manifest.inputs.config.get("mode") == "paper" else " and was asked again"
-    yield from _seen_by_the_clock(folder.telemetry, again)
+    yield from _seen_by_the_clock(seen, again)
 
 
-def _seen_by_the_clock(telemetry: Path, again: str) -> Iterator[str]:
+def _seen_by_the_clock(seen: Mapping[str, int], again: str) -> Iterator[str]:
     """What the telemetry of every start of the run holds that a person should know of."""
-    events = Counter(str(event.get("event", "")) for event in read_telemetry(telemetry))
-    if events["gate_degenerate"]:
-        yield f"the gate says the same to everything: alarmed {events['gate_degenerate']} times"
-    if events["feed_silent"]:
-        yield f"the feed fell silent in an open market: {events['feed_silent']} times"
-    for name, count in sorted(events.items()):
+    if same := seen.get("gate_degenerate"):
+        yield f"the gate says the same to everything: alarmed {same} times"
+    if silent := seen.get("feed_silent"):
+        yield f"the feed fell silent in an open market: {silent} times"
+    for name, count in sorted(seen.items()):
         if name.endswith("_missed"):
             yield f"{name.removesuffix('_missed')} did not answer {count} times{again}"

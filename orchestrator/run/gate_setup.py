@@ -12,7 +12,7 @@ from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
 from llm_gate.review.calibrated_verdict import read_calibration
 from llm_gate.serving.model_folders import MADE_HERE, check_model, model_folder, model_id
-from llm_gate.teaching.taught_folder import TaughtCard, read_card
+from llm_gate.teaching.taught_folder import TaughtCard, read_card, taught_on
 from orchestrator.run.config import GateSection
 
 NOTHING = "0" * 64
@@ -73,17 +73,6 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
         model, card = regression.name, regression.saved
     kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
     return GateInputs(prompt.digest, folder, model, kept, "" if card is None else taught_on(card))
-
-
-def taught_on(card: TaughtCard | LogisticModel) -> str:
-    """What a gate was taught on and until when: cases tell no date, so sessions are counted from their first."""
-    inside = (
-        "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
-    )
-    return (
-        f"taught on {card.cases:,} cases of {card.sessions} sessions, up to the session numbered {card.last_session} "
-        f"of its cases (digest {card.cases_digest[:12]}), {inside}; only later sessions can judge it"
-    )
 
 
 def model_spec(gate: GateSection) -> ModelSpec:

@@ -7,12 +7,11 @@ import typer
 
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
-from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_result
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
     from rl_core.evaluation.evaluate import Evaluation
-    from rl_core.statistics.verdict import Tries
     from rl_core.training.sources import EvaluationJob, FileTimes
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
@@ -71,18 +70,17 @@ def evaluate(
     stamp: Stamped = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.certainty import certainty
-    from rl_core.evaluation.nulls import null_lines, random_entries, written_rules
+    from rl_core.evaluation.nulls import null_lines, random_entries, shuffled_days, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.evaluation.tries import tries_of
-    from rl_core.statistics.sharpe import sharpe_of
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
@@ -103,25 +101,27 @@ def evaluate(
     groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
+    shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
     odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
-    traded = evaluation.trades
-    ratio = sharpe_of(traded.session, traded.r, evaluation.sessions)
-    tries = tries_of(job.count_look(inputs.span), ratio)
-    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, tries)}
+    looks = job.count_look(inputs.span)
+    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
+        result |= {} if shuffled is None else shuffled.row()
         result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
         result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
         print_result(result, as_json=True)
+        exit_unless_passed(result["verdict"], strict=strict)
         return
     print_result(result)
-    tables = [null_lines(evaluation.trades, by_chance, rules_beside, evaluation.sessions)]
+    tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
     tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
         typer.echo("\n".join(["", *table]))
+    exit_unless_passed(result["verdict"], strict=strict)
 
 
 def _of_run(
@@ -167,28 +167,24 @@ def _of_entries(
     return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
 
 
-def _judged(job: "EvaluationJob", evaluation: "Evaluation", tries: "Tries") -> dict[str, Any]:
+def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
     """The verdict, what it rests on, and why."""
+    from rl_core.evaluation.judgement import Circumstances, judge
     from rl_core.statistics.sizes import signs_differ
-    from rl_core.statistics.verdict import Evidence, verdict_on
 
-    evidence = Evidence(
-        expectancy=evaluation.expectancy,
+    circumstances = Circumstances(
         in_sample=job.in_sample,
         synthetic=job.world is not None,
         trained_on_world=job.trained_on_world,
         training_ended=job.training_ended,
-        proposals=0,
-        without_verdict=0,
-        tries=tries,
-        record_faults=job.doubts,
+        doubts=job.doubts,
     )
-    verdict, figures = verdict_on(evidence), evaluation.summary()
-    note = signs_differ(figures["mean_r"], evaluation.trades.pnl_cents.sum())
+    verdict, tries = judge(evaluation, looks, circumstances)
+    note = signs_differ(evaluation.summary()["mean_r"], evaluation.trades.pnl_cents.sum())
     return {
         "in_sample": job.in_sample,
-        "synthetic": evidence.synthetic,
-        "trained_on_world": evidence.trained_on_world,
+        "synthetic": circumstances.synthetic,
+        "trained_on_world": circumstances.trained_on_world,
         "tries": tries.made,
         "sharpe_above_luck": tries.deflated,
         "verdict": verdict.word,

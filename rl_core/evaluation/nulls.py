@@ -1,4 +1,4 @@
-"""What luck alone would have earned: random entries of the same count, hours, sides and brackets; and written rules."""
+"""What luck alone would have earned: random entries, the same entries on other days, and written rules."""
 
 from typing import Any, NamedTuple
 
@@ -10,13 +10,16 @@ from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.outcomes import Floats, Integers, Outcomes
 from rl_core.evaluation.trades import Trades
 from rl_core.market.types import Bracket
+from trigate.intervals import LEAST_BLOCKS
 
 DRAWS = 2_000
+SHUFFLES = 1_000
 POOL = 1_000  # ways in which each session's entries are moved, from which the draws choose
 MOST_OWN = 300_000  # entries with brackets of their own that are played one by one
 LEAST_POOL = 50
 RETRIES = 8  # for entries that were moved into an open trade
-HOURS = 24
+HOURS, MINUTES = 24, 1440
+EVENING = 18 * 60  # minute of the exchange's day with which the trading day of most products begins
 FAR = 1 << 32  # more than any bar's number: keeps sessions apart where bars are compared
 
 
@@ -33,6 +36,21 @@ class RandomEntries(NamedTuple):
     def row(self) -> dict[str, float | int]:
         """Plain values by the names that a result has them under."""
         return {f"random_{name}": value for name, value in self._asdict().items()}
+
+
+class ShuffledDays(NamedTuple):
+    """Where a mean R stands among those of the same entries on other days."""
+
+    draws: int
+    mean_r: float  # of all shuffles
+    low: float  # 95 % of the shuffles lie between low ...
+    high: float  # ... and high
+    percentile: float  # of 100, the share of shuffles below what is judged
+    p_value: float  # that the days do not matter: (1 + shuffles as good or better) / (1 + shuffles)
+
+    def row(self) -> dict[str, float | int]:
+        """Plain values by the names that a result has them under."""
+        return {f"shuffled_{name}": value for name, value in self._asdict().items()}
 
 
 class WrittenRule(NamedTuple):
@@ -83,12 +101,44 @@ def random_entries(
     totals = np.add.reduceat(pool, edges, axis=0)  # [sessions, P]
     chosen = rng.integers(0, pool.shape[1], (draws, len(edges)))
     means = totals[np.arange(len(edges)), chosen].sum(axis=1) / len(trades.decided)
-    own = float(trades.r.mean())
+    return RandomEntries(*_standing(float(trades.r.mean()), means))
+
+
+def shuffled_days(
+    trades: Trades, inputs: EvaluationInputs, outcomes: Outcomes, *, draws: int = SHUFFLES, seed: int = 0
+) -> ShuffledDays | None:
+    """Where the mean R of ``trades`` stands among those of the same entries on other days.
+
+    None without a trade, and under ten days: so few have few orders, and often stay where they are.
+
+    In each shuffle the days of the span change places, and the entries of a day go with it: to the same minutes of
+    another day, with their sides and brackets. So the habit of the day is kept whole, and what was seen of the market
+    is lost. A minute in which that day takes no entry is replaced by the next one that does, else the last; an entry
+    that meets an open position is not made. Brackets of one's own are played one by one, so their shuffles are fewer.
+
+    Args:
+        trades: what is judged.
+        inputs: the bars and the account it was played with, and who entered.
+        outcomes: of the same bars.
+        draws: how many shuffles, if all brackets are the usual ones.
+        seed: of the shuffles.
+    """
+    span, session = inputs.span, inputs.view.located.session
+    if not len(trades.decided) or len(np.unique(session[span.first : span.stop])) < LEAST_BLOCKS:
+        return None
+    order = np.argsort(trades.decided, kind="stable")
+    moved = _Moved(trades.decided[order], trades.side[order], inputs, outcomes)
+    r, made = moved.shuffled(np.random.default_rng(seed), trades.decided[order], draws)
+    means = np.where(made, r, 0.0).sum(axis=0) / np.maximum(1, made.sum(axis=0))
+    return ShuffledDays(*_standing(float(trades.r.mean()), means))
+
+
+def _standing(own: float, means: Floats) -> tuple[int, float, float, float, float, float]:
+    """How many ``means`` [B] there are, their mean and 95 %, and where ``own`` stands among them."""
     low, high = np.quantile(means, [0.025, 0.975])
-    as_good = int((means >= own - 1e-12).sum())
-    return RandomEntries(
-        draws, float(means.mean()), float(low), float(high), 100 * (1 - as_good / draws), (1 + as_good) / (1 + draws)
-    )
+    draws, as_good = len(means), int((means >= own - 1e-12).sum())
+    percentile, p_value = 100 * (1 - as_good / draws), (1 + as_good) / (1 + draws)
+    return draws, float(means.mean()), float(low), float(high), percentile, p_value
 
 
 class _Moved:
@@ -96,7 +146,7 @@ class _Moved:
 
     def __init__(self, decided: Integers, side: Integers, inputs: EvaluationInputs, outcomes: Outcomes) -> None:
         view = inputs.view
-        self._outcomes, self._side = outcomes, side
+        self._inputs, self._outcomes, self._side = inputs, outcomes, side
         self._places = _places(inputs, outcomes)
         self._hour = view.hours.decision_minute[decided].astype(np.int64) // 60
         self._group = np.unique(view.located.session[decided], return_inverse=True)[1]
@@ -120,6 +170,31 @@ class _Moved:
             bar[again] = self._drawn(rng, to, again)
             r[again], held[again] = self._played(bar[again], again)
         return r
+
+    def shuffled(self, rng: np.random.Generator, decided: Integers, draws: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """R [N, B] of the entries, in order of ``decided``, under B shuffles of the days, and which were made."""
+        own = int(self._brings.sum())
+        draws = draws if own == 0 else min(draws, max(LEAST_POOL, MOST_OWN // own))
+        view, bar_of = self._inputs.view, _bars_by_minute(self._inputs, self._outcomes)
+        days = np.unique(view.located.session[self._inputs.span.first : self._inputs.span.stop])
+        from_day = np.searchsorted(days, view.located.session[decided])
+        to_day = np.stack([rng.permutation(len(days)) for _ in range(draws)], axis=1)[from_day]
+        bar = bar_of[to_day, _since_evening(view.hours.decision_minute[decided])[:, None]]
+        exists = bar >= 0
+        r, held = self._played(np.maximum(bar, 0), np.ones(bar.shape, np.bool_))
+        return r, exists & self._in_turn(bar, held, exists)
+
+    def _in_turn(self, bar: Integers, held: Integers, exists: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """[N, B] whether each entry comes when no earlier one of its day is open; entries are in order of time."""
+        first = np.searchsorted(self._group, self._group)
+        rank = np.arange(len(self._group)) - first
+        free, made = np.zeros((self._group.max() + 1, bar.shape[1]), np.int64), np.zeros(bar.shape, np.bool_)
+        for number in range(int(rank.max()) + 1):
+            at = np.flatnonzero(rank == number)
+            day = self._group[at]
+            made[at] = exists[at] & (bar[at] >= free[day])
+            free[day] = np.where(made[at], bar[at] + held[at], free[day])
+        return made
 
     def _drawn(self, rng: np.random.Generator, to: Integers, where: npt.NDArray[np.bool_]) -> Integers:
         """A random bar of the entry's hour (else of any) in session ``to`` [N, P], wherever ``where`` holds."""
@@ -167,6 +242,28 @@ def _places(inputs: EvaluationInputs, outcomes: Outcomes) -> _Places:
     return _Places(bars[order], key[order], int(session.max()) + 1)
 
 
+def _bars_by_minute(inputs: EvaluationInputs, outcomes: Outcomes) -> Integers:
+    """[S, 1440] the bar that decides an entry, by day of the span and minute since evening; -1 where a day takes none.
+
+    A minute without one has that of the next minute with one, else of the last.
+    """
+    span, view = inputs.span, inputs.view
+    days = np.unique(view.located.session[span.first : span.stop])
+    bars = span.first + np.flatnonzero(outcomes.bars[span.first : span.stop, 0] > 0)
+    table = np.full((len(days), MINUTES), -1, np.int64)
+    table[np.searchsorted(days, view.located.session[bars]), _since_evening(view.hours.decision_minute[bars])] = bars
+    for minute in range(MINUTES - 2, -1, -1):
+        table[:, minute] = np.where(table[:, minute] < 0, table[:, minute + 1], table[:, minute])
+    for minute in range(1, MINUTES):
+        table[:, minute] = np.where(table[:, minute] < 0, table[:, minute - 1], table[:, minute])
+    return table
+
+
+def _since_evening(minute: npt.NDArray[np.int32]) -> Integers:
+    """[N] minutes since 18:00, so that those of one trading day are in order."""
+    return (minute.astype(np.int64) - EVENING) % MINUTES
+
+
 def written_rules(inputs: EvaluationInputs, outcomes: Outcomes) -> list[WrittenRule]:
     """What each written rule earns on the bars of ``outcomes``."""
     span, view = inputs.span, inputs.view
@@ -193,7 +290,13 @@ def _one_at_a_time(side: npt.NDArray[np.int8], outcomes: Outcomes, first: int) -
     return earned
 
 
-def null_lines(judged: Trades, random: RandomEntries | None, rules: list[WrittenRule], sessions: int) -> list[str]:
+def null_lines(
+    judged: Trades,
+    random: RandomEntries | None,
+    shuffled: ShuffledDays | None,
+    rules: list[WrittenRule],
+    sessions: int,
+) -> list[str]:
     """The comparison as lines of a table for the terminal."""
     lines = ["beside what needs no training (fresh accounts, brackets left alone)"]
     lines.append(f"{'':<21}{'trades':>8}{'mean R':>10}{'R a session':>14}")
@@ -209,4 +312,10 @@ def null_lines(judged: Trades, random: RandomEntries | None, rules: list[Written
             f"{random.low:+.3f} and {random.high:+.3f} R;"
         )
         lines.append(f"this beats {random.percentile:.1f} % of them (p = {random.p_value:.4f})")
+    if shuffled is not None:
+        lines.append(
+            f"of {shuffled.draws:,} shuffles of its days (same minutes, sides, brackets) 95 % lie between "
+            f"{shuffled.low:+.3f} and {shuffled.high:+.3f} R;"
+        )
+        lines.append(f"this beats {shuffled.percentile:.1f} % of them (p = {shuffled.p_value:.4f})")
     return lines

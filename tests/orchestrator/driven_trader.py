@@ -119,6 +119,7 @@ class Drive:
         self.records: list[Recorded] = []
         self.session, self.minute, self.price, self.seq = 0, -1, 80_000, 0
         self.filled, self.cash, self.floor, self.entered = 0, START, 0, 0
+        self.contract = 0  # of the bars to come, by its place in the series
 
     def play(self, minute: Minute) -> None:
         """One bar, its decision and its verdict."""
@@ -158,7 +159,8 @@ class Drive:
         low, high = first - minute.down, first + minute.up
         self.price = low + (high - low) * minute.close // 8
         ts = (self.session * 1440 + self.minute) * MINUTE_NS
-        return Bar(seq=self.seq, ts_event_ns=ts, open=first, high=high, low=low, close=self.price, volume=1)
+        bar = Bar(seq=self.seq, ts_event_ns=ts, open=first, high=high, low=low, close=self.price, volume=1)
+        return bar.model_copy(update={"contract": self.contract})
 
     def _view(self, minute: Minute) -> CloseView:
         to_flat = max(0, FLAT_MINUTE - self.minute - 1)

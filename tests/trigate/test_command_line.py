@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trigate.command_line import print_result, run_command
+from trigate.command_line import exit_unless_passed, print_result, run_command
 from trigate.errors import ConfigError, DataError, ExitCode, ResourceError
 
 
@@ -51,3 +51,13 @@ def test_a_result_is_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -
     rows = [line.split() for line in table.splitlines()]
     assert rows == [["trades", "12"], ["mean_r", "0.1235"], ["low", "-"], ["in_sample", "yes"]]
     assert json.loads(last) == {"trades": 12}
+
+
+def test_strict_ends_with_4_unless_the_verdict_is_pass() -> None:
+    exit_unless_passed("PASS", strict=True)
+    exit_unless_passed("FAIL", strict=False)
+
+    for word in ("NOT PROVEN", "FAIL", "IN SAMPLE"):
+        with pytest.raises(SystemExit) as ended:
+            exit_unless_passed(word, strict=True)
+        assert ended.value.code == 4

@@ -1,14 +1,18 @@
 """The findings of an evaluation as one HTML file that needs no network, and as JSON."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llm_gate.engines.logistic import read_logistic
+from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.evals.data.cases import digest_of
 from llm_gate.evals.report.charts import EARNED, accuracy_chart, money_chart, promotion_chart, reliability_chart
 from llm_gate.evals.report.findings import CONTROLS, Findings, summary_of
 from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.evals.scoring.scores import ALL, Score
+from llm_gate.teaching.taught_folder import read_card, taught_on
 from trigate.pages.render import rendered
 from trigate.versions import version_of
 from trigate.whole_files import write_whole
@@ -44,6 +48,7 @@ def page(findings: Findings) -> str:
         "entries": entries,
         "labelled": [score for score in entries if "accuracy" in score.figures],
         "recorded": recorded,
+        "taught": taught_of(findings.suite_run.suite.models),
         "readings": [one for one in findings.judgements if one.answerer.task != "entry"],
         "by_regime": _by_regime(findings),
         "errors": [score for score in whole if score.errors and score.group in ("bank", "recorded")],
@@ -57,6 +62,18 @@ def page(findings: Findings) -> str:
         "versions": {"trigate": version_of("trigate")},
     }
     return rendered("llm_gate.evals.report", "eval.html.j2", shown, filters=FILTERS)
+
+
+def taught_of(models: Sequence[ModelSpec]) -> dict[str, str]:
+    """By the name of each model that was taught: on what, as its file or folder says today; gone ones are left out."""
+    words = {}
+    for model in models:
+        path = Path(model.source)
+        if model.engine == "logistic" and path.is_file():
+            words[model.label] = taught_on(read_logistic(path).saved)
+        elif model.engine == "vllm" and (card := read_card(path)) is not None:
+            words[model.label] = taught_on(card)
+    return words
 
 
 def share(figure: Figure | None) -> str:

@@ -56,6 +56,20 @@ def test_its_chances_are_those_that_come_true_and_the_threshold_is_where_wins_pa
         assert p[part].mean() == pytest.approx(won[part].mean(), abs=0.05)
 
 
+def test_where_the_facts_say_nothing_it_approves_everything(make_cases: MakeCases) -> None:
+    """The same outcomes in another order lose on average: still nothing tells which, and a veto of all judges none."""
+    cases = make_cases(800)
+    outcomes = [case.outcome_r_milli for case in cases]
+    np.random.default_rng(4).shuffle(outcomes)
+    lost = [min(outcome or 0, 2000) for outcome in outcomes]
+    shuffled = [case.model_copy(update={"outcome_r_milli": r}) for case, r in zip(cases, lost, strict=True)]
+
+    model = fit_logistic(lessons_of(shuffled))
+
+    assert sum(lost) < 0 and model.threshold == 0.0
+    assert fit_logistic(lessons_of(cases)).threshold > 0.0
+
+
 def test_no_case_that_is_held_out_is_read(make_cases: MakeCases) -> None:
     cases = make_cases(400)
     other = [

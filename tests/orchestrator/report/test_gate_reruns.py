@@ -10,8 +10,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.report.gate_reruns import GATE_WORTH, RecordedVerdicts, weigh_gate
+from orchestrator.report.account_book import read_account_book
+from orchestrator.report.gate_reruns import GATE_WORTH, RecordedVerdicts, _refuse_without_a_gate, weigh_gate
+from orchestrator.run.config import GateSection
 from orchestrator.run.folder import RunFolder
+from orchestrator.run.found_again import Sources, found_again
 from rl_core.checkpoints.policy import load_trader
 from rl_core.evaluation.gates import VETOED
 from rl_core.evaluation.tries import ELSEWHERE, TRIES
@@ -82,7 +85,10 @@ def test_verdict_and_page_hold_it(gated: RunFolder, told: dict[str, Any]) -> Non
 
 
 def test_the_command_prints_a_table(gated: RunFolder) -> None:
-    lines = weigh(gated.path).stdout.splitlines()
+    result = weigh(gated.path, "--strict")
+    lines = result.stdout.splitlines()
+
+    assert result.exit_code == 4, "a session proves nothing"
 
     assert lines[0].startswith("1 session; the gate vetoed ")
     assert [line.split("  ")[0] for line in lines[2:6]] == [
@@ -109,15 +115,22 @@ def test_a_run_whose_actions_were_not_its_policys_is_refused(file_world: FileWor
 
 
 @pytest.mark.parametrize(
-    ("gate", "cause"), [({"engine": "off"}, "was off"), ({"engine": "rules", "shadow": True}, "shadow")]
+    ("ended", "gate", "cause"),
+    [
+        (True, {"engine": "off"}, "its gate was off"),
+        (True, {"engine": "rules", "shadow": True}, "its gate was a shadow"),
+        (False, {"engine": "rules"}, "it has not ended"),
+    ],
 )
-def test_a_run_in_which_no_gate_acted_is_refused(
-    file_world: FileWorld, tmp_path: Path, gate: dict[str, Any], cause: str
+def test_a_run_in_which_no_gate_acted_to_the_end_is_refused(
+    gated: RunFolder, ended: bool, gate: dict[str, Any], cause: str
 ) -> None:
-    run = play_file(file_world, tmp_path, gate=gate)
+    book, found = read_account_book(gated), found_again(gated, Sources())
+    other = found._replace(config=found.config.model_copy(update={"gate": GateSection.model_validate(gate)}))
 
+    _refuse_without_a_gate(gated, book, found)
     with pytest.raises(ConfigError, match=cause):
-        weigh_gate(run.path, reruns=2)
+        _refuse_without_a_gate(gated, book._replace(ended=ended), other)
 
 
 def test_a_question_that_was_never_asked_goes_through() -> None:

@@ -335,7 +335,7 @@ def test_a_gate_that_refuses_near_the_floor_strands_alike(tmp_path: Path) -> Non
         synthetic(seconds=False),
     )
     view = view_of(minutes, trading.pack, trading.hours, trading.yardstick)
-    span, policy = span_of(view.located.session, 0), some_policy(1, 7)
+    span, policy = span_of(view.located.session, 0, 3), some_policy(1, 7)
 
     path = played_again(PathTables(Trained(policy), view, trading), span, gate=Refuses())
 

@@ -42,7 +42,7 @@ def test_a_gate_is_told_by_its_prompt_and_no_gate_by_nothing() -> None:
     path = prompts_folder() / "entry_review.v1.md"
 
     assert gate_inputs(section(prompt=path)).prompt_digest == find_prompt("entry_review.v1").digest
-    assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "")
+    assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "", "")
 
 
 def test_own_prompts_come_first_and_are_looked_in_for_a_name_alone(letters_only: Path) -> None:

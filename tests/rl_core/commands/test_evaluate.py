@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from tests.rl_core.markets import random_bars, session_minutes
-from trigate.errors import ConfigError, DataError
+from trigate.errors import ConfigError, DataError, ExitCode
 
 SESSIONS = 16  # of which the first two are warm-up
 
@@ -50,13 +50,16 @@ def test_own_entries_are_judged_without_a_checkpoint(folder: Path) -> None:
 
     assert found["entries_given"] == 23 == found["entries_traded"] + found["entries_while_open"]
     assert found["trades"] == found["entries_traded"] and found["mean_r_low"] is not None
+    assert found["shuffled_draws"] == 1_000 and found["shuffled_low"] < found["shuffled_high"]
     assert (found["verdict"], found["in_sample"]) == ("NOT PROVEN", False)
     assert "nobody has said" not in found["because"] and "fewer than 60" in found["because"]
 
 
 def test_entries_of_which_nobody_says_when_they_were_made_prove_nothing(folder: Path) -> None:
-    table = evaluate("--entries", folder / "mine.csv", *given(folder)).stdout
+    result = evaluate("--entries", folder / "mine.csv", *given(folder), "--strict")
+    table = result.stdout
 
+    assert result.exit_code == ExitCode.NOT_PASSED == 4
     assert "nobody has said which bars these entries" in table and "entries_denied" in table
     assert "nobody has said" not in told("--entries", "breakout", *given(folder))["because"]
 

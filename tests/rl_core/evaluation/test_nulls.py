@@ -5,13 +5,15 @@ from functools import cache
 import numpy as np
 import pytest
 
+from rl_core.evaluation import nulls
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import OwnBracket, Signals, known_rule
 from rl_core.evaluation.inputs import EvaluationInputs
-from rl_core.evaluation.nulls import _Moved, null_lines, random_entries, written_rules
+from rl_core.evaluation.nulls import ShuffledDays, _Moved, null_lines, random_entries, shuffled_days, written_rules
 from rl_core.evaluation.outcomes import Outcomes, outcomes_of
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.trades import Trades
+from rl_core.features.market_view import MarketView
 from rl_core.market.types import Bracket
 from rl_core.trading.hours import EntryHours
 from rl_core.trading.setup import Trading
@@ -20,29 +22,40 @@ from tests.rl_core.markets import MNQ, legacy_pack, mnq_limits, mnq_venue, small
 VIEW = small_view(0, 6)
 TRADING = Trading(legacy_pack(), MNQ, mnq_venue(), mnq_limits(), EntryHours())
 SPAN = span_of(VIEW.located.session, 0)
+LONG = small_view(0, 14)
+"""Days enough to be shuffled."""
 
 
-def inputs(signals: Signals) -> EvaluationInputs:
-    return EvaluationInputs(signals, VIEW, TRADING, SPAN)
+def inputs(signals: Signals, view: MarketView = VIEW) -> EvaluationInputs:
+    return EvaluationInputs(signals, view, TRADING, span_of(view.located.session, 0))
 
 
 @cache
-def tabulated() -> Outcomes:
-    return outcomes_of(inputs(known_rule("flat", VIEW)))
+def tabulated(*, long: bool = False) -> Outcomes:
+    view = LONG if long else VIEW
+    return outcomes_of(inputs(known_rule("flat", view), view))
 
 
-def entries(share: float, *, seed: int = 0, best: bool = False) -> Signals:
+def entries(share: float, *, seed: int = 0, best: bool = False, long: bool = False) -> Signals:
     """Some closes of the span; bought or sold at random, or as it would have been best."""
-    rng, r = np.random.default_rng(seed), tabulated().r
-    may = np.flatnonzero(tabulated().bars[:, 0] > 0)
+    table = tabulated(long=long)
+    rng, r = np.random.default_rng(seed), table.r
+    may = np.flatnonzero(table.bars[:, 0] > 0)
     chosen = np.sort(rng.choice(may, int(share * len(may)), replace=False))
-    side = np.zeros(len(VIEW.bars), np.int8)
+    side = np.zeros(len(table.bars), np.int8)
     side[chosen] = np.where(r[chosen, 0] > r[chosen, 1], 1, -1) if best else rng.choice((-1, 1), len(chosen))
     return Signals("some", side)
 
 
-def traded(signals: Signals) -> Trades:
-    return play_account("fresh", inputs(signals)).trades
+def traded(signals: Signals, view: MarketView = VIEW) -> Trades:
+    return play_account("fresh", inputs(signals, view)).trades
+
+
+def shuffled(signals: Signals, draws: int) -> ShuffledDays:
+    """The comparison of the trades of ``signals`` on the longer market."""
+    found = shuffled_days(traded(signals, LONG), inputs(signals, LONG), tabulated(long=True), draws=draws)
+    assert found is not None
+    return found
 
 
 def test_a_table_of_both_sides_holds_what_the_engine_trades() -> None:
@@ -105,11 +118,63 @@ def test_entries_at_random_are_nothing_special_and_those_of_a_clairvoyant_are() 
     assert best.low < best.mean_r < best.high
 
 
+def test_shuffled_days_keep_minutes_and_sides_and_lose_the_day() -> None:
+    """Against loops over entries: the same minute of another day, made where no earlier one of that day is open."""
+    trades = traded(entries(0.03, seed=2))  # of five days, which are enough to look at
+    order = np.argsort(trades.decided, kind="stable")
+    decided, side = trades.decided[order], trades.side[order]
+
+    r, made = _Moved(decided, side, inputs(entries(0.03)), tabulated()).shuffled(np.random.default_rng(4), decided, 3)
+
+    session, minute = VIEW.located.session, VIEW.hours.decision_minute
+    days = np.unique(session[SPAN.first : SPAN.stop])
+    may = SPAN.first + np.flatnonzero(tabulated().bars[SPAN.first : SPAN.stop, 0] > 0)
+    rng = np.random.default_rng(4)
+    for way in range(3):
+        order_of_days = rng.permutation(len(days))
+        free = dict.fromkeys(days.tolist(), 0)
+        for row, (bar, s) in enumerate(zip(decided.tolist(), side.tolist(), strict=True)):
+            day = int(days[order_of_days[np.searchsorted(days, session[bar])]])
+            there = may[(session[may] == day)]
+            at = next((b for b in there.tolist() if minute[b] >= minute[bar]), int(there[-1]))
+            earned, held = tabulated().usual(np.array(at), np.array(s))
+            assert made[row, way] == (at >= free[day])
+            if made[row, way]:
+                assert r[row, way] == earned
+                free[day] = at + int(held)
+    assert made.any() and not made.all()
+
+
+def test_a_clairvoyant_beats_every_shuffle_and_luck_does_not() -> None:
+    p_values = [shuffled(entries(0.03, seed=seed, long=True), 200).p_value for seed in range(8)]
+    best = shuffled(entries(0.03, best=True, long=True), 200)
+
+    assert best.p_value == pytest.approx(1 / 201) and best.percentile == 100
+    assert 0.2 < np.mean(p_values) < 0.8 and best.low < best.mean_r < best.high
+    assert "of 200 shuffles of its days" in null_lines(traded(entries(0.03)), None, best, [], 5)[3]
+
+
+def test_shuffles_of_brackets_of_ones_own_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thirty such brackets three hundred are played, ten shuffles, and never under fifty."""
+    some = entries(0.01, seed=3, long=True)
+    own = {bar: OwnBracket(Bracket(20, 60)) for bar in some.bars.tolist()}
+    monkeypatch.setattr(nulls, "MOST_OWN", 300)
+
+    found = shuffled(Signals("own", some.side, own), 200)
+
+    assert found.draws == 50 and found.low < found.high
+
+
+def test_few_days_are_not_shuffled() -> None:
+    assert shuffled_days(traded(entries(0.03)), inputs(entries(0.03)), tabulated()) is None
+
+
 def test_without_a_trade_nothing_is_compared() -> None:
     nothing = traded(known_rule("flat", VIEW))
 
     assert random_entries(nothing, inputs(known_rule("flat", VIEW)), tabulated()) is None
-    assert "-" in null_lines(nothing, None, [], 5)[2]
+    assert shuffled_days(nothing, inputs(known_rule("flat", VIEW)), tabulated()) is None
+    assert "-" in null_lines(nothing, None, None, [], 5)[2]
 
 
 def test_written_rules_of_the_table_trade_as_the_engine_does() -> None:

@@ -31,6 +31,8 @@ def test_the_page_draws_its_plots_fetches_nothing_and_says_who_has_no_judgement(
     assert seen == QUIET
     for name in ("accuracy", "reliability", "money", "promotion"):
         assert re.search(rf'id="plot-{name}".*?<svg[^>]*class="main-svg"', drawn, re.DOTALL)
+    glance = drawn[drawn.index('id="glance"') : drawn.index('id="judgement"')]
+    assert re.search(r"always-approve/entry_review.v1/choice</td><td>held-out</td><td class=\"n\">0.0</td>", glance)
     section = drawn[drawn.index('id="judgement"') : drawn.index('id="scores"')]
     assert re.search(r"NO JUDGEMENT SHOWN</span>\s*<div><strong>always-approve</strong>", section)
     assert re.search(r'"word JUDGEMENT">JUDGEMENT</span>\s*<div><strong>rules</strong>', section)

@@ -1,0 +1,64 @@
+"""PASS, NOT PROVEN, FAIL or IN SAMPLE for a gate: from its whole path beside the paths of other gates."""
+
+from typing import NamedTuple
+
+from rl_core.statistics.bootstrap import Interval
+from rl_core.statistics.sharpe import SURE
+from rl_core.statistics.verdict import MIN_SESSIONS, MOST_WITHOUT_VERDICT, Verdict
+
+
+class GateEvidence(NamedTuple):
+    """What a verdict on a gate rests on: its whole path beside others, paired by session."""
+
+    over_random: Interval | None  # mean R a session more than random vetoes at its own rates
+    over_approving: Interval | None  # mean R a session more than without a gate
+    beaten: float  # share of the random reruns with less R
+    in_sample: bool
+    synthetic: bool
+    proposals: int
+    without_verdict: int
+
+
+def verdict_on_gate(evidence: GateEvidence) -> Verdict:
+    """What whole paths prove about a gate.
+
+    PASS needs more R than without it and than chance, each with its whole interval above zero, and more than in 95 % of
+    the random reruns. FAIL needs the whole interval against chance below zero: such a gate picks the wrong ones.
+    """
+    doubts = {
+        "the bars are a synthetic world": evidence.synthetic,
+        f"{evidence.without_verdict} of {evidence.proposals} proposals went without a verdict": (
+            evidence.without_verdict > MOST_WITHOUT_VERDICT * evidence.proposals
+        ),
+    }
+    reasons = tuple(reason for reason, holds in doubts.items() if holds)
+    if evidence.in_sample:
+        return Verdict("IN SAMPLE", ("bars that the policy or its phase 1 was trained on are included", *reasons))
+    named = {"random vetoes at its rates": evidence.over_random, "always approving": evidence.over_approving}
+    for other, interval in named.items():
+        if interval is None or interval.bounds is None:
+            return Verdict("NOT PROVEN", (f"no interval against {other}: too few sessions", *reasons))
+        if interval.sessions < MIN_SESSIONS:
+            reasons = (*reasons, f"{interval.sessions} sessions, fewer than {MIN_SESSIONS}")
+            break
+    return _gate_word(evidence, named, reasons)
+
+
+def _gate_word(evidence: GateEvidence, named: dict[str, Interval | None], reasons: tuple[str, ...]) -> Verdict:
+    """The word, once there is an interval against each of the others."""
+    chance = evidence.over_random
+    assert chance is not None and chance.high is not None
+    if chance.high < 0 and not reasons:
+        return Verdict(
+            "FAIL", (f"against random vetoes the whole interval lies below zero (up to {chance.high:+.3f})",)
+        )
+    for other, interval in named.items():
+        assert interval is not None and interval.bounds is not None
+        low, high = interval.bounds
+        if low <= 0:
+            reasons = (*reasons, f"against {other} the interval of R a session is {low:+.3f} to {high:+.3f}")
+    if evidence.beaten < SURE:
+        reasons = (*reasons, f"it does better than {100 * evidence.beaten:.0f} % of the random reruns")
+    if reasons:
+        return Verdict("NOT PROVEN", reasons)
+    return Verdict("PASS", ("more R a session than without it and than chance, each with its whole interval",))
