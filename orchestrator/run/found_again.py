@@ -13,7 +13,6 @@ from orchestrator.run.paper_plan import kept_history
 from orchestrator.run.plan import (
     CODE_VERSION,
     Span,
-    checkpoint_digest,
     rule_pack_digest,
     setting_of,
     span_traded,
@@ -24,7 +23,7 @@ from orchestrator.trader.seen_at_close import CloseViews, CloseViewTable
 from orchestrator.trader.state import Setting
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
-from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
+from rl_core.checkpoints.manifest import Identity, checkpoint_digest, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import check_unchanged
 from rl_core.regimes.fitted import UNFITTED, Frozen, read_model
 from rl_core.trading.setup import Trading, compile_trading

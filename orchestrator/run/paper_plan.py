@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import HISTORY, RunFolder, unfinished
 from orchestrator.run.growing_file import GrowingFile
@@ -16,6 +17,8 @@ from rl_core.bars.read import read_bars
 from rl_core.checkpoints.provenance import check_unchanged
 from trigate.errors import ConfigError, DataError
 
+DAY_NS = 86_400_000_000_000
+LONGEST_CLOSURE_DAYS = 5
 PAPER_DEADLINE_S = 2.0
 """Of a verdict, unless another was given: in sim more is waited for, as time stands still there."""
 
@@ -38,7 +41,20 @@ def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
             begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
             if begun.inputs == inputs:
                 return begun
-    return plan_over(config, replace(history_shown(_standing(config)), world=world), say=say)
+    history = history_shown(_standing(config))
+    if config.paper.clock is None:
+        _warn_of_old_bars(config, history, say)
+    return plan_over(config, replace(history, world=world), say=say)
+
+
+def _warn_of_old_bars(config: RunConfig, history: Bars, say: Say) -> None:
+    """Say that the bars are of another time than the clock, by which each of them would be late."""
+    days = (wall_time_ns() - int(history.ts_event_ns[-1])) // DAY_NS
+    if days > LONGEST_CLOSURE_DAYS:
+        say(
+            f"warning: the last bar of {config.bars} is {days} days old, and the market's time is UTC: older bars come "
+            "late and are not decided on. A rehearsal needs --clock, as orchestrator feed prints it"
+        )
 
 
 def kept_history(folder: RunFolder) -> Bars:

@@ -20,7 +20,7 @@ from orchestrator.workers.handed_bars import packed
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
-from rl_core.checkpoints.manifest import MANIFEST, Identity, find_checkpoint, is_final
+from rl_core.checkpoints.manifest import Identity, checkpoint_digest, find_checkpoint, is_final
 from rl_core.checkpoints.policy import check_yardstick, load_trader, policy_digest
 from rl_core.checkpoints.provenance import (
     WorldCard,
@@ -40,7 +40,7 @@ from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, compile_trading, resolved
 from rl_core.training.folder import run_of
-from trigate.errors import ConfigError, DataError
+from trigate.errors import DataError
 
 CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
 
@@ -244,19 +244,6 @@ def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:
     shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
     history = int(np.searchsorted(session, shown[0])) if len(shown) else first
     return Span(history, first, stop)
-
-
-def checkpoint_digest(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint's manifest, which holds that of every other file of it.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    path = checkpoint / MANIFEST
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def rule_pack_digest(pack: RulePack) -> str:

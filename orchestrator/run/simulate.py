@@ -24,6 +24,7 @@ from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.workers.crew import Crew, Job
 from orchestrator.workers.handed_bars import HANDED, hand_over
+from trigate.versions import code_digest
 
 NEVER_OPENS = 1_000_000  # failures in a row
 
@@ -179,9 +180,12 @@ def _patience(plan: RunPlan) -> Patience:
 
 def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
     feed = {"bars": str((folder.path / HANDED).resolve()), "market": plan.bars.instrument.symbol}
-    jobs = {POLICY: Job("orchestrator.workers.policy", {"checkpoint": str(plan.checkpoint.resolve())})}
+    code = {"code": code_digest()}
+    checkpoint = {"checkpoint": str(plan.checkpoint.resolve())}
+    serves = {**code, "checkpoint": plan.inputs.checkpoint_digest}
+    jobs = {POLICY: Job("orchestrator.workers.policy", checkpoint, serves)}
     if not plan.paper:
-        jobs[FEED] = Job("orchestrator.workers.feed", feed)
+        jobs[FEED] = Job("orchestrator.workers.feed", feed, code)
     if plan.config.gate.engine != "off":
         jobs[GATE] = _gate_job(plan, folder, server)
     return jobs
@@ -208,4 +212,5 @@ def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> J
         "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
         "regression_name": plan.gate.model if config.engine == "logistic" else "",
     }
-    return Job("orchestrator.workers.gate", gate)
+    serves = {"code": code_digest(), "prompt": plan.inputs.prompt_digest, "engine": config.engine}
+    return Job("orchestrator.workers.gate", gate, serves)

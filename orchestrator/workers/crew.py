@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 import structlog
@@ -34,6 +34,8 @@ class Job(NamedTuple):
 
     module: str
     config: WorkerConfig
+    serves: Mapping[str, str] = MappingProxyType({})
+    """What it must say that it has loaded, by name: digests of code, checkpoint and prompt."""
 
 
 class Crew:
@@ -82,9 +84,12 @@ class Crew:
 
         Raises:
             ProcessNotReadyError: one ended, failed or was too slow; its cause or exit status and its log are named.
+                Or it has loaded something else than its job says.
         """
         names = list(self._jobs)
-        self._connections.wait_ready(names, deadline_s=START_DEADLINE_S, check=self._while_starting)
+        ready = self._connections.wait_ready(names, deadline_s=START_DEADLINE_S, check=self._while_starting)
+        for name in names:
+            self._check_served(name, ready[name])
         self._connections.poll()
         for name in names:
             self._event(supervision.WorkerReady(name, time.monotonic()))
@@ -177,6 +182,7 @@ class Crew:
             if isinstance(report.message, WorkerFailed):
                 self._failed(report.sender, report.message.cause)
             elif isinstance(report.message, Ready):
+                self._check_served(report.sender, report.message)
                 self._notify(f"{report.sender}: ready again")
                 self._event(supervision.WorkerReady(report.sender, time.monotonic()))
         for name, worker in list(self._workers.items()):
@@ -185,6 +191,15 @@ class Crew:
             elif self._state.workers[name].phase == "ready" and self._connections.silent_s(name) > SILENCE_S:
                 self._event(supervision.HeartbeatMissed(name, time.monotonic()))
         self._event(supervision.Tick(time.monotonic()))
+
+    def _check_served(self, name: str, ready: Ready) -> None:
+        """Refuse a worker that has loaded something else than the run: one of many on old code is how fortunes end."""
+        other = [key for key, digest in self._jobs[name].serves.items() if ready.serves.get(key) != digest]
+        if other:
+            raise ProcessNotReadyError(
+                f"{name} worker: has loaded another {' and another '.join(other)} than the run began with; "
+                f"the same command goes on with what is there now, or as another run"
+            )
 
     def _await(self, name: str) -> None:
         self._look_if_ended(name)

@@ -12,6 +12,7 @@ from orchestrator.workers.handed_bars import handed_over
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.bars.bars import Bars
 from rl_core.trading.hours import MINUTE_NS
+from trigate.versions import code_digest
 
 WITH_SECONDS = 32
 """Bars of a block with seconds: their rows must fit into one frame."""
@@ -54,7 +55,7 @@ class Feed:
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve bars until Shutdown."""
     minutes, seconds = handed_over(Path(config["bars"]), config["market"])
-    runner.ready({"bars": str(len(minutes))})
+    runner.ready({"code": code_digest(), "bars": str(len(minutes))})
     runner.serve({NextBars: Feed(minutes, seconds).next_bars})
 
 

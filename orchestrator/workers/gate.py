@@ -16,6 +16,7 @@ from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
+from trigate.versions import code_digest
 
 
 class GateServer:
@@ -59,7 +60,8 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     gc.collect()
     gc.freeze()  # what was loaded stays: a full collection would take longer than a verdict
     with asyncio.Runner() as loop:
-        runner.ready({"prompt": prompt.digest, "engine": engine.name, "model": engine.model})
+        served = {"code": code_digest(), "prompt": prompt.digest, "engine": engine.name, "model": engine.model}
+        runner.ready(served)
         runner.serve({EntryProposal: GateServer(gate, loop).review})
 
 

@@ -8,8 +8,10 @@ from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.processes import WorkerConfig, worker_main
+from rl_core.checkpoints.manifest import checkpoint_digest
 from rl_core.checkpoints.policy import Policy, load_trader
 from rl_core.contract import PolicyQuery, PolicyReply
+from trigate.versions import code_digest
 
 
 class PolicyServer:
@@ -32,7 +34,7 @@ class PolicyServer:
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
     policy = load_trader(Path(config["checkpoint"]))
-    runner.ready({"checkpoint": Path(config["checkpoint"]).name})
+    runner.ready({"code": code_digest(), "checkpoint": checkpoint_digest(Path(config["checkpoint"]))})
     runner.serve({PolicyQuery: PolicyServer(policy).decide})
 
 

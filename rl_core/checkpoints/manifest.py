@@ -83,6 +83,19 @@ def find_checkpoint(path: Path, *, phase: int | None = None) -> Path:
     return max(candidates)[2]
 
 
+def checkpoint_digest(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint's manifest, which holds that of every other file of it.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    path = checkpoint / MANIFEST
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def is_final(path: Path) -> bool:
     """Whether the name says that training had ended."""
     return "_final_" in path.name

@@ -44,7 +44,7 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
         raise RuntimeError(config["fail"])
     if config.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    serves = {}
+    serves = {"code": "as it was"}
     if config.get("child"):
         serves["child"] = str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
     runner.ready(serves)

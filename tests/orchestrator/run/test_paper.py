@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from orchestrator.journal.journal import read_journal
+from orchestrator.run.config import RunConfig
 from orchestrator.run.control import ask
 from orchestrator.run.folder import RunFolder
+from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.replay import replay_run
 from rl_core.trading.hours import MINUTE_NS
-from tests.orchestrator.paper_market import Happenings, Market, ReadyCrew, play_paper
+from tests.orchestrator.paper_market import HISTORY, Happenings, Market, ReadyCrew, play_paper
 from tests.orchestrator.played_files import FileWorld, play_file
 
 MORNING = 2760 + 930  # 09:30 in New York, in the third session
@@ -247,16 +249,23 @@ def test_a_run_that_goes_on_reads_what_came_meanwhile_before_it_looks_at_the_clo
     assert replays(folder)
 
 
+def corrected(market: Market) -> bytes:
+    """A row for a bar that was played, with another volume."""
+    return market.row(MORNING + 3).rpartition(b",")[0] + b",1\n"
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWorld, tmp_path: Path) -> None:
     """Known rows, corrections among them, are not told again: one stopped twice has the bytes of one that was not."""
 
     def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
-        market.say(market.row(MORNING + 3).rpartition(b",")[0] + b",1\n" + b"no row\n")
+        market.say(corrected(market) + b"no row\n")
         yield
 
     def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
+        market.say(corrected(market))
+        yield
 
     def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from first(market, crew, folder)
@@ -269,7 +278,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWo
     once, _ = play_paper(file_world, morning(file_world, tmp_path), tmp_path / "once", whole)
 
     assert again == folder and folder.manifest().starts == 3
-    assert codes(once) == ["corrected", "malformed"]
+    assert codes(once) == ["corrected", "malformed", "doubled"]
     assert folder.journal.read_bytes() == once.journal.read_bytes()
 
 
@@ -312,3 +321,22 @@ def test_a_persons_word_is_taken_while_no_bar_comes(file_world: FileWorld, tmp_p
     assert [(one["standing"], one["bar"]) for one in records(folder, "operator")] == [("halted", 1)]
     assert [proposal["bar"] for proposal in records(folder, "proposed") if proposal["bar"] > 1] == []
     assert replays(folder)
+
+
+def test_bars_of_another_year_are_warned_of_without_a_clock(file_world: FileWorld, tmp_path: Path) -> None:
+    said: list[str] = []
+    market = morning(file_world, tmp_path)
+    config = {"mode": "paper", "bars": market.path, "checkpoint": file_world.checkpoint, "gate": {"engine": "off"}}
+
+    plan = plan_paper(RunConfig.model_validate({**config, "runs": tmp_path}), say=said.append)
+
+    assert len(plan.bars) == HISTORY
+    assert any("days old, and the market's time is UTC" in line for line in said)
+
+
+def test_what_paper_mode_adds_changes_no_simulated_run() -> None:
+    """Runs are told apart by their settings: those of before have neither a mode nor a clock."""
+    sim, paper = RunConfig(), RunConfig.model_validate({"mode": "paper", "paper": {"late_after_s": 3}})
+
+    assert not {"mode", "paper"} & sim.identity.keys()
+    assert paper.identity == {**sim.identity, "mode": "paper"}

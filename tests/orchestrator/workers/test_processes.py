@@ -204,7 +204,7 @@ def test_a_restarted_worker_answers_under_its_old_name(connections: WorkerConnec
     first.wait(5)
     start()
 
-    assert connections.wait_ready(["echo"], deadline_s=20) == {"echo": Ready()}
+    assert connections.wait_ready(["echo"], deadline_s=20) == {"echo": Ready(serves={"code": "as it was"})}
     assert connections.request("echo", Ask(number=9), deadline_s=5).message == Answer(number=9)
 
 
