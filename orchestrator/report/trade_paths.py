@@ -8,8 +8,6 @@ import numpy as np
 from orchestrator.report.account_book import AccountBook, BarColumns, BookedProposal, BookedTrade
 from rl_core.market.types import Ticks
 
-STOPPED = ("stop", "floor", "daily_loss")
-
 
 class TradePath(NamedTuple):
     """One trade, bar by bar."""

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import trim_mean
 
 RESAMPLES = 5_000
 TRIMMED_SHARE = 0.25  # of the runs at each end
@@ -33,7 +32,14 @@ class Aggregate(NamedTuple):
 
 def interquartile_mean(values: FloatArray) -> float:
     """Mean of the middle half of ``values`` [N]; the whole mean where N is below 4."""
-    return float(trim_mean(values, TRIMMED_SHARE))
+    return float(_middle_means(values))
+
+
+def _middle_means(values: FloatArray) -> FloatArray:
+    """[...] of the last axis of ``values`` [..., N]."""
+    from scipy.stats import trim_mean  # slow to load, and most commands of training aggregate nothing
+
+    return np.asarray(trim_mean(values, TRIMMED_SHARE, axis=-1), np.float64)
 
 
 def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: int = 0) -> Aggregate:
@@ -54,5 +60,5 @@ def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: i
         return Aggregate(middle, None, None, level, runs, len(rows))
     generator = np.random.default_rng(seed)
     drawn = np.concatenate([row[generator.integers(0, len(row), (RESAMPLES, len(row)))] for row in rows], axis=1)
-    low, high = np.quantile(trim_mean(drawn, TRIMMED_SHARE, axis=1), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_middle_means(drawn), [(1 - level) / 2, (1 + level) / 2])
     return Aggregate(middle, float(low), float(high), level, runs, len(rows))

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 BLOCKS = 16
 
@@ -34,6 +33,8 @@ def overfitting(results: Floats, *, blocks: int = BLOCKS) -> Overfitting:
     Raises:
         ValueError: fewer than two candidates, an odd number of blocks, or fewer than two periods a block.
     """
+    from scipy.stats import rankdata  # slow to load
+
     periods, candidates = results.shape
     if candidates < 2 or blocks % 2 or periods < 2 * blocks:
         raise ValueError(f"{candidates} candidates and {periods} periods do not make {blocks} blocks of two or more")

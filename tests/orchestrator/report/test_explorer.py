@@ -5,7 +5,6 @@ from pathlib import Path
 from played_runs import FIRST_MINUTE_UTC, every_tenth_minute, explored, play, walk
 
 from llm_gate.contract import Approve, Outcome, Resize, Veto
-from orchestrator.journal.journal import read_journal
 from orchestrator.report.account_book import AccountBook, proposals_of, read_account_book, trades_of
 from orchestrator.report.explorer import AFTER, BEFORE, rows_shown
 from orchestrator.report.facts import facts_of
@@ -106,9 +105,11 @@ def test_a_stop_that_was_moved_is_shown_from_the_next_bar_on(tmp_path: Path) -> 
 
     paths = trade_paths(book, trades, proposals_of(book))
 
-    moved = [record.payload["stop"] for record in read_journal(folder.journal) if record.type == "managed"]
-    changed = [price for path in paths.values() for _, price in path.stops[1:]]
-    assert moved and set(moved) <= set(changed) | {path.stops[0][1] for path in paths.values()}
+    to_break_even = [event for event in book.of("managed") if event.payload["action"] == "breakeven"]
+    changes = {change for path in paths.values() for change in path.stops[1:]}
+    still_open = {bar for path in paths.values() for bar in range(path.entry_bar, path.exit_bar)}
+    expected = {(event.bar + 1, event.payload["stop"]) for event in to_break_even if event.bar in still_open}
+    assert expected and expected <= changes, "moved at a close, in force from the next bar on"
     for booked in trades:
         path = paths[booked.trade.order_id]
         if booked.trade.reason == "stop" and not booked.trade.ambiguous:
