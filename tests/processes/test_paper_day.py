@@ -18,7 +18,7 @@ from tests.processes.conftest import DemoWorld, Start
 
 pytestmark = pytest.mark.process
 
-SPEED, FROM = 800, "09:30"  # 450 minutes of the market in 34 s: a busy machine takes long to start everything
+SPEED, FROM = 350, "09:30"  # 450 minutes of the market in 77 s: a slow machine takes long to start everything
 WORKERS = ("policy", "gate")
 
 
