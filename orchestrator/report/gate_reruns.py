@@ -127,17 +127,17 @@ def read_weighed(run: Path, head: str) -> dict[str, Any] | None:
 
 def _refuse_without_a_gate(folder: RunFolder, book: AccountBook, found: FoundAgain) -> None:
     gate = found.config.gate
-    cause = ""
-    if found.config.mode == "paper":
-        cause = "it was played on paper; weigh a simulation over the same bars once they are in a file"
-    elif not book.ended:
-        cause = "it has not ended; the command that began it continues it"
-    elif gate.engine == "off":
-        cause = "its gate was off"
-    elif gate.shadow:
-        cause = "its gate was a shadow: it did not act, so what it would have been asked later is not known"
-    if cause:
-        raise ConfigError(f"{folder.path}: {cause}")
+    causes = {
+        "it was played on paper; weigh a simulation over the same bars once they are in a file": (
+            found.config.mode == "paper"
+        ),
+        "it has not ended; the command that began it continues it": not book.ended,
+        "its gate was off": gate.engine == "off",
+        "its gate was a shadow: it did not act, so what it would have been asked later is not known": gate.shadow,
+    }
+    for cause, holds in causes.items():
+        if holds:
+            raise ConfigError(f"{folder.path}: {cause}")
 
 
 def _ground(found: FoundAgain, views: CloseViewTable) -> Ground:

@@ -16,7 +16,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,9 +112,12 @@ class FollowedBars:
             if record.type == "bar":
                 self._turn_of(_row(record.payload))
             elif record.type == "feed":
-                self._told_rows.add(record.payload.get("row", 0))
-                if "close" in record.payload:
-                    self._known.setdefault(record.payload["ts_event_ns"], set()).add(_row(record.payload))
+                self._remember_note(record.payload)
+
+    def _remember_note(self, told: Mapping[str, Any]) -> None:
+        self._told_rows.add(told.get("row", 0))
+        if "close" in told:
+            self._known.setdefault(told["ts_event_ns"], set()).add(_row(told))
 
     def _taken(self, grown: Grown) -> list[FeedBar | FeedNote]:
         lines, first = grown.lines, grown.first

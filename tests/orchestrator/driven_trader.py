@@ -24,6 +24,7 @@ from orchestrator.trader.state import (
     Standing,
     Step,
 )
+from rl_core.contract import BUY, HOLD
 from rl_core.market.fills import Venue
 from rl_core.market.types import (
     ADAPTIVE,
@@ -267,3 +268,26 @@ def reviewed(question: AskGate, outcome: Outcome) -> Reviewed:
         model="script",
         reason_source="none",
     )
+
+
+QUIET = Minute(0, False, 0, 10, 10, 4, 280, HOLD, Approve())
+
+
+def quiet(setting: Setting | None = None, price: int = 80_000) -> Drive:
+    """A session of bars that open and close at one price: stop 30 ticks, target 90, 12 contracts."""
+    drive = Drive(setting or settings_for())
+    drive.price = price
+    drive.play(QUIET)
+    return drive
+
+
+def entered(outcome: Outcome, setting: Setting | None = None, action: int = BUY) -> Drive:
+    """A proposal at the first close, judged."""
+    drive = Drive(setting or settings_for())
+    drive.play(QUIET._replace(action=action, outcome=outcome))
+    return drive
+
+
+def types(drive: Drive) -> list[str]:
+    """The records, without marks."""
+    return [record.type for record in drive.records if record.type != "mark"]

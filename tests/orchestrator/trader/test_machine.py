@@ -7,14 +7,18 @@ from driven_trader import (
     BUFFER,
     FLAT_MINUTE,
     MINUTE_NS,
+    QUIET,
     START,
     TERMS,
     Drive,
     Minute,
     accounts,
+    entered,
     minutes,
+    quiet,
     reviewed,
     settings_for,
+    types,
 )
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -23,7 +27,7 @@ from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader.machine import advance, decision_id
 from orchestrator.trader.state import AskGate, BarClosed, GateAnswered, PolicyAnswered, Setting, TraderState
-from rl_core.contract import BUY, HOLD, SELL
+from rl_core.contract import BUY, SELL
 from rl_core.market.fills import Venue
 from rl_core.market.types import NEVER_LOCKS, PESSIMISTIC, STATIC, Rules
 
@@ -44,29 +48,6 @@ def test_no_rule_is_ever_broken(setting: Setting, played: list[Minute]) -> None:
     assert sum(record.type == "account_opened" for record in drive.records) == drive.state.attempt
     fills = sum(record.type == "fill" for record in drive.records)
     assert fills == 2 * drive.state.trades == 2 * sum(record.type == "trade" for record in drive.records)
-
-
-QUIET = Minute(0, False, 0, 10, 10, 4, 280, HOLD, Approve())
-
-
-def quiet(setting: Setting | None = None, price: int = 80_000) -> Drive:
-    """A session of bars that open and close at one price: stop 30 ticks, target 90, 12 contracts."""
-    drive = Drive(setting or settings_for())
-    drive.price = price
-    drive.play(QUIET)
-    return drive
-
-
-def entered(outcome: Outcome, setting: Setting | None = None, action: int = BUY) -> Drive:
-    """A proposal at the first close, judged."""
-    drive = Drive(setting or settings_for())
-    drive.play(QUIET._replace(action=action, outcome=outcome))
-    return drive
-
-
-def types(drive: Drive) -> list[str]:
-    """The records, without marks."""
-    return [record.type for record in drive.records if record.type != "mark"]
 
 
 def test_an_approved_entry_fills_at_the_next_open_one_slippage_worse() -> None:
@@ -110,28 +91,6 @@ def test_why_a_proposal_led_to_nothing_is_told_apart(outcome: Outcome, code: str
 
     assert [r.payload["code"] for r in drive.records if r.type == "proposal_closed"] == [code]
     assert drive.state.entries_this_session == 0
-
-
-def test_entries_are_counted_anew_in_a_new_session() -> None:
-    drive = entered(Approve(), settings_for(max_entries_per_session=1))
-    drive.play(QUIET)
-
-    drive.play(QUIET._replace(session_break=True, action=BUY))
-
-    assert types(drive).count("intent") == 2 and drive.state.entries_this_session == 1
-
-
-def test_a_position_ends_with_its_contract_at_the_last_price_and_fills_in_no_other() -> None:
-    """The next bar is of another contract, 500 ticks away: nothing of that distance is earned."""
-    drive = entered(Approve())
-    drive.play(QUIET)
-    drive.contract = 1
-
-    drive.play(QUIET._replace(gap=500))
-
-    (trade,) = [record.payload for record in drive.records if record.type == "trade"]
-    assert drive.state.broker.position.quantity == 0
-    assert abs(trade["gross"]) <= 12 * 2 * 50, "two slippages of 12 contracts at most"
 
 
 def test_a_shadow_gate_is_recorded_and_does_not_act() -> None:
