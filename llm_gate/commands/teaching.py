@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TAUGHT_PROMPT = "entry_taught.v1"
 METHODS = ("logistic", "head")
+FOUND_NOTHING = "tells sessions that it did not see no better than one answer for all does: it approves everything"
 
 
 def tune(
@@ -83,6 +84,8 @@ def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:
         f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} steps; "
         f"{card.loss_fitted:.4f} on the folds before it"
     )
+    if not card.found:
+        typer.echo(FOUND_NOTHING)
     typer.echo(f"hidden states {card.seconds_states:.1f} s, kept in {states_path(out)}; fit {card.seconds_fit:.1f} s")
 
 

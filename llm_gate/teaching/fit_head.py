@@ -17,6 +17,8 @@ from llm_gate.contract import Label
 MOST_STEPS = 2000
 PATIENCE = 100
 """Steps without a smaller loss on the last fold after which the fit stops."""
+SURE = 6.0
+"""Log-odds of approving over each other letter where nothing was found."""
 RATE = 0.1
 """Of the longest step that cannot overshoot: many small steps, so that the fit can stop early enough."""
 
@@ -35,6 +37,10 @@ class HeadFit(NamedTuple):
     """On the last fold, of the fit on the folds before it."""
     loss_fitted: float
     """On the folds before it."""
+    loss_same: float
+    """On the last fold, of one answer for all cases: the chances that fit the folds before it."""
+    found: bool
+    """Whether the last fold is told better than by one answer for all, by more than one standard error."""
 
 
 class _Scaled(NamedTuple):
@@ -51,10 +57,11 @@ def gains_of(r: Reals, labels: Sequence[Label]) -> Reals:
     return np.asarray(earned - np.minimum(r, 0.0)[:, None])
 
 
-def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen]) -> HeadFit:
+def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, approve: int = 0) -> HeadFit:
     """The rows [L, D] of the output layer that fit ``gains`` [N, L], starting from the mean of ``rows`` for each.
 
     So each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
+    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none.
 
     The number of steps is the one with the least loss on the last of ``folds`` after a fit on those before it; then all
     cases are fitted with as many. Nothing is drawn at random: the same cases give the same rows, bit for bit.
@@ -66,14 +73,27 @@ def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen]) 
     watched = _Part(states[last] @ scaled.back.T, own[last], gains[last])
     tried = _descend(part, MOST_STEPS, watched)
     whole = _scaled(states)
-    fitted = _descend(_Part(whole.x, own, gains), tried.steps, None)
+    weights = _descend(_Part(whole.x, own, gains), tried.steps, None).weights
+    same = np.log(np.broadcast_to(gains[~last].sum(axis=0) / gains[~last].sum(), gains[last].shape))
+    found = _is_better(_log_chances(watched.logits(tried.weights)), same, gains[last])
+    if not found:
+        weights = np.zeros_like(weights)
+        weights[approve, 0] = SURE  # column 0 is about 1 for every case
     return HeadFit(
-        rows=start + fitted.weights @ whole.back,
+        rows=start + weights @ whole.back,
         steps=tried.steps,
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
         loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
         loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
+        loss_same=loss_of(same, gains[last]),
+        found=found,
     )
+
+
+def _is_better(log_chances: Reals, same: Reals, gains: Reals) -> bool:
+    """Whether the first fits ``gains`` better by more than one standard error; all [N, L]."""
+    better = (gains * (log_chances - same)).sum(axis=1)
+    return bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
 
 
 def loss_of(logits: Reals, gains: Reals) -> float:

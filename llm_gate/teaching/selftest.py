@@ -176,7 +176,8 @@ def _model_shares(lessons: Lessons, held_out: Sequence[Case], model: Model) -> d
     chats = [model.prompt.render(case.proposal) for case in (*lessons.cases, *held_out)]
     states = model.reader.states(chats, model.kept, model.step)
     own, taught_on = letters.rows.astype(np.float64), len(lessons.cases)
-    fit = fit_head(states[:taught_on], gains_of(lessons.r, letters.labels), own, lessons.folds(FOLDS))
+    gains, approve = gains_of(lessons.r, letters.labels), letters.labels.index("approve")
+    fit = fit_head(states[:taught_on], gains, own, lessons.folds(FOLDS), approve=approve)
     worth = np.array([LET_THROUGH[label] for label in letters.labels])
     judged = states[taught_on:]
     return {

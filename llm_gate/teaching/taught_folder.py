@@ -47,6 +47,10 @@ class TaughtCard(BaseModel):
     loss_before: float = Field(description="on the last fold, of the model as it was")
     loss_taught: float = Field(description="on the last fold, of the fit on the folds before it")
     loss_fitted: float = Field(description="of that fit on the folds before it")
+    loss_same: float | None = Field(None, description="on the last fold, of one answer for all; None: an older card")
+    found: bool = Field(
+        True, description="false: the last fold is told no better than by one answer, so it approves all"
+    )
     seconds_states: float = Field(description="to compute the hidden states that were not kept from before")
     seconds_fit: float
     may_not: tuple[str, ...] = MAY_NOT
@@ -98,12 +102,14 @@ def read_card(folder: Path) -> TaughtCard | None:
 
 def taught_on(card: TaughtCard | LogisticModel) -> str:
     """What a gate was taught on and until when: cases tell no date, so sessions are counted from their first."""
+    found = card.found if isinstance(card, TaughtCard) else card.threshold > 0
+    told = "" if found else ", which told it nothing of sessions that it did not see, so it approves everything"
     inside = (
         "some on bars that the policy was trained on too" if card.in_sample else "none of the policy's training bars"
     )
     return (
-        f"taught on {card.cases:,} cases of {card.sessions} sessions, up to the session numbered {card.last_session} "
-        f"of its cases (digest {card.cases_digest[:12]}), {inside}; only later sessions can judge it"
+        f"taught on {card.cases:,} cases of {card.sessions} sessions{told}; up to the session numbered "
+        f"{card.last_session} of its cases (digest {card.cases_digest[:12]}), {inside}; only later ones can judge it"
     )
 
 

@@ -61,7 +61,8 @@ def _taught(lessons: Lessons, prompt: Prompt, reader: Reader, out: Path, *, step
     with StatesFile(states_path(out), reader.width) as kept:
         states = reader.states([prompt.render(case.proposal) for case in lessons.cases], kept, step)
     read, folds = clock(), lessons.folds(FOLDS)
-    fit = fit_head(states, gains_of(lessons.r, letters.labels), letters.rows.astype(np.float64), folds)
+    gains, approve = gains_of(lessons.r, letters.labels), letters.labels.index("approve")
+    fit = fit_head(states, gains, letters.rows.astype(np.float64), folds, approve=approve)
     card = TaughtCard(
         source=reader.model_id,
         prompt=prompt.name,
@@ -77,6 +78,8 @@ def _taught(lessons: Lessons, prompt: Prompt, reader: Reader, out: Path, *, step
         loss_before=fit.loss_before,
         loss_taught=fit.loss_taught,
         loss_fitted=fit.loss_fitted,
+        loss_same=fit.loss_same,
+        found=fit.found,
         seconds_states=round(read - started, 1),
         seconds_fit=round(clock() - read, 1),
     )

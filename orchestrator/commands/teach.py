@@ -110,7 +110,7 @@ def _teach_regression(lessons: "Lessons", path: Path) -> None:
 
 def _teach_model(lessons: "Lessons", folder: Path, model: str) -> None:
     """Teach the model's output layer, unless the folder holds one taught on the very same cases."""
-    from llm_gate.commands.teaching import steps
+    from llm_gate.commands.teaching import FOUND_NOTHING, steps
     from llm_gate.prompts.prompt_files import find_prompt
     from llm_gate.serving.model_folders import model_folder
     from llm_gate.teaching.hidden_states import Reader
@@ -131,6 +131,8 @@ def _teach_model(lessons: "Lessons", folder: Path, model: str) -> None:
         f"model: taught in {card.steps} steps, loss on the last fold {card.loss_before:.4f} before and "
         f"{card.loss_taught:.4f} after; {card.seconds_states + card.seconds_fit:.0f} s"
     )
+    if not card.found:
+        _say(f"model: {FOUND_NOTHING}")
 
 
 def _suite(cases: Path, gate: GateSection, out: Path, model: str) -> "Suite":

@@ -33,15 +33,14 @@ def test_a_gain_is_what_a_choice_earns_more_than_the_worst() -> None:
 
 
 def test_the_optimum_approves_exactly_where_the_expected_r_is_above_zero() -> None:
-    """Wins of 3 R pay for losses of 1 R from 3 in 12 on; a row on a constant state finds the mean."""
-    for wins, losses, approves in ((4, 8, True), (2, 10, False)):
-        r = np.array([3.0] * wins + [-1.0] * losses)
-        states, rows = np.ones((len(r), 1)), np.zeros((3, 1))
+    """Wins of 3 R pay for losses of 1 R from 3 in 12 on; one half of the cases wins 4 in 12, the other 2."""
+    r = np.tile(np.array([3.0] * 4 + [-1.0] * 8 + [3.0] * 2 + [-1.0] * 10), 40)
+    states = np.tile(np.repeat(np.eye(2), 12, axis=0), (40, 1)) + 1.0
 
-        fit = fit_head(states, gains_of(r, LABELS), rows, [np.ones(len(r), bool), np.arange(len(r)) % 2 == 0])
+    fit = fit_head(states, gains_of(r, LABELS), np.zeros((3, 2)), folds_of(len(r)))
 
-        approve, _, veto = chances_of(states, fit.rows)[0]
-        assert (approve > veto) == approves
+    (approve, _, veto), (approve_less, _, veto_more) = chances_of(np.eye(2) + 1.0, fit.rows)
+    assert fit.found and approve > veto and approve_less < veto_more
 
 
 def test_it_finds_the_direction_that_pays_and_judges_unseen_cases_by_it() -> None:
@@ -52,18 +51,20 @@ def test_it_finds_the_direction_that_pays_and_judges_unseen_cases_by_it() -> Non
 
     chances = chances_of(states[1000:], fit.rows)
     assert ((chances[:, 0] > chances[:, 2]) == holds[1000:]).mean() > 0.8
-    assert fit.loss_taught < fit.loss_before and fit.steps > 0
+    assert fit.found and fit.loss_taught < min(fit.loss_before, fit.loss_same) and fit.steps > 0
 
 
-def test_where_nothing_is_told_it_stops_early_and_orders_nothing() -> None:
-    states, r, holds = states_and_outcomes(1500, told=False)
+@pytest.mark.parametrize("labels", [LABELS, ("veto", "approve", "shrink")])
+def test_where_nothing_is_told_everything_is_approved(labels: tuple[Label, ...]) -> None:
+    """The letters stand in any order; outcomes lose on average, which is no reason for a gate that knows nothing."""
+    states, r, _ = states_and_outcomes(1500, told=False)
+    lost = np.where(r > 0, 2.0, r)
+    approve = labels.index("approve")
 
-    fit = fit_head(states[:1000], gains_of(r[:1000], LABELS), np.zeros((3, 12)), folds_of(1000))
+    fit = fit_head(states[:1000], gains_of(lost[:1000], labels), np.zeros((3, 12)), folds_of(1000), approve=approve)
 
-    chances = chances_of(states[1000:], fit.rows)
-    margin = chances[:, 0] - chances[:, 2]
-    auc = (margin[holds[1000:]][:, None] > margin[~holds[1000:]][None, :]).mean()
-    assert auc == pytest.approx(0.5, abs=0.1)
+    assert lost.mean() < 0 and not fit.found
+    assert chances_of(states[1000:], fit.rows)[:, approve].min() > 0.9
 
 
 def test_the_same_cases_give_the_same_rows_bit_for_bit() -> None:
