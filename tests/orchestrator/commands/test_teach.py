@@ -71,7 +71,7 @@ def test_both_gates_are_taught_on_the_first_sessions_and_judged_on_the_later(
     assert "logistic/entry_taught.v1/choice, held_out" in first.output
     assert "taught before" in again.output and "asked now" in again.output and "(0 asked now" in again.output
     page = (out / teach.JUDGED / "report.html").read_text()
-    assert "taught on 22 cases of 10 sessions, up to the session numbered 9" in page
+    assert "taught on 22 cases of 10 sessions" in page and "up to the session numbered 9" in page
     assert 'id="glance"' in page and 'id="judgement"' not in page
 
 

@@ -14,6 +14,7 @@ from orchestrator.workers.feed import WITH_SECONDS, Feed, run
 from orchestrator.workers.handed_bars import hand_over, handed_over
 from rl_core.bars.bars import Bars
 from rl_core.exchange.instruments import instrument
+from trigate.versions import code_digest
 
 START_NS = 1_735_828_200_000_000_000
 NS = 10**9
@@ -120,6 +121,6 @@ def test_what_is_handed_over_is_private_and_comes_back_as_it_was(tmp_path: Path)
         (minutes.contract.tolist(), 60),
         (seconds.contract.tolist(), 1),
     ]
-    assert link.loaded == {"bars": "20"}
+    assert link.loaded == {"bars": "20", "code": code_digest()}
     hand_over(path, minutes, None)
     assert handed_over(path, "NQ")[1] is None
