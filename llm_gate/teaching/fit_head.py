@@ -40,7 +40,7 @@ class HeadFit(NamedTuple):
     loss_same: float
     """On the last fold, of one answer for all cases: the chances that fit the folds before it."""
     found: bool
-    """Whether the last fold is told better than by one answer for all, by more than one standard error."""
+    """Whether cases of left-out folds are told better than by one answer for all, by more than one standard error."""
 
 
 class _Scaled(NamedTuple):
@@ -74,8 +74,8 @@ def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], 
     tried = _descend(part, MOST_STEPS, watched)
     whole = _scaled(states)
     weights = _descend(_Part(whole.x, own, gains), tried.steps, None).weights
-    same = np.log(np.broadcast_to(gains[~last].sum(axis=0) / gains[~last].sum(), gains[last].shape))
-    found = _is_better(_log_chances(watched.logits(tried.weights)), same, gains[last])
+    better = np.concatenate([_better_unseen(states, own, gains, fold, tried.steps) for fold in folds])
+    found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
     if not found:
         weights = np.zeros_like(weights)
         weights[approve, 0] = SURE  # column 0 is about 1 for every case
@@ -85,15 +85,23 @@ def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], 
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
         loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
         loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
-        loss_same=loss_of(same, gains[last]),
+        loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
         found=found,
     )
 
 
-def _is_better(log_chances: Reals, same: Reals, gains: Reals) -> bool:
-    """Whether the first fits ``gains`` better by more than one standard error; all [N, L]."""
-    better = (gains * (log_chances - same)).sum(axis=1)
-    return bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
+def _same(gains: Reals, count: int) -> Reals:
+    """[count, L] the log chances of one answer for all that fit ``gains`` [N, L] best."""
+    return np.repeat(np.log(gains.sum(axis=0, keepdims=True) / gains.sum()), count, axis=0)
+
+
+def _better_unseen(states: Reals, own: Reals, gains: Reals, fold: Chosen, steps: int) -> Reals:
+    """[F] how much better each case of ``fold`` is told by a fit of so many steps on the others than by one answer."""
+    scaled = _scaled(states[~fold])
+    fitted = _descend(_Part(scaled.x, own[~fold], gains[~fold]), steps, None)
+    told = _Part(states[fold] @ scaled.back.T, own[fold], gains[fold]).logits(fitted.weights)
+    same = _same(gains[~fold], int(fold.sum()))
+    return np.asarray((gains[fold] * (_log_chances(told) - same)).sum(axis=1))
 
 
 def loss_of(logits: Reals, gains: Reals) -> float:

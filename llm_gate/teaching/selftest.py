@@ -131,7 +131,7 @@ def checks_of(results: Iterable[KindResult], *, quick: bool) -> list[Check]:
         if result.kind == "gated":
             checks += [
                 Check(
-                    f"{result.name}: {gate} reaches {least:.2f}: {reached[gate].share:.2f}",
+                    f"{result.name}: {gate} reaches {least:.2f}: {reached[gate].share:.3f}",
                     reached[gate].share >= least,
                 )
                 for gate, least in _targets(result, quick=quick).items()

@@ -62,7 +62,7 @@ def test_what_is_found_in_a_twin_and_what_is_missed_in_a_world_fail() -> None:
         for found in (nothing, much)
     }
     assert failed["gated", True] == failed["gated_twin", False] == []
-    assert failed["gated", False] == ["gated one_fact 1.15: logistic reaches 0.50: 0.01"]
+    assert failed["gated", False] == ["gated one_fact 1.15: logistic reaches 0.50: 0.010"]
     assert failed["gated_twin", True] == ["gated_twin one_fact 1.15: logistic finds nothing: +0.60 +- 0.02"]
 
 
