@@ -26,8 +26,8 @@ def test_a_server_says_what_was_computed_while_teaching(
     make_cases: MakeCases, tiny_folder: Path, tmp_path: Path
 ) -> None:
     """Embeddings and output layer are one matrix before, two after; the canary and the prompt's own cases pass."""
-    prompt, lessons, out = find_prompt("entry_taught.v1"), lessons_of(make_cases(160)), tmp_path / "taught"
-    tune_head(lessons, prompt, Reader(tied(tiny_folder, tmp_path / "tied")), out, step=say_nothing)
+    prompt, lessons, out = find_prompt("entry_taught.v1"), lessons_of(make_cases(1000)), tmp_path / "taught"
+    assert tune_head(lessons, prompt, Reader(tied(tiny_folder, tmp_path / "tied")), out, step=say_nothing).found
     taught, few = Reader(out), lessons.cases[:6]
     letters = taught.letters(prompt.front.letters)
     with StatesFile(states_path(out).with_suffix(".again"), taught.width) as kept:
