@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files in random order and the tests of a file in random order, but for those marked ``last``.
 
-    Files that wait for processes come first: they last longest, and so the workers end at about the same time.
+    Files that wait for processes or compute long come first: so the workers end at about the same time.
     """
     drawn = random.Random(config.option.order_seed)
     files: dict[str, list[pytest.Item]] = {}
@@ -68,7 +68,7 @@ def _ends_what_is_shared(item: pytest.Item) -> int:
 
 
 def _comes_late(group: list[pytest.Item]) -> bool:
-    return not any(item.get_closest_marker(name) for item in group for name in ("model", "process"))
+    return not any(item.get_closest_marker(name) for item in group for name in ("model", "process", "long"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

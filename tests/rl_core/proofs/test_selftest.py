@@ -34,6 +34,7 @@ def selftest(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     return CliRunner().invoke(app, ["selftest", "--quick", *arguments])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("optimised")
 def test_the_learner_passes_the_quick_selftest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
