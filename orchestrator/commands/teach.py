@@ -67,16 +67,13 @@ def _cases_of(asked: RunConfig, out: Path, tune_share: float) -> Path:
 
 def _played(plan: "RunPlan") -> Path:
     """The folder of the ended run of this plan: an earlier one, or one played now."""
-    from orchestrator.run.folder import MANIFEST, RunFolder
+    from orchestrator.run.folder import ended_run
     from orchestrator.run.simulate import RunHooks, simulate
 
-    runs = plan.config.runs
-    for path in sorted(runs.glob(f"*-{plan.inputs.run_id[:8]}")) if runs.is_dir() else ():
-        if (path / MANIFEST).is_file():
-            manifest = RunFolder(path).manifest()
-            if (manifest.run_id, manifest.status) == (plan.inputs.run_id, "ended"):
-                _say(f"played before: {path}")
-                return path
+    before = ended_run(plan.config.runs, plan.inputs.run_id)
+    if before is not None:
+        _say(f"played before: {before.path}")
+        return before.path
     total = plan.span.stop - plan.span.first
 
     def on_bar(done: int) -> None:

@@ -236,9 +236,19 @@ def _to_continue(runs: Path, run_id: str) -> RunFolder | None:
 
 def unfinished(runs: Path, name: str = "*") -> Iterator[RunFolder]:
     """The runs below ``runs`` that can go on, the newest first; ``name``: the beginning of their run id."""
+    for folder, manifest in _all_runs(runs, name):
+        ended = manifest.status == "ended" and (folder.path / REPORT).exists()
+        if not ended and manifest.status != "quarantined":
+            yield folder
+
+
+def ended_run(runs: Path, run_id: str) -> RunFolder | None:
+    """The newest run of these inputs below ``runs`` that has ended, with a report or without."""
+    found = _all_runs(runs, run_id[:8])
+    return next((one for one, manifest in found if (manifest.run_id, manifest.status) == (run_id, "ended")), None)
+
+
+def _all_runs(runs: Path, name: str) -> Iterator[tuple[RunFolder, RunManifest]]:
     for path in sorted(runs.glob(f"*-{name}"), reverse=True):
-        folder = RunFolder(path)
         if (path / MANIFEST).is_file():
-            status = folder.manifest().status
-            if not ((status == "ended" and (path / REPORT).exists()) or status == "quarantined"):
-                yield folder
+            yield RunFolder(path), RunFolder(path).manifest()
