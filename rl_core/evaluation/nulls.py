@@ -23,34 +23,20 @@ EVENING = 18 * 60  # minute of the exchange's day with which the trading day of 
 FAR = 1 << 32  # more than any bar's number: keeps sessions apart where bars are compared
 
 
-class RandomEntries(NamedTuple):
-    """Where a mean R stands among those of random entries."""
+class AmongDraws(NamedTuple):
+    """Where a mean R stands among those of random entries, or of the same entries on other days."""
 
+    name: str  # "random" or "shuffled"
     draws: int
     mean_r: float  # of all draws
     low: float  # 95 % of the draws lie between low ...
     high: float  # ... and high
     percentile: float  # of 100, the share of draws below what is judged
-    p_value: float  # that random entries do as well: (1 + draws as good or better) / (1 + draws)
+    p_value: float  # that chance does as well: (1 + draws as good or better) / (1 + draws)
 
     def row(self) -> dict[str, float | int]:
         """Plain values by the names that a result has them under."""
-        return {f"random_{name}": value for name, value in self._asdict().items()}
-
-
-class ShuffledDays(NamedTuple):
-    """Where a mean R stands among those of the same entries on other days."""
-
-    draws: int
-    mean_r: float  # of all shuffles
-    low: float  # 95 % of the shuffles lie between low ...
-    high: float  # ... and high
-    percentile: float  # of 100, the share of shuffles below what is judged
-    p_value: float  # that the days do not matter: (1 + shuffles as good or better) / (1 + shuffles)
-
-    def row(self) -> dict[str, float | int]:
-        """Plain values by the names that a result has them under."""
-        return {f"shuffled_{name}": value for name, value in self._asdict().items()}
+        return {f"{self.name}_{key}": value for key, value in self._asdict().items() if key != "name"}
 
 
 class WrittenRule(NamedTuple):
@@ -76,7 +62,7 @@ class _Places(NamedTuple):
 
 def random_entries(
     trades: Trades, inputs: EvaluationInputs, outcomes: Outcomes, *, draws: int = DRAWS, seed: int = 0
-) -> RandomEntries | None:
+) -> AmongDraws | None:
     """Where the mean R of ``trades`` stands among random entries; None without a trade.
 
     In each draw, the entries of a session go together to a session drawn at random, and each of them to a random minute
@@ -101,12 +87,12 @@ def random_entries(
     totals = np.add.reduceat(pool, edges, axis=0)  # [sessions, P]
     chosen = rng.integers(0, pool.shape[1], (draws, len(edges)))
     means = totals[np.arange(len(edges)), chosen].sum(axis=1) / len(trades.decided)
-    return RandomEntries(*_standing(float(trades.r.mean()), means))
+    return _among("random", float(trades.r.mean()), means)
 
 
 def shuffled_days(
     trades: Trades, inputs: EvaluationInputs, outcomes: Outcomes, *, draws: int = SHUFFLES, seed: int = 0
-) -> ShuffledDays | None:
+) -> AmongDraws | None:
     """Where the mean R of ``trades`` stands among those of the same entries on other days.
 
     None without a trade, and under ten days: so few have few orders, and often stay where they are.
@@ -130,15 +116,15 @@ def shuffled_days(
     moved = _Moved(trades.decided[order], trades.side[order], inputs, outcomes)
     r, made = moved.shuffled(np.random.default_rng(seed), trades.decided[order], draws)
     means = np.where(made, r, 0.0).sum(axis=0) / np.maximum(1, made.sum(axis=0))
-    return ShuffledDays(*_standing(float(trades.r.mean()), means))
+    return _among("shuffled", float(trades.r.mean()), means)
 
 
-def _standing(own: float, means: Floats) -> tuple[int, float, float, float, float, float]:
-    """How many ``means`` [B] there are, their mean and 95 %, and where ``own`` stands among them."""
+def _among(name: str, own: float, means: Floats) -> AmongDraws:
+    """Where ``own`` stands among the ``means`` [B] of the draws."""
     low, high = np.quantile(means, [0.025, 0.975])
     draws, as_good = len(means), int((means >= own - 1e-12).sum())
     percentile, p_value = 100 * (1 - as_good / draws), (1 + as_good) / (1 + draws)
-    return draws, float(means.mean()), float(low), float(high), percentile, p_value
+    return AmongDraws(name, draws, float(means.mean()), float(low), float(high), percentile, p_value)
 
 
 class _Moved:
@@ -292,8 +278,8 @@ def _one_at_a_time(side: npt.NDArray[np.int8], outcomes: Outcomes, first: int) -
 
 def null_lines(
     judged: Trades,
-    random: RandomEntries | None,
-    shuffled: ShuffledDays | None,
+    random: AmongDraws | None,
+    shuffled: AmongDraws | None,
     rules: list[WrittenRule],
     sessions: int,
 ) -> list[str]:

@@ -9,7 +9,7 @@ from rl_core.evaluation import nulls
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import OwnBracket, Signals, known_rule
 from rl_core.evaluation.inputs import EvaluationInputs
-from rl_core.evaluation.nulls import ShuffledDays, _Moved, null_lines, random_entries, shuffled_days, written_rules
+from rl_core.evaluation.nulls import AmongDraws, _Moved, null_lines, random_entries, shuffled_days, written_rules
 from rl_core.evaluation.outcomes import Outcomes, outcomes_of
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.trades import Trades
@@ -51,7 +51,7 @@ def traded(signals: Signals, view: MarketView = VIEW) -> Trades:
     return play_account("fresh", inputs(signals, view)).trades
 
 
-def shuffled(signals: Signals, draws: int) -> ShuffledDays:
+def shuffled(signals: Signals, draws: int) -> AmongDraws:
     """The comparison of the trades of ``signals`` on the longer market."""
     found = shuffled_days(traded(signals, LONG), inputs(signals, LONG), tabulated(long=True), draws=draws)
     assert found is not None
