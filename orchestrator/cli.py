@@ -27,15 +27,12 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
-from orchestrator.run.config import RunConfig
+from orchestrator.run.modes import refuse_unknown_mode
 from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
-from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
-from rl_core.trading.setup import TradingConfig
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
-from trigate.errors import ConfigError, ExitCode, RefusedError
+from trigate.errors import ExitCode
 
-MODES = ("sim", "paper")
 PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how many will come
 
 app = new_app("Run the whole stack over bars, and say what it is worth.")
@@ -91,10 +88,11 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    mode_options = {"--mode": mode if mode in MODES else None, "--clock": clock}
+    if mode is not None:
+        refuse_unknown_mode(mode)
+    mode_options = {"--mode": mode, "--clock": clock}
     options = {**mode_options, **bars_options, "--checkpoint": checkpoint, **gate_options}
     asked_for = read_run_config(config, settings or (), options).config
-    _refuse_mode(mode, asked_for)
     plan = (plan_paper if asked_for.mode == "paper" else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")
@@ -155,17 +153,6 @@ def cases(
     print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
-
-
-def _refuse_mode(mode: str | None, config: RunConfig) -> None:
-    """Let only what sends nothing through; a mode that does first meets what the pack says of automation."""
-    if mode is None or mode in MODES:
-        return
-    known, built = (*REHEARSALS, "live"), " and ".join(MODES)
-    if mode not in known:
-        raise ConfigError(f"--mode {mode!r}: expected one of {', '.join(known)}; only {built} are built")
-    refuse_sending(read_rule_pack((config.trading or TradingConfig()).rules), mode)
-    raise RefusedError(f"mode {mode!r}: only {built} are built; they send no orders anywhere")
 
 
 def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:

@@ -119,7 +119,9 @@ def _cents(dollars: Decimal | None) -> int | None:
 class RunConfig(_Section):
     """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
-    mode: Literal["sim", "paper"] = Field("sim", description="sim: recorded bars; paper: a csv file that grows")
+    mode: Literal["sim", "paper", "live"] = Field(
+        "sim", description="sim: recorded bars; paper: a csv file that grows; live is refused"
+    )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
     market: str | None = Field(None, description="none: from the file's name, else NQ")
