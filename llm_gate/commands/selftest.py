@@ -42,7 +42,7 @@ def selftest(
     reader = Reader(model_folder(model or ("tiny" if quick else "package"), progress=_say))
     kept = StatesFile(keep / f"{reader.model_id}.states", reader.width)
     with kept, steps() as step:
-        results = tested(worlds, Model(reader, found, kept, step), _say)
+        results = tested(worlds, Model(reader, found, kept, step), _say, quick=quick)
     checks = checks_of(results, quick=quick)
     if as_json:
         typer.echo(json.dumps({"model": reader.model_id, "worlds": _shown(results), "checks": _held(checks)}))
@@ -54,7 +54,11 @@ def selftest(
 
 def _shown(results: "list[KindResult]") -> list[dict[str, object]]:
     return [
-        {**result._asdict(), "reached": {gate: each._asdict() for gate, each in result.reached.items()}}
+        {
+            **result._asdict(),
+            "reached": {gate: each._asdict() for gate, each in result.reached.items()},
+            "promotions": {gate: each._asdict() for gate, each in result.promotions.items()},
+        }
         for result in results
     ]
 
@@ -73,10 +77,20 @@ def _print(results: "list[KindResult]", checks: "list[Check]", model_id: str) ->
         for gate, each in result.reached.items():
             typer.echo(
                 f"  {gate:<10} {each.share:+.2f} +- {each.noise:.2f}   lets through {100 * each.let_through:3.0f} %   "
-                f"earned {each.uplift_r:+.3f} R over random vetoes"
+                f"earned {each.uplift_r:+.3f} R over random vetoes{_promoted(result, gate)}"
             )
     for check in checks:
         typer.echo(f"{'holds' if check.holds else 'FAILED'}: {check.text}")
+
+
+def _promoted(result: "KindResult", gate: str) -> str:
+    """In how many worlds it was promoted and when, and in how many twins; nothing where that was not counted."""
+    found = result.promotions.get(gate)
+    if found is None:
+        return ""
+    promoted = sum(count is not None for count in found.after)
+    when = "" if found.median_after is None else f" (in the middle one after {found.median_after:.0f} sessions)"
+    return f"   promoted {promoted} of {len(found.after)}{when}, on twins {found.blind} of {found.twins}"
 
 
 def _say(text: str) -> None:

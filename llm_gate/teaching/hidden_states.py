@@ -1,6 +1,7 @@
 """What a model makes of each case before its output layer: the last hidden state, computed once and kept."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import os
@@ -35,6 +36,13 @@ class Letters(NamedTuple):
     tokens: tuple[int, ...]
     rows: npt.NDArray[np.float32]
     """[L, D]"""
+
+
+class _Opening(NamedTuple):
+    """What every chat of a prompt begins with, and what the model remembers of it."""
+
+    tokens: list[int]
+    remembered: Any
 
 
 class Reader:
@@ -87,14 +95,19 @@ class Reader:
             ResourceError: the disk refuses.
         """
         tokens = [self._tokens.of_chat(chat) for chat in chats]
+        openings = {turns: self._opening(turns) for turns in {chat[:-1] for chat in chats}}
         keys = [hashlib.sha256(f"{self.model_id}/{ids}".encode()).digest() for ids in tokens]
-        missing = {key: ids for key, ids in zip(keys, tokens, strict=True) if key not in kept.known}
+        missing = {
+            key: (ids, openings[chat[:-1]])
+            for key, ids, chat in zip(keys, tokens, chats, strict=True)
+            if key not in kept.known
+        }
         already = len(chats) - len(missing)
         # One thread a case and a case a core: threads that share one case wait for each other on a busy machine.
         before = self._torch.get_num_threads()
         self._torch.set_num_threads(1)
         try:
-            self._check(tokens[0])
+            self._check(tokens[0], openings[chats[0][:-1]])
             with ThreadPoolExecutor(self._workers) as pool:
                 for done, (key, state) in enumerate(zip(missing, pool.map(self._state, missing.values()), strict=True)):
                     kept.append(key, state)
@@ -107,9 +120,24 @@ class Reader:
     def _workers(self) -> int:
         return 1 if self._device == "cuda" else len(os.sched_getaffinity(0))
 
-    def _check(self, ids: list[int]) -> None:
+    def _opening(self, turns: tuple[Turn, ...]) -> _Opening:
+        """The tokens before the last turn's text, read once for all chats that begin with ``turns``.
+
+        They hang on the turns alone, not on which chats are asked for: a state is the same, bit for bit, whichever
+        others are computed beside it.
+        """
+        first, other = (self._tokens.of_chat((*turns, Turn("user", text))) for text in ("A", "b"))
+        differs = (place for place, (one, two) in enumerate(zip(first, other, strict=False)) if one != two)
+        tokens = first[: next(differs, 0)]
+        if not tokens:
+            return _Opening([], None)
+        with self._torch.inference_mode():
+            read = self._model(self._torch.tensor([tokens], device=self._device), use_cache=True, logits_to_keep=1)
+        return _Opening(tokens, read.past_key_values)
+
+    def _check(self, ids: list[int], opening: _Opening) -> None:
         """RequestError unless the output layer is one matrix over the last state."""
-        state, logits = self._read(ids)
+        state, logits = self._read(ids, opening)
         with self._torch.inference_mode():
             farthest = float((self._head(state) - logits).abs().max())
         if farthest > SAME_LOGITS:
@@ -117,12 +145,19 @@ class Reader:
                 f"{self.folder}: does more with its last state than one matrix does; it cannot be taught so"
             )
 
-    def _state(self, ids: list[int]) -> npt.NDArray[np.float32]:
-        return np.asarray(self._read(ids)[0].cpu().numpy(), np.float32)
+    def _state(self, told: tuple[list[int], _Opening]) -> npt.NDArray[np.float32]:
+        return np.asarray(self._read(*told)[0].cpu().numpy(), np.float32)
 
-    def _read(self, ids: list[int]) -> tuple[Any, Any]:
+    def _read(self, ids: list[int], opening: _Opening) -> tuple[Any, Any]:
         """The last hidden state [D] after ``ids``, and the logits of the next token."""
+        shared = len(opening.tokens)
+        if ids[:shared] != opening.tokens:
+            return self._read(ids, _Opening([], None))
+        # The model adds to what it remembers, so each chat gets a copy.
+        remembered = copy.deepcopy(opening.remembered)
         with self._torch.inference_mode():
-            told = self._torch.tensor([ids], device=self._device)
-            output = self._model(told, output_hidden_states=True, logits_to_keep=1, use_cache=False)
+            told = self._torch.tensor([ids[shared:]], device=self._device)
+            output = self._model(
+                told, past_key_values=remembered, output_hidden_states=True, logits_to_keep=1, use_cache=shared > 0
+            )
             return output.hidden_states[-1][0, -1], output.logits[0, -1]

@@ -29,6 +29,7 @@ from llm_gate.teaching.fit_head import chances_of, fit_head, gains_of
 from llm_gate.teaching.fit_logistic import fit_logistic
 from llm_gate.teaching.hidden_states import Reader, Step
 from llm_gate.teaching.lessons import Lessons, lessons_of
+from llm_gate.teaching.selftest_promotions import WITHIN, Promotions, joined, promotions_of
 from llm_gate.teaching.states_file import StatesFile
 from llm_gate.teaching.tune_head import FOLDS
 
@@ -36,6 +37,9 @@ GATES = ("logistic", "taught", "untouched", "rules", "random")
 VETO_RATE = 0.5
 LET_THROUGH: dict[Label, float] = {"approve": 1.0, "shrink": 0.5, "veto": 0.0}
 STRONG_DRIFT_ATR = 1.0
+LEAST_PROMOTED, MOST_BLIND = 0.80, 0.05
+TWINS = 200
+"""Blind gates of each kind, spread over its worlds."""
 NOISES = 3.0
 """A gate that knows nothing may lie so many standard errors from 0."""
 
@@ -69,6 +73,7 @@ class KindResult(NamedTuple):
     judged: int
     uplift_r: float  # computed
     reached: dict[str, Reached]
+    promotions: dict[str, Promotions]  # of `GATES`; empty where none were asked for
 
     @property
     def name(self) -> str:
@@ -83,6 +88,13 @@ class Check(NamedTuple):
     holds: bool
 
 
+class _OfWorld(NamedTuple):
+    """What came of every gate on one world."""
+
+    reached: dict[str, Reached]
+    promotions: dict[str, Promotions]
+
+
 class Model(NamedTuple):
     """What a model is asked with."""
 
@@ -92,8 +104,12 @@ class Model(NamedTuple):
     step: Step
 
 
-def selftest(worlds: Sequence[PlantedWorld], model: Model, say: Callable[[str], None]) -> list[KindResult]:
+def selftest(
+    worlds: Sequence[PlantedWorld], model: Model, say: Callable[[str], None], *, quick: bool
+) -> list[KindResult]:
     """Every gate taught and judged on each world; worlds of one kind, form and drift are averaged.
+
+    A quick one counts no promotions: they take hundreds of sessions.
 
     Raises:
         RequestError: a world has no case to judge by, or too few to teach.
@@ -103,18 +119,21 @@ def selftest(worlds: Sequence[PlantedWorld], model: Model, say: Callable[[str], 
         return each.world.kind, each.world.form, each.world.drift_atr
 
     results = []
-    for (kind, form, drift), group in groupby(sorted(worlds, key=name), key=name):
+    for (kind, form, drift), members in groupby(sorted(worlds, key=name), key=name):
+        group = list(members)
+        twins = 0 if quick else -(-TWINS // len(group))
         rows, taught, judged, uplift = [], 0, 0, 0.0
         for each in group:
             say(f"{kind} {form} {drift:g}, seed {each.world.seed}")
             lessons, held_out = lessons_of(each.cases), [case for case in each.cases if case.split == "held_out"]
             if not held_out:
                 raise RequestError(f"seed {each.world.seed} of {kind} holds no case to judge by; write some held out")
-            rows.append(_judged(lessons, held_out, each.world, model))
+            rows.append(_judged(lessons, held_out, each.world, model, twins))
             taught, judged = taught + len(lessons.cases), judged + len(held_out)
             uplift = max(uplift, each.world.uplift_r)
-        reached = {gate: _mean([row[gate] for row in rows]) for gate in GATES}
-        results.append(KindResult(kind, form, drift, len(rows), taught, judged, uplift, reached))
+        reached = {gate: _mean([row.reached[gate] for row in rows]) for gate in GATES}
+        promotions = {} if quick else {gate: joined([row.promotions[gate] for row in rows]) for gate in GATES}
+        results.append(KindResult(kind, form, drift, len(rows), taught, judged, uplift, reached, promotions))
     return results
 
 
@@ -141,6 +160,27 @@ def checks_of(results: Iterable[KindResult], *, quick: bool) -> list[Check]:
             checks.append(
                 Check(f"{result.name}: taught beats logistic: {taught:.2f}, {logistic:.2f}", taught > logistic)
             )
+        checks += _promotion_checks(result)
+    return checks
+
+
+def _promotion_checks(result: KindResult) -> list[Check]:
+    """The taught model is promoted where there is much to find, and nobody where there is nothing."""
+    checks = []
+    for gate, found in result.promotions.items():
+        if result.kind == "gated_twin" or gate not in ("logistic", "taught"):
+            promoted = sum(count is not None for count in found.after)
+            checks.append(
+                Check(f"{result.name}: {gate} is never promoted: {promoted} of {len(found.after)}", not promoted)
+            )
+        share = found.blind / found.twins
+        text = f"{result.name}: {gate}'s letters on twins are promoted in {found.blind} of {found.twins}"
+        checks.append(Check(text, share <= MOST_BLIND))
+    strong = (result.kind, result.form) == ("gated", "one_fact") and result.drift_atr >= STRONG_DRIFT_ATR
+    if strong and result.promotions:
+        found = result.promotions["taught"]
+        text = f"{result.name}: taught is promoted within {WITHIN} sessions in {found.share:.0%} of the worlds"
+        checks.append(Check(text, found.share >= LEAST_PROMOTED))
     return checks
 
 
@@ -154,7 +194,7 @@ def _targets(result: KindResult, *, quick: bool) -> dict[str, float]:
     return {"logistic": 0.95, "taught": 0.85} if strong else {"logistic": 0.90, "taught": 0.70}
 
 
-def _judged(lessons: Lessons, held_out: Sequence[Case], world: PlantedCases, model: Model) -> dict[str, Reached]:
+def _judged(lessons: Lessons, held_out: Sequence[Case], world: PlantedCases, model: Model, twins: int) -> _OfWorld:
     paying = set(world.paying)
     pays = np.array([case.case_id in paying for case in held_out], np.float64)
     r = np.array([(case.outcome_r_milli or 0) / 1000 for case in held_out], np.float64)
@@ -167,7 +207,14 @@ def _judged(lessons: Lessons, held_out: Sequence[Case], world: PlantedCases, mod
         "random": _random_shares(held_out, model.prompt, world.seed),
         **_model_shares(lessons, held_out, model),
     }
-    return {gate: _reached(shares[gate], pays, r) for gate in GATES}
+    reached = {gate: _reached(shares[gate], pays, r) for gate in GATES}
+    if not twins:
+        return _OfWorld(reached, {})
+    session = np.array([case.session for case in held_out], np.int64)
+    promotions = {
+        gate: promotions_of(shares[gate], r, session, trials=len(GATES), twins=twins, seed=world.seed) for gate in GATES
+    }
+    return _OfWorld(reached, promotions)
 
 
 def _model_shares(lessons: Lessons, held_out: Sequence[Case], model: Model) -> dict[str, Reals]:

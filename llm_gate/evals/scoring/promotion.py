@@ -105,6 +105,21 @@ def promotion(judged: Sequence[Judged], criteria: PromotionCriteria, *, trials: 
     )
 
 
+def promoted_after(judged: Sequence[Judged], criteria: PromotionCriteria, *, trials: int) -> int | None:
+    """The session, counted from 1, after which the gate was first promoted; None where it never was.
+
+    The interval holds after every session at once, so looking after each costs nothing.
+    """
+    proposals = np.cumsum(np.unique([row.session for row in judged], return_counts=True)[1])
+    intervals = promotion(judged, criteria, trials=trials).history
+    # The first session only sets the centres, so the interval after session n is at n - 2.
+    for count, (low, _) in enumerate(intervals, start=2):
+        enough = count >= criteria.min_sessions and proposals[count - 1] >= criteria.min_proposals
+        if enough and low > 0:
+            return count
+    return None
+
+
 def session_uplifts(judged: Sequence[Judged], criteria: PromotionCriteria) -> list[SessionUplift]:
     """The observation of every session but the first, in order of time; no R may lie outside the clipping."""
     uplifts: list[SessionUplift] = []

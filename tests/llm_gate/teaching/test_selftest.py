@@ -53,7 +53,7 @@ def test_what_is_found_in_a_twin_and_what_is_missed_in_a_world_fail() -> None:
 
     def result(kind: str, logistic: Reached) -> KindResult:
         return KindResult(
-            kind, "one_fact", 1.15, 1, 100, 100, 0.25, {**dict.fromkeys(GATES, nothing), "logistic": logistic}
+            kind, "one_fact", 1.15, 1, 100, 100, 0.25, {**dict.fromkeys(GATES, nothing), "logistic": logistic}, {}
         )
 
     failed = {

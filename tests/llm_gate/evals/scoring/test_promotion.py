@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llm_gate.evals.scoring.confidence_sequence import confidence_sequence
-from llm_gate.evals.scoring.promotion import Judged, PromotionCriteria, promotion, session_uplifts
+from llm_gate.evals.scoring.promotion import Judged, PromotionCriteria, promoted_after, promotion, session_uplifts
 
 EASY = PromotionCriteria(min_proposals=100, min_sessions=20, alpha=0.1)
 
@@ -59,6 +59,24 @@ def test_a_session_is_compared_with_those_before_it() -> None:
 def test_a_gate_that_knows_is_promoted_and_a_blind_one_is_not() -> None:
     assert promotion(stream(0, knows=0.5), EASY, trials=1).word == "PROMOTE"
     assert promotion(stream(0, knows=0.0), EASY, trials=1).word == "SHADOW"
+
+
+def test_the_session_of_the_promotion_is_the_first_whose_record_promotes() -> None:
+    """Record by record: SHADOW after every shorter one, PROMOTE after this one."""
+    rows = stream(0, knows=0.5)
+
+    after = promoted_after(rows, EASY, trials=3)
+
+    words = [
+        promotion([row for row in rows if row.session < count], EASY, trials=3).word
+        for count in range(1, (after or 0) + 1)
+    ]
+    assert after is not None and words == ["SHADOW"] * (after - 1) + ["PROMOTE"]
+    assert after > EASY.min_sessions, "the interval decided, not a minimum"
+    late = EASY.model_copy(update={"min_proposals": 10 * (after + 5)})
+    assert promoted_after(rows, late, trials=3) == after + 5
+    assert promoted_after(rows, EASY.model_copy(update={"min_sessions": after + 7}), trials=3) == after + 7
+    assert promoted_after(stream(0, knows=0.0), EASY, trials=3) is None
 
 
 def test_blind_gates_are_promoted_no_more_often_than_alpha_even_while_they_veto_more_and_more() -> None:
