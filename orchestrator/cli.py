@@ -18,30 +18,37 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
+from orchestrator.commands.doctor import doctor
 from orchestrator.commands.feed import feed
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
+from orchestrator.commands.run_options import (
+    Checkpoint,
+    Clock,
+    Contract,
+    GateEngine,
+    MinuteBars,
+    Mode,
+    SecondBars,
+    Shadow,
+    run_asked_for,
+)
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
-from orchestrator.run.config import RunConfig
-from orchestrator.run.settings import read_run_config
 from rl_core.commands.options import Stamped, Timezone
-from rl_core.rules.pack import REHEARSALS, read_rule_pack, refuse_sending
-from rl_core.trading.setup import TradingConfig
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
-from trigate.errors import ConfigError, ExitCode, RefusedError
+from trigate.errors import ExitCode
 
-MODES = ("sim", "paper")
 PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how many will come
 
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
+for command in (doctor, status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
@@ -59,23 +66,16 @@ def main() -> None:
 
 @app.command()
 def run(
-    mode: Annotated[
-        str | None,
-        typer.Option(help="sim: recorded bars; paper: bars as they come in --bars. live is refused."),
-    ] = None,
-    bars: Annotated[Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows.")] = None,
-    clock: Annotated[
-        Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")
-    ] = None,
-    seconds: Annotated[Path | None, typer.Option(help="Second bars of the same market.")] = None,
-    market: Annotated[str | None, typer.Option(help="Contract of the bars.")] = None,
+    mode: Mode = None,
+    bars: MinuteBars = None,
+    clock: Clock = None,
+    seconds: SecondBars = None,
+    market: Contract = None,
     timezone: Timezone = None,
     stamp: Stamped = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
-    gate: Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")] = None,
-    shadow: Annotated[
-        bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")
-    ] = False,
+    checkpoint: Checkpoint = None,
+    gate: GateEngine = None,
+    shadow: Shadow = False,
     prompts: PromptsFolder = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -91,10 +91,8 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    mode_options = {"--mode": mode if mode in MODES else None, "--clock": clock}
-    options = {**mode_options, **bars_options, "--checkpoint": checkpoint, **gate_options}
-    asked_for = read_run_config(config, settings or (), options).config
-    _refuse_mode(mode, asked_for)
+    options = {"--mode": mode, "--clock": clock, **bars_options, "--checkpoint": checkpoint, **gate_options}
+    asked_for = run_asked_for(config, settings, options)
     plan = (plan_paper if asked_for.mode == "paper" else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")
@@ -155,17 +153,6 @@ def cases(
     print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
-
-
-def _refuse_mode(mode: str | None, config: RunConfig) -> None:
-    """Let only what sends nothing through; a mode that does first meets what the pack says of automation."""
-    if mode is None or mode in MODES:
-        return
-    known, built = (*REHEARSALS, "live"), " and ".join(MODES)
-    if mode not in known:
-        raise ConfigError(f"--mode {mode!r}: expected one of {', '.join(known)}; only {built} are built")
-    refuse_sending(read_rule_pack((config.trading or TradingConfig()).rules), mode)
-    raise RefusedError(f"mode {mode!r}: only {built} are built; they send no orders anywhere")
 
 
 def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:

@@ -206,6 +206,22 @@ class Journal:
         return ResourceError(self._failure)
 
 
+def check_journal(path: Path, known: KnownHead | None = None) -> Verified:
+    """What ``Journal.open`` would find, and refuse; the journal stays as it is, and is let go of at once.
+
+    Raises:
+        ResourceError, DamagedJournalError: as ``Journal.open``.
+    """
+    path = path.absolute()
+    try:
+        with ExitStack() as undo:
+            folder = hold_journal(path, undo)
+            _private_file(folder, path, os.O_RDONLY, undo)
+            return verify_journal(path, known)
+    except OSError as error:
+        raise ResourceError(f"{path}: {error.strerror or error}") from error
+
+
 def verify_journal(path: Path, known: KnownHead | None = None) -> Verified:
     """What the journal holds, checked byte for byte without changing it.
 

@@ -119,7 +119,9 @@ def _cents(dollars: Decimal | None) -> int | None:
 class RunConfig(_Section):
     """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
-    mode: Literal["sim", "paper"] = Field("sim", description="sim: recorded bars; paper: a csv file that grows")
+    mode: Literal["sim", "paper", "live"] = Field(
+        "sim", description="sim: recorded bars; paper: a csv file that grows; live is refused"
+    )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
     market: str | None = Field(None, description="none: from the file's name, else NQ")
@@ -138,6 +140,7 @@ class RunConfig(_Section):
         "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
     )
     runs: Path = Path("runs")
+    min_free_mb: int = Field(200, ge=0, description="no start with less room on the disk of runs")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -146,6 +149,8 @@ class RunConfig(_Section):
         Where a run lies, and what a signal or the clock does to it (which is recorded itself), make no other run;
         guards that are off and simulation, as in runs that were made before there was anything else, do not either.
         """
-        left_out = {"runs", "on_shutdown", "paper"} | ({"guards"} if self.guards == GuardsSection() else set())
+        left_out = {"runs", "min_free_mb", "on_shutdown", "paper"} | (
+            {"guards"} if self.guards == GuardsSection() else set()
+        )
         left_out |= {"mode"} if self.mode == "sim" else set()
         return self.model_dump(mode="json", exclude=left_out)

@@ -174,7 +174,7 @@ def open_run(
     Raises:
         ResourceError: the folder cannot be made or read.
     """
-    folder = _to_continue(config.runs, manifest.run_id)
+    folder = run_to_continue(config.runs, manifest.run_id)
     if folder is not None:
         return folder
     stamp = datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -230,7 +230,8 @@ def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...])
     )
 
 
-def _to_continue(runs: Path, run_id: str) -> RunFolder | None:
+def run_to_continue(runs: Path, run_id: str) -> RunFolder | None:
+    """The newest run of these inputs below ``runs`` that can go on, None where there is none."""
     return next((folder for folder in unfinished(runs, run_id[:8]) if folder.manifest().run_id == run_id), None)
 
 

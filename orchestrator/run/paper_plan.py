@@ -1,6 +1,7 @@
 """The plan of a run in paper mode: its history is what stands in the growing file, and is kept from then on."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from orchestrator.run.folder import HISTORY, RunFolder, unfinished
 from orchestrator.run.growing_file import GrowingFile
 from orchestrator.run.plan import RunPlan, Say, history_shown, plan_over
 from orchestrator.run.rehearsal import read_rehearsal
+from orchestrator.run.room import check_room
 from orchestrator.run.settings import check_settings
 from orchestrator.workers.handed_bars import handed_over
 from rl_core.bars.bars import Bars
@@ -29,25 +31,42 @@ def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     Raises:
         TrigateError, GateError: the first input that does not fit, with its exit code.
     """
-    _check(config)
+    check_paper(config)
+    check_room(config.runs, config.min_free_mb)
     review = config.gate.review
     if "deadline_s" not in review.model_fields_set:
         review = review.model_copy(update={"deadline_s": PAPER_DEADLINE_S})
         config = config.model_copy(update={"gate": config.gate.model_copy(update={"review": review})})
     world = "" if config.paper.clock is None else read_rehearsal(config.paper.clock).world
-    for folder in unfinished(config.runs):
-        inputs = folder.manifest().inputs
-        if (inputs.config.get("mode"), inputs.config["bars"]) == ("paper", str(config.bars)):
-            begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
-            if begun.inputs == inputs:
-                return begun
-    history = history_shown(_standing(config))
+    for folder in _runs_of_the_file(config):
+        begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
+        if begun.inputs == folder.manifest().inputs:
+            return begun
+    history = history_shown(bars_standing(config))
     if config.paper.clock is None:
-        _warn_of_old_bars(config, history, say)
+        warn_of_old_bars(config, history, say)
     return plan_over(config, replace(history, world=world), say=say)
 
 
-def _warn_of_old_bars(config: RunConfig, history: Bars, say: Say) -> None:
+def _runs_of_the_file(config: RunConfig) -> Iterator[RunFolder]:
+    """The unfinished runs over the same growing file, the newest first."""
+    for folder in unfinished(config.runs):
+        made_of = folder.manifest().inputs.config
+        if (made_of.get("mode"), made_of["bars"]) == (config.mode, str(config.bars)):
+            yield folder
+
+
+def bars_before(config: RunConfig) -> Bars:
+    """The history that `plan_paper` looks at first: of the newest unfinished run of the file, else what stands there.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    begun = next(_runs_of_the_file(config), None)
+    return history_shown(bars_standing(config)) if begun is None else kept_history(begun)
+
+
+def warn_of_old_bars(config: RunConfig, history: Bars, say: Say) -> None:
     """Say that the bars are of another time than the clock, by which each of them would be late."""
     days = (wall_time_ns() - int(history.ts_event_ns[-1])) // DAY_NS
     if days > LONGEST_CLOSURE_DAYS:
@@ -72,7 +91,7 @@ def kept_history(folder: RunFolder) -> Bars:
     return bars
 
 
-def _check(config: RunConfig) -> None:
+def check_paper(config: RunConfig) -> None:
     """Refuse what does not go with bars that are still to come.
 
     Raises:
@@ -88,7 +107,7 @@ def _check(config: RunConfig) -> None:
         )
 
 
-def _standing(config: RunConfig) -> Bars:
+def bars_standing(config: RunConfig) -> Bars:
     """What stands in the growing file now: its complete lines, read as strictly as any bars file.
 
     Raises:

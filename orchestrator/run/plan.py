@@ -13,6 +13,7 @@ from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
 from orchestrator.run.folder import CALIBRATION, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.room import check_room
 from orchestrator.run.settings import account_of, check_settings
 from orchestrator.trader.seen_at_close import CloseViews, CloseViewStream, CloseViewTable
 from orchestrator.trader.state import Setting
@@ -38,7 +39,7 @@ from rl_core.features.features import VOLUME_SESSIONS
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS
-from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, compile_trading, resolved
+from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, TradingConfig, compile_trading, resolved
 from rl_core.training.folder import run_of
 from trigate.errors import DataError
 
@@ -144,6 +145,7 @@ def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
         TrigateError, GateError: the first that does not fit, with its exit code.
     """
     check_settings(config)
+    check_room(config.runs, config.min_free_mb)
     bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
     seconds = None
     if config.seconds is not None:
@@ -157,16 +159,12 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     Raises:
         TrigateError, GateError: the checkpoint, the model or the bars do not fit.
     """
-    checkpoint = find_checkpoint(config.checkpoint)
-    policy = load_trader(checkpoint)
-    assert policy.identity is not None, "a loaded policy knows what it is"
-    account = resolved(account_of(config, policy.identity), seconds=seconds is not None)
-    check_yardstick(checkpoint, policy.identity, account.yardstick)
+    checkpoint, identity, account = trader_of(config)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
     paper = config.mode == "paper"
-    span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, policy.identity)
+    span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
@@ -182,8 +180,29 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         calibration_digest=gate.calibration_digest,
     )
     world = world_traded(config.bars, bars, training_worlds(checkpoint))
-    identity = policy.identity
     return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes)
+
+
+class TradedBy(NamedTuple):
+    """Who trades, and whose account."""
+
+    checkpoint: Path
+    identity: Identity
+    account: TradingConfig
+
+
+def trader_of(config: RunConfig) -> TradedBy:
+    """The policy of a run, loaded once to see that it can be, and its account.
+
+    Raises:
+        ConfigError, FitError, DamagedCheckpointError: there is none, it does not fit, or a file of it has changed.
+    """
+    checkpoint = find_checkpoint(config.checkpoint)
+    identity = load_trader(checkpoint).identity
+    assert identity is not None, "a loaded policy knows what it is"
+    account = resolved(account_of(config, identity), seconds=config.seconds is not None)
+    check_yardstick(checkpoint, identity, account.yardstick)
+    return TradedBy(checkpoint, identity, account)
 
 
 def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.run.config import RunConfig
 from orchestrator.run.gate_setup import check_gate
+from orchestrator.run.modes import check_mode
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
 from rl_core.trading.setup import TradingConfig, check_account, resolved
@@ -65,7 +66,9 @@ def check_settings(config: RunConfig) -> None:
     Raises:
         ConfigError, GateError: there is no such rule pack, contract, table of fees or prompt; no such folder of a
             model; an address that cannot be used; or the settings do not go together.
+        RefusedError: orders would be sent.
     """
+    check_mode(config)
     if config.trading is not None:
         check_account(resolved(config.trading, seconds=config.seconds is not None))
     check_gate(config.gate)

@@ -23,6 +23,8 @@ LIBRARY_NAMES: dict[Family, str] = {
     "rates": "CME Globex Interest Rate Products",
     "grains": "CMEGlobex_Grains",
 }
+CHECKED_YEARS = (2015, 2027)
+"""The first and the last year whose holidays and short days a golden table holds."""
 # Sessions that meet no bar but frame the first and the last one: longer than any closure.
 MARGIN = pd.Timedelta(days=10)
 CLOCK = r"^\d\d:\d\d$"

@@ -205,14 +205,18 @@ def read_rule_pack(path: Path) -> RulePack:
 
 
 def refuse_sending(pack: RulePack, mode: str) -> None:
-    """Let only a rehearsal go on where the firm bans automated trading, or nobody knows whether it does.
+    """Let only a rehearsal go on, unless the firm allows automated trading without reserve.
 
     Raises:
-        RefusedError: ``mode`` sends orders, and the pack does not allow it.
+        RefusedError: ``mode`` sends orders, and the pack does not say ``allowed``.
     """
-    if mode in REHEARSALS or pack.automation not in ("banned", "unknown"):
+    if mode in REHEARSALS or pack.automation == "allowed":
         return
-    why = {"banned": "bans automated trading", "unknown": "may ban automated trading: its pack says unknown"}
+    why = {
+        "banned": "bans automated trading",
+        "restricted": "restricts automated trading, and no program can tell whether you meet its terms",
+        "unknown": "may ban automated trading: its pack says unknown",
+    }
     raise RefusedError(
         f"mode {mode!r}: {pack.name}: the firm {why[pack.automation]}; no order is sent. "
         f"What remains: {', '.join(REHEARSALS)}"

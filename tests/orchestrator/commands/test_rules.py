@@ -1,4 +1,4 @@
-"""`orchestrator rules` as a person or a script runs it, and the modes that a pack refuses."""
+"""`orchestrator rules` as a person or a script runs it."""
 
 import json
 import re
@@ -93,18 +93,3 @@ def test_a_pack_that_is_not_there_is_one_line_and_exit_2() -> None:
 
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1 and "did you mean" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("pack", "said"),
-    [
-        ("apex_legacy_50k_eval.toml", "bans automated trading"),
-        ("topstep_combine.toml#50k", "unknown"),
-        ("plain_static.toml", "only sim and paper are built"),
-    ],
-)
-def test_a_live_run_ends_with_6(pack: str, said: str) -> None:
-    ended = run("run", "--mode", "live", "--set", f'trading.rules="configs/rules/{pack}"')
-
-    assert ended.returncode == 6
-    assert said in ended.stderr

@@ -252,12 +252,12 @@ def test_a_wrong_example_is_a_fault_that_names_both_numbers(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("automation", ["banned", "unknown", "restricted", "allowed"])
-def test_only_a_rehearsal_goes_on_where_automation_is_banned_or_unknown(automation: str) -> None:
+def test_only_a_rehearsal_goes_on_unless_automation_is_allowed(automation: str) -> None:
     pack = legacy_pack().model_copy(update={"automation": automation})
 
     for mode in ("sim", "paper", "replay", "advisory"):
         refuse_sending(pack, mode)
-    if automation in ("restricted", "allowed"):
+    if automation == "allowed":
         refuse_sending(pack, "live")
         return
     with pytest.raises(RefusedError, match="automated trading") as caught:

@@ -1,0 +1,34 @@
+"""The options that `orchestrator run` and `orchestrator doctor` share, and the run that they ask for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.run.config import RunConfig
+from orchestrator.run.modes import refuse_unknown_mode
+from orchestrator.run.settings import read_run_config
+
+Mode = Annotated[
+    str | None,
+    typer.Option(help="sim: recorded bars; paper: bars as they come in --bars. live is refused."),
+]
+MinuteBars = Annotated[Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows.")]
+Clock = Annotated[Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")]
+SecondBars = Annotated[Path | None, typer.Option(help="Second bars of the same market.")]
+Contract = Annotated[str | None, typer.Option(help="Contract of the bars.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")]
+GateEngine = Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")]
+Shadow = Annotated[bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")]
+
+
+def run_asked_for(config: Path | None, settings: Sequence[str] | None, options: dict[str, Any]) -> RunConfig:
+    """The run of a file, the ``--set`` over it and the ``options`` over both, None where one was not given.
+
+    Raises:
+        ConfigError: a file, key, value or mode that cannot be used.
+    """
+    if options["--mode"] is not None:
+        refuse_unknown_mode(options["--mode"])
+    return read_run_config(config, settings or (), options).config

@@ -1,0 +1,264 @@
+"""Whether a run could start here and now: each thing that `orchestrator run` would refuse, and what else is amiss.
+
+Every look calls what `orchestrator run` calls, in its order, and goes on where a run would end. So the first that is
+wrong is what a run would say, and ends with its exit code.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from llm_gate.serving.memory_plan import Device, gpus, machine_memory, need_of, plan_memory, refuse_if_too_large
+from llm_gate.serving.model_folders import longest_text
+from llm_gate.serving.processes import checked_port, nvidia_smi
+from llm_gate.serving.server import VllmServer
+from orchestrator.clock import wall_time_ns
+from orchestrator.journal.journal import check_journal, refuse_other_run, whole_records
+from orchestrator.messaging.sockets import ServerSocket
+from orchestrator.run.config import RunConfig
+from orchestrator.run.folder import RunFolder, run_to_continue, unfinished
+from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, warn_of_old_bars
+from orchestrator.run.plan import RunPlan, Say, TradedBy, plan_over, trader_of, warn_of_old_rules
+from orchestrator.run.rehearsal import read_rehearsal
+from orchestrator.run.room import check_room
+from orchestrator.run.settings import check_settings
+from orchestrator.workers.left_over import left_over
+from rl_core.bars.bars import Bars
+from rl_core.bars.read import read_bars
+from rl_core.bars.seconds import read_seconds
+from rl_core.checkpoints.manifest import unfinished_note
+from rl_core.exchange.schedules import CHECKED_YEARS
+from rl_core.trading.setup import compile_trading
+from trigate.errors import TrigateError
+from trigate.locks import holder_of
+
+Level = Literal["ok", "warning", "wrong", "open"]
+"""``open``: it could not be looked at, as something that it needs is wrong."""
+T = TypeVar("T")
+CORES, FREE_BYTES = 2, 1 << 30
+"""With less, a run starts and is told to expect trouble."""
+
+
+class Check(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    level: Level
+    said: str  # what was found; else what is wrong and what to mend
+    exit_code: int = 0  # that `orchestrator run` would end with
+
+
+class Looks:
+    """What was looked at so far."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def take(self, name: str, look: Callable[[Say], tuple[T, str]]) -> T | None:
+        """What ``look`` finds; None, and the fault kept, where a run would end. ``look`` is given where to warn."""
+        warnings: list[str] = []
+        try:
+            found, said = look(lambda text: warnings.append(text.removeprefix("warning: ")))
+        except TrigateError as error:
+            self.checks.append(Check(name, "wrong", str(error), error.exit_code))
+            return None
+        self.checks.append(Check(name, "warning" if warnings else "ok", "; ".join(warnings) or said))
+        return found
+
+    def leave(self, name: str, needs: str) -> None:
+        """Say that something could not be looked at."""
+        self.checks.append(Check(name, "open", f"not looked at: it needs {needs}"))
+
+
+def exit_code_of(checks: list[Check]) -> int:
+    """What `orchestrator run` would end with before its first bar; 0 if it would start."""
+    return next((check.exit_code for check in checks if check.level == "wrong"), 0)
+
+
+def examine(config: RunConfig) -> list[Check]:
+    """Look at everything that the run of ``config`` needs; nothing is started, and no run is changed."""
+    looks = Looks()
+    looks.take("machine", _machine)
+    looks.take("settings", lambda warn: _settings(config))
+    looks.take("disk", lambda warn: _disk(config))
+    bars, seconds = _market_data(looks, config)
+    trader = looks.take("checkpoint", lambda warn: _checkpoint(config, warn))
+    if bars is None or trader is None:
+        looks.leave("rules", "bars and checkpoint")
+    else:
+        looks.take("rules", lambda warn: _rules(trader, bars, warn))
+    gate = looks.take("model", lambda warn: _model(config))
+    if exit_code_of(looks.checks) or bars is None:
+        looks.leave("run", "all of the above")
+    else:
+        plan = looks.take("plan", lambda warn: _plan(config, bars, seconds))
+        if plan is None:
+            looks.leave("run", "the plan")
+        else:
+            looks.take("run", lambda warn: _folder(config, plan))
+    if gate is not None and gate.folder is not None:
+        folder = gate.folder
+        looks.take("server", lambda warn: _server(folder, warn))
+    looks.take("loopback", lambda warn: _loopback())
+    looks.take("left over", lambda warn: _left_over(config, warn))
+    return looks.checks
+
+
+def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | None]:
+    """The bars, in paper mode those before the first; and the seconds, where some are named."""
+    if config.paper.clock is not None and config.mode == "paper":
+        clock = config.paper.clock
+        looks.take("clock", lambda warn: (read_rehearsal(clock), f"{clock}: a rehearsal's"))
+    bars = looks.take("bars", lambda warn: _bars(config, warn))
+    if bars is None:
+        looks.leave("calendar", "the bars")
+    else:
+        looks.take("calendar", lambda warn: _calendar(config, bars, warn))
+    if config.seconds is None or config.mode == "paper":
+        return bars, None
+    if bars is None:
+        looks.leave("seconds", "the bars")
+        return None, None
+    return bars, looks.take("seconds", lambda warn: _seconds(config, bars))
+
+
+def _machine(warn: Say) -> tuple[None, str]:
+    cores, memory = len(os.sched_getaffinity(0)), machine_memory(Path("/proc/meminfo").read_text())
+    if cores < CORES:
+        warn(f"{cores} core: runner and workers take turns on it; give the run {CORES}, or expect it slower")
+    if memory.free < FREE_BYTES:
+        warn(f"{_mib(memory.free)} of memory are free; end what is not needed, or the kernel may end a worker")
+    return None, f"{cores} cores, {_mib(memory.free)} of {_mib(memory.total)} of memory free"
+
+
+def _settings(config: RunConfig) -> tuple[None, str]:
+    (check_paper if config.mode == "paper" else check_settings)(config)
+    return None, f"mode {config.mode}, gate {config.gate.engine}"
+
+
+def _disk(config: RunConfig) -> tuple[int, str]:
+    free_mb = check_room(config.runs, config.min_free_mb)
+    return free_mb, f"{free_mb:,} MB free for {config.runs}; a run begins with {config.min_free_mb}"
+
+
+def _bars(config: RunConfig, warn: Say) -> tuple[Bars, str]:
+    if config.mode == "paper":
+        bars = bars_before(config)
+        if config.paper.clock is None:
+            warn_of_old_bars(config, bars, warn)
+    else:
+        bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
+    first, last = _day(int(bars.ts_event_ns[0])), _day(int(bars.ts_event_ns[-1]))
+    return bars, f"{config.bars}: {len(bars):,} bars of {bars.instrument.symbol}, {first} to {last}"
+
+
+def _seconds(config: RunConfig, bars: Bars) -> tuple[Bars, str]:
+    assert config.seconds is not None
+    seconds = read_seconds(config.seconds, bars, timezone=config.timezone, stamp=config.stamp)
+    return seconds, f"{config.seconds}: {len(seconds):,} seconds"
+
+
+def _calendar(config: RunConfig, bars: Bars, warn: Say) -> tuple[None, str]:
+    """Sessions are known for any day; that each holiday is right was checked for some years."""
+    first, last = CHECKED_YEARS
+    until_ns = wall_time_ns() if config.mode == "paper" and config.paper.clock is None else int(bars.ts_event_ns[-1])
+    years = (_day(int(bars.ts_event_ns[0])).year, _day(until_ns).year)
+    if years[0] < first or years[1] > last:
+        warn(
+            f"the bars are of {years[0]} to {years[1]}, and the holidays were checked for {first} to {last}: compare "
+            f"the others with the exchange's own, or update trigate"
+        )
+    return None, f"{bars.instrument.calendar} sessions, checked for {first} to {last}"
+
+
+def _checkpoint(config: RunConfig, warn: Say) -> tuple[TradedBy, str]:
+    trader = trader_of(config)
+    if note := unfinished_note(trader.checkpoint, trader.identity):
+        warn(note)
+    return trader, f"{trader.checkpoint}: phase {trader.identity.phase} on {trader.identity.market}, whole, and it fits"
+
+
+def _rules(trader: TradedBy, bars: Bars, warn: Say) -> tuple[None, str]:
+    trading = compile_trading(trader.account, bars.instrument)
+    warn_of_old_rules(trading.pack, wall_time_ns(), warn)
+    pack = trading.pack
+    return None, f"{pack.name}, read on {pack.as_of}; trades {trading.contract.symbol}; automation {pack.automation}"
+
+
+def _model(config: RunConfig) -> tuple[GateInputs, str]:
+    gate = gate_inputs(config.gate)
+    if config.gate.engine == "off":
+        return gate, "no gate"
+    prompt = f"prompt {config.gate.prompt}"
+    return gate, f"{gate.model}, {prompt}" if gate.model else f"engine {config.gate.engine}, {prompt}"
+
+
+def _plan(config: RunConfig, bars: Bars, seconds: Bars | None) -> tuple[RunPlan, str]:
+    plan = plan_paper(config) if config.mode == "paper" else plan_over(config, bars, seconds, say=lambda text: None)
+    trades = "bars as they come" if plan.paper else f"{plan.span.stop - plan.span.first:,} bars to trade"
+    return plan, f"{trades}, after {plan.span.first - plan.span.history:,} that are shown before"
+
+
+def _folder(config: RunConfig, plan: RunPlan) -> tuple[None, str]:
+    """What an unfinished run of the same inputs says: nobody may hold it, and its record must be whole."""
+    folder = run_to_continue(config.runs, plan.inputs.run_id)
+    if folder is None:
+        return None, f"a new one, {plan.inputs.run_id[:8]}"
+    verified = check_journal(folder.journal, folder.manifest().known_head)
+    first = next(whole_records(folder.journal, verified), None)
+    refuse_other_run(folder.journal, first, plan.inputs.run_id)
+    return None, f"{folder.path} goes on after {verified.chain.length:,} records"
+
+
+def _server(folder: Path, warn: Say) -> tuple[None, str]:
+    """What starting vLLM needs: itself, a port on the loopback address, and memory, which is only estimated."""
+    server = VllmServer(folder, log_path=folder / "never_written.log")
+    port = checked_port(None)
+    devices = [*gpus(nvidia_smi()), machine_memory(Path("/proc/meminfo").read_text())]
+    said = _memory(folder, devices, warn)
+    return None, f"vLLM with {server.model_id} on a port of 127.0.0.1 ({port} is free); {said}"
+
+
+def _memory(folder: Path, devices: list[Device], warn: Say) -> str:
+    length = min(4096, longest_text(folder))
+    need = {on_gpu: need_of(folder, max_model_len=length, on_gpu=on_gpu) for on_gpu in (True, False)}
+    plan = plan_memory(devices, need, jax_share=0.0)
+    try:
+        refuse_if_too_large(plan)
+    except TrigateError as error:
+        warn(str(error))
+    return f"it takes some {_mib(plan.need.total)} of {plan.device.name}"
+
+
+def _loopback() -> tuple[None, str]:
+    socket = ServerSocket()
+    socket.close()
+    return None, "an encrypted socket for the workers can be made, in a folder of our own"
+
+
+def _left_over(config: RunConfig, warn: Say) -> tuple[None, str]:
+    """What runs before have left; a run that lives or can go on is no fault."""
+    for process in left_over():
+        warn(f"process {process.pid} ({process.name}) has outlived its run: kill {process.pid}")
+    runs = list(unfinished(config.runs)) if config.runs.is_dir() else []
+    told = ", ".join(f"{folder.path.name} {_state(folder)}" for folder in runs)
+    return None, f"unfinished below {config.runs}: {told}" if told else f"no unfinished run below {config.runs}"
+
+
+def _state(folder: RunFolder) -> str:
+    pid = holder_of(folder.journal.with_name(folder.journal.name + ".lock"))
+    if pid is not None:
+        return f"plays in process {pid}"
+    status = folder.manifest().status
+    return "was killed" if status == "running" else f"is {status}"
+
+
+def _day(ts_ns: int) -> date:
+    return datetime.fromtimestamp(ts_ns / 1e9, UTC).date()
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20:,} MiB"

@@ -1,0 +1,214 @@
+"""What `orchestrator doctor` calls wrong is what `orchestrator run` refuses, in the same words and with its code."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.journal.journal import hold_journal
+from orchestrator.run.doctor import Looks
+from orchestrator.workers.left_over import LeftOver, left_over
+from rl_core.exchange.schedules import CHECKED_YEARS
+from tests.orchestrator.played_files import FileWorld, play_file
+from tests.processes.commands import ROOT, call_here
+
+Words = list[object]
+
+
+def line(world: FileWorld, folder: Path) -> Words:
+    """The options of a run that starts."""
+    settings = ["part=all", f'runs="{folder / "runs"}"']
+    options = ["--bars", world.bars, "--checkpoint", world.checkpoint, "--gate", "rules"]
+    return [*options, *(f"--set={setting}" for setting in settings)]
+
+
+def examined(options: Words, code: int) -> dict[str, dict[str, str]]:
+    """What doctor says of each thing, having ended with ``code``."""
+    ended = call_here("orchestrator", "doctor", *options, "--json")
+    found: dict[str, Any] = json.loads(ended.stdout)
+    assert (ended.returncode, ended.stderr) == (code, ""), (ended.stdout, ended.stderr)
+    assert (found["can_start"], found["exit_code"]) == (code == 0, code)
+    return {check["check"]: check for check in found["checks"]}
+
+
+def damaged(world: FileWorld, folder: Path) -> Words:
+    """Of a copy of the checkpoint whose policy has one byte changed."""
+    copy = Path(shutil.copytree(world.checkpoint, folder / world.checkpoint.name))
+    policy = bytearray((copy / "policy.npz").read_bytes())
+    policy[len(policy) // 2] ^= 1
+    (copy / "policy.npz").write_bytes(policy)
+    return ["--checkpoint", copy]
+
+
+def malformed(world: FileWorld, folder: Path) -> Words:
+    path = folder / "NQ_D1M.csv"
+    path.write_text("datetime,open,high,low,close,volume,symbol\n2024-01-02T14:30:00Z,21000,20000,20999,21000,5,NQH4\n")
+    return ["--bars", path]
+
+
+def no_folder(world: FileWorld, folder: Path) -> Words:
+    (folder / "runs").write_text("a file")
+    return []
+
+
+BROKEN: dict[str, tuple[str, int, Callable[[FileWorld, Path], Words]]] = {
+    "unknown key": ("settings", 2, lambda world, folder: ["--set", "gate.engin=rules"]),
+    "unknown mode": ("settings", 2, lambda world, folder: ["--mode", "smi"]),
+    "live": ("settings", 6, lambda world, folder: ["--mode", "live"]),
+    "no prompt": ("settings", 2, lambda world, folder: ["--set", "gate.prompt=prompts/none.v1.md"]),
+    "no rules": ("settings", 2, lambda world, folder: ["--set", 'trading.rules="no/rules.toml"']),
+    "no model": ("settings", 2, lambda world, folder: ["--gate", "vllm", "--set", 'gate.model="no/model"']),
+    "no csv": ("settings", 2, lambda world, folder: ["--mode", "paper"]),
+    "full disk": ("disk", 7, lambda world, folder: ["--set", "min_free_mb=1000000000"]),
+    "runs is a file": ("disk", 7, no_folder),
+    "no clock": ("clock", 2, lambda world, folder: ["--mode=paper", "--bars=no.csv", "--clock=no.clock"]),
+    "no bars": ("bars", 3, lambda world, folder: ["--bars", folder / "NQ_D1M.csv"]),
+    "malformed bars": ("bars", 3, malformed),
+    "no seconds": ("seconds", 3, lambda world, folder: ["--seconds", folder / "NQ_D1S.csv"]),
+    "no checkpoint": ("checkpoint", 2, lambda world, folder: ["--checkpoint", folder]),
+    "damaged checkpoint": ("checkpoint", 3, damaged),
+    "other tick": ("rules", 2, lambda world, folder: ["--set", 'trading.contract="GC"']),
+    "no calibration": ("model", 2, lambda world, folder: ["--set", 'gate.review.calibration="no.json"']),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_what_is_wrong_is_what_run_refuses(file_world: FileWorld, tmp_path: Path, fault: str) -> None:
+    name, code, broken = BROKEN[fault]
+    options = [*line(file_world, tmp_path), *broken(file_world, tmp_path)]
+
+    first = next(check for check in examined(options, code).values() if check["level"] == "wrong")
+    refused = call_here("orchestrator", "run", *options)
+
+    assert first["check"] == name
+    assert (refused.returncode, refused.stderr) == (code, f"orchestrator: {first['said']}\n")
+    assert not (tmp_path / "runs").is_dir()
+
+
+def test_where_nothing_is_wrong_every_line_is_ok_and_nothing_is_left(file_world: FileWorld, tmp_path: Path) -> None:
+    ended = call_here("orchestrator", "doctor", *line(file_world, tmp_path))
+
+    *lines, last = ended.stdout.splitlines()
+    assert (ended.returncode, last) == (0, "a run can start")
+    named = ["machine", "settings", "disk", "bars", "calendar", "checkpoint", "rules", "model", "plan", "run"]
+    assert [each.split()[1] for each in lines] == [*named, "loopback", "left"]
+    assert not {each.split()[0] for each in lines if each.split()[1] not in ("machine", "rules")} - {"ok"}
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_fault_is_told_and_what_depends_on_one_is_open(file_world: FileWorld, tmp_path: Path) -> None:
+    """Two at once: `run` would name the bars alone."""
+    options = [*line(file_world, tmp_path), "--bars", tmp_path / "NQ_D1M.csv", *damaged(file_world, tmp_path)]
+
+    found = examined(options, 3)
+
+    assert [name for name, check in found.items() if check["level"] == "wrong"] == ["bars", "checkpoint"]
+    assert [name for name, check in found.items() if check["level"] == "open"] == ["calendar", "rules", "run"]
+
+
+@contextmanager
+def held(journal: Path) -> Iterator[None]:
+    """Somebody plays the run."""
+    with ExitStack() as undo:
+        hold_journal(journal, undo)
+        yield
+
+
+@contextmanager
+def lost(journal: Path) -> Iterator[None]:
+    """A byte of a record that was on disk has changed."""
+    content = bytearray(journal.read_bytes())
+    content[len(content) // 2] ^= 1
+    journal.write_bytes(content)
+    yield
+
+
+@pytest.mark.parametrize(("happens", "code", "said"), [(held, 7, "locked by pid"), (lost, 3, "whole records")])
+def test_an_unfinished_run_that_cannot_go_on_is_wrong(
+    file_world: FileWorld, tmp_path: Path, happens: Callable[[Path], Any], code: int, said: str
+) -> None:
+    begun = play_file(file_world, tmp_path / "runs", stop_after=200)
+    options = line(file_world, tmp_path)
+    assert "goes on after" in examined(options, 0)["run"]["said"]
+
+    with happens(begun.journal):
+        before = begun.journal.read_bytes()
+        wrong = examined(options, code)["run"]["said"]
+        refused = call_here("orchestrator", "run", *options)
+        assert begun.journal.read_bytes() == before
+
+    assert said in wrong
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (code, f"orchestrator: {wrong}")
+
+
+def test_a_temporary_folder_that_no_socket_fits_into_is_wrong(
+    file_world: FileWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    options = line(file_world, tmp_path)
+
+    wrong = examined(options, 7)["loopback"]["said"]
+    refused = call_here("orchestrator", "run", *options)
+
+    assert refused.returncode == 7
+    assert "set TMPDIR to a shorter one" in wrong and "set TMPDIR to a shorter one" in refused.stderr
+
+
+def test_old_rules_and_unchecked_holidays_are_warnings(file_world: FileWorld, tmp_path: Path) -> None:
+    """Bars of 2014 are before the first holiday that was checked; 40 of them are too few, which is another matter."""
+    pack = tmp_path / "old.toml"
+    plain = (ROOT / "configs/rules/plain_static.toml").read_text()
+    (as_of,) = [each for each in plain.splitlines() if each.startswith("as_of")]
+    pack.write_text(plain.replace(as_of, "as_of = 2020-01-01"))
+    old = tmp_path / "NQ_D1M.csv"
+    rows = [f"2014-07-01T15:{minute:02d}:00Z,3900,3901,3899,3900,5,NQU4" for minute in range(40)]
+    old.write_text("\n".join(["datetime,open,high,low,close,volume,symbol", *rows, ""]))
+
+    rules = examined([*line(file_world, tmp_path), "--set", f'trading.rules="{pack}"'], 0)["rules"]
+    found = examined([*line(file_world, tmp_path), "--bars", old], 3)
+    calendar = found["calendar"]
+
+    assert rules["level"] == "warning" and "were read on 2020-01-01" in rules["said"]
+    assert calendar["level"] == "warning" and "of 2014 to 2014" in calendar["said"]
+    assert [name for name, check in found.items() if check["level"] == "wrong"] == ["plan"]
+
+
+def test_the_checked_years_are_those_of_the_golden_table() -> None:
+    table = (ROOT / "tests/golden/calendar_2015_2027.csv").read_text().splitlines()
+
+    assert (int(table[1][:4]), int(table[-1][:4])) == CHECKED_YEARS
+
+
+def test_a_worker_without_a_runner_is_found(tmp_path: Path) -> None:
+    """Process 4 is such a one; 5 has a parent, 6 is something else, and 7 has ended."""
+    for pid, state, parent, module in [
+        (4, "S", 1, "orchestrator.workers.policy"),
+        (5, "S", 3, "orchestrator.workers.gate"),
+        (6, "S", 1, "sleep"),
+        (7, "Z", 1, "orchestrator.workers.feed"),
+    ]:
+        entry = tmp_path / str(pid)
+        entry.mkdir()
+        (entry / "stat").write_text(f"{pid} (python (x)) {state} {parent} 0")
+        (entry / "cmdline").write_bytes(b"python\0-m\0" + module.encode() + b"\0")
+
+    assert left_over(tmp_path) == (LeftOver(4, "policy"),)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "cmdline").write_bytes(b"python\0/venv/bin/orchestrator\0run\0")
+    assert left_over(tmp_path) == ()
+
+
+def test_a_warning_is_no_fault() -> None:
+    looks = Looks()
+
+    found = looks.take("machine", lambda warn: (warn("warning: one core"), (7, "two cores"))[1])
+
+    assert found == 7
+    assert [(check.level, check.said) for check in looks.checks] == [("warning", "one core")]
