@@ -99,11 +99,11 @@ def check_paper(config: RunConfig) -> None:
     """
     check_settings(config)
     if config.seconds is not None:
-        raise ConfigError("--mode paper: second bars do not come as they happen yet; leave --seconds out")
+        raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
     if config.bars.suffix not in (".csv", ".txt"):
         raise ConfigError(
-            f"--mode paper: {config.bars} is no csv file; its bars are the rows that somebody appends to one: name it "
-            f"with --bars, or play recorded bars into one with orchestrator feed"
+            f"--mode {config.mode}: {config.bars} is no csv file; its bars are the rows that somebody appends to one: "
+            f"name it with --bars, or play recorded bars into one with orchestrator feed"
         )
 
 

@@ -22,6 +22,7 @@ from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
 from orchestrator.run.telemetry import Telemetry
+from orchestrator.trader.events import Recorded
 from orchestrator.workers.crew import Crew
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
@@ -110,7 +111,12 @@ Happenings = Callable[[Market, ReadyCrew, RunFolder], Iterator[None]]
 
 
 def play_paper(
-    world: FileWorld, market: Market, runs: Path, happens: Happenings, **settings: object
+    world: FileWorld,
+    market: Market,
+    runs: Path,
+    happens: Happenings,
+    told: Callable[[Recorded], None] | None = None,
+    **settings: object,
 ) -> tuple[RunFolder, Finished]:
     """Run in paper mode over what ``happens``, or go on with the run that is there; stops where it ends."""
     given = {"mode": "paper", "bars": market.path, "checkpoint": world.checkpoint, "gate": {"engine": "rules"}}
@@ -134,6 +140,7 @@ def play_paper(
                 Control(folder.path).wanted,
                 lambda ts_ns: market.clock.seconds_since(ts_ns) > late_s,
             )
+            runner.told = told
             done = runner.run(stop_asked=lambda: answers.idle and next(script, _OVER) is _OVER)
         journal.sync()
         folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
