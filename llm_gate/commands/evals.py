@@ -194,7 +194,9 @@ def _print_accuracies(comparison: "Comparison") -> None:
 def calibrate(
     logs: Annotated[list[str], typer.Argument(help="Logs or their folders; LOG#model/prompt/mode chooses.")],
     method: Annotated[str, typer.Option(help="isotonic or temperature")] = "isotonic",
-    max_veto_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="A threshold vetoes at most this.")] = 0.5,
+    max_veto_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Veto at most this share, and shrink the rest.")
+    ] = 0.5,
     split: SplitOf = None,
     folds: Annotated[int, typer.Option(min=2, max=50, help="Parts of the sessions, in order of time.")] = 5,
     trials: Annotated[Path, typer.Option(help="The record of what was tried.")] = Path("runs/gate_trials.jsonl"),
@@ -233,7 +235,8 @@ def _fold(fold: "FoldResult") -> str:
     text = f"fold {fold.fold}: {fold.rows} rows, Brier {fold.brier_said:.4f} as said, {fold.brier_mapped:.4f} mapped"
     if fold.threshold is None:
         return text
-    earned = f"{fold.r_gate:+.3f} R a proposal, {fold.r_always:+.3f} without, veto rate {fold.veto_rate:.2f}"
+    shrunk = f", shrink rate {fold.shrink_rate:.2f}" if fold.shrink_rate else ""
+    earned = f"{fold.r_gate:+.3f} R a proposal, {fold.r_always:+.3f} without, veto rate {fold.veto_rate:.2f}{shrunk}"
     return f"{text}; approving from {fold.threshold:.3f}: {earned}"
 
 

@@ -12,6 +12,7 @@ from llm_gate.errors import RequestError
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
+    from llm_gate.engines.logistic import LogisticModel
     from llm_gate.teaching.lessons import Lessons
 
 TAUGHT_PROMPT = "entry_taught.v1"
@@ -27,6 +28,9 @@ def tune(
     ] = "logistic",
     model: Annotated[str, typer.Option(help="head: 'package', 'tiny' or a model folder.")] = "package",
     prompt: Annotated[str, typer.Option(help="head: what the model is shown, and will be shown.")] = TAUGHT_PROMPT,
+    max_veto_rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="logistic: veto at most this share, and shrink the rest.")
+    ] = 1.0,
     accept_in_sample: Annotated[
         bool,
         typer.Option("--accept-cases-the-policy-was-trained-on", help="Their entries look better than they are."),
@@ -41,30 +45,33 @@ def tune(
 
     if method not in METHODS:
         raise RequestError(f"no method {method!r}; there are: {', '.join(METHODS)}")
+    if method != "logistic" and max_veto_rate < 1:
+        raise RequestError("--max-veto-rate is for --method logistic; bound a model's vetoes with llm-gate calibrate")
     lessons = lessons_of([case for path in cases for case in read_cases(path)], accept_in_sample=accept_in_sample)
     if method == "logistic":
-        _tune_logistic(lessons, out)
+        _tune_logistic(lessons, out, max_veto_rate)
     else:
         _tune_head(lessons, out, model, prompt)
     typer.echo(str(out))
 
 
-def _tune_logistic(lessons: "Lessons", out: Path) -> None:
+def _tune_logistic(lessons: "Lessons", out: Path, max_veto_rate: float) -> None:
     from llm_gate.teaching.fit_logistic import fit_logistic
 
-    fitted = fit_logistic(lessons)
+    fitted = fit_logistic(lessons, max_veto_rate=max_veto_rate)
     write_whole(out, fitted.model_dump_json(indent=1) + "\n")
     typer.echo(f"{fitted.cases} cases of {fitted.sessions} sessions, penalty {fitted.penalty:g} of the folds")
     for number, fold in enumerate(fitted.folds, start=1):
         typer.echo(f"fold {number}: {fold.cases} cases of {fold.sessions} sessions, log loss {fold.loss:.4f}")
-    typer.echo(threshold_line(fitted.threshold))
+    typer.echo(threshold_line(fitted))
 
 
-def threshold_line(threshold: float) -> str:
-    """From which chance of a win on a regression approves, or that it found nothing."""
-    if threshold == 0.0:
+def threshold_line(fitted: "LogisticModel") -> str:
+    """From which chance of a win on a regression approves and shrinks, or that it found nothing."""
+    if fitted.threshold == 0.0:
         return "predicts sessions that it did not see no better than the share of wins does: it approves everything"
-    return f"approves from a chance of a win of {threshold:.3f} on"
+    shrinks = "" if fitted.veto_below is None else f", shrinks from {fitted.veto_below:.3f}"
+    return f"approves from a chance of a win of {fitted.threshold:.3f} on{shrinks}"
 
 
 def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:

@@ -1,7 +1,7 @@
 """A logistic regression on the facts as numbers, read from a file: the control that any taught model must beat.
 
 `llm_gate.teaching.fit_logistic` fits and saves it. A proposal is approved where its calibrated chance of a win reaches
-the one at which wins pay for losses, else vetoed; nothing is shrunk.
+the one at which wins pay for losses, else vetoed; shrunk instead where the fit was to veto no more than a given share.
 """
 
 import hashlib
@@ -53,6 +53,9 @@ class LogisticModel(_Saved):
     threshold: Probability = Field(
         description="approve from this P(win) on: there wins pay for losses; 0: it knows nothing"
     )
+    veto_below: Probability | None = Field(
+        None, description="shrink from this P(win) up to the threshold, veto below; none: nothing is shrunk"
+    )
     penalty: float = Field(gt=0, description="on the squares of the weights, chosen by the folds")
     cases: Positive
     sessions: Positive
@@ -66,7 +69,15 @@ class LogisticModel(_Saved):
         names = [column.name for column in self.columns]
         if names != list(numbers_of(_ANY)):
             raise ValueError("its columns are not those of this version; teach it again")
+        if self.veto_below is not None and self.veto_below >= self.threshold:
+            raise ValueError("veto_below lies under the threshold from which everything is approved")
         return self
+
+    def label(self, p_win: float) -> Label:
+        """What is done at this chance of a win."""
+        if p_win >= self.threshold:
+            return "approve"
+        return "veto" if self.veto_below is None or p_win < self.veto_below else "shrink"
 
     def p_win(self, proposal: EntryProposal) -> float:
         """The calibrated chance that ``proposal`` earns more than nothing."""
@@ -95,9 +106,9 @@ class LogisticEngine:
         self.model = file.name
 
     async def decide(self, question: Question) -> Answer:
-        """Approve or veto, with the chance of a win as that of an approval."""
+        """Approve, shrink or veto, with the chance of a win as that of an approval."""
         p_win = self._saved.p_win(question.proposal)
-        label: Label = "approve" if p_win >= self._saved.threshold else "veto"
+        label = self._saved.label(p_win)
         chances: dict[Label, float] = {"approve": p_win, "veto": 1 - p_win}
         probabilities = {letter: chances.get(meaning, 0.0) for letter, meaning in question.letters.items()}
         reason = "" if label == "approve" else f"chance of a win {p_win:.3f}, under {self._saved.threshold:.3f}"

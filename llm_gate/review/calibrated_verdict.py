@@ -1,13 +1,15 @@
 """A saved calibration, and the verdict it makes of what a model says.
 
 A model's P(approve) is mapped to the share that came true, and a threshold says from where on an entry is approved;
-below it the entry is vetoed. That is the policy that was fitted on the past and tested on what came after, so nothing
-of the model's own letter is left: neither its shrink nor its veto. An approval is the proposal as it stands, so no
-calibration can make an entry larger than proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it;
+below it the entry is vetoed, or taken half as large where more vetoes than the fit allowed would be needed. That is the
+policy that was fitted on the past and tested on what came after, so nothing of the model's own letter is left: neither
+its shrink nor its veto. An approval is the proposal as it stands, so no calibration can make an entry larger than
+proposed. `llm_gate.evals.scoring.fit_calibration` fits and saves it;
 DECISIONS 13 says why the threshold alone decides.
 """
 
 import hashlib
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
@@ -16,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from llm_gate.contract import Approve, Mode, Probability, Sha256, Veto, first_fault, parse_json
+from llm_gate.contract import Approve, Mode, Probability, Resize, Sha256, Veto, first_fault, parse_json
 from llm_gate.errors import MalformedVerdictError, RequestError
 
 Method = Literal["isotonic", "temperature"]
 Target = Literal["label", "outcome"]
 Floats = npt.NDArray[np.float64]
 
+SHRUNK = Decimal("0.5")
+"""Of the proposed contracts, where a calibration shrinks: the share that its lines were fitted for."""
 _EDGE = 1e-6
 _LARGEST_BYTES = 4 * 1024 * 1024
 
@@ -65,6 +69,7 @@ class FoldResult(_Saved):
     brier_mapped: float
     threshold: float | None
     veto_rate: float | None
+    shrink_rate: float | None = None
     r_gate: float | None = Field(description="mean R a proposal")
     r_always: float | None
 
@@ -82,6 +87,9 @@ class Calibration(_Saved):
     threshold: Probability | None = Field(
         description="approve from this P(approve) as the model says it; none: no outcomes"
     )
+    shrink_from: Probability | None = Field(
+        None, description="under the threshold, from this P(approve) on half as large; none: nothing is shrunk"
+    )
     max_veto_rate: Probability
     fitted_rows: int
     data_digest: Sha256 = Field(description="of the rows, those of the test included")
@@ -89,11 +97,17 @@ class Calibration(_Saved):
     thresholds_tried: tuple[float, ...]
     trials: int = Field(0, ge=0, description="prompts and thresholds on record when it was saved")
 
+    @model_validator(mode="after")
+    def _shrinks_only_below_its_threshold(self) -> Self:
+        if self.shrink_from is not None and (self.threshold is None or self.shrink_from >= self.threshold):
+            raise ValueError("shrink_from lies under the threshold from which everything is approved")
+        return self
+
 
 class CalibratedVerdict(NamedTuple):
     """The verdict that a calibration makes of a probability."""
 
-    verdict: Approve | Veto
+    verdict: Approve | Resize | Veto
     probability: float
     """Calibrated, of approve."""
 
@@ -111,15 +125,16 @@ class CalibrationFile(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def rule(self, p_approve: float) -> CalibratedVerdict:
-        """Approve from the threshold on, veto below it."""
+        """Approve from the threshold on; below it shrink where the fit said so, else veto."""
         threshold = self.saved.threshold
         assert threshold is not None, "without a threshold it is refused"
         mapped, line = (float(value) for value in self.saved.map([p_approve, threshold]))
         if p_approve >= threshold:
             return CalibratedVerdict(Approve(), mapped)
-        return CalibratedVerdict(
-            Veto(reason=f"approve {p_approve:.3f}, calibrated {mapped:.3f}: under {line:.3f}"), mapped
-        )
+        reason = f"approve {p_approve:.3f}, calibrated {mapped:.3f}: under {line:.3f}"
+        if self.saved.shrink_from is not None and p_approve >= self.saved.shrink_from:
+            return CalibratedVerdict(Resize(size_factor=SHRUNK, reason=reason), mapped)
+        return CalibratedVerdict(Veto(reason=reason), mapped)
 
     def refuse_other(self, prompt_digest: str, model: str, mode: Mode) -> None:
         """RequestError if it was fitted on answers of another prompt, model or mode."""

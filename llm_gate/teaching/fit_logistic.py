@@ -9,6 +9,7 @@ import numpy.typing as npt
 from llm_gate.engines.logistic import Column, LogisticFold, LogisticModel
 from llm_gate.engines.proposal_numbers import numbers_of
 from llm_gate.errors import RequestError
+from llm_gate.evals.scoring.fit_calibration import veto_line
 from llm_gate.teaching.lessons import Lessons
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -23,13 +24,14 @@ class _Fit(NamedTuple):
     intercept: float
 
 
-def fit_logistic(lessons: Lessons) -> LogisticModel:
+def fit_logistic(lessons: Lessons, *, max_veto_rate: float = 1.0) -> LogisticModel:
     """The regression of a win on the numbers of each proposal.
 
     The penalty is the one with the least log loss where each fold of sessions is predicted by the others; those
     predictions also give the calibration (Platt 1999: a slope and a shift of the log-odds). The threshold is the chance
     of a win at which the mean win pays for the mean loss; it is 0, so that everything is approved, where the regression
-    predicts left-out sessions no better than the share of wins does (`_knows`).
+    predicts left-out sessions no better than the share of wins does (`_knows`). Where more than ``max_veto_rate`` of
+    the left-out cases lie below the threshold, the least likely are vetoed up to that share and the others shrunk.
 
     Raises:
         RequestError: every case won, or every case lost.
@@ -48,6 +50,7 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
     slope, shift = _calibrated(unseen[penalty], won)
     wins, losses = float(lessons.r[won].mean()), float(-lessons.r[~won].mean())
     threshold = losses / (wins + losses) if _knows(unseen[penalty], won, lessons.session, folds) else 0.0
+    bound = veto_line(1 / (1 + np.exp(-(slope * unseen[penalty] + shift))), max_veto_rate)
     return LogisticModel(
         columns=tuple(
             Column(name=name, mean=float(m), scale=float(s), weight=float(w))
@@ -57,6 +60,7 @@ def fit_logistic(lessons: Lessons) -> LogisticModel:
         slope=slope,
         shift=shift,
         threshold=threshold,
+        veto_below=bound if bound < threshold else None,
         penalty=penalty,
         cases=len(lessons.cases),
         sessions=len(np.unique(lessons.session)),

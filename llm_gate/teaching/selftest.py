@@ -201,7 +201,7 @@ def _judged(lessons: Lessons, held_out: Sequence[Case], world: PlantedCases, mod
     regression = fit_logistic(lessons)
     shares = {
         "logistic": np.array(
-            [regression.p_win(case.proposal) >= regression.threshold for case in held_out], np.float64
+            [LET_THROUGH[regression.label(regression.p_win(case.proposal))] for case in held_out], np.float64
         ),
         "rules": np.array([rule_share(case.proposal) for case in held_out]),
         "random": _random_shares(held_out, model.prompt, world.seed),

@@ -100,9 +100,7 @@ def _teach_regression(lessons: "Lessons", path: Path) -> None:
 
     fitted = fit_logistic(lessons)
     write_whole(path, fitted.model_dump_json(indent=1) + "\n")
-    _say(
-        f"regression: taught on {fitted.cases} cases of {fitted.sessions} sessions; {threshold_line(fitted.threshold)}"
-    )
+    _say(f"regression: taught on {fitted.cases} cases of {fitted.sessions} sessions; {threshold_line(fitted)}")
 
 
 def _teach_model(lessons: "Lessons", folder: Path, model: str) -> None:

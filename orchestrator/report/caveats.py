@@ -102,9 +102,10 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
 
 def _calibration_in_words(used: Calibration) -> str:
     test = used.folds[-1]
+    shrunk = "" if used.shrink_from is None else f", shrank from {used.shrink_from:.3f} on"
     text = (
-        f"A calibration made the verdicts: the gate approved from P(approve) {used.threshold:.3f} on and vetoed below, "
-        f"whatever letter the model chose. It was fitted on {used.fitted_rows} answers (data digest "
+        f"A calibration made the verdicts: the gate approved from P(approve) {used.threshold:.3f} on{shrunk} and "
+        f"vetoed below, whatever letter the model chose. It was fitted on {used.fitted_rows} answers (data digest "
         f"{used.data_digest}), with {used.trials} prompts and thresholds tried until then."
     )
     if test.r_gate is None or test.r_always is None:

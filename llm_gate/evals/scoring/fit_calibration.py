@@ -14,15 +14,26 @@ import numpy.typing as npt
 from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import Row
 from llm_gate.evals.scoring.scores import first_answers
-from llm_gate.review.calibrated_verdict import Calibration, FoldResult, Method, ProbabilityMap, Target, logit
+from llm_gate.review.calibrated_verdict import SHRUNK, Calibration, FoldResult, Method, ProbabilityMap, Target, logit
 
 CANDIDATES = 20
+
+Floats = npt.NDArray[np.float64]
+
+
+class Lines(NamedTuple):
+    """Two thresholds on P(approve)."""
+
+    approve_from: float
+    shrink_from: float
+    """At most ``approve_from``: between the two an entry is taken half as large, below it is vetoed."""
+    tried: tuple[float, ...]
+    """Every ``approve_from`` that was compared."""
 
 
 class _Fit(NamedTuple):
     map: ProbabilityMap
-    threshold: float | None
-    tried: tuple[float, ...]
+    lines: Lines | None
 
 
 def method_of(name: str) -> Method:
@@ -51,7 +62,7 @@ def calibrate_rows(rows: Sequence[Row], *, method: Method, max_veto_rate: float,
         _fit([row for part in parts[:n] for row in part], target, method, max_veto_rate) for n in range(1, len(parts))
     ]
     results = [_tested(n, parts[n], target, fit) for n, fit in enumerate(fits, start=1)]
-    first = rated[0]
+    first, lines = rated[0], fits[-1].lines
     return Calibration(
         model=first.model,
         model_digest=first.model_digest,
@@ -60,12 +71,13 @@ def calibrate_rows(rows: Sequence[Row], *, method: Method, max_veto_rate: float,
         mode=first.mode,
         target=target,
         map=fits[-1].map,
-        threshold=fits[-1].threshold,
+        threshold=None if lines is None else lines.approve_from,
+        shrink_from=None if lines is None or lines.shrink_from == lines.approve_from else lines.shrink_from,
         max_veto_rate=max_veto_rate,
         fitted_rows=sum(len(part) for part in parts[:-1]),
         data_digest=_digest(row for part in parts for row in part),
         folds=tuple(results),
-        thresholds_tried=tuple(sorted({value for fit in fits for value in fit.tried})),
+        thresholds_tried=tuple(sorted({value for fit in fits if fit.lines for value in fit.lines.tried})),
     )
 
 
@@ -102,16 +114,33 @@ def temperature_map(predicted: npt.ArrayLike, came_true: npt.ArrayLike) -> Proba
     return ProbabilityMap(method="temperature", temperature=float(np.exp(optimum.x)))
 
 
-def best_threshold(predicted: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) -> tuple[float, tuple[float, ...]]:
-    """Where approving from P(approve) earns most, vetoing at most ``max_veto_rate``; and every value tried.
+def best_lines(predicted: npt.ArrayLike, r: npt.ArrayLike, max_veto_rate: float) -> Lines:
+    """The two thresholds that together earn most, vetoing at most ``max_veto_rate``.
 
-    ``predicted`` [N] and what each proposal earned, ``r`` [N]. Approving all (0) is always tried, and wins a tie.
+    ``predicted`` [N] and what each proposal earned, ``r`` [N]. What lies under ``approve_from`` is better not taken at
+    all; so of these as many are vetoed as the bound allows, from the least likely on, and the others are shrunk. One
+    value is searched, not two: each is a trial. Approving all (0) is always tried, and wins a tie.
     """
     p, earned = np.asarray(predicted, np.float64), np.asarray(r, np.float64)
-    candidates = np.unique(np.concatenate([[0.0], np.quantile(p, np.linspace(0, max_veto_rate, CANDIDATES))]))
-    allowed = [float(value) for value in candidates if (p < value).mean() <= max_veto_rate]
-    best = max(allowed, key=lambda value: (float((earned * (p >= value)).mean()), -value))
-    return best, tuple(allowed)
+    candidates = np.unique(np.concatenate([[0.0], np.quantile(p, np.linspace(0, 1, CANDIDATES))])).tolist()
+    bound = veto_line(p, max_veto_rate)
+
+    def gained(approve_from: float) -> float:
+        return float((earned * _let_through(p, approve_from, min(approve_from, bound))).mean())
+
+    best = max(candidates, key=lambda value: (gained(value), -value))
+    return Lines(best, min(best, bound), tuple(candidates))
+
+
+def veto_line(predicted: npt.ArrayLike, max_veto_rate: float) -> float:
+    """The largest value of which at most that share of ``predicted`` [N] lies below; infinite where all may."""
+    p = np.sort(np.asarray(predicted, np.float64))
+    most = int(max_veto_rate * len(p) + 1e-9)
+    return float(p[most]) if most < len(p) else float("inf")
+
+
+def _let_through(p: Floats, approve_from: float, shrink_from: float) -> Floats:
+    return np.where(p >= approve_from, 1.0, np.where(p >= shrink_from, float(SHRUNK), 0.0))
 
 
 def _fit(rows: Sequence[Row], target: Target, method: Method, max_veto_rate: float) -> _Fit:
@@ -119,24 +148,25 @@ def _fit(rows: Sequence[Row], target: Target, method: Method, max_veto_rate: flo
     came_true = [bool(_came_true(row, target)) for row in rows]
     made = isotonic_map(predicted, came_true) if method == "isotonic" else temperature_map(predicted, came_true)
     if target == "label":
-        return _Fit(made, None, ())
-    return _Fit(made, *best_threshold(predicted, [row.r or 0.0 for row in rows], max_veto_rate))
+        return _Fit(made, None)
+    return _Fit(made, best_lines(predicted, [row.r or 0.0 for row in rows], max_veto_rate))
 
 
 def _tested(fold: int, rows: Sequence[Row], target: Target, fit: _Fit) -> FoldResult:
     predicted = np.array([row.p_approve or 0.0 for row in rows])
     came_true = np.array([bool(_came_true(row, target)) for row in rows], np.float64)
-    r = np.array([row.r or 0.0 for row in rows])
-    approved = None if fit.threshold is None else predicted >= fit.threshold
+    r, lines = np.array([row.r or 0.0 for row in rows]), fit.lines
+    share = None if lines is None else _let_through(predicted, lines.approve_from, lines.shrink_from)
     return FoldResult(
         fold=fold,
         rows=len(rows),
         brier_said=float(((predicted - came_true) ** 2).mean()),
         brier_mapped=float(((fit.map(predicted) - came_true) ** 2).mean()),
-        threshold=fit.threshold,
-        veto_rate=None if approved is None else float(1 - approved.mean()),
-        r_gate=None if approved is None else float((r * approved).mean()),
-        r_always=None if approved is None else float(r.mean()),
+        threshold=None if lines is None else lines.approve_from,
+        veto_rate=None if share is None else float((share == 0).mean()),
+        shrink_rate=None if share is None else float((share == float(SHRUNK)).mean()),
+        r_gate=None if share is None else float((r * share).mean()),
+        r_always=None if share is None else float(r.mean()),
     )
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from llm_gate.contract import Approve, EntryProposal, GateFailed, Reviewed, Veto
+from llm_gate.contract import Approve, EntryProposal, GateFailed, Resize, Reviewed, Veto
 from llm_gate.engines.base import Answer, Question
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import RequestError
@@ -102,6 +103,15 @@ def test_the_threshold_decides_whatever_the_letter(
         assert reviewed.outcome.reason == f"approve {p:.3f}, calibrated {calibrated:.3f}: under 0.300"
 
 
+def test_between_its_two_lines_half_of_the_proposal_goes_through(write: Callable[..., Path]) -> None:
+    read = read_calibration(write(shrink_from=0.3))
+
+    ruled = [read.rule(p).verdict for p in (0.29, 0.3, 0.39, 0.4)]
+
+    assert [one.kind for one in ruled] == ["veto", "resize", "resize", "approve"]
+    assert isinstance(ruled[1], Resize) and ruled[1].size_factor == Decimal("0.5")
+
+
 @pytest.mark.parametrize("temperature", [0.02, 1.0, 50.0])
 def test_no_probability_lets_more_through_than_the_proposal(temperature: float, write: Callable[..., Path]) -> None:
     """An approval has no size, so it is the proposal as it stands; a calibrated gate shrinks nothing."""
@@ -138,6 +148,7 @@ def test_an_answer_without_probabilities_is_a_failure(make_proposal: MakeProposa
         ({"threshold": None, "target": "label"}, "fitted on labels and has no threshold"),
         ({"threshold": 0.0}, "approves of everything"),
         ({"threshold": 1.5}, "threshold: "),
+        ({"shrink_from": 0.4}, "shrink_from lies under the threshold"),
         ({"extra": 1}, "extra: "),
         ({"folds": []}, "folds: "),
         ({"map": {"method": "isotonic", "said": [0.2, 0.4], "observed": [0.5, 0.4]}}, "an isotonic map rises"),

@@ -1,5 +1,6 @@
 """The regression finds the condition, is calibrated, and claims nothing where there is nothing."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,29 @@ def test_where_the_facts_say_nothing_it_approves_everything(make_cases: MakeCase
 
     assert sum(lost) < 0 and model.threshold == 0.0
     assert fit_logistic(lessons_of(cases)).threshold > 0.0
+
+
+def test_no_more_is_vetoed_than_was_allowed_and_the_rest_is_shrunk(make_cases: MakeCases) -> None:
+    """Half of the cases lose on average; a fifth may be vetoed, so about three tenths are shrunk."""
+    cases = make_cases(1600)
+    lessons = lessons_of(cases)
+    bound, free = fit_logistic(lessons, max_veto_rate=0.2), fit_logistic(lessons)
+
+    held_out = [case for case in cases if case.split == "held_out"]
+    labels = Counter(bound.label(bound.p_win(case.proposal)) for case in held_out)
+    unbound = Counter(free.label(free.p_win(case.proposal)) for case in held_out)
+
+    assert bound.threshold == free.threshold and free.veto_below is None and unbound["shrink"] == 0
+    assert labels["approve"] == unbound["approve"]
+    assert labels["veto"] / len(held_out) == pytest.approx(0.2, abs=0.05)
+    assert labels["shrink"] == unbound["veto"] - labels["veto"]
+    assert bound.veto_below is not None and bound.veto_below < bound.threshold
+
+
+def test_a_bound_on_vetoes_is_refused_where_it_would_be_ignored(tmp_path: Path) -> None:
+    asked = ["tune", "cases.jsonl", "--method", "head", "--max-veto-rate", "0.3", "--out", str(tmp_path / "x")]
+
+    assert "bound a model's vetoes with llm-gate calibrate" in str(CliRunner().invoke(app, asked).exception)
 
 
 def test_no_case_that_is_held_out_is_read(make_cases: MakeCases) -> None:

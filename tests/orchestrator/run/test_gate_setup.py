@@ -182,7 +182,7 @@ def test_a_worker_refuses_a_copy_that_was_changed_since_the_run_began(tmp_path: 
 
 def test_the_report_says_what_made_the_verdicts_and_when_the_file_is_lost(tmp_path: Path) -> None:
     bars = walk(DAYS[:1])
-    text = json.dumps(calibration())
+    text = json.dumps(calibration(shrink_from=0.1))
     folder = play(tmp_path, bars, every_tenth_minute(bars), engine="rules", calibration=text)
     without = play(tmp_path / "without", bars, every_tenth_minute(bars), engine="rules")
 
@@ -193,7 +193,7 @@ def test_the_report_says_what_made_the_verdicts_and_when_the_file_is_lost(tmp_pa
     changed = (folder.path / "report.html").read_text(encoding="utf-8")
 
     assert folder.manifest().run_id != without.manifest().run_id
-    assert "the gate approved from P(approve) 0.400 on and vetoed below" in page
+    assert "the gate approved from P(approve) 0.400 on, shrank from 0.100 on and vetoed below" in page
     assert f"fitted on 160 answers (data digest {'d' * 64}), with 7 prompts and thresholds tried" in page
     assert "results clipped; 7 trials on record." in page
     assert "it earned +0.100 R a proposal, approving all +0.050" in page

@@ -13,7 +13,7 @@ from llm_gate.errors import RequestError
 from llm_gate.evals.data.log import LOG, Row, read_rows
 from llm_gate.evals.data.trials import Trial, count_trials
 from llm_gate.evals.scoring.compare import answerers_of, compare_logs, split_of
-from llm_gate.evals.scoring.fit_calibration import best_threshold, calibrate_rows, isotonic_map, temperature_map
+from llm_gate.evals.scoring.fit_calibration import best_lines, calibrate_rows, isotonic_map, temperature_map
 from llm_gate.review.calibrated_verdict import read_calibration
 from tests.llm_gate.evals.rows import DIGEST, recorded, row
 from trigate.errors import ResourceError
@@ -158,17 +158,50 @@ def test_temperature_cools_what_says_too_much() -> None:
 def test_the_threshold_earns_most_within_its_bound() -> None:
     said, r = [0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, -1.0, 3.0]
 
-    assert 0.3 < best_threshold(said, r, 0.75)[0] <= 0.4
-    assert best_threshold(said, r, 0.25)[0] <= 0.2
-    assert best_threshold(said, [1.0] * 4, 0.75)[0] == 0.0
+    all_may = best_lines(said, r, 1.0)
+    assert 0.3 < all_may.approve_from <= 0.4 and all_may.shrink_from == all_may.approve_from
+    assert best_lines(said, [1.0] * 4, 0.75)[:2] == (0.0, 0.0)
 
 
-def test_a_threshold_that_would_veto_more_than_its_bound_is_not_tried() -> None:
-    """A quantile between two of four values vetoes half of them, which is more than 0.4."""
-    best, tried = best_threshold([0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, 1.0, 1.0], 0.4)
+def test_what_the_bound_keeps_from_a_veto_is_shrunk_and_the_least_likely_is_vetoed() -> None:
+    """One veto of four is allowed: it goes to the least likely of the three that lose; one more needs half of all."""
+    said, r = [0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, -1.0, 3.0]
 
-    assert 0.1 < best <= 0.2
-    assert all(sum(p < value for p in (0.1, 0.2, 0.3, 0.4)) <= 1 for value in tried)
+    lines = best_lines(said, r, 0.25)
+
+    assert 0.3 < lines.approve_from <= 0.4 and lines.shrink_from == 0.2
+    assert best_lines(said, r, 0.49).shrink_from == 0.2 and best_lines(said, r, 0.5).shrink_from == 0.3
+    assert best_lines(said, r, 0.0).shrink_from == 0.1, "nothing is vetoed"
+
+
+def test_no_other_pair_of_lines_earns_more_where_r_rises_with_what_was_said() -> None:
+    """All pairs within the bound, tried one by one."""
+    drawn = np.random.default_rng(5)
+    said = np.sort(drawn.random(20))
+    r = np.sort(drawn.normal(size=20))
+
+    lines = best_lines(said, r, 0.3)
+
+    def gained(approve_from: float, shrink_from: float) -> float:
+        return float((r * np.where(said >= approve_from, 1.0, np.where(said >= shrink_from, 0.5, 0.0))).mean())
+
+    pairs = [(a, s) for a in [*said, 2.0] for s in [0.0, *said] if s <= a and (said < s).mean() <= 0.3]
+    assert gained(*lines[:2]) == pytest.approx(max(gained(*pair) for pair in pairs), abs=0.02)
+    assert (said < lines.shrink_from).mean() == 0.3
+
+
+def test_a_calibration_saves_both_lines_and_tests_them_together() -> None:
+    """From 0.5 on all win, below all lose, and a quarter may be vetoed: the next quarter is shrunk."""
+    said = np.tile(np.linspace(0.05, 0.95, 10), 20)
+    rows = [recorded(n, float(p), 1000 if p >= 0.5 else -1000, n // 10) for n, p in enumerate(said)]
+
+    found = calibrate_rows(rows, method="temperature", max_veto_rate=0.2)
+    wide = calibrate_rows(rows, method="temperature", max_veto_rate=0.5)
+
+    assert found.threshold is not None and 0.45 < found.threshold <= 0.55 and found.shrink_from == pytest.approx(0.25)
+    last = found.folds[-1]
+    assert (last.veto_rate, last.shrink_rate, last.r_gate) == pytest.approx((0.2, 0.3, 0.5 - 0.15))
+    assert wide.shrink_from is None and wide.folds[-1].r_gate == pytest.approx(0.5)
 
 
 def test_a_fold_is_judged_by_what_came_before_it_alone() -> None:
