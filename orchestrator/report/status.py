@@ -211,6 +211,8 @@ def _seen_by_the_clock(seen: Mapping[str, int], again: str) -> Iterator[str]:
     """What the telemetry of every start of the run holds that a person should know of."""
     if same := seen.get("gate_degenerate"):
         yield f"the gate says the same to everything: alarmed {same} times"
+    if seen.get("given_up"):
+        yield "a worker was given up: the run takes no further entry, closes what is open and stops (exit code 5)"
     if silent := seen.get("feed_silent"):
         yield f"the feed fell silent in an open market: {silent} times"
     for name, count in sorted(seen.items()):

@@ -141,7 +141,7 @@ class _Simulation:
             late_after_s=config.paper.late_after_s,
             sessions=config.sessions,
         )
-        return PaperAnswers(crew, bars, self._clock, self._telemetry, config, check=self._stopping.check)
+        return PaperAnswers(crew, bars, self._clock, self._telemetry, config, self._stopping)
 
     def _passed(self, ts_ns: int) -> bool:
         """Whether a time is over by the market's clock, and a bar from before it would have come by now."""
