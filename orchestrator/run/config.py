@@ -14,6 +14,8 @@ from orchestrator.trader.guards import Guards
 from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
+FOLLOWING = ("paper", "advisory")
+"""Modes whose bars come as they happen."""
 ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
@@ -119,8 +121,8 @@ def _cents(dollars: Decimal | None) -> int | None:
 class RunConfig(_Section):
     """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
-    mode: Literal["sim", "paper", "live"] = Field(
-        "sim", description="sim: recorded bars; paper: a csv file that grows; live is refused"
+    mode: Literal["sim", "paper", "advisory", "live"] = Field(
+        "sim", description="sim: recorded bars; paper, advisory: a csv file that grows; live is refused"
     )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
@@ -141,6 +143,11 @@ class RunConfig(_Section):
     )
     runs: Path = Path("runs")
     min_free_mb: int = Field(200, ge=0, description="no start with less room on the disk of runs")
+
+    @property
+    def follows(self) -> bool:
+        """Whether its bars are still to come: the rows that are appended to a file."""
+        return self.mode in FOLLOWING
 
     @property
     def identity(self) -> dict[str, Any]:

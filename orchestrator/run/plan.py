@@ -79,7 +79,12 @@ class RunPlan(NamedTuple):
     @property
     def paper(self) -> bool:
         """Whether the bars to be traded are still to come."""
-        return self.config.mode == "paper"
+        return self.config.follows
+
+    @property
+    def advises(self) -> bool:
+        """Whether a person is told each order as a plan."""
+        return self.config.mode == "advisory"
 
     @property
     def kept(self) -> dict[str, str | bytes]:
@@ -163,7 +168,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
-    paper = config.mode == "paper"
+    paper = config.follows
     span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
     regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
     gate = gate_inputs(config.gate, say=say)
@@ -225,6 +230,7 @@ def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) 
         frictions=trading.frictions,
         guards=config.guards.limits,
         yardstick=trading.yardstick,
+        advises=config.mode == "advisory",
     )
 
 

@@ -56,7 +56,7 @@ from rl_core.market import broker
 from rl_core.market.account import opening_account
 from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
-from rl_core.market.costs import capped, fillable
+from rl_core.market.costs import capped, fillable, stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
 from rl_core.trading.hours import opens_too_late
@@ -291,7 +291,7 @@ def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Sett
     proposal = propose(proposal_id, order, state.broker.account, state.view, state.losing_streak, setting.venue)
     step = Step(state, (events.proposed(proposal, order, state.last_bar),))
     if not setting.gated:
-        return step.then(_place, proposal_id, order, setting)
+        return step.then(_place, proposal_id, order, None, setting)
     pending = state._replace(pending=Pending(proposal, order), waits_for="verdict")
     return step._replace(state=pending, question=AskGate(proposal))
 
@@ -314,7 +314,7 @@ def _on_verdict(state: TraderState, reviewed: Reviewed, setting: Setting) -> Ste
     quantity = int(factor * abs(pending.order.quantity))
     if quantity == 0:
         return Step(state, (events.proposal_closed(reviewed.proposal_id, _closing_code(reviewed)),))
-    return _place(state, reviewed.proposal_id, pending.order._replace(quantity=sign * quantity), setting)
+    return _place(state, reviewed.proposal_id, pending.order._replace(quantity=sign * quantity), reviewed, setting)
 
 
 def _factor(reviewed: Reviewed, setting: Setting) -> Decimal:
@@ -335,7 +335,7 @@ def _closing_code(reviewed: Reviewed) -> str:
     return codes[type(reviewed.outcome)]
 
 
-def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Step:
+def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed | None, setting: Setting) -> Step:
     """Make the order a working one, unless our own limits deny it: they see what gate and guard left of it."""
     wanted, order = order.quantity, order._replace(quantity=cut(setting.guards, order.quantity))
     exposure = risk.Exposure(
@@ -354,4 +354,14 @@ def _place(state: TraderState, order_id: str, order: Order, setting: Setting) ->
         entries_this_session=state.entries_this_session + 1,
     )
     assert order != NO_ORDER
-    return Step(placed, (*(smaller if order.quantity != wanted else ()), events.intended(order_id, order)))
+    plan = _plan(placed, reviewed, setting) if setting.advises else ()
+    return Step(placed, (*(smaller if order.quantity != wanted else ()), events.intended(order_id, order), *plan))
+
+
+def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:
+    """The working order as a person is told of it, with what it may lose and why it was made."""
+    assert state.last_bar is not None and state.view is not None
+    order, regime = state.broker.order, state.view.regime
+    risked = abs(order.quantity) * stop_loss(XP, order.stop_ticks, venue_after_close(state, setting).terms)
+    why = events.Why(risked, regime.label, regime.session_part, reviewed)
+    return (events.planned(state.order_id, order, state.last_bar, why),)

@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
     guards: Guards = OFF
     yardstick: Yardstick = USUAL  # of bracket, ATR and window
+    advises: bool = False  # each order is also a plan, told to a person
 
 
 class Pending(NamedTuple):
