@@ -86,9 +86,18 @@
     if (state.open !== row) return [made];
     const below = make("tr", "detail"), cell = make("td");
     cell.colSpan = columns.length;
-    cell.append(facts(row), ...row.chat.map(([role, number]) => turn(role, texts[number])));
+    cell.append(facts(row), ...chat(row));
     below.append(cell);
     return [made, below];
+  }
+
+  // The worked examples between instructions and case are the same for every case: folded.
+  function chat(row) {
+    const turns = row.chat.map(([role, number]) => turn(role, texts[number]));
+    if (turns.length < 4) return turns;
+    const examples = make("details");
+    examples.append(make("summary", "small", `${turns.length - 2} turns of worked examples`), ...turns.slice(1, -1));
+    return [turns[0], examples, turns.at(-1)];
   }
 
   function turn(role, text) {

@@ -112,4 +112,5 @@ def test_what_a_model_said_is_text_and_never_html(found: Findings, tmp_path: Pat
     drawn = draw(text, tmp_path)
 
     assert hostile not in text and drawn.seen == QUIET
+    assert "turns of worked examples</summary>" in drawn.elements
     assert drawn.elements.count("&lt;/script&gt;&lt;img src=x onerror") >= 4  # verdict, filter, reason, why none
