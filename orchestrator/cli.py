@@ -39,6 +39,7 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
+from orchestrator.run.settings import refuse_missing_demo
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ExitCode
@@ -98,6 +99,7 @@ def run(
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
     options = {"--mode": mode, "--clock": clock, **bars_options, "--checkpoint": checkpoint, **gate_options}
     asked_for = run_asked_for(config, settings, options)
+    refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")

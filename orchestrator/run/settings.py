@@ -10,7 +10,7 @@ from orchestrator.run.modes import check_mode
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
 from rl_core.trading.setup import TradingConfig, check_account, resolved
-from trigate.errors import TrigateError
+from trigate.errors import ConfigError, TrigateError
 from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_with_origins, related, shown_values
 
 OPTIONS = {
@@ -72,6 +72,21 @@ def check_settings(config: RunConfig) -> None:
     if config.trading is not None:
         check_account(resolved(config.trading, seconds=config.seconds is not None))
     check_gate(config.gate)
+
+
+def refuse_missing_demo(config: RunConfig) -> None:
+    """Refuse a run that was told no bars or no checkpoint where the demo, which it would then be, was never made.
+
+    Raises:
+        ConfigError: naming the options that are missing.
+    """
+    defaults = {"--bars FILE": ("bars", config.bars), "--checkpoint RUN": ("checkpoint", config.checkpoint)}
+    missing = [
+        option for option, (key, path) in defaults.items() if key not in config.model_fields_set and not path.exists()
+    ]
+    if missing:
+        demo = "; without them it is the demo of make sim, which is not in this folder"
+        raise ConfigError(f"run what? give {' and '.join(missing)}{demo}")
 
 
 def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
