@@ -29,7 +29,9 @@ from orchestrator.commands.run_options import (
     GateEngine,
     MinuteBars,
     Mode,
+    OwnEntriesFile,
     SecondBars,
+    SeenUntil,
     Shadow,
     run_asked_for,
 )
@@ -74,6 +76,8 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Checkpoint = None,
+    entries: OwnEntriesFile = None,
+    seen_until: SeenUntil = None,
     gate: GateEngine = None,
     shadow: Shadow = False,
     prompts: PromptsFolder = None,
@@ -91,7 +95,8 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    options = {"--mode": mode, "--clock": clock, **bars_options, "--checkpoint": checkpoint, **gate_options}
+    who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
+    options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
     plan = (plan_paper if asked_for.mode == "paper" else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":

@@ -11,10 +11,11 @@ from trigate.command_line import AsJson, ConfigFile, Settings, print_settings
 
 def show_config(
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
+    entries: Annotated[Path | None, typer.Option(help="Your own entries in its place.")] = None,
     config: ConfigFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
     """Print every value that `run` would use, and its origin: default, file, checkpoint or command line."""
-    read = read_run_config(config, settings or (), {"--checkpoint": checkpoint})
+    read = read_run_config(config, settings or (), {"--checkpoint": checkpoint, "--entries": entries})
     print_settings(shown_settings(read), as_json=as_json)

@@ -32,6 +32,7 @@ from orchestrator.report.figures import (
     trade_figures,
 )
 from orchestrator.report.interventions import Interventions, interventions
+from orchestrator.report.own_fates import own_fates
 from orchestrator.report.packs import AccountFit, account_fit
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
@@ -81,6 +82,7 @@ class RunResult(NamedTuple):
     verdict: Verdict
     caveats: list[str]
     interventions: Interventions
+    own_fates: dict[str, int] | None = None  # what became of a trader's own entries; None: a policy traded
 
     @property
     def sessions(self) -> int:
@@ -144,6 +146,7 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
             *stepped_in.sentences,
         ],
         interventions=stepped_in,
+        own_fates=None if facts.entries is None else own_fates(facts.entries, book, proposals, trades),
     )
 
 

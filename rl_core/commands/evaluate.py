@@ -154,7 +154,8 @@ def _of_entries(
     Raises:
         ConfigError: a run is named as well, or as `prepare_entries`.
     """
-    from rl_core.training.entries_job import EntriesFiles, day_of, prepare_entries
+    from rl_core.evaluation.seen_until import day_of
+    from rl_core.training.entries_job import EntriesFiles, prepare_entries
     from rl_core.training.settings import read_train_config
 
     if run is not None:

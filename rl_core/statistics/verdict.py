@@ -54,7 +54,13 @@ def verdict_on(evidence: Evidence) -> Verdict:
     """
     reasons = (*_of_origin(evidence), *_too_few(evidence.expectancy))
     if evidence.in_sample:
-        return Verdict("IN SAMPLE", ("bars that the policy or its phase 1 was trained on are included", *reasons))
+        return Verdict(
+            "IN SAMPLE",
+            (
+                "bars that the policy or its phase 1 was trained on, or that had been seen, are included",
+                *reasons,
+            ),
+        )
     bounds = None if evidence.expectancy is None else evidence.expectancy.bounds
     if bounds is None:
         return Verdict("NOT PROVEN", reasons)
