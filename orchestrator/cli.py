@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -44,6 +44,10 @@ from orchestrator.commands.world_cases import world_cases
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ExitCode
+
+if TYPE_CHECKING:
+    from orchestrator.report.advice import Adviser
+    from orchestrator.trader.events import Recorded
 
 PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how many will come
 
@@ -86,6 +90,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trade the held-out bars, or bars as they come; the same command continues a run that was stopped or killed."""
+    from orchestrator.report.advice import Adviser
     from orchestrator.report.report import report_on
     from orchestrator.run.paper_plan import plan_paper
     from orchestrator.run.plan import plan_run
@@ -98,14 +103,18 @@ def run(
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
     options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
-    plan = (plan_paper if asked_for.mode == "paper" else plan_run)(asked_for, say=say)
+    plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")
     if plan.world is not None:
         say(plan.world.declaration)
+    told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol)) if plan.advises else None
+    if told is not None:
+        say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")
     with _signals() as asked:
         with _progress(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
-            outcome = simulate(plan, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
+            hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told)
+            outcome = simulate(plan, hooks)
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = report_on(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
@@ -158,6 +167,16 @@ def cases(
     print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
+
+
+def _told_to(adviser: "Adviser") -> "Callable[[Recorded], None]":
+    """Prints what a person should know of a record, on standard output."""
+
+    def told(record: "Recorded") -> None:
+        for line in adviser.lines(record):
+            typer.echo(line)
+
+    return told
 
 
 def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:

@@ -13,7 +13,10 @@ from rl_core.evaluation.seen_until import day_of
 
 Mode = Annotated[
     str | None,
-    typer.Option(help="sim: recorded bars; paper: bars as they come in --bars. live is refused."),
+    typer.Option(
+        help="sim: recorded bars; paper: bars as they come in --bars; advisory: as paper, and tells a person what to "
+        "do. live is refused."
+    ),
 ]
 MinuteBars = Annotated[Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows.")]
 Clock = Annotated[Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")]

@@ -92,6 +92,7 @@ def _for_programs(found: RunStatus) -> dict[str, Any]:
         "run": str(found.folder.path),
         "run_id": found.manifest.run_id,
         "state": found.state,
+        "mode": found.manifest.inputs.config.get("mode", "sim"),
         "alive": found.pid is not None,
         "pid": found.pid,
         "starts": found.manifest.starts,

@@ -9,6 +9,7 @@ from orchestrator.clock import wall_time_ns
 from orchestrator.journal.lines import Record
 from orchestrator.live.follower import Follower, Outside
 from orchestrator.live.watched import Decision, Watched
+from orchestrator.report.advice import plan_in_words, until
 from orchestrator.report.formats import EXCHANGE, NONE, dollars, points
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from rl_core.exchange.instruments import instrument
@@ -71,6 +72,7 @@ def state_told(follower: Follower, outside: Outside) -> Told:
         "bar": None if now.last_bar_ns is None else _clock(now.last_bar_ns + MINUTE_NS),
         "close": _price(now.close, _tick(follower)),
         "position": _position(follower),
+        "plan": _plan(follower),
         "equity": dollars(now.equity),
         "today": None if now.equity is None else dollars(now.equity - watched.session_opened),
         "gains": now.equity is not None and now.equity >= watched.session_opened,
@@ -100,13 +102,14 @@ def state_told(follower: Follower, outside: Outside) -> Told:
 def header_told(follower: Follower) -> Told:
     """What a run is: its name, market, account and gate."""
     manifest = follower.manifest
+    mode = str(manifest.inputs.config.get("mode", "sim"))
     return {
         "name": follower.folder.path.resolve().name,
         "market": manifest.market,
         "contract": manifest.contract,
         "rule_pack": manifest.rule_pack,
         "declaration": manifest.declaration,
-        "paper": manifest.inputs.config.get("mode") == "paper",
+        "kind": {"sim": "simulated"}.get(mode, mode),
         "gate": _gate(manifest.inputs.config),
     }
 
@@ -129,6 +132,20 @@ def _position(follower: Follower) -> Told | None:
         "target": None if follower.watched.target is None else points(follower.watched.target, tick),
         "open_profit": dollars((now.close - now.entry) * now.quantity * contract.tick_value),
         "gains": (now.close - now.entry) * now.quantity >= 0,
+    }
+
+
+def _plan(follower: Follower) -> Told | None:
+    """The last plan of a run in advisory mode, and whether a later bar has ended it."""
+    watched = follower.watched
+    if watched.plan is None or watched.now.last_bar_ns is None:
+        return None
+    lines = plan_in_words(watched.plan, _tick(follower), follower.manifest.contract)
+    valid = watched.plan["bar"] == watched.last_seq and not watched.plan_over
+    return {
+        "lines": [line.removeprefix("PLAN").strip() for line in lines],
+        "valid": valid,
+        "until": until(watched.plan),
     }
 
 

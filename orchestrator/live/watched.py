@@ -107,6 +107,12 @@ class Watched:
         self._order: Order = NO_ORDER  # the last one
         self._own: OwnBracket | None = None  # the stop and target at prices that it brought
         self.target: int | None = None
+        self.plan: Mapping[str, Any] | None = None
+        """The last one of a run in advisory mode."""
+        self.plan_over = False
+        """Whether it was cancelled."""
+        self.last_seq = -1
+        """Number of the last bar."""
 
     def take(self, record: Record) -> None:
         """One more record."""
@@ -121,6 +127,7 @@ class Watched:
     def _on_bar(self, payload: Mapping[str, Any]) -> None:
         if self._next_opens is not None:
             self.session_opened, self.entries_today, self._next_opens = self._next_opens, 0, None
+        self.last_seq = payload["seq"]
         known = {name: payload[name] for name in ("ts_event_ns", "open", "high", "low", "close")}
         self.bars.add(WatchedBar(**known, stop=self.now.stop, target=self.target))
 
@@ -154,6 +161,12 @@ class Watched:
             self.now = self.now._replace(stop=fill.price - side * order.stop_ticks)
         elif not self.now.quantity:
             self.target = None
+
+    def _on_plan(self, payload: Mapping[str, Any]) -> None:
+        self.plan, self.plan_over = payload, False
+
+    def _on_cancelled(self, payload: Mapping[str, Any]) -> None:
+        self.plan_over = True
 
     def _on_trade(self, payload: Mapping[str, Any]) -> None:
         self.trades.add(payload)
@@ -190,6 +203,8 @@ class Watched:
         "session_closed": _on_session,
         "intent": _on_intent,
         "fill": _on_fill,
+        "plan": _on_plan,
+        "cancelled": _on_cancelled,
         "trade": _on_trade,
         "proposed": _on_proposed,
         "decided": _on_decided,

@@ -130,6 +130,11 @@ def _calibration_in_words(used: Calibration) -> str:
 
 
 def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
+    if facts.mode == "advisory":
+        yield (
+            "The account follows every plan as if it had been taken, at simulated fills. What a person did with the "
+            "plans, and at which prices, is not known here."
+        )
     how = {
         "pessimistic": "the stop is taken to come first",
         "adaptive": "the extreme nearer the open comes first",

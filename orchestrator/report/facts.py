@@ -48,9 +48,9 @@ class RunFacts(NamedTuple):
         return not self.manifest.inputs.entries_digest
 
     @property
-    def paper(self) -> bool:
-        """Whether the bars came as they happened."""
-        return bool(self.manifest.inputs.config.get("mode") == "paper")
+    def mode(self) -> str:
+        """sim, paper or advisory."""
+        return str(self.manifest.inputs.config.get("mode", "sim"))
 
     @property
     def gate(self) -> dict[str, Any]:

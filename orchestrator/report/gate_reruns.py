@@ -129,9 +129,7 @@ def read_weighed(run: Path, head: str) -> dict[str, Any] | None:
 def _refuse_without_a_gate(folder: RunFolder, book: AccountBook, found: FoundAgain) -> None:
     gate = found.config.gate
     causes = {
-        "it was played on paper; weigh a simulation over the same bars once they are in a file": (
-            found.config.mode == "paper"
-        ),
+        "it was played on paper; weigh a simulation over the same bars once they are in a file": found.config.follows,
         "it has not ended; the command that began it continues it": not book.ended,
         "its gate was off": gate.engine == "off",
         "its gate was a shadow: it did not act, so what it would have been asked later is not known": gate.shadow,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.journal.journal import examine_journal, whole_records
 from orchestrator.journal.lines import Record
+from orchestrator.run.config import FOLLOWING
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, RunManifest
 from orchestrator.run.telemetry import read_telemetry
@@ -202,7 +203,7 @@ def alarms(
     if asked != now.standing and not now.ended:
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
     # In paper mode the market goes on, and what was missed is recorded.
-    again = "" if manifest.inputs.config.get("mode") == "paper" else " and was asked again"
+    again = "" if manifest.inputs.config.get("mode") in FOLLOWING else " and was asked again"
     yield from _seen_by_the_clock(seen, again)
 
 
@@ -210,6 +211,8 @@ def _seen_by_the_clock(seen: Mapping[str, int], again: str) -> Iterator[str]:
     """What the telemetry of every start of the run holds that a person should know of."""
     if same := seen.get("gate_degenerate"):
         yield f"the gate says the same to everything: alarmed {same} times"
+    if seen.get("given_up"):
+        yield "a worker was given up: the run takes no further entry, closes what is open and stops (exit code 5)"
     if silent := seen.get("feed_silent"):
         yield f"the feed fell silent in an open market: {silent} times"
     for name, count in sorted(seen.items()):

@@ -15,6 +15,8 @@ from orchestrator.trader.guards import Guards
 from rl_core.bars.layouts import Stamp
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
+FOLLOWING = ("paper", "advisory")
+"""Modes whose bars come as they happen."""
 ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
 
@@ -120,8 +122,8 @@ def _cents(dollars: Decimal | None) -> int | None:
 class RunConfig(_Section):
     """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
-    mode: Literal["sim", "paper", "live"] = Field(
-        "sim", description="sim: recorded bars; paper: a csv file that grows; live is refused"
+    mode: Literal["sim", "paper", "advisory", "live"] = Field(
+        "sim", description="sim: recorded bars; paper, advisory: a csv file that grows; live is refused"
     )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
@@ -154,6 +156,11 @@ class RunConfig(_Section):
         if self.seen_until is not None and self.entries is None:
             raise ValueError("seen_until belongs to entries: a checkpoint knows itself what it was trained on")
         return self
+
+    @property
+    def follows(self) -> bool:
+        """Whether its bars are still to come: the rows that are appended to a file."""
+        return self.mode in FOLLOWING
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def examine(config: RunConfig) -> list[Check]:
 
 def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | None]:
     """The bars, in paper mode those before the first; and the seconds, where some are named."""
-    if config.paper.clock is not None and config.mode == "paper":
+    if config.paper.clock is not None and config.follows:
         clock = config.paper.clock
         looks.take("clock", lambda warn: (read_rehearsal(clock), f"{clock}: a rehearsal's"))
     bars = looks.take("bars", lambda warn: _bars(config, warn))
@@ -118,7 +118,7 @@ def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | N
         looks.leave("calendar", "the bars")
     else:
         looks.take("calendar", lambda warn: _calendar(config, bars, warn))
-    if config.seconds is None or config.mode == "paper":
+    if config.seconds is None or config.follows:
         return bars, None
     if bars is None:
         looks.leave("seconds", "the bars")
@@ -136,7 +136,7 @@ def _machine(warn: Say) -> tuple[None, str]:
 
 
 def _settings(config: RunConfig) -> tuple[None, str]:
-    (check_paper if config.mode == "paper" else check_settings)(config)
+    (check_paper if config.follows else check_settings)(config)
     return None, f"mode {config.mode}, gate {config.gate.engine}"
 
 
@@ -146,7 +146,7 @@ def _disk(config: RunConfig) -> tuple[int, str]:
 
 
 def _bars(config: RunConfig, warn: Say) -> tuple[Bars, str]:
-    if config.mode == "paper":
+    if config.follows:
         bars = bars_before(config)
         if config.paper.clock is None:
             warn_of_old_bars(config, bars, warn)
@@ -165,7 +165,7 @@ def _seconds(config: RunConfig, bars: Bars) -> tuple[Bars, str]:
 def _calendar(config: RunConfig, bars: Bars, warn: Say) -> tuple[None, str]:
     """Sessions are known for any day; that each holiday is right was checked for some years."""
     first, last = CHECKED_YEARS
-    until_ns = wall_time_ns() if config.mode == "paper" and config.paper.clock is None else int(bars.ts_event_ns[-1])
+    until_ns = wall_time_ns() if config.follows and config.paper.clock is None else int(bars.ts_event_ns[-1])
     years = (_day(int(bars.ts_event_ns[0])).year, _day(until_ns).year)
     if years[0] < first or years[1] > last:
         warn(
@@ -200,7 +200,7 @@ def _model(config: RunConfig) -> tuple[GateInputs, str]:
 
 
 def _plan(config: RunConfig, bars: Bars, seconds: Bars | None) -> tuple[RunPlan, str]:
-    plan = plan_paper(config) if config.mode == "paper" else plan_over(config, bars, seconds, say=lambda text: None)
+    plan = plan_paper(config) if config.follows else plan_over(config, bars, seconds, say=lambda text: None)
     trades = "bars as they come" if plan.paper else f"{plan.span.stop - plan.span.first:,} bars to trade"
     return plan, f"{trades}, after {plan.span.first - plan.span.history:,} that are shown before"
 

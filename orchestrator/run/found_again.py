@@ -61,7 +61,7 @@ class FoundAgain(NamedTuple):
     @property
     def views(self) -> CloseViews:
         """What it saw at each close."""
-        if self.config.mode == "paper":
+        if self.config.follows:
             return views_after(self.bars, self.trading, self.regimes)
         return self.table
 
@@ -86,7 +86,7 @@ def found_again(folder: RunFolder, sources: Sources) -> FoundAgain:
             f"inputs come out otherwise; replay it with the commit in its manifest ({folder.manifest().commit})"
         )
     config = _config(folder, inputs)
-    paper = config.mode == "paper"
+    paper = config.follows
     bars = kept_history(folder) if paper else _bars(config, inputs, sources)
     checkpoint, identity = (None, None) if inputs.entries_digest else _identity(config, inputs, sources)
     entries = read_kept_entries(folder.path / ENTRIES, inputs.entries_digest) if inputs.entries_digest else None

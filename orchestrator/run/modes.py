@@ -8,7 +8,7 @@ from rl_core.rules.pack import RulePack, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
 from trigate.errors import ConfigError, RefusedError
 
-REHEARSED = ("sim", "paper")
+REHEARSED = ("sim", "paper", "advisory")
 """Modes that send nothing anywhere."""
 LIVE: Literal["live"] = "live"
 ADAPTERS = "trigate_brokers"
@@ -39,7 +39,7 @@ def refuse_live(pack: RulePack, adapters: tuple[str, ...]) -> None:
         RefusedError: always, as no run sends through an adapter yet.
     """
     refuse_sending(pack, LIVE)
-    rehearsed = " and ".join(REHEARSED)
+    rehearsed = ", ".join(REHEARSED)
     if not adapters:
         raise RefusedError(
             f"mode {LIVE!r}: no broker adapter is installed (an entry point of the group {ADAPTERS}); no order is "

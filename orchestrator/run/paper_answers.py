@@ -2,12 +2,12 @@
 
 A bar comes when it comes, a policy that does not answer in time holds, and a gate that does not is its fail mode.
 Nothing is asked twice, and nothing is asked about a bar that has been over for too long. A worker that failed is
-started again beside it. In sim all of that is otherwise, as simulated time stands still (answers.py).
+started again beside it. One that is given up ends the run only once it is flat: a position is never left to a market
+that goes on. In sim all of that is otherwise, as simulated time stands still (answers.py).
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,13 @@ from orchestrator.run.answers import note_review
 from orchestrator.run.config import RunConfig
 from orchestrator.run.followed_bars import FollowedBars
 from orchestrator.run.runner import Fed, FeedBar, FeedNote, NothingYet
+from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
 from rl_core.contract import HOLD, PolicyQuery, PolicyReply
 from rl_core.trading.hours import MINUTE_NS
+from trigate.errors import ProcessNotReadyError
 
 LOOK_S = 0.02
 """Between two looks at a feed that had nothing."""
@@ -45,22 +47,17 @@ class PaperAnswers:
         clock: MarketClock,
         telemetry: Telemetry,
         config: RunConfig,
-        *,
-        check: Callable[[], None] = lambda: None,
+        stopping: Stopping,
     ) -> None:
-        """``check`` is called while a bar is waited for; it may raise, say because the user wants to stop."""
+        """``stopping`` is asked while a bar is waited for, and told of a worker that is given up."""
         self._crew, self._bars, self._clock, self._telemetry = crew, bars, clock, telemetry
-        self._paper, self._review, self._check = config.paper, config.gate.review, check
+        self._paper, self._review, self._stopping = config.paper, config.gate.review, stopping
         self._queue: deque[FeedBar | FeedNote] = deque()
         self._closed_ns = 0 if bars.last is None else bars.last.ts_event_ns + MINUTE_NS  # end of the bar in question
         self._sameness, self._silence_told = Sameness(), False
 
     def next_bar(self, seq: int) -> Fed:
-        """What has come, in its order; NothingYet after a moment without anything.
-
-        Raises:
-            ProcessNotReadyError: a worker cannot be brought back.
-        """
+        """What has come, in its order; NothingYet after a moment without anything."""
         if not self._queue:
             self._queue.extend(self._bars.read())
         if self._queue:
@@ -68,17 +65,16 @@ class PaperAnswers:
         if self._bars.ended:
             return None
         self._tell_of_silence()
-        self._crew.tend()
-        self._check()
+        try:
+            self._crew.tend()
+        except ProcessNotReadyError as error:
+            self._give_up(error)
+        self._stopping.check()
         time.sleep(LOOK_S)
         return NothingYet()
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """The policy's action; to hold where it says none in time.
-
-        Raises:
-            ProcessNotReadyError: the policy cannot be brought back.
-        """
+        """The policy's action; to hold where it says none in time."""
         if self._too_late():
             return PolicyAnswered(HOLD, "late")
         query = PolicyQuery(bar_seq=bar_seq, legal_actions=legal)
@@ -92,11 +88,7 @@ class PaperAnswers:
         return PolicyAnswered(HOLD, "malformed")
 
     def review(self, proposal: EntryProposal) -> Reviewed:
-        """The gate's outcome; GateFailed where it says none in time.
-
-        Raises:
-            ProcessNotReadyError: the gate cannot be brought back.
-        """
+        """The gate's outcome; GateFailed where it says none in time."""
         reviewed = self._reviewed(proposal)
         self._sameness = note_review(self._telemetry, reviewed, self._sameness, self._review.alarm_window)
         return reviewed
@@ -132,10 +124,20 @@ class PaperAnswers:
         except NoReplyError as error:
             self._telemetry.note(f"{worker}_missed", cause=error.cause)
             raise
+        except ProcessNotReadyError as error:
+            self._give_up(error)
+            raise NoReplyError(worker, "failed", str(error)) from error
 
     def _refuse(self, worker: str, message: BaseModel) -> None:
         self._telemetry.note(f"{worker}_missed", cause="malformed")
-        self._crew.refuse_answer(worker, f"{type(message).__name__} is no answer to its question")
+        try:
+            self._crew.refuse_answer(worker, f"{type(message).__name__} is no answer to its question")
+        except ProcessNotReadyError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: ProcessNotReadyError) -> None:
+        self._telemetry.note("given_up", cause=str(error))
+        self._stopping.give_up(error)
 
     def _tell_of_silence(self) -> None:
         """Say once that an open market has had no bar for too long."""

@@ -23,6 +23,8 @@ DAY_NS = 86_400_000_000_000
 LONGEST_CLOSURE_DAYS = 5
 PAPER_DEADLINE_S = 2.0
 """Of a verdict, unless another was given: in sim more is waited for, as time stands still there."""
+POLICY_SILENT = 3
+"""Closes without an answer of the policy's own after which a run is flat, unless another number was given."""
 
 
 def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
@@ -33,10 +35,7 @@ def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     """
     check_paper(config)
     check_room(config.runs, config.min_free_mb)
-    review = config.gate.review
-    if "deadline_s" not in review.model_fields_set:
-        review = review.model_copy(update={"deadline_s": PAPER_DEADLINE_S})
-        config = config.model_copy(update={"gate": config.gate.model_copy(update={"review": review})})
+    config = _for_a_market_that_goes_on(config)
     world = "" if config.paper.clock is None else read_rehearsal(config.paper.clock).world
     for folder in _runs_of_the_file(config):
         begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
@@ -46,6 +45,17 @@ def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
     if config.paper.clock is None:
         warn_of_old_bars(config, history, say)
     return plan_over(config, replace(history, world=world), say=say)
+
+
+def _for_a_market_that_goes_on(config: RunConfig) -> RunConfig:
+    """The settings with what a simulation can do without, where nothing else was given."""
+    guards, review = config.guards, config.gate.review
+    if "deadline_s" not in review.model_fields_set:
+        review = review.model_copy(update={"deadline_s": PAPER_DEADLINE_S})
+    if guards.policy_silent is None:
+        guards = guards.model_copy(update={"policy_silent": POLICY_SILENT})
+    gate = config.gate.model_copy(update={"review": review})
+    return config.model_copy(update={"gate": gate, "guards": guards})
 
 
 def _runs_of_the_file(config: RunConfig) -> Iterator[RunFolder]:
@@ -100,15 +110,15 @@ def check_paper(config: RunConfig) -> None:
     check_settings(config)
     if config.entries is not None:
         raise ConfigError(
-            "--mode paper: entries of bars that are still to come are not known yet; leave --entries out, or play the "
-            "bars in --mode sim once they are in a file"
+            f"--mode {config.mode}: entries of bars that are still to come are not known yet; leave --entries out, or "
+            "play the bars in --mode sim once they are in a file"
         )
     if config.seconds is not None:
-        raise ConfigError("--mode paper: second bars do not come as they happen yet; leave --seconds out")
+        raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
     if config.bars.suffix not in (".csv", ".txt"):
         raise ConfigError(
-            f"--mode paper: {config.bars} is no csv file; its bars are the rows that somebody appends to one: name it "
-            f"with --bars, or play recorded bars into one with orchestrator feed"
+            f"--mode {config.mode}: {config.bars} is no csv file; its bars are the rows that somebody appends to one: "
+            f"name it with --bars, or play recorded bars into one with orchestrator feed"
         )
 
 

@@ -87,7 +87,12 @@ class RunPlan(NamedTuple):
     @property
     def paper(self) -> bool:
         """Whether the bars to be traded are still to come."""
-        return self.config.mode == "paper"
+        return self.config.follows
+
+    @property
+    def advises(self) -> bool:
+        """Whether a person is told each order as a plan."""
+        return self.config.mode == "advisory"
 
     @property
     def kept(self) -> dict[str, str | bytes]:
@@ -191,7 +196,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
-    paper = config.mode == "paper"
+    paper = config.follows
     span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
     regimes = UNFITTED if checkpoint is None else frozen_regimes(checkpoint, bars.instrument.symbol)
     entries = None
@@ -264,6 +269,7 @@ def setting_of(
         guards=config.guards.limits,
         yardstick=trading.yardstick,
         entries=None if kept is None else kept.by_bar,
+        advises=config.mode == "advisory",
     )
 
 

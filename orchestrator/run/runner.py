@@ -155,6 +155,8 @@ class Runner:
         self._views = views
         self._setting = setting
         self._operator, self._passed = operator, passed
+        self.told: Callable[[Recorded], None] | None = None
+        """Gets every record that is new, once it is written; none that is replayed."""
         self._idle = False  # the feed had nothing when it was last asked
         self.state = opening_state(setting)
         """After the last bar."""
@@ -253,7 +255,10 @@ class Runner:
 
     def _note(self, record: Recorded) -> None:
         """Write the record, or compare it with the recorded one: the journal knows which of the two is due."""
+        told = self.told if self._journal.next_recorded() is None else None
         self._journal.append(record.type, record.payload, sync=record.sync)
+        if told is not None:
+            told(record)
 
     def _recorded(self, *types: str) -> Record | None:
         """The recorded input that comes next, None where the recording ends."""

@@ -22,6 +22,7 @@ from orchestrator.run.rehearsal import read_rehearsal
 from orchestrator.run.runner import Answerers, DeferredAnswers, Finished, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
+from orchestrator.trader.events import Recorded
 from orchestrator.workers.crew import Crew, Job
 from orchestrator.workers.handed_bars import HANDED, hand_over
 from trigate.versions import code_digest
@@ -37,6 +38,8 @@ class RunHooks(NamedTuple):
     """Looked at between two bars and while anything is waited for."""
     on_bar: Callable[[int], None] = lambda bars: None
     """Called with the bars done, after each."""
+    told: Callable[[Recorded], None] | None = None
+    """Gets every new record, once it is written."""
 
 
 class Outcome(NamedTuple):
@@ -90,6 +93,7 @@ class _Simulation:
         begun = None if self._journal.last_type == "end" else self._begin()
         answers = DeferredAnswers(lambda: self._ready(begun))
         runner = Runner(self._journal, answers, plan.views(), plan.setting, self._control.wanted, self._passed)
+        runner.told = self._hooks.told
         return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
 
     def _begin(self) -> "_Begun":
@@ -137,7 +141,7 @@ class _Simulation:
             late_after_s=config.paper.late_after_s,
             sessions=config.sessions,
         )
-        return PaperAnswers(crew, bars, self._clock, self._telemetry, config, check=self._stopping.check)
+        return PaperAnswers(crew, bars, self._clock, self._telemetry, config, self._stopping)
 
     def _passed(self, ts_ns: int) -> bool:
         """Whether a time is over by the market's clock, and a bar from before it would have come by now."""

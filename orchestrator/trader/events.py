@@ -11,8 +11,9 @@ from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position
+from rl_core.trading.hours import MINUTE_NS
 
-SYNCED = frozenset({"decided", "intent", "fill", "account_ended", "operator", "flat_time", "end"})
+SYNCED = frozenset({"decided", "intent", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
 
 
 class Recorded(NamedTuple):
@@ -259,6 +260,38 @@ def own_from(payload: Mapping[str, Any]) -> OwnBracket | None:
     if stop is None and target is None:
         return None
     return OwnBracket(Bracket(payload["stop_ticks"], payload["target_ticks"]), stop, target)
+
+
+class Why(NamedTuple):
+    """What a person is told of a plan besides its order."""
+
+    risk: int  # cents lost at the stop, costs included
+    regime: str
+    session_part: str
+    reviewed: Reviewed | None  # None: no gate was asked
+
+
+def planned(order_id: str, order: Order, bar: Bar, why: Why) -> Recorded:
+    """An order in advisory mode: prices as from the last close, valid as long as the simulated one works."""
+    side = 1 if order.quantity > 0 else -1
+    odds = None if why.reviewed is None else why.reviewed.probabilities
+    payload = {
+        "order": order_id,
+        "bar": bar.seq,
+        "quantity": order.quantity,
+        "close": bar.close,
+        "stop": bar.close - side * order.stop_ticks,
+        "target": bar.close + side * order.target_ticks,
+        "stop_ticks": order.stop_ticks,
+        "target_ticks": order.target_ticks,
+        "risk": why.risk,
+        "until_ns": bar.ts_event_ns + 2 * MINUTE_NS,  # the end of the bar that follows: the order fills in it or never
+        "regime": why.regime,
+        "session_part": why.session_part,
+        "verdict": "none" if why.reviewed is None else why.reviewed.outcome.kind,
+        "odds_milli": None if odds is None else {k: round(1000 * v) for k, v in sorted(odds.items())},
+    }
+    return Recorded("plan", payload)
 
 
 def flatten_ordered(order_id: str) -> Recorded:

@@ -56,7 +56,7 @@ from rl_core.market import broker
 from rl_core.market.account import opening_account
 from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
-from rl_core.market.costs import capped, fillable
+from rl_core.market.costs import capped, fillable, stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.own_bracket import at_own_prices
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
@@ -302,7 +302,7 @@ def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Sett
     own = setting.own_at(state.last_bar)
     step = Step(state, (events.proposed(proposal, order, state.last_bar, own),))
     if not setting.gated:
-        return step.then(_place, proposal_id, order, setting)
+        return step.then(_place, proposal_id, order, None, setting)
     pending = state._replace(pending=Pending(proposal, order), waits_for="verdict")
     return step._replace(state=pending, question=AskGate(proposal))
 
@@ -325,7 +325,7 @@ def _on_verdict(state: TraderState, reviewed: Reviewed, setting: Setting) -> Ste
     quantity = int(factor * abs(pending.order.quantity))
     if quantity == 0:
         return Step(state, (events.proposal_closed(reviewed.proposal_id, _closing_code(reviewed)),))
-    return _place(state, reviewed.proposal_id, pending.order._replace(quantity=sign * quantity), setting)
+    return _place(state, reviewed.proposal_id, pending.order._replace(quantity=sign * quantity), reviewed, setting)
 
 
 def _factor(reviewed: Reviewed, setting: Setting) -> Decimal:
@@ -346,7 +346,7 @@ def _closing_code(reviewed: Reviewed) -> str:
     return codes[type(reviewed.outcome)]
 
 
-def _place(state: TraderState, order_id: str, order: Order, setting: Setting) -> Step:
+def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed | None, setting: Setting) -> Step:
     """Make the order a working one, unless our own limits deny it: they see what gate and guard left of it."""
     wanted, order = order.quantity, order._replace(quantity=cut(setting.guards, order.quantity))
     exposure = risk.Exposure(
@@ -365,10 +365,15 @@ def _place(state: TraderState, order_id: str, order: Order, setting: Setting) ->
         entries_this_session=state.entries_this_session + 1,
     )
     assert order != NO_ORDER
-    return Step(
-        placed,
-        (
-            *(smaller if order.quantity != wanted else ()),
-            events.intended(order_id, order, setting.own_at(state.last_bar)),
-        ),
-    )
+    plan = _plan(placed, reviewed, setting) if setting.advises else ()
+    intent = events.intended(order_id, order, setting.own_at(state.last_bar))
+    return Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
+
+
+def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:
+    """The working order as a person is told of it, with what it may lose and why it was made."""
+    assert state.last_bar is not None and state.view is not None
+    order, regime = state.broker.order, state.view.regime
+    risked = abs(order.quantity) * stop_loss(XP, order.stop_ticks, venue_after_close(state, setting).terms)
+    why = events.Why(risked, regime.label, regime.session_part, reviewed)
+    return (events.planned(state.order_id, order, state.last_bar, why),)

@@ -46,6 +46,7 @@ class Setting(NamedTuple):
     frictions: Frictions | None = None  # None: slippage is fixed and every order fills whole
     guards: Guards = OFF
     yardstick: Yardstick = USUAL  # of bracket, ATR and window
+    advises: bool = False  # each order is also a plan, told to a person
     entries: Mapping[int, OwnBracket | None] | None = None
     """A trader's own, in the place of a policy: by the number of the bar, its bracket, None being the usual one."""
 

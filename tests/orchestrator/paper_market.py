@@ -21,7 +21,9 @@ from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
+from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
+from orchestrator.trader.events import Recorded
 from orchestrator.workers.crew import Crew
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
@@ -29,6 +31,7 @@ from rl_core.bars.write import write_bars
 from rl_core.contract import PolicyQuery, PolicyReply
 from rl_core.trading.hours import MINUTE_NS
 from tests.orchestrator.played_files import FileWorld, Script
+from trigate.errors import ProcessNotReadyError
 
 HISTORY = 1450
 """Enough to be warm at the next bar."""
@@ -87,15 +90,20 @@ class ReadyCrew:
         self.asked = 0
         self.silent: Missed | None = None
         self.deaf_gate = False
+        self.given_up = False
 
     def tend(self) -> None:
-        """Nobody fails."""
+        """Nobody fails, unless supervision has given one up: it says so once, as `Crew` does."""
+        if self.given_up:
+            self.given_up, self.silent = False, "unreachable"
+            raise ProcessNotReadyError("policy: a test says so; 5 restarts did not help")
 
     def ask_within(
         self, worker: str, message: BaseModel, arrays: tuple[npt.NDArray[np.float32], ...] = (), *, deadline_s: float
     ) -> Received:
         """The answer of the script, or none."""
         self.asked += 1
+        self.tend()
         if self.silent is not None or (self.deaf_gate and worker == GATE):
             raise NoReplyError(worker, self.silent or "timeout", "a test says so")
         if isinstance(message, PolicyQuery):
@@ -110,7 +118,12 @@ Happenings = Callable[[Market, ReadyCrew, RunFolder], Iterator[None]]
 
 
 def play_paper(
-    world: FileWorld, market: Market, runs: Path, happens: Happenings, **settings: object
+    world: FileWorld,
+    market: Market,
+    runs: Path,
+    happens: Happenings,
+    told: Callable[[Recorded], None] | None = None,
+    **settings: object,
 ) -> tuple[RunFolder, Finished]:
     """Run in paper mode over what ``happens``, or go on with the run that is there; stops where it ends."""
     given = {"mode": "paper", "bars": market.path, "checkpoint": world.checkpoint, "gate": {"engine": "rules"}}
@@ -124,17 +137,22 @@ def play_paper(
         bars = FollowedBars(source, plan.bars, journal.records, market.clock, late_after_s=late_s, sessions=sessions)
         crew = ReadyCrew(market.bars)
         with Telemetry(folder.telemetry) as telemetry:
-            answers = _Answers(cast(Crew, crew), bars, market.clock, telemetry, plan.config)
+            control = Control(folder.path)
+            stopping = Stopping(lambda: False, control, "hold")
+            answers = _Answers(cast(Crew, crew), bars, market.clock, telemetry, plan.config, stopping)
             script = happens(market, crew, folder)
             runner = Runner(
                 journal,
                 answers,
                 plan.views(),
                 plan.setting,
-                Control(folder.path).wanted,
+                control.wanted,
                 lambda ts_ns: market.clock.seconds_since(ts_ns) > late_s,
             )
-            done = runner.run(stop_asked=lambda: answers.idle and next(script, _OVER) is _OVER)
+            runner.told = told
+            done = runner.run(
+                stop_asked=lambda: stopping.due(holds=runner.holds) or (answers.idle and next(script, _OVER) is _OVER)
+            )
         journal.sync()
         folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
     return folder, done

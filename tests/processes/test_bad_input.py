@@ -87,7 +87,7 @@ RUN: list[tuple[list[str], int, str]] = [
     (["--mode", "paper"], 2, "is no csv file; its bars are the rows that somebody appends to one"),
     (["--mode", "paper", "--bars", "no/NQ_D1M.csv"], 3, "no/NQ_D1M.csv: not_a_file"),
     (["--mode", "paper", "--bars", "no.csv", "--clock", "no.clock"], 2, "no.clock: cannot be read"),
-    (["--mode", "smi"], 2, "--mode 'smi': expected one of sim, paper, live"),
+    (["--mode", "smi"], 2, "--mode 'smi': expected one of sim, paper, advisory, live"),
 ]
 
 
