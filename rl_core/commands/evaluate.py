@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_result
@@ -62,6 +63,16 @@ def evaluate(
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="--rules: attempts of each pack.")] = 10_000,
+    checklist: Annotated[
+        bool,
+        typer.Option(
+            "--checklist",
+            help="Also ask, line by line, what a policy should show before it is trusted, under the pack of --rules.",
+        ),
+    ] = False,
+    phase1: Annotated[
+        Path | None, typer.Option(help="--checklist: the run of phase 1 whose drawdown is compared with.")
+    ] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
@@ -77,6 +88,7 @@ def evaluate(
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.certainty import certainty
+    from rl_core.evaluation.checklist import checklist_lines
     from rl_core.evaluation.nulls import null_lines, random_entries, shuffled_days, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
@@ -85,6 +97,7 @@ def evaluate(
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
     packs = [] if rules is None else chosen_packs(rules)
+    check_asked(packs, checklist=checklist, phase1=phase1)
     if trades is not None:
         check_ending(trades)
     if entries is None:
@@ -104,12 +117,14 @@ def evaluate(
     shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
     odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
+    asked, asked_of = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
     looks = job.count_look(inputs.span)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
         result |= {} if shuffled is None else shuffled.row()
         result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
+        result |= {"checklist": [line.row() for line in asked], "checklist_pack": asked_of} if asked else {}
         result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
         print_result(result, as_json=True)
@@ -118,6 +133,7 @@ def evaluate(
     print_result(result)
     tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
     tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
+    tables += [checklist_lines(asked, asked_of)] if asked else []
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
         typer.echo("\n".join(["", *table]))

@@ -165,7 +165,7 @@ def odds_of(
         by_flat.setdefault((session.flat_by, session.early_close_margin_minutes), []).append(named)
     found: list[PackOdds] = []
     for group in by_flat.values():
-        there = [_under(trading, named.pack) for named in group]
+        there = [under_pack(trading, named.pack) for named in group]
         tape = tape_under(there[0])
         settings = [Setting(under.venue.rules, under.limits, under.venue.terms) for under in there]
         found += odds_under(group, tape, settings, orders(len(tape.session), draws=draws, seed=seed))
@@ -173,7 +173,7 @@ def odds_of(
     return sorted(found, key=best, reverse=True)
 
 
-def _under(trading: Trading, pack: RulePack) -> Trading:
+def under_pack(trading: Trading, pack: RulePack) -> Trading:
     """The same setting under another pack."""
     rules = pack.compiled()._replace(stand_down=trading.venue.rules.stand_down)
     own = trading.pack.max_quantity(trading.contract)
