@@ -69,6 +69,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {
         "verdict": result.verdict.word,
         "because": "; ".join(result.verdict.reasons),
+        **({} if result.management is None else {"management": result.management.in_words}),
         "tries": result.tries.made,
         "sharpe_above_luck": result.tries.deflated,
         "status": "ended" if result.book.ended else "not finished",
@@ -110,6 +111,7 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "sharpe_above_luck": result.tries.deflated,
         "synthetic": result.facts.synthetic,
         "own_entries": _own_file(result),
+        "management": None if result.management is None else result.management.row(),
         "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
         "trades": figures.closed,
         "win_rate": figures.win_rate,

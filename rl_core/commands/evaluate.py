@@ -13,6 +13,9 @@ from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
     from rl_core.evaluation.evaluate import Evaluation
+    from rl_core.evaluation.judgement import Circumstances
+    from rl_core.evaluation.outcomes import Outcomes
+    from rl_core.statistics.management_verdict import ManagementVerdict
     from rl_core.training.sources import EvaluationJob, FileTimes
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
@@ -85,6 +88,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.account_value import with_values
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.certainty import certainty
@@ -93,6 +97,7 @@ def evaluate(
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
+    from rl_core.rules.prices import read_prices
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
@@ -115,11 +120,15 @@ def evaluate(
     outcomes = outcomes_of(inputs)
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
     shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
-    odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
+    tapes, prices = played_tapes(inputs), read_prices()
+    odds = odds_of(inputs.trading, packs, tapes, draws=draws)
+    odds = with_values(odds, prices, inputs.trading, tapes, draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
     asked, asked_of = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
     looks = job.count_look(inputs.span)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
+    management = _management(job, evaluation, outcomes)
+    result |= {} if management is None else {"management": management.row() if as_json else management.in_words}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
         result |= {} if shuffled is None else shuffled.row()
@@ -184,18 +193,34 @@ def _of_entries(
     return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
 
 
-def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
-    """The verdict, what it rests on, and why."""
-    from rl_core.evaluation.judgement import Circumstances, judge
-    from rl_core.statistics.sizes import signs_differ
+def _management(job: "EvaluationJob", evaluation: "Evaluation", outcomes: "Outcomes") -> "ManagementVerdict | None":
+    """The verdict on management over fixed brackets; None where nothing was managed."""
+    from rl_core.evaluation.management import judge_management
+    from rl_core.statistics.management_verdict import read_criteria
 
-    circumstances = Circumstances(
+    if job.who.phase == 1:
+        return None
+    return judge_management(evaluation.trades, outcomes, _circumstances(job), read_criteria().management)
+
+
+def _circumstances(job: "EvaluationJob") -> "Circumstances":
+    from rl_core.evaluation.judgement import Circumstances
+
+    return Circumstances(
         in_sample=job.in_sample,
         synthetic=job.world is not None,
         trained_on_world=job.trained_on_world,
         training_ended=job.training_ended,
         doubts=job.doubts,
     )
+
+
+def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
+    """The verdict, what it rests on, and why."""
+    from rl_core.evaluation.judgement import judge
+    from rl_core.statistics.sizes import signs_differ
+
+    circumstances = _circumstances(job)
     verdict, tries = judge(evaluation, looks, circumstances)
     note = signs_differ(evaluation.summary()["mean_r"], evaluation.trades.pnl_cents.sum())
     return {

@@ -85,7 +85,7 @@ def _entropy(judged: Judged) -> Line:
         return Line(asked, "-", "cannot be said", judged.no_choices)
     if choices.entropy is None:
         return Line(asked, "-", "cannot be said", "there was never a choice")
-    closes = f"at {choices.count:,} closes"
+    closes = f"at {choices.closes:,} closes"
     return Line(asked, f"{choices.entropy:.3f}", _met(choices.entropy > LEAST_ENTROPY), closes)
 
 

@@ -13,7 +13,7 @@ from rl_core.contract import ACTION_NAMES
 class Choices(NamedTuple):
     """The closes at which more than one action was legal."""
 
-    count: int
+    closes: int
     entropy: float | None  # nats, the mean of the policy's own distribution over the legal actions; None: no choice
     actions: Mapping[str, int]  # how often each was taken there, by its name
 

@@ -24,7 +24,7 @@ SHARES = np.array([[math.log(0.5), math.log(0.25), math.log(0.25)]], np.float32)
 def evaluation(pnl: list[int], failed: int = 0) -> Evaluation:
     """One trade a session with this many cents, each risking 100 dollars."""
     rows = [(n, n + 1, 1, 10 * n, 0, 10 * n + 5, 0, 1, cents, 10_000) for n, cents in enumerate(pnl)]
-    return Evaluation(trades_from(rows), len(pnl), failed, None)
+    return Evaluation(trades_from(rows), max(1, len(pnl)), failed, None)
 
 
 def lines(judged: Judged) -> dict[str, Line]:
@@ -102,8 +102,8 @@ def test_choices_are_those_of_the_evaluation_that_is_judged() -> None:
 
     found = seen.so_far
     assert len(trades.r) <= found.actions["buy"] <= len(trades.r) + 2 and found.actions["sell"] == 0
-    assert sum(found.actions.values()) == found.count > found.actions["buy"]
+    assert sum(found.actions.values()) == found.closes > found.actions["buy"]
     flat = math.log(math.e + 2) - math.e / (math.e + 2)
     assert found.entropy is not None
-    held = (found.count * found.entropy - found.actions["buy"] * flat) / (found.count - found.actions["buy"])
+    held = (found.closes * found.entropy - found.actions["buy"] * flat) / (found.closes - found.actions["buy"])
     assert math.log(2) - 1e-6 <= held <= math.log(3) + 1e-6
