@@ -29,7 +29,9 @@ from orchestrator.commands.run_options import (
     GateEngine,
     MinuteBars,
     Mode,
+    OwnEntriesFile,
     SecondBars,
+    SeenUntil,
     Shadow,
     run_asked_for,
 )
@@ -79,6 +81,8 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Checkpoint = None,
+    entries: OwnEntriesFile = None,
+    seen_until: SeenUntil = None,
     gate: GateEngine = None,
     shadow: Shadow = False,
     prompts: PromptsFolder = None,
@@ -97,7 +101,8 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    options = {"--mode": mode, "--clock": clock, **bars_options, "--checkpoint": checkpoint, **gate_options}
+    who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
+    options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
     refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)

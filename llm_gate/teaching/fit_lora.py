@@ -15,8 +15,8 @@ from llm_gate.teaching.upper_layers import BelowUpper, UpperLayers
 
 MOST_EPOCHS, PATIENCE = 12, 3
 """Passes over the cases; after so many without a smaller loss on the fold that stops, the fit ends."""
-BATCH = 32
-RATE_ADAPTERS, RATE_ROWS = 5e-4, 1e-4
+BATCH = 8
+RATE_ADAPTERS, RATE_ROWS = 1e-4, 1e-5
 """Of AdamW."""
 DECAY = 0.01
 
@@ -73,7 +73,7 @@ def fit_lora(
 ) -> LoraFit:
     """Adapters and rows that fit the gains, from a model whose rows for the letters are ``rows`` [L, D].
 
-    The same cases, seed and number of threads give the same weights.
+    The same cases and seed give the same weights.
     """
     *_, stopping, last = folds
     gains = cases.gains

@@ -95,9 +95,13 @@ class UpperLayers:
         config = self._peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, target_modules=self._matrices())
         with contextlib.redirect_stderr(io.StringIO()):
             model = self._peft.get_peft_model(self.reader.model, config)
+        # One thread: sums are then taken in one order on every machine, and none waits for another on a busy one.
+        threads = self._torch.get_num_threads()
+        self._torch.set_num_threads(1)
         try:
             yield model
         finally:
+            self._torch.set_num_threads(threads)
             model.unload()
 
     def states(self, below: BelowUpper) -> Any:

@@ -12,6 +12,7 @@ from trigate.command_line import AsJson, ConfigFile, Schema, Settings, print_sch
 
 def show_config(
     checkpoint: Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")] = None,
+    entries: Annotated[Path | None, typer.Option(help="Your own entries in its place.")] = None,
     config: ConfigFile = None,
     settings: Settings = None,
     schema: Schema = False,
@@ -21,5 +22,5 @@ def show_config(
     if schema:
         print_schema(RunConfig)
         return
-    read = read_run_config(config, settings or (), {"--checkpoint": checkpoint})
+    read = read_run_config(config, settings or (), {"--checkpoint": checkpoint, "--entries": entries})
     print_settings(shown_settings(read), as_json=as_json)

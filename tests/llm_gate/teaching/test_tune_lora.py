@@ -25,9 +25,9 @@ pytest.importorskip("torch")
 pytest.importorskip("peft", reason="peft is not installed (requirements/tune.txt)")
 
 SHORT = """+++
-purpose = "One fact in few words: short, as the tiny model reads letter by letter."
+purpose = "Two facts in few words: short, as the tiny model reads letter by letter."
 schema = "entry_proposal.v1"
-fields = ["trend_240"]
+fields = ["trend_240", "session_part"]
 modes = ["choice"]
 
 [letters]
@@ -36,7 +36,7 @@ B = "shrink"
 C = "veto"
 +++
 @user
-{{ trend_240 }}
+{{ trend_240 }} {{ session_part }}
 """
 QUIET = Progress(say_nothing, lambda what, number, most: None)
 
@@ -60,6 +60,12 @@ def chances(folder: Path, prompt: Prompt, cases: list[Case], tmp_path: Path) -> 
     with StatesFile(tmp_path / f"{folder.name}.read", taught.width) as kept:
         states = taught.states([prompt.render(case.proposal) for case in cases], kept, say_nothing)
     return chances_of(states, rows)
+
+
+def pays_by_two_facts(case: Case) -> bool:
+    """With the 240-minute trend by day, against it late."""
+    goes_with = (case.proposal.context.trend_240_atr_milli > 0) == (case.proposal.side == "buy")
+    return goes_with != (case.proposal.context.session_part == "late")
 
 
 def test_adapters_are_merged_into_the_weights_and_the_model_stays_as_it_was(
@@ -93,8 +99,8 @@ def test_adapters_are_merged_into_the_weights_and_the_model_stays_as_it_was(
 def test_what_there_is_to_find_is_found_and_the_folder_is_an_ordinary_one(
     reader: Reader, prompt: Prompt, make_cases: MakeCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_lora, "MOST_EPOCHS", 3)
-    cases, told = make_cases(500, win=0.95, lose=0.05), []
+    monkeypatch.setattr(fit_lora, "MOST_EPOCHS", 2)
+    cases, told = make_cases(500, win=0.95, lose=0.05, two_facts=True), []
     out, upper = tmp_path / "taught", UpperLayers(reader, prompt, seed=0)
     progress = Progress(say_nothing, lambda what, number, most: told.append((what, number)))
 
@@ -106,9 +112,7 @@ def test_what_there_is_to_find_is_found_and_the_folder_is_an_ordinary_one(
     assert read_card(out) == card and "taught on 250 cases" in taught_on(card)
     held_out = [case for case in cases if case.split == "held_out"]
     approved = chances(out, prompt, held_out, tmp_path).argmax(axis=1) == 0
-    pays = np.array(
-        [(case.proposal.context.trend_240_atr_milli > 0) == (case.proposal.side == "buy") for case in held_out]
-    )
+    pays = np.array([pays_by_two_facts(case) for case in held_out])
     assert (approved == pays).mean() > 0.9
     again = tune_lora(
         lessons_of(cases), prompt, UpperLayers(reader, prompt, seed=0), tmp_path / "again", progress=QUIET
@@ -141,7 +145,7 @@ def test_the_command_keeps_lower_states_and_refuses_what_it_cannot_teach(
     tiny_folder: Path, make_cases: MakeCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit_lora, "MOST_EPOCHS", 1)
-    write_cases(make_cases(60), tmp_path / "cases.jsonl")
+    write_cases(make_cases(100), tmp_path / "cases.jsonl")
     out = tmp_path / "taught"
     asked = ["tune", str(tmp_path / "cases.jsonl"), "--method", "lora", "--model", str(tiny_folder), "--out", str(out)]
 
@@ -149,7 +153,7 @@ def test_the_command_keeps_lower_states_and_refuses_what_it_cannot_teach(
 
     assert ended.exit_code == 0, ended.output
     card = read_card(out)
-    assert isinstance(card, TaughtCard) and card.method == "lora" and card.cases == 30
+    assert isinstance(card, TaughtCard) and card.method == "lora" and card.cases == 50
     assert lower_states_path(out).exists() and "lower states" in ended.output
     assert "is there already" in str(CliRunner().invoke(app, asked).exception)
     monkeypatch.setitem(sys.modules, "peft", None)
