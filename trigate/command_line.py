@@ -21,7 +21,7 @@ Schema = Annotated[
     bool, typer.Option("--schema", help="Print the JSON Schema of the TOML file instead, for an editor.")
 ]
 WHOLE_FROM = 1_000
-"""A person reads 21,607 dollars, not 2.161e+04."""
+"""A person reads 21,615 dollars, not 2.161e+04."""
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 unless the verdict is PASS.")]
 
 

@@ -178,6 +178,19 @@ def test_a_server_that_fails_after_its_first_answer_gives_a_row_with_the_cause_t
     assert len(asked) == 13
 
 
+def test_what_a_model_gave_as_its_reason_is_logged_and_a_letter_has_none(suite_file: Path, tmp_path: Path) -> None:
+    with served(good) as url:
+        settings = (f'models=[{{url="{url}", source="gate"}}]', 'passes=[{sample=2}, {mode="json", sample=2}]')
+        rows = run(suite_file, tmp_path / "out", *settings).rows
+
+    assert [(row.mode, row.answer, row.reason) for row in rows] == [
+        ("choice", "approve", None),
+        ("choice", "approve", None),
+        ("json", "veto", "near the floor"),
+        ("json", "veto", "near the floor"),
+    ]
+
+
 def test_money_and_its_controls_by_hand(found: Findings) -> None:
     """Of ten, the rule vetoes what loses 1 R and lets the rest, in whole or half, win 1 R."""
     (score,) = [s for s in found.scores if s.answerer.model == "rules" and (s.group, s.regime) == ("recorded", "all")]
