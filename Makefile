@@ -10,9 +10,9 @@ WHEEL  := $(firstword $(foreach d,$(PIP_FIND_LINKS),$(wildcard $(d)/torch-2.13.0
 FIND   := $(foreach d,$(PIP_FIND_LINKS),--find-links $(d))
 # CPU torch: the local wheel where there is one, else TORCH_INDEX=cpu (uv's own name for PyTorch's CPU index), else the registry's CUDA build
 ifeq ($(EXTRA),cpu)
-LOCKS  := requirements/cpu.txt requirements/model.txt requirements/gym.txt $(if $(WHEEL)$(TORCH_INDEX),requirements/torch-cpu.txt,requirements/torch-registry.txt)
+LOCKS  := requirements/cpu.txt requirements/model.txt requirements/gym.txt requirements/tune.txt $(if $(WHEEL)$(TORCH_INDEX),requirements/torch-cpu.txt,requirements/torch-registry.txt)
 else
-LOCKS  := requirements/cuda.txt requirements/model.txt
+LOCKS  := requirements/cuda.txt requirements/model.txt requirements/tune.txt
 endif
 INSTALL = $(UV) pip install --python $(BIN)/python --no-deps --compile-bytecode
 

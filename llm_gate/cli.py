@@ -17,6 +17,7 @@ import typer
 from llm_gate.commands.evals import calibrate, compare, evaluate
 from llm_gate.commands.prompts import PromptsFolder, prompts_app, read_proposal
 from llm_gate.commands.selftest import selftest
+from llm_gate.commands.show_config import show_config
 from llm_gate.commands.teaching import tune
 from llm_gate.contract import GateFailed, Mode
 from llm_gate.engines.base import Engine
@@ -38,6 +39,7 @@ DEFAULT_LOG = Path("vllm-serve/vllm.log")
 
 app = new_app("Serve a model, check a server, look after prompts, judge a proposal, and say what a gate is worth.")
 app.add_typer(prompts_app, name="prompts")
+app.command("show-config")(show_config)
 app.command("eval")(evaluate)
 app.command()(compare)
 app.command()(calibrate)

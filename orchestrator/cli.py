@@ -29,7 +29,9 @@ from orchestrator.commands.run_options import (
     GateEngine,
     MinuteBars,
     Mode,
+    OwnEntriesFile,
     SecondBars,
+    SeenUntil,
     Shadow,
     run_asked_for,
 )
@@ -39,6 +41,7 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
+from orchestrator.run.settings import refuse_missing_demo
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ExitCode
@@ -78,6 +81,8 @@ def run(
     timezone: Timezone = None,
     stamp: Stamped = None,
     checkpoint: Checkpoint = None,
+    entries: OwnEntriesFile = None,
+    seen_until: SeenUntil = None,
     gate: GateEngine = None,
     shadow: Shadow = False,
     prompts: PromptsFolder = None,
@@ -96,8 +101,10 @@ def run(
     say = partial(console.print, soft_wrap=not console.is_terminal)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
-    options = {"--mode": mode, "--clock": clock, **bars_options, "--checkpoint": checkpoint, **gate_options}
+    who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
+    options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
+    refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":
         say("the gate's fail mode is approve: entries go through unprotected while it is down")

@@ -13,3 +13,6 @@ compile --extra cuda --python-version 3.12 --output-file requirements/cuda.txt
 # The other learner of docs/gymnasium.md, which one test trains: what it needs is in cpu.txt
 printf 'stable-baselines3\nsb3-contrib\n' | $uv pip compile - --universal --python-version 3.11 --no-deps --generate-hashes \
   --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements/gym.txt > /dev/null
+# What llm-gate tune --method lora needs beside cpu.txt or cuda.txt
+printf 'peft\n' | $uv pip compile - --universal --python-version 3.11 --no-deps --generate-hashes \
+  --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements/tune.txt > /dev/null

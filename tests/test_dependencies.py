@@ -16,11 +16,13 @@ DISTRIBUTIONS = {
     "rejax": "rejax",
     "gymnax": "gymnax",
     "overfit_gauntlet": "overfit-gauntlet",
+    "peft": "peft",
     "vllm": "vllm",
 }
 """Of modules that need not be installed where the tests run, or that several distributions bring."""
 LOCKS = ("cpu.txt", "cuda.txt")
-LEARNER = ("stable-baselines3", "sb3-contrib")
+ALONE = {"gym.txt": ("stable-baselines3", "sb3-contrib"), "tune.txt": ("peft",)}
+"""Locks of single distributions, resolved without what these depend on."""
 
 
 @cache
@@ -97,17 +99,18 @@ def test_locks_hold_what_is_declared_with_hashes_and_no_addresses() -> None:
             assert "--hash=sha256:" in entry, entry
 
 
-def test_the_other_learner_needs_nothing_that_its_lock_and_the_cpus_lack() -> None:
-    """requirements/gym.txt is resolved without what it depends on."""
+@pytest.mark.parametrize("lock", sorted(ALONE))
+def test_what_is_locked_without_its_dependencies_needs_nothing_that_its_lock_and_the_cpus_lack(lock: str) -> None:
+    """requirements/gym.txt and tune.txt are resolved without what they depend on."""
     locked = set()
-    for lock in ("cpu.txt", "gym.txt"):
-        text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
+    for name in ("cpu.txt", lock):
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
         locked |= {name_of(line) for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line)}
-    for learner in LEARNER:
+    for distribution in ALONE[lock]:
         try:
-            asked = requires(learner) or []
+            asked = requires(distribution) or []
         except PackageNotFoundError:
-            pytest.skip(f"{learner} is not installed (requirements/gym.txt)")
+            pytest.skip(f"{distribution} is not installed (requirements/{lock})")
         needed = {name_of(requirement) for requirement in asked if "extra ==" not in requirement}
 
         assert needed - locked == {"torch"} & needed, "torch has locks of its own"

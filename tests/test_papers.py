@@ -209,6 +209,14 @@ def test_what_code_cites_is_written() -> None:
     assert sorted(map(int, decisions())) == list(range(1, len(decisions()) + 1))
 
 
+def test_pictures_are_small_and_shown() -> None:
+    pictures = [*(ROOT / "docs").glob("*.png")]
+    texts = " ".join((ROOT / page).read_text("utf-8") for page in PAGES)
+
+    assert {path.name: path.stat().st_size for path in pictures if path.stat().st_size > 150_000} == {}
+    assert pictures and [path.name for path in pictures if f"{path.name})" not in texts] == []
+
+
 def test_every_line_of_the_timing_contract_has_a_test() -> None:
     page = (ROOT / "docs/timing.md").read_text("utf-8").partition("## The nine lines")[2].partition("\n## ")[0]
     tests = (ROOT / "tests/rl_core/test_timing_contract.py").read_text("utf-8")

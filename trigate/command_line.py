@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from trigate.errors import ExitCode, TrigateError
 from trigate.standard_output import OutputError, ReaderLeftError, run_checked, silence_output
@@ -16,6 +17,11 @@ from trigate.versions import OURS, version_of
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Schema = Annotated[
+    bool, typer.Option("--schema", help="Print the JSON Schema of the TOML file instead, for an editor.")
+]
+WHOLE_FROM = 1_000
+"""A person reads 21,615 dollars, not 2.161e+04."""
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 unless the verdict is PASS.")]
 
 
@@ -66,6 +72,12 @@ def print_settings(shown: Sequence[ShownValue], *, as_json: bool = False) -> Non
         typer.echo(f"{key:<{wide}}  {text:<{wider}}  {origin}")
 
 
+def print_schema(model: type[BaseModel]) -> None:
+    """Print what a TOML file of ``model`` may hold as JSON Schema, by which an editor completes and marks keys."""
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    typer.echo(json.dumps({"$schema": dialect, **model.model_json_schema()}, indent=1))
+
+
 def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
     """Print the result: a table for a person, one JSON object for a program."""
     if as_json:
@@ -73,7 +85,8 @@ def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
         return
     width = max(len(key) for key in found)
     for key, value in found.items():
-        typer.echo(f"{key:<{width}}  {_in_words(value)}")
+        for line in _lines(value):
+            typer.echo(f"{key:<{width}}  {line}")
 
 
 def exit_unless_passed(word: str, *, strict: bool) -> None:
@@ -82,10 +95,19 @@ def exit_unless_passed(word: str, *, strict: bool) -> None:
         raise SystemExit(ExitCode.NOT_PASSED)
 
 
+def _lines(value: object) -> list[str]:
+    """One line; of several texts, such as warnings, one line each."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return value or ["-"]
+    return [_in_words(value)]
+
+
 def _in_words(value: object) -> str:
     """A value as a person reads it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= WHOLE_FROM else f"{value:.4g}"

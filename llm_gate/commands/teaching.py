@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llm_gate.teaching.lessons import Lessons
 
 TAUGHT_PROMPT = "entry_taught.v1"
-METHODS = ("logistic", "head")
+METHODS = ("logistic", "head", "lora")
 FOUND_NOTHING = "tells sessions that it did not see no better than one answer for all does: it approves everything"
 
 
@@ -24,10 +24,17 @@ def tune(
     cases: Annotated[list[Path], typer.Argument(help="Files of cases, as orchestrator cases writes them.")],
     out: Annotated[Path, typer.Option(help="Where the result goes: a JSON file, or a model folder.")],
     method: Annotated[
-        str, typer.Option(help="logistic: a regression on the facts as numbers. head: the output layer of a model.")
+        str,
+        typer.Option(
+            help="logistic: a regression on the facts as numbers. head: the output layer of a model. "
+            "lora: its upper layers too."
+        ),
     ] = "logistic",
-    model: Annotated[str, typer.Option(help="head: 'package', 'tiny' or a model folder.")] = "package",
-    prompt: Annotated[str, typer.Option(help="head: what the model is shown, and will be shown.")] = TAUGHT_PROMPT,
+    model: Annotated[str, typer.Option(help="head, lora: 'package', 'tiny' or a model folder.")] = "package",
+    prompt: Annotated[
+        str, typer.Option(help="head, lora: what the model is shown, and will be shown.")
+    ] = TAUGHT_PROMPT,
+    seed: Annotated[int, typer.Option(min=0, help="lora: of the adapters and of the order of cases.")] = 0,
     max_veto_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="logistic: veto at most this share, and shrink the rest.")
     ] = 1.0,
@@ -50,8 +57,10 @@ def tune(
     lessons = lessons_of([case for path in cases for case in read_cases(path)], accept_in_sample=accept_in_sample)
     if method == "logistic":
         _tune_logistic(lessons, out, max_veto_rate)
-    else:
+    elif method == "head":
         _tune_head(lessons, out, model, prompt)
+    else:
+        _tune_lora(lessons, out, model, prompt, seed)
     typer.echo(str(out))
 
 
@@ -94,6 +103,31 @@ def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:
     if not card.found:
         typer.echo(FOUND_NOTHING)
     typer.echo(f"hidden states {card.seconds_states:.1f} s, kept in {states_path(out)}; fit {card.seconds_fit:.1f} s")
+
+
+def _tune_lora(lessons: "Lessons", out: Path, model: str, prompt: str, seed: int) -> None:
+    from llm_gate.prompts.prompt_files import find_prompt
+    from llm_gate.serving.model_folders import model_folder
+    from llm_gate.teaching.hidden_states import Reader
+    from llm_gate.teaching.taught_folder import refuse_taken
+    from llm_gate.teaching.tune_lora import Progress, lower_states_path, tune_lora
+    from llm_gate.teaching.upper_layers import UpperLayers
+
+    refuse_taken(out)
+    found = find_prompt(prompt)
+    upper = UpperLayers(Reader(model_folder(model, progress=_say)), found, seed)
+    with steps() as step:
+        progress = Progress(step, lambda what, number, most: _say(f"{what}: pass {number} of at most {most}"))
+        card = tune_lora(lessons, found, upper, out, progress=progress)
+    typer.echo(f"{card.cases} cases of {card.sessions} sessions, prompt {card.prompt}, model {card.source}")
+    typer.echo(
+        f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} passes, "
+        f"{card.loss_same or 0:.4f} by one answer for all; {card.loss_fitted:.4f} on the folds that were fitted"
+    )
+    if not card.found:
+        typer.echo(FOUND_NOTHING)
+    kept = lower_states_path(out)
+    typer.echo(f"lower states {card.seconds_states:.1f} s, kept in {kept}; fit {card.seconds_fit:.1f} s")
 
 
 def _say(text: str) -> None:

@@ -57,11 +57,14 @@ def gains_of(r: Reals, labels: Sequence[Label]) -> Reals:
     return np.asarray(earned - np.minimum(r, 0.0)[:, None])
 
 
-def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, approve: int = 0) -> HeadFit:
+def fit_head(
+    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, approve: int = 0, guarded: bool = True
+) -> HeadFit:
     """The rows [L, D] of the output layer that fit ``gains`` [N, L], starting from the mean of ``rows`` for each.
 
     So each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
-    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none.
+    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none;
+    not so without ``guarded``, for who goes on from these rows.
 
     The number of steps is the one with the least loss on the last of ``folds`` after a fit on those before it; then all
     cases are fitted with as many. Nothing is drawn at random: the same cases give the same rows, bit for bit.
@@ -76,11 +79,9 @@ def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], 
     weights = _descend(_Part(whole.x, own, gains), tried.steps, None).weights
     better = np.concatenate([_better_unseen(states, own, gains, fold, tried.steps) for fold in folds])
     found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
-    if not found:
-        weights = np.zeros_like(weights)
-        weights[approve, 0] = SURE  # column 0 is about 1 for every case
+    rows_found = start + weights @ whole.back
     return HeadFit(
-        rows=start + weights @ whole.back,
+        rows=rows_found if found or not guarded else approving_rows(states, rows, approve),
         steps=tried.steps,
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
         loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
@@ -88,6 +89,14 @@ def fit_head(states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], 
         loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
         found=found,
     )
+
+
+def approving_rows(states: Reals, rows: Reals, approve: int) -> Reals:
+    """[L, D] rows with which letter ``approve`` wins by `SURE` on all ``states`` [N, D] alike."""
+    scaled, start = _scaled(states), np.repeat(rows.mean(axis=0, keepdims=True), len(rows), axis=0)
+    weights = np.zeros((len(rows), scaled.x.shape[1]))
+    weights[approve, 0] = SURE  # column 0 is about 1 for every case
+    return np.asarray(start + weights @ scaled.back)
 
 
 def _same(gains: Reals, count: int) -> Reals:

@@ -14,6 +14,8 @@ from llm_gate.teaching.lessons import Lessons
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 FOLDS = 5
+FLAT = 1e-3
+"""The least slope of a calibration: as good as none."""
 
 Reals = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
@@ -117,9 +119,12 @@ def _fit(x: Reals, won: Chosen, penalty: float) -> _Fit:
 
 
 def _calibrated(odds: Reals, won: Chosen) -> tuple[float, float]:
-    """Slope and shift of the log-odds; a slope that would turn the order round is as good as none."""
+    """Slope and shift of the log-odds; where a slope would turn the order round, the share of wins for all."""
     fit = _fit(odds[:, None], won, 1e-3)
-    return max(float(fit.weights[0]), 1e-3), fit.intercept
+    slope = float(fit.weights[0])
+    if slope >= FLAT:
+        return slope, fit.intercept
+    return FLAT, float(np.log(won.mean()) - np.log1p(-won.mean()) - FLAT * odds.mean())
 
 
 def _loss(odds: Reals, won: Chosen) -> float:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from llm_gate.engines.base import Turn
 from llm_gate.errors import RequestError
 from llm_gate.prompts.length import Tokens
 from llm_gate.serving.model_folders import model_id
-from llm_gate.teaching.states_file import StatesFile
+from llm_gate.teaching.states_file import State, StatesFile
 
 SAME_LOGITS = 1e-3
 """How far a logit may lie from row times state: the two are added up in another order."""
 
+T = TypeVar("T")
 Reals = npt.NDArray[np.float64]
 Step = Callable[[int, int], None]
 """Called with the cases that have a state, and all."""
@@ -60,14 +61,14 @@ class Reader:
         except ImportError as error:
             raise RequestError(f"teaching a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
         self._torch, self._tokens = torch, Tokens(folder)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.folder, self.model_id = folder, model_id(folder)
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             loaded = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True
             )
-        self._model: Any = loaded.eval().to(self._device)
-        self._head: Any = self._model.get_output_embeddings()
+        self.model: Any = loaded.eval().to(self.device)
+        self._head: Any = self.model.get_output_embeddings()
         if self._head is None or getattr(self._head, "bias", None) is not None:
             raise RequestError(f"{folder}: its output layer is not one matrix without a bias; it cannot be taught so")
 
@@ -94,31 +95,45 @@ class Reader:
             RequestError: the output layer does more than multiply.
             ResourceError: the disk refuses.
         """
-        tokens = [self._tokens.of_chat(chat) for chat in chats]
+        tokens = [self.tokens_of(chat) for chat in chats]
         openings = {turns: self._opening(turns) for turns in {chat[:-1] for chat in chats}}
-        keys = [hashlib.sha256(f"{self.model_id}/{ids}".encode()).digest() for ids in tokens]
+        keys = [self.key_of(ids) for ids in tokens]
         missing = {
             key: (ids, openings[chat[:-1]])
             for key, ids, chat in zip(keys, tokens, chats, strict=True)
             if key not in kept.known
         }
+        self._check(tokens[0], openings[chats[0][:-1]])
         already = len(chats) - len(missing)
+        self.keep_each(missing, self._state, kept, lambda done: step(already + done, len(chats)))
+        return np.array([kept.known[key] for key in keys], np.float64)
+
+    def tokens_of(self, chat: tuple[Turn, ...]) -> list[int]:
+        """The tokens of ``chat``, up to the answer."""
+        return self._tokens.of_chat(chat)
+
+    def key_of(self, tokens: list[int]) -> bytes:
+        """What a file of states knows these tokens by."""
+        return hashlib.sha256(f"{self.model_id}/{tokens}".encode()).digest()
+
+    def keep_each(
+        self, missing: dict[bytes, T], work: Callable[[T], State], kept: StatesFile, step: Callable[[int], None]
+    ) -> None:
+        """Add the state that ``work`` makes of each to ``kept``, in order; ``step`` is told how many are done."""
         # One thread a case and a case a core: threads that share one case wait for each other on a busy machine.
         before = self._torch.get_num_threads()
         self._torch.set_num_threads(1)
         try:
-            self._check(tokens[0], openings[chats[0][:-1]])
             with ThreadPoolExecutor(self._workers) as pool:
-                for done, (key, state) in enumerate(zip(missing, pool.map(self._state, missing.values()), strict=True)):
+                for done, (key, state) in enumerate(zip(missing, pool.map(work, missing.values()), strict=True), 1):
                     kept.append(key, state)
-                    step(already + done + 1, len(chats))
+                    step(done)
         finally:
             self._torch.set_num_threads(before)
-        return np.array([kept.known[key] for key in keys], np.float64)
 
     @property
     def _workers(self) -> int:
-        return 1 if self._device == "cuda" else len(os.sched_getaffinity(0))
+        return 1 if self.device == "cuda" else len(os.sched_getaffinity(0))
 
     def _opening(self, turns: tuple[Turn, ...]) -> _Opening:
         """The tokens before the last turn's text, read once for all chats that begin with ``turns``.
@@ -132,7 +147,7 @@ class Reader:
         if not tokens:
             return _Opening([], None)
         with self._torch.inference_mode():
-            read = self._model(self._torch.tensor([tokens], device=self._device), use_cache=True, logits_to_keep=1)
+            read = self.model(self._torch.tensor([tokens], device=self.device), use_cache=True, logits_to_keep=1)
         return _Opening(tokens, read.past_key_values)
 
     def _check(self, ids: list[int], opening: _Opening) -> None:
@@ -156,8 +171,8 @@ class Reader:
         # The model adds to what it remembers, so each chat gets a copy.
         remembered = copy.deepcopy(opening.remembered)
         with self._torch.inference_mode():
-            told = self._torch.tensor([ids[shared:]], device=self._device)
-            output = self._model(
+            told = self._torch.tensor([ids[shared:]], device=self.device)
+            output = self.model(
                 told, past_key_values=remembered, output_hidden_states=True, logits_to_keep=1, use_cache=shared > 0
             )
             return output.hidden_states[-1][0, -1], output.logits[0, -1]

@@ -4,6 +4,7 @@ import contextlib
 import io
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,13 +27,26 @@ MAY_NOT = (
 )
 
 
+class AdapterCard(BaseModel):
+    """How the upper layers were taught, before their adapters were merged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    layers: Positive = Field(description="from the top")
+    rank: Positive
+    seed: Count
+    epochs: Count = Field(description="over all cases: as many as did best on the fold that stops")
+    loss_stopped: float = Field(description="on the fold that stopped it, of the fit on the folds before it")
+
+
 class TaughtCard(BaseModel):
     """What a folder was taught, on what, and what it may not be used for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     form: Literal["gate_taught.v1"] = "gate_taught.v1"
-    method: Literal["head"] = "head"
+    method: Literal["head", "lora"] = "head"
+    adapters: AdapterCard | None = Field(None, description="of the method lora")
     source: str = Field(description="the model that was taught, and its digest")
     prompt: str
     prompt_digest: Sha256
@@ -42,8 +56,10 @@ class TaughtCard(BaseModel):
     cases_digest: Sha256
     last_session: Count
     in_sample: bool = Field(description="taught on bars that the policy was trained on too")
-    fold_sessions: tuple[int, ...] = Field(description="of each fold, in order of time; the last one stopped the fit")
-    steps: Count
+    fold_sessions: tuple[int, ...] = Field(
+        description="of each fold, in order of time; the last one stopped the fit (lora: the last but one)"
+    )
+    steps: Count = Field(description="of the descent; lora: passes over all cases")
     loss_before: float = Field(description="on the last fold, of the model as it was")
     loss_taught: float = Field(description="on the last fold, of the fit on the folds before it")
     loss_fitted: float = Field(description="of that fit on the folds before it")
@@ -56,8 +72,18 @@ class TaughtCard(BaseModel):
     may_not: tuple[str, ...] = MAY_NOT
 
 
-def write_taught(source: Path, out: Path, letters: Letters, rows: npt.NDArray[np.float64], card: TaughtCard) -> None:
+def write_taught(
+    source: Path,
+    out: Path,
+    letters: Letters,
+    rows: npt.NDArray[np.float64],
+    card: TaughtCard,
+    *,
+    changed: Mapping[str, Any] | None = None,
+) -> None:
     """The model of ``source`` with ``rows`` [L, D] for ``letters``, written whole to ``out`` or not at all.
+
+    ``changed`` are other weights by their names: tensors of the shape that they have.
 
     Embeddings that shared their matrix with the output layer are parted from it: else the letters would be read
     differently wherever a prompt holds them.
@@ -71,7 +97,7 @@ def write_taught(source: Path, out: Path, letters: Letters, rows: npt.NDArray[np
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
-            _write(source, made, letters, rows)
+            _write(source, made, letters, rows, changed or {})
             (made / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
             made.chmod(0o755)
             made.rename(out)
@@ -113,13 +139,16 @@ def taught_on(card: TaughtCard | LogisticModel) -> str:
     )
 
 
-def _write(source: Path, made: Path, letters: Letters, rows: npt.NDArray[np.float64]) -> None:
+def _write(
+    source: Path, made: Path, letters: Letters, rows: npt.NDArray[np.float64], changed: Mapping[str, Any]
+) -> None:
     import torch
 
     model = _loaded(source)
     kept = model.get_input_embeddings().weight.detach().clone()
     weights = model.get_output_embeddings().weight.detach().clone()
     weights[list(letters.tokens)] = torch.from_numpy(rows.astype(np.float32))
+    model.load_state_dict(dict(changed), strict=False)
     model.config.tie_word_embeddings = False
     model.get_output_embeddings().weight = torch.nn.Parameter(weights)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
@@ -128,9 +157,11 @@ def _write(source: Path, made: Path, letters: Letters, rows: npt.NDArray[np.floa
         if path.is_file() and path.name.startswith(("tokenizer", "special_tokens", "vocab", "merges", "chat_template")):
             shutil.copyfile(path, made / path.name)
     again = _loaded(made)
+    held = again.state_dict()
     if not (
         torch.equal(again.get_input_embeddings().weight, kept)
         and torch.equal(again.get_output_embeddings().weight, weights)
+        and all(torch.equal(held[name], weight) for name, weight in changed.items())
     ):
         raise RequestError(f"{source}: its layers do not read back as they were written; it cannot be taught so")
 

@@ -9,6 +9,7 @@ import typer
 from orchestrator.run.config import RunConfig
 from orchestrator.run.modes import refuse_unknown_mode
 from orchestrator.run.settings import read_run_config
+from rl_core.evaluation.seen_until import day_of
 
 Mode = Annotated[
     str | None,
@@ -22,6 +23,19 @@ Clock = Annotated[Path | None, typer.Option(help="In paper mode: the clock that 
 SecondBars = Annotated[Path | None, typer.Option(help="Second bars of the same market.")]
 Contract = Annotated[str | None, typer.Option(help="Contract of the bars.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="A training run or checkpoint folder.")]
+OwnEntriesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--entries",
+        metavar="FILE",
+        help="Judge your own entries in the place of a checkpoint: a csv or parquet with time and side, perhaps stop "
+        "and target (docs/verdict.md).",
+    ),
+]
+SeenUntil = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="--entries: the last day of bars that you had seen when you made them."),
+]
 GateEngine = Annotated[str | None, typer.Option(help="vllm, logistic, rules or off.")]
 Shadow = Annotated[bool, typer.Option("--shadow", help="The gate judges and is recorded, but does not act.")]
 
@@ -34,4 +48,5 @@ def run_asked_for(config: Path | None, settings: Sequence[str] | None, options: 
     """
     if options["--mode"] is not None:
         refuse_unknown_mode(options["--mode"])
-    return read_run_config(config, settings or (), options).config
+    seen_until = day_of(options.get("--seen-until"))
+    return read_run_config(config, settings or (), {**options, "--seen-until": seen_until}).config

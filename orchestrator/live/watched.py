@@ -7,6 +7,9 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from orchestrator.journal.lines import Record
 from orchestrator.report.status import Standings, after
+from orchestrator.trader.events import own_from
+from rl_core.market.own_bracket import OwnBracket, at_own_prices
+from rl_core.market.types import NO_ORDER, Order
 from rl_core.trading.hours import MINUTE_NS
 
 Item = TypeVar("Item")
@@ -101,7 +104,8 @@ class Watched:
         """Cents at which the session of the last bar began."""
         self.entries_today = 0
         self._next_opens: int | None = None  # cents at which the next one will, once a session is over
-        self._bracket: tuple[int, int] = (0, 0)  # stop and target of the last order, in ticks from its fill
+        self._order: Order = NO_ORDER  # the last one
+        self._own: OwnBracket | None = None  # the stop and target at prices that it brought
         self.target: int | None = None
         self.plan: Mapping[str, Any] | None = None
         """The last one of a run in advisory mode."""
@@ -143,7 +147,8 @@ class Watched:
             self.marks.add(Mark(self.now.last_bar_ns + MINUTE_NS, equity, floor))
 
     def _on_intent(self, payload: Mapping[str, Any]) -> None:
-        self._bracket = payload["stop_ticks"], payload["target_ticks"]
+        self._order = Order(payload["quantity"], payload["stop_ticks"], payload["target_ticks"], False)
+        self._own = own_from(payload)
         self.entries_today += 1
         self._update(payload["order"], taken=payload["quantity"])
 
@@ -151,9 +156,9 @@ class Watched:
         fill = WatchedFill(*(payload[name] for name in WatchedFill._fields))
         self.fills.add(fill)
         if fill.reason == "entry":
-            side, (stop, target) = (1 if fill.quantity > 0 else -1), self._bracket
-            self.target = fill.price + side * target
-            self.now = self.now._replace(stop=fill.price - side * stop)
+            side, order = (1 if fill.quantity > 0 else -1), at_own_prices(self._order, self._own, fill.price)
+            self.target = fill.price + side * order.target_ticks
+            self.now = self.now._replace(stop=fill.price - side * order.stop_ticks)
         elif not self.now.quantity:
             self.target = None
 

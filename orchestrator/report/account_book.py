@@ -10,7 +10,8 @@ import numpy.typing as npt
 from orchestrator.journal.journal import read_journal, refuse_other_run
 from orchestrator.journal.lines import NO_DIGEST, Record
 from orchestrator.run.folder import RunFolder
-from orchestrator.trader.events import TradeRecord, seconds_from
+from orchestrator.trader.events import TradeRecord, own_from, seconds_from
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
 TICKS = ("open", "high", "low", "close")
@@ -59,6 +60,7 @@ class BookedProposal(NamedTuple):
     decided: Mapping[str, Any] | None  # None without a gate
     closed: str  # code, "" if it led to an order
     taken: Order  # NO_ORDER if it led to none
+    own: OwnBracket | None = None  # a trader's own stop or target at a price, which stays wherever the entry fills
 
     @property
     def outcome(self) -> str:
@@ -158,6 +160,7 @@ def proposals_of(book: AccountBook) -> list[BookedProposal]:
                 decided=decided.get(name),
                 closed=closed.get(name, denied.get(name, "")),
                 taken=taken.get(name, NO_ORDER),
+                own=own_from(event.payload),
             )
         )
     return proposals

@@ -65,8 +65,8 @@ def thresholds_in_words(regimes: Frozen | None) -> str:
         return "The thresholds of these labels were fitted on the training split; the run's copy of them is lost."
     if regimes.model is None:
         return (
-            f"Labels by the usual thresholds, not fitted: {_in_words(regimes.thresholds)}. The checkpoint holds none "
-            "that were fitted on this market, and no hidden state."
+            f"Labels by the usual thresholds, not fitted: {_in_words(regimes.thresholds)}. None were fitted "
+            "on this market, and there is no hidden state."
         )
     return f"Labels by thresholds fitted on the training split alone: {_in_words(regimes.thresholds)}."
 

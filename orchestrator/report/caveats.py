@@ -25,7 +25,7 @@ def caveats(
     """Every sentence that applies; ``sessions`` is the number of trading days in the run, ``tries`` looked at them."""
     return [
         *_on_bars(facts),
-        *_on_numbers(trades, sessions, tries),
+        *_on_numbers(trades, sessions, tries, by_policy=facts.by_policy),
         *_on_gate(facts, gate),
         *_on_fills(facts, trades),
         *_on_rules(facts, attempts),
@@ -40,7 +40,9 @@ def _on_bars(facts: RunFacts) -> Iterator[str]:
             "The bars are a generated world whose edge was planted. A profit here shows that the machinery works; it "
             "says nothing about a market."
         )
-    if facts.origin.in_sample:
+    if not facts.by_policy:
+        yield from _on_own_entries(facts)
+    elif facts.origin.in_sample:
         yield (
             "The run traded bars that the policy or its phase 1 was trained on. Its result is in sample: any learner "
             "can know such bars by heart."
@@ -50,10 +52,20 @@ def _on_bars(facts: RunFacts) -> Iterator[str]:
             "The policy was trained on a synthetic world. If these bars are a copy of one without its declaration, the "
             "result shows the planted edge."
         )
-    yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
+    if facts.by_policy:
+        yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
 
 
-def _on_numbers(trades: TradeFigures, sessions: int, tries: Tries) -> Iterator[str]:
+def _on_own_entries(facts: RunFacts) -> Iterator[str]:
+    yield "The entries are a trader's own. Whether they were made before the market moved, or after, no file can say."
+    if facts.origin.in_sample:
+        yield (
+            "The run traded bars that had been seen when the entries were made. Its result is in sample: whoever knows "
+            "the bars can choose the winners."
+        )
+
+
+def _on_numbers(trades: TradeFigures, sessions: int, tries: Tries, *, by_policy: bool) -> Iterator[str]:
     traded = trades.expectancy.sessions if trades.expectancy else 0
     if traded < MIN_SESSIONS or trades.closed < MIN_TRADES:
         yield (
@@ -63,12 +75,13 @@ def _on_numbers(trades: TradeFigures, sessions: int, tries: Tries) -> Iterator[s
     others, elsewhere = tries.made - 1, "what was tried elsewhere is not counted"
     counted = f"No other look at these sessions stands in the registry of tries; {elsewhere}."
     if others:
-        who = "One other" if others == 1 else f"{others} others"
+        other = "One other" if others == 1 else f"{others} others"
         counted = (
-            f"{who} looked at some of these sessions, by the registry of tries, and the verdict is deflated for that; "
+            f"{other} looked at some of these sessions, by the registry of tries; the verdict is deflated for that; "
             f"{elsewhere}."
         )
-    yield f"One seed, one checkpoint, one stretch of bars. {counted}"
+    who = "One seed, one checkpoint" if by_policy else "One list of entries"
+    yield f"{who}, one stretch of bars. {counted}"
 
 
 def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:

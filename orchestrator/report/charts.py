@@ -68,7 +68,7 @@ def equity_chart(
     margin = 0.04 * max(1.0, max(seen) - min(seen))
     scale = _Scale(min(seen) - margin, max(seen) + margin, EQUITY_HEIGHT, unit=100.0)
     at = LEFT + (np.arange(len(points)) + 0.5) / len(points) * (WIDTH - LEFT - RIGHT)
-    drawn = scale.levels(100 * _round_step((scale.high - scale.low) / 600), "${:,.0f}")
+    drawn = scale.levels(100 * round_step((scale.high - scale.low) / 600), "${:,.0f}")
     drawn += _sessions(points, session, at)
     if target is not None:
         y = scale.y(target)
@@ -93,7 +93,7 @@ def ledger_chart(groups: Sequence[GroupFigures]) -> str:
     edges = np.arange(np.floor(bottom / BIN_R), np.floor(top / BIN_R) + 2) * BIN_R
     shares = [100 * np.histogram(group.r, edges)[0] / len(group.r) for group in shown]
     scale = _Scale(0.0, 1.08 * max(float(share.max()) for share in shares), LEDGER_HEIGHT)
-    drawn = scale.levels(_round_step(scale.high / 4), "{:g} %")
+    drawn = scale.levels(round_step(scale.high / 4), "{:g} %")
     wide = (WIDTH - LEFT - RIGHT) / (len(edges) - 1)
     for number, (group, share) in enumerate(zip(shown, shares, strict=True)):
         each = 0.86 * wide / len(shown)
@@ -125,7 +125,7 @@ def _svg(name: str, height: int, drawn: Sequence[str], label: str) -> str:
     )
 
 
-def _round_step(rough: float) -> float:
+def round_step(rough: float) -> float:
     """The next 1, 2 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(max(rough, 1e-9)))
     return float(next(lead * power for lead in (1, 2, 5, 10) if lead * power >= rough * 0.999))

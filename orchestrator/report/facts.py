@@ -10,14 +10,15 @@ from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
 from orchestrator.report.origin import Origin, origin_of
-from orchestrator.run.folder import CALIBRATION, REGIMES, RunManifest
+from orchestrator.run.folder import CALIBRATION, ENTRIES, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
+from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
 from rl_core.exchange.instruments import instrument
 from rl_core.regimes.fitted import UNFITTED, Frozen, read_model
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading
-from trigate.errors import TrigateError
+from trigate.errors import DataError, TrigateError
 
 
 class RunFacts(NamedTuple):
@@ -33,12 +34,18 @@ class RunFacts(NamedTuple):
     refused: dict[str, int]  # messages that were dropped, by why, and strangers; of every start of the run
     regimes: Frozen | None  # what labelled the bars; None: it is lost
     origin: Origin  # of bars and policy
+    entries: KeptEntries | None = None  # a trader's own; None: a policy traded, or the run's copy is lost
     calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
 
     @property
     def synthetic(self) -> bool:
         """Whether the bars are a generated world."""
         return bool(self.manifest.declaration)
+
+    @property
+    def by_policy(self) -> bool:
+        """Whether a policy traded; else a trader's own entries did."""
+        return not self.manifest.inputs.entries_digest
 
     @property
     def mode(self) -> str:
@@ -91,6 +98,9 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
     calibration = _calibration(folder / CALIBRATION, manifest.inputs.calibration_digest)
     if calibration is None and manifest.inputs.calibration_digest:
         doubts.append(f"the run's {CALIBRATION} is gone or changed; its digest stands in the journal")
+    entries = _entries(folder / ENTRIES, manifest.inputs.entries_digest)
+    if entries is None and manifest.inputs.entries_digest:
+        doubts.append(f"the run's {ENTRIES} is gone or changed; what was traded stands in the journal")
     events = read_telemetry(folder / "telemetry.jsonl")
     return RunFacts(
         folder=folder,
@@ -104,6 +114,7 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
         regimes=regimes,
         origin=origin_of(manifest),
         calibration=calibration,
+        entries=entries,
     )
 
 
@@ -113,6 +124,14 @@ def _refused(events: list[dict[str, object]]) -> dict[str, int]:
         if event.get("event") == "refused":
             counts.update({name: count for name, count in event.items() if isinstance(count, int) and name != "ts_ns"})
     return dict(+counts)
+
+
+def _entries(path: Path, digest: str) -> KeptEntries | None:
+    """The entries that the run kept; None if a policy traded, or the file is no longer the one of ``digest``."""
+    try:
+        return read_kept_entries(path, digest) if digest else None
+    except DataError:
+        return None
 
 
 def _calibration(path: Path, digest: str) -> Calibration | None:

@@ -15,11 +15,12 @@ from orchestrator.report.account_book import AccountBook, BookedProposal, propos
 from orchestrator.report.origin import origin_of
 from orchestrator.run.folder import PRIVATE, RunFolder, run_at
 from orchestrator.run.found_again import FoundAgain, Sources, found_again
+from orchestrator.run.own_entries import signals_of
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.seen_at_close import CloseViewTable
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.policy import load_trader
-from rl_core.evaluation.entrants import Trained
+from rl_core.evaluation.entrants import Enters, Trained
 from rl_core.evaluation.gate_worth import RERUNS, GateWorth, Ground, Rates, gate_worth
 from rl_core.evaluation.gates import APPROVED, VETOED, Ruling, Wanted
 from rl_core.evaluation.path_tables import PathTables
@@ -145,9 +146,17 @@ def _ground(found: FoundAgain, views: CloseViewTable) -> Ground:
     if found.config.seconds is not None:
         read = read_seconds(found.config.seconds, found.bars, timezone=found.config.timezone, stamp=found.config.stamp)
         seconds = MinuteSeconds(market.bars, read)
-    tables = PathTables(Trained(load_trader(found.checkpoint)), market, found.trading, seconds)
     span = Span(found.span.first - found.span.history, found.span.stop - found.span.history)
+    tables = PathTables(_who(found, span.first, len(market.bars)), market, found.trading, seconds)
     return Ground(tables, span, views.labels, found.config.max_entries_per_session)
+
+
+def _who(found: FoundAgain, first: int, total: int) -> Enters:
+    """Whoever decided in the run, on ``total`` bars of which ``first`` is its own first."""
+    if found.checkpoint is not None:
+        return Trained(load_trader(found.checkpoint))
+    assert found.entries is not None, "a run has a checkpoint or entries"
+    return signals_of(found.entries, first, total)
 
 
 def _ruling(proposal: BookedProposal, found: FoundAgain) -> Ruling:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from orchestrator.run.folder import RunManifest
 from rl_core.checkpoints.manifest import MANIFEST, find_checkpoint, is_final, read_manifest
 from rl_core.checkpoints.provenance import trained_until_ns, training_worlds
+from rl_core.evaluation.seen_until import NOBODY_SAID
 from trigate.errors import TrigateError
 
 
@@ -25,7 +26,9 @@ def origin_of(manifest: RunManifest) -> Origin:
     Such a run over every bar of its file counts as in sample: when its training ended is not in its manifest.
     """
     if manifest.in_sample is not None and manifest.trained_on_world is not None and manifest.training_ended is not None:
-        return Origin(manifest.in_sample, manifest.trained_on_world, manifest.training_ended)
+        said = not manifest.inputs.entries_digest or manifest.inputs.config.get("seen_until") is not None
+        doubts = () if said else (NOBODY_SAID,)
+        return Origin(manifest.in_sample, manifest.trained_on_world, manifest.training_ended, doubts)
     in_sample = manifest.inputs.config.get("part") == "all"
     name = str(manifest.inputs.config["checkpoint"])
     try:
@@ -39,9 +42,11 @@ def origin_of(manifest: RunManifest) -> Origin:
 def training_end_of(manifest: RunManifest) -> int | None:
     """Where the training bars of the run's policy end, in ns UTC; None where that cannot be found out any more.
 
+    Of a trader's own entries it is where what had been seen ends, and None where nobody said.
+
     A run that is older than this record is asked for its checkpoint, which must still be the one that it used.
     """
-    if manifest.trained_until_ns is not None:
+    if manifest.trained_until_ns is not None or manifest.inputs.entries_digest:
         return manifest.trained_until_ns
     try:
         checkpoint = find_checkpoint(Path(str(manifest.inputs.config["checkpoint"])))

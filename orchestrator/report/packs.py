@@ -9,15 +9,18 @@ from orchestrator.report.account_book import AccountBook, BookedProposal
 from orchestrator.report.figures import FROM_POLICY
 from rl_core.bars.bars import Bars
 from rl_core.contract import BUY, HOLD, SELL
+from rl_core.evaluation.account_value import with_values
 from rl_core.evaluation.carried import FRESH, play_carried
-from rl_core.evaluation.entrants import OwnBracket, Recorded
+from rl_core.evaluation.entrants import Recorded
 from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.pack_odds import ALL, BLOCK, NamedPack, PackOdds, chosen_packs, odds_of, suiting_line
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.exchange.calendar import locate
 from rl_core.features.market_view import view_of
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import NO_ORDER, BarPrices, Bracket
+from rl_core.rules.prices import read_prices
 from rl_core.trading.setup import Trading
 
 DRAWS = 1_000
@@ -62,7 +65,9 @@ def account_fit(
     own = next((named for named in every if named.pack == trading.pack), None)
     own = own or NamedPack(f"{trading.pack.name} (yours)", trading.pack)
     packs += [] if own in packs else [own]
-    odds = odds_of(trading, packs, tape_under, draws=draws)
+    odds = with_values(
+        odds_of(trading, packs, tape_under, draws=draws), read_prices(), trading, tape_under, draws=draws
+    )
     return AccountFit(
         odds=odds,
         own=next(each for each in odds if each.name == own.name),
@@ -99,7 +104,7 @@ def _recorded(book: AccountBook, taken: Sequence[BookedProposal]) -> Recorded:
         if payload["source"] == FROM_POLICY and payload["action"] not in (HOLD, BUY, SELL)
     }
     entered = {proposal.bar: BUY if proposal.taken.quantity > 0 else SELL for proposal in taken}
-    brackets = {p.bar: OwnBracket(Bracket(p.taken.stop_ticks, p.taken.target_ticks)) for p in taken}
+    brackets = {p.bar: p.own or OwnBracket(Bracket(p.taken.stop_ticks, p.taken.target_ticks)) for p in taken}
     return Recorded(2 if managed else 1, {**managed, **entered}, brackets, len(book.bars.ts_event_ns))
 
 

@@ -12,6 +12,7 @@ from orchestrator.report.by_day import month_results
 from orchestrator.report.charts import TradeMark, equity_chart, ledger_chart
 from orchestrator.report.explorer import explorer_data, rows_shown
 from orchestrator.report.figures import action_shares, actions_by_hour
+from orchestrator.report.own_fates import fates_in_words
 from orchestrator.report.packs import DRAWS
 from orchestrator.report.result import RunResult
 from rl_core.market.types import UNLIMITED
@@ -40,6 +41,7 @@ def page(result: RunResult, gate_worth: Mapping[str, Any] | None = None) -> str:
     actions, forced = action_shares(result.book)
     shown = {
         "result": result,
+        "fates": "" if result.own_fates is None else fates_in_words(result.own_fates),
         "facts": result.facts,
         "manifest": result.facts.manifest,
         "tick": result.facts.trading.contract.tick_size,

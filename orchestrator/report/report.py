@@ -18,6 +18,7 @@ from orchestrator.report.formats import (
 )
 from orchestrator.report.gate_reruns import read_weighed
 from orchestrator.report.looks import count_look
+from orchestrator.report.own_fates import fates_in_words
 from orchestrator.report.page import page
 from orchestrator.report.parquet_tables import write_equity, write_trades, write_veto_ledger
 from orchestrator.report.result import RunResult, run_result
@@ -68,9 +69,11 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     return {
         "verdict": result.verdict.word,
         "because": "; ".join(result.verdict.reasons),
+        **({} if result.management is None else {"management": result.management.in_words}),
         "tries": result.tries.made,
         "sharpe_above_luck": result.tries.deflated,
         "status": "ended" if result.book.ended else "not finished",
+        **({} if result.own_fates is None else {"own_entries": fates_in_words(result.own_fates)}),
         "sessions": result.sessions,
         "trades": figures.closed,
         "mean_r": None if expectancy is None else expectancy.mean,
@@ -107,6 +110,8 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "tries": result.tries.made,
         "sharpe_above_luck": result.tries.deflated,
         "synthetic": result.facts.synthetic,
+        "own_entries": _own_file(result),
+        "management": None if result.management is None else result.management.row(),
         "mean_r": None if figures.expectancy is None else figures.expectancy._asdict(),
         "trades": figures.closed,
         "win_rate": figures.win_rate,
@@ -133,6 +138,14 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "reconciliation": [{**check._asdict(), "holds": check.holds} for check in result.checks],
         "not_proven": result.caveats,
     }
+
+
+def _own_file(result: RunResult) -> dict[str, Any] | None:
+    """Whose entries were traded, and what became of them; None where a policy traded."""
+    kept = result.facts.entries
+    if kept is None or result.own_fates is None:
+        return None
+    return {"file": kept.file, "file_digest": kept.file_digest, **result.own_fates}
 
 
 def _group_file(group: GroupFigures) -> dict[str, Any]:

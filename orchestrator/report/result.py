@@ -32,6 +32,8 @@ from orchestrator.report.figures import (
     trade_figures,
 )
 from orchestrator.report.interventions import Interventions, interventions
+from orchestrator.report.management import management_of
+from orchestrator.report.own_fates import own_fates
 from orchestrator.report.packs import AccountFit, account_fit
 from orchestrator.report.reconciliation import BookStatement, reconcile
 from orchestrator.report.veto_ledger import LedgerRow, RunBars, run_bars_of, veto_ledger
@@ -39,6 +41,7 @@ from rl_core.evaluation.tries import tries_of
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices, Terms
 from rl_core.statistics.break_even import BreakEven, break_even
+from rl_core.statistics.management_verdict import ManagementVerdict
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
 from rl_core.trading.setup import RESOLUTIONS
@@ -81,6 +84,8 @@ class RunResult(NamedTuple):
     verdict: Verdict
     caveats: list[str]
     interventions: Interventions
+    management: ManagementVerdict | None = None  # over fixed brackets; None: no stop was managed
+    own_fates: dict[str, int] | None = None  # what became of a trader's own entries; None: a policy traded
 
     @property
     def sessions(self) -> int:
@@ -144,6 +149,8 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
             *stepped_in.sentences,
         ],
         interventions=stepped_in,
+        management=management_of(facts, book, trades, ledger, days=days, faults=_record_faults(book, checks)),
+        own_fates=None if facts.entries is None else own_fates(facts.entries, book, proposals, trades),
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.report.account_book import AccountBook, BarColumns, BookedProposal, BookedTrade
+from rl_core.market.own_bracket import at_own_prices
 from rl_core.market.types import Ticks
 
 
@@ -22,11 +23,12 @@ class TradePath(NamedTuple):
 
 def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[BookedProposal]) -> dict[str, TradePath]:
     """The path of every trade, by its order."""
-    taken = {proposal.proposal_id: proposal.taken for proposal in proposals}
+    ordered = {proposal.proposal_id: proposal for proposal in proposals}
     in_force = _stops_in_force(book)
     paths = {}
     for booked in trades:
-        trade, order = booked.trade, taken[booked.trade.order_id]
+        trade, proposal = booked.trade, ordered[booked.trade.order_id]
+        order = at_own_prices(proposal.taken, proposal.own, trade.entry)
         first, last = (int(bar) for bar in np.searchsorted(book.bars.ts_event_ns, [trade.entry_ns, trade.exit_ns]))
         side = 1 if trade.quantity > 0 else -1
         stops = [(first, trade.entry - side * order.stop_ticks)]

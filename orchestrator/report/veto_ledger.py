@@ -15,6 +15,7 @@ from rl_core.exchange.calendar import locate
 from rl_core.exchange.product_hours import Family
 from rl_core.market.broker import XP
 from rl_core.market.fills import Venue, closed_at_last_price
+from rl_core.market.own_bracket import OwnBracket, at_own_prices
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
     EXIT_NAMES,
@@ -89,14 +90,24 @@ def run_bars_of(
 
 def veto_ledger(proposals: list[BookedProposal], run_bars: RunBars, venue: Venue) -> list[LedgerRow]:
     """Every proposal at its proposed size, alone; rows overlap, so they are never summed into money."""
-    return [LedgerRow(proposal, play_bracket(run_bars, proposal.bar, proposal.order, venue)) for proposal in proposals]
+    return [LedgerRow(each, play_bracket(run_bars, each.bar, each.order, venue, each.own)) for each in proposals]
 
 
-def play_bracket(run_bars: RunBars, bar: int, order: Order, venue: Venue) -> BracketResult | None:
-    """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early."""
+def play_bracket(
+    run_bars: RunBars, bar: int, order: Order, venue: Venue, own: OwnBracket | None = None
+) -> BracketResult | None:
+    """The end of ``order``, decided at the close of ``bar``; None if it met no open, or the tape stops too early.
+
+    With a stop or target at a trader's ``own`` price also where the open has passed it.
+    """
     free = venue._replace(rules=NO_RULES)
     position, account, working = FLAT, NO_RULES_ACCOUNT, order
     last = bar + int(np.argmax(run_bars.last[bar:]))
+    if own is not None and last > bar:
+        fill = run_bars.prices[bar + 1].open + XP.sign(order.quantity) * venue.terms.slippage_ticks
+        working = at_own_prices(order, own, fill)
+        if working == NO_ORDER:
+            return None
     for now in range(bar + 1, last + 1):
         seconds = () if run_bars.seconds is None else run_bars.seconds[now]
         played = play_minute(position, account, working, run_bars.prices[now], seconds, free)

@@ -1,5 +1,6 @@
 """What one run is: its bars, policy, account and gate; read once, saved beside its results."""
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -131,8 +132,14 @@ class RunConfig(_Section):
     stamp: Stamp | None = Field(None, description="which end of its bar a time marks; none: as the vendor documents")
     seconds: Path | None = None
     checkpoint: Path = Path(".cache/demo/phase2")
-    trading: TradingConfig | None = Field(None, description="none: as the checkpoint was trained")
-    part: Literal["held_out", "all"] = Field("held_out", description="the bars after those trained on, or all")
+    entries: Path | None = Field(None, description="a trader's own entries, judged in the place of the checkpoint")
+    seen_until: date | None = Field(
+        None, description="with entries: the last day of bars that were seen when they were made; none: nobody says"
+    )
+    trading: TradingConfig | None = Field(
+        None, description="none: as the checkpoint was trained; for entries, the defaults"
+    )
+    part: Literal["held_out", "all"] = Field("held_out", description="the bars after those trained on, or seen; or all")
     sessions: int | None = Field(None, gt=0, description="trade at most so many sessions")
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
@@ -143,6 +150,12 @@ class RunConfig(_Section):
     )
     runs: Path = Path("runs")
     min_free_mb: int = Field(200, ge=0, description="no start with less room on the disk of runs")
+
+    @model_validator(mode="after")
+    def _only_entries_were_seen(self) -> Self:
+        if self.seen_until is not None and self.entries is None:
+            raise ValueError("seen_until belongs to entries: a checkpoint knows itself what it was trained on")
+        return self
 
     @property
     def follows(self) -> bool:
@@ -155,9 +168,11 @@ class RunConfig(_Section):
 
         Where a run lies, and what a signal or the clock does to it (which is recorded itself), make no other run;
         guards that are off and simulation, as in runs that were made before there was anything else, do not either.
+        Of a checkpoint and entries only what decides is named.
         """
         left_out = {"runs", "min_free_mb", "on_shutdown", "paper"} | (
             {"guards"} if self.guards == GuardsSection() else set()
         )
         left_out |= {"mode"} if self.mode == "sim" else set()
+        left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}
         return self.model_dump(mode="json", exclude=left_out)

@@ -85,9 +85,10 @@ def examine(config: RunConfig) -> list[Check]:
     looks.take("settings", lambda warn: _settings(config))
     looks.take("disk", lambda warn: _disk(config))
     bars, seconds = _market_data(looks, config)
-    trader = looks.take("checkpoint", lambda warn: _checkpoint(config, warn))
+    who = "checkpoint" if config.entries is None else "entries"
+    trader = looks.take(who, lambda warn: _checkpoint(config, warn))
     if bars is None or trader is None:
-        looks.leave("rules", "bars and checkpoint")
+        looks.leave("rules", f"bars and {who}")
     else:
         looks.take("rules", lambda warn: _rules(trader, bars, warn))
     gate = looks.take("model", lambda warn: _model(config))
@@ -176,6 +177,8 @@ def _calendar(config: RunConfig, bars: Bars, warn: Say) -> tuple[None, str]:
 
 def _checkpoint(config: RunConfig, warn: Say) -> tuple[TradedBy, str]:
     trader = trader_of(config)
+    if trader.checkpoint is None or trader.identity is None:
+        return trader, f"{config.entries}: your own; its rows are read with the plan"
     if note := unfinished_note(trader.checkpoint, trader.identity):
         warn(note)
     return trader, f"{trader.checkpoint}: phase {trader.identity.phase} on {trader.identity.market}, whole, and it fits"

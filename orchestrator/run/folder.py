@@ -29,7 +29,7 @@ from trigate.whole_files import write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REPORT = "report.html"  # written last: a run without it is not done
-REGIMES, CALIBRATION = "regimes.json", "gate_calibration.json"
+REGIMES, CALIBRATION, ENTRIES = "regimes.json", "gate_calibration.json", "entries.json"
 HISTORY = "history.npz"  # of a run in paper mode: the bars before its first, as its file grows on
 PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 
@@ -47,18 +47,21 @@ class RunInputs(BaseModel):
     config: dict[str, Any]
     bars_digest: str
     seconds_digest: str
-    checkpoint_digest: str
+    checkpoint_digest: str  # "": a trader's own entries took its place
     prompt_digest: str
     model: str
     rule_pack_digest: str
     code_version: str
     regimes_digest: str = ""  # of what the checkpoint says of regimes; "": nothing, so the usual thresholds hold
     calibration_digest: str = ""  # of the gate's calibration; "": the model's own letters count
+    entries_digest: str = ""  # of the kept entries, where a trader's own take the place of a checkpoint
 
     @property
     def run_id(self) -> str:
         """32 hex digits."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        # Runs of a checkpoint keep the name that they had before there were entries.
+        left_out = set() if self.entries_digest else {"entries_digest"}
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -205,7 +208,7 @@ def _sweep(runs: Path) -> None:
 
 def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Mapping[str, str | bytes]) -> None:
     """Everything that a run begins with, its empty journal included."""
-    write_whole(folder.path / CONFIG, tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), mode=PRIVATE)
+    write_whole(folder.path / CONFIG, tomli_w.dumps(_written(config)), mode=PRIVATE)
     for name, content in kept.items():
         if content:
             write_whole(folder.path / name, content, mode=PRIVATE)
@@ -213,7 +216,13 @@ def _fill(folder: RunFolder, config: RunConfig, manifest: RunManifest, kept: Map
     os.close(os.open(folder.journal, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
-def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...]) -> RunManifest:
+def _written(config: RunConfig) -> dict[str, Any]:
+    """The settings as their file says them: a checkpoint that took no part is not named."""
+    left_out = {"checkpoint"} if config.entries is not None else set()
+    return config.model_dump(mode="json", exclude_none=True, exclude=left_out)
+
+
+def new_manifest(inputs: RunInputs, **facts: str | bool | int | tuple[str, ...] | None) -> RunManifest:
     """A manifest of a run that starts now; ``facts`` are its other fields, such as market, rules and origin."""
     return RunManifest.model_validate(
         {

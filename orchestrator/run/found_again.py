@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from llm_gate.contract import first_fault
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import REGIMES, RunFolder, RunInputs
+from orchestrator.run.folder import ENTRIES, REGIMES, RunFolder, RunInputs
 from orchestrator.run.paper_plan import kept_history
 from orchestrator.run.plan import (
     CODE_VERSION,
@@ -21,6 +21,7 @@ from orchestrator.run.plan import (
 )
 from orchestrator.trader.seen_at_close import CloseViews, CloseViewTable
 from orchestrator.trader.state import Setting
+from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.checkpoints.manifest import Identity, checkpoint_digest, find_checkpoint, read_manifest
@@ -43,17 +44,19 @@ class FoundAgain(NamedTuple):
     config: RunConfig
     bars: Bars
     """Of the file; of a run on paper the history before its first bar, as the journal holds the others."""
-    checkpoint: Path
-    identity: Identity
+    checkpoint: Path | None
+    identity: Identity | None
     trading: Trading
     regimes: Frozen
     span: Span
     run_id: str
+    entries: KeptEntries | None = None
+    """A trader's own, in the place of checkpoint and identity."""
 
     @property
     def setting(self) -> Setting:
         """What the trader of the run was told."""
-        return setting_of(self.config, self.trading, self.run_id, phase=self.identity.phase)
+        return setting_of(self.config, self.trading, self.run_id, self.identity, self.entries)
 
     @property
     def views(self) -> CloseViews:
@@ -73,7 +76,7 @@ def found_again(folder: RunFolder, sources: Sources) -> FoundAgain:
 
     Raises:
         ConfigError: checkpoint, rule pack or code are not those of the run.
-        DataError: the bars or the kept regimes are not.
+        DataError: the bars, the kept regimes or the kept entries are not.
         ResourceError: a file cannot be read.
     """
     inputs = folder.manifest().inputs
@@ -85,11 +88,12 @@ def found_again(folder: RunFolder, sources: Sources) -> FoundAgain:
     config = _config(folder, inputs)
     paper = config.follows
     bars = kept_history(folder) if paper else _bars(config, inputs, sources)
-    checkpoint, identity = _identity(config, inputs, sources)
+    checkpoint, identity = (None, None) if inputs.entries_digest else _identity(config, inputs, sources)
+    entries = read_kept_entries(folder.path / ENTRIES, inputs.entries_digest) if inputs.entries_digest else None
     trading = _trading(config, inputs, bars)
     regimes = _regimes(folder.path / REGIMES, inputs.regimes_digest)
     span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
-    return FoundAgain(config, bars, checkpoint, identity, trading, regimes, span, inputs.run_id)
+    return FoundAgain(config, bars, checkpoint, identity, trading, regimes, span, inputs.run_id, entries)
 
 
 def _config(folder: RunFolder, inputs: RunInputs) -> RunConfig:

@@ -108,6 +108,11 @@ def check_paper(config: RunConfig) -> None:
         ConfigError: a setting is of recorded bars, or the file is none that grows row by row.
     """
     check_settings(config)
+    if config.entries is not None:
+        raise ConfigError(
+            f"--mode {config.mode}: entries of bars that are still to come are not known yet; leave --entries out, or "
+            "play the bars in --mode sim once they are in a file"
+        )
     if config.seconds is not None:
         raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
     if config.bars.suffix not in (".csv", ".txt"):

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
-from orchestrator.run.folder import CALIBRATION, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
+from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.own_entries import OwnEntries, own_entries, seen_until_ns
 from orchestrator.run.room import check_room
 from orchestrator.run.settings import account_of, check_settings
 from orchestrator.trader.seen_at_close import CloseViews, CloseViewStream, CloseViewTable
 from orchestrator.trader.state import Setting
 from orchestrator.workers.handed_bars import packed
+from orchestrator.workers.kept_entries import KeptEntries
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.seconds import read_seconds
@@ -32,11 +35,13 @@ from rl_core.checkpoints.provenance import (
     training_worlds,
     world_traded,
 )
+from rl_core.evaluation.seen_until import first_to_judge
+from rl_core.evaluation.span import Span as JudgedSpan
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.tries import content_digest
 from rl_core.exchange.calendar import locate
 from rl_core.features.features import VOLUME_SESSIONS
-from rl_core.regimes.fitted import Frozen, frozen_regimes
+from rl_core.regimes.fitted import UNFITTED, Frozen, frozen_regimes
 from rl_core.rules.pack import RulePack
 from rl_core.trading.hours import MINUTE_NS
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, TradingConfig, compile_trading, resolved
@@ -64,17 +69,20 @@ class RunPlan(NamedTuple):
     seconds: Bars | None
     span: Span
     trading: Trading
-    identity: Identity
-    checkpoint: Path
+    identity: Identity | None
+    checkpoint: Path | None
     gate: GateInputs
     inputs: RunInputs
     world: WorldCard | None
     regimes: Frozen
+    entries: OwnEntries | None = None
+    """A trader's own; they take the place of identity and checkpoint."""
 
     @property
     def setting(self) -> Setting:
         """What the trader is told."""
-        return setting_of(self.config, self.trading, self.inputs.run_id, phase=self.identity.phase)
+        kept = None if self.entries is None else self.entries.kept
+        return setting_of(self.config, self.trading, self.inputs.run_id, self.identity, kept)
 
     @property
     def paper(self) -> bool:
@@ -90,7 +98,8 @@ class RunPlan(NamedTuple):
     def kept(self) -> dict[str, str | bytes]:
         """Files by name whose content the run keeps beside its journal."""
         history = {HISTORY: packed(self.bars)} if self.paper else {}
-        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration, **history}
+        entries = "" if self.entries is None else self.entries.kept.text
+        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration, ENTRIES: entries, **history}
 
     def views(self) -> CloseViews:
         """What the trader sees at each close."""
@@ -106,7 +115,8 @@ class RunPlan(NamedTuple):
 
     def manifest(self) -> RunManifest:
         """What the run is made of, as it starts now."""
-        pack = self.trading.pack
+        pack, until_ns = self.trading.pack, self._known_until_ns
+        who = self.checkpoint
         return new_manifest(
             self.inputs,
             market=self.bars.instrument.symbol,
@@ -115,23 +125,41 @@ class RunPlan(NamedTuple):
             rule_pack_as_of=pack.as_of.isoformat(),
             declaration="" if self.world is None else self.world.declaration,
             rows_left_out=self.bars.left_out,
-            in_sample=lies_in_training(trained_until_ns(self.identity), self._first_ns),
-            trained_on_world=bool(training_worlds(self.checkpoint)),
-            training_ended=is_final(self.checkpoint),
-            trained_until_ns=trained_until_ns(self.identity),
+            in_sample=until_ns is not None and lies_in_training(until_ns, self._first_ns),
+            trained_on_world=who is not None and bool(training_worlds(who)),
+            training_ended=who is None or is_final(who),
+            trained_until_ns=until_ns,
             tried=self.tried,
             gate_taught=self.gate.taught,
-            trained_in=str(run_of(self.checkpoint).resolve()),
+            trained_in=str(self._home.resolve()),
         )
+
+    @property
+    def _known_until_ns(self) -> int | None:
+        """Bars before it were trained on, or seen by whoever made the entries; None where nobody said."""
+        return seen_until_ns(self.config, self.bars) if self.identity is None else trained_until_ns(self.identity)
+
+    @property
+    def _home(self) -> Path:
+        """Beside it tries are counted."""
+        if self.checkpoint is not None:
+            return run_of(self.checkpoint)
+        assert self.config.entries is not None, "a run has a checkpoint or entries"
+        return self.config.entries
 
     @property
     def tried(self) -> str:
         """Digest of who trades: of the policy alone, as `rl-core evaluate` tells it, where nothing else has a say."""
         gate, guards, most = self.config.gate, self.config.guards, self.config.max_entries_per_session
-        policy = policy_digest(self.checkpoint)
-        own_account = resolved(trading_of(self.identity), seconds=self.seconds is not None)
         unhindered = guards == GuardsSection() and most == MAX_ENTRIES_PER_SESSION
-        if (gate.engine == "off" or gate.shadow) and unhindered and self.config.trading == own_account:
+        if self.identity is None or self.checkpoint is None:
+            assert self.entries is not None, "a run has a checkpoint or entries"
+            policy = self.entries.tried  # their account is in it
+        else:
+            policy = policy_digest(self.checkpoint)
+            own_account = resolved(trading_of(self.identity), seconds=self.seconds is not None)
+            unhindered = unhindered and self.config.trading == own_account
+        if (gate.engine == "off" or gate.shadow) and unhindered:
             return policy
         made_of = {
             "policy": policy,
@@ -144,7 +172,7 @@ class RunPlan(NamedTuple):
 
 
 def plan_run(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
-    """Read and check every input of a simulated run: configuration, then bars, then checkpoint, then the model.
+    """Read and check every input of a simulated run: configuration, bars, checkpoint or entries, then the model.
 
     Raises:
         TrigateError, GateError: the first that does not fit, with its exit code.
@@ -162,7 +190,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     """The plan of a run over ``bars``, whose configuration was checked; in paper mode they are its history.
 
     Raises:
-        TrigateError, GateError: the checkpoint, the model or the bars do not fit.
+        TrigateError, GateError: the checkpoint, the entries, the model or the bars do not fit.
     """
     checkpoint, identity, account = trader_of(config)
     config = config.model_copy(update={"trading": account})
@@ -170,38 +198,46 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
     paper = config.follows
     span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
-    regimes = frozen_regimes(checkpoint, bars.instrument.symbol)
+    regimes = UNFITTED if checkpoint is None else frozen_regimes(checkpoint, bars.instrument.symbol)
+    entries = None
+    if config.entries is not None:
+        entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
+        for note in entries.notes:
+            say(f"warning: {config.entries}: {note}")
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
         config=config.identity,
         bars_digest=bars.digest,
         seconds_digest="" if seconds is None else seconds.digest,
-        checkpoint_digest=checkpoint_digest(checkpoint),
+        checkpoint_digest="" if checkpoint is None else checkpoint_digest(checkpoint),
         prompt_digest=gate.prompt_digest,
         model=gate.model,
         rule_pack_digest=rule_pack_digest(trading.pack),
         code_version=CODE_VERSION,
         regimes_digest=regimes.digest,
         calibration_digest=gate.calibration_digest,
+        entries_digest="" if entries is None else entries.kept.digest,
     )
-    world = world_traded(config.bars, bars, training_worlds(checkpoint))
-    return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes)
+    world = world_traded(config.bars, bars, () if checkpoint is None else training_worlds(checkpoint))
+    return RunPlan(config, bars, seconds, span, trading, identity, checkpoint, gate, inputs, world, regimes, entries)
 
 
 class TradedBy(NamedTuple):
-    """Who trades, and whose account."""
+    """Who trades, and whose account; without a checkpoint a trader's own entries."""
 
-    checkpoint: Path
-    identity: Identity
+    checkpoint: Path | None
+    identity: Identity | None
     account: TradingConfig
 
 
 def trader_of(config: RunConfig) -> TradedBy:
-    """The policy of a run, loaded once to see that it can be, and its account.
+    """The policy of a run, loaded once to see that it can be, and its account; or the account of own entries.
 
     Raises:
         ConfigError, FitError, DamagedCheckpointError: there is none, it does not fit, or a file of it has changed.
     """
+    if config.entries is not None:
+        return TradedBy(None, None, resolved(account_of(config, None), seconds=config.seconds is not None))
     checkpoint = find_checkpoint(config.checkpoint)
     identity = load_trader(checkpoint).identity
     assert identity is not None, "a loaded policy knows what it is"
@@ -216,11 +252,13 @@ def warn_of_old_rules(pack: RulePack, now_ns: int, say: Say) -> None:
         say(f"warning: {warning}")
 
 
-def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) -> Setting:
-    """What the trader of a run is told; ``phase`` is its policy's."""
+def setting_of(
+    config: RunConfig, trading: Trading, run_id: str, identity: Identity | None, kept: KeptEntries | None
+) -> Setting:
+    """What the trader of a run is told of its policy, or of the entries ``kept`` in its place."""
     return Setting(
         run_id=run_id,
-        phase=phase,
+        phase=1 if identity is None else identity.phase,
         venue=trading.venue,
         limits=trading.limits,
         gated=config.gate.engine != "off",
@@ -230,6 +268,7 @@ def setting_of(config: RunConfig, trading: Trading, run_id: str, *, phase: int) 
         frictions=trading.frictions,
         guards=config.guards.limits,
         yardstick=trading.yardstick,
+        entries=None if kept is None else kept.by_bar,
         advises=config.mode == "advisory",
     )
 
@@ -254,14 +293,14 @@ def history_shown(bars: Bars) -> Bars:
     return bars.slice(int(np.searchsorted(session, shown[0])), len(bars))
 
 
-def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:
+def span_traded(config: RunConfig, bars: Bars, identity: Identity | None) -> Span:
     """The bars that a run trades, and those that it shows before: whole sessions, as many as the longest memory needs.
 
     Raises:
         DataError: nothing is left to trade.
     """
     session = locate(bars.ts_event_ns, bars.instrument.calendar).session
-    first = first_held_out(identity, bars) if config.part == "held_out" else 0
+    first = _first_unseen(config, bars, identity, session) if config.part == "held_out" else 0
     try:
         first, stop = span_of(session, first, config.sessions)
     except DataError as error:
@@ -269,6 +308,13 @@ def span_traded(config: RunConfig, bars: Bars, identity: Identity) -> Span:
     shown = np.unique(session[:first])[-(VOLUME_SESSIONS + 2) :]
     history = int(np.searchsorted(session, shown[0])) if len(shown) else first
     return Span(history, first, stop)
+
+
+def _first_unseen(config: RunConfig, bars: Bars, identity: Identity | None, session: npt.NDArray[np.int32]) -> int:
+    """The first bar that the policy was not trained on, or that whoever made the entries had not seen."""
+    if identity is not None:
+        return first_held_out(identity, bars)
+    return first_to_judge(config.seen_until, session)
 
 
 def rule_pack_digest(pack: RulePack) -> str:

@@ -10,7 +10,7 @@ from orchestrator.run.modes import check_mode
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
 from rl_core.trading.setup import TradingConfig, check_account, resolved
-from trigate.errors import TrigateError
+from trigate.errors import ConfigError, TrigateError
 from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_with_origins, related, shown_values
 
 OPTIONS = {
@@ -22,6 +22,8 @@ OPTIONS = {
     "--timezone": "timezone",
     "--stamp": "stamp",
     "--checkpoint": "checkpoint",
+    "--entries": "entries",
+    "--seen-until": "seen_until",
     "--gate": "gate.engine",
     "--shadow": "gate.shadow",
     "--prompts": "gate.prompts",
@@ -40,23 +42,26 @@ def read_run_config(
         options: by their names in `OPTIONS`, None where one was not given; they count before ``settings``.
 
     Raises:
-        ConfigError: a file, key or value that cannot be used.
+        ConfigError: a file, key or value that cannot be used, or both a checkpoint and entries on the command line.
     """
+    options = options or {}
+    if options.get("--checkpoint") is not None and options.get("--entries") is not None:
+        raise ConfigError("give either --checkpoint or --entries: entries of your own take the place of a checkpoint")
     given = [
         Given(OPTIONS[option], str(value) if isinstance(value, Path) else value, _typed(option, value))
-        for option, value in (options or {}).items()
+        for option, value in options.items()
         if value is not None
     ]
     return read_with_origins(RunConfig, path, [*settings, *given])
 
 
-def account_of(config: RunConfig, identity: Identity) -> TradingConfig:
-    """The account that the checkpoint was trained with, with what ``config`` gives of it laid over, key by key.
+def account_of(config: RunConfig, identity: Identity | None) -> TradingConfig:
+    """The account that the checkpoint was trained with, or the default one of own entries, under what ``config`` gives.
 
     Raises:
         ConfigError: the two do not go together.
     """
-    trained = trading_of(identity)
+    trained = TradingConfig() if identity is None else trading_of(identity)
     return trained if config.trading is None else overlaid(trained, config.trading)
 
 
@@ -74,6 +79,21 @@ def check_settings(config: RunConfig) -> None:
     check_gate(config.gate)
 
 
+def refuse_missing_demo(config: RunConfig) -> None:
+    """Refuse a run that was told no bars or no checkpoint where the demo, which it would then be, was never made.
+
+    Raises:
+        ConfigError: naming the options that are missing.
+    """
+    defaults = {"--bars FILE": ("bars", config.bars), "--checkpoint RUN": ("checkpoint", config.checkpoint)}
+    missing = [
+        option for option, (key, path) in defaults.items() if key not in config.model_fields_set and not path.exists()
+    ]
+    if missing:
+        demo = "; without them it is the demo of make sim, which is not in this folder"
+        raise ConfigError(f"run what? give {' and '.join(missing)}{demo}")
+
+
 def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
     """Every value of the run with its origin; the account's as the checkpoint has it, where nothing else was given.
 
@@ -84,6 +104,9 @@ def shown_settings(read: ReadConfig[RunConfig]) -> list[ShownValue]:
     """
     check_settings(read.config)
     config, where = read.config, f"checkpoint {read.config.checkpoint}"
+    if config.entries is not None:
+        own = config.model_copy(update={"trading": account_of(config, None)})
+        return [value for value in shown_values(own, read.origins) if value.key != "checkpoint"]
     try:
         identity = read_manifest(find_checkpoint(config.checkpoint)).identity
     except TrigateError:

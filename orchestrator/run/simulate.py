@@ -12,7 +12,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.control import Control
-from orchestrator.run.folder import CALIBRATION, RunFolder, open_run
+from orchestrator.run.folder import CALIBRATION, ENTRIES, RunFolder, open_run
 from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, begin_server, prove_server
@@ -185,14 +185,23 @@ def _patience(plan: RunPlan) -> Patience:
 def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
     feed = {"bars": str((folder.path / HANDED).resolve()), "market": plan.bars.instrument.symbol}
     code = {"code": code_digest()}
-    checkpoint = {"checkpoint": str(plan.checkpoint.resolve())}
-    serves = {**code, "checkpoint": plan.inputs.checkpoint_digest}
-    jobs = {POLICY: Job("orchestrator.workers.policy", checkpoint, serves)}
+    jobs = {POLICY: _policy_job(plan, folder)}
     if not plan.paper:
         jobs[FEED] = Job("orchestrator.workers.feed", feed, code)
     if plan.config.gate.engine != "off":
         jobs[GATE] = _gate_job(plan, folder, server)
     return jobs
+
+
+def _policy_job(plan: RunPlan, folder: RunFolder) -> Job:
+    """Whoever decides: the checkpoint's policy, or the entries that the run keeps."""
+    if plan.checkpoint is None:
+        who, digest = "entries", plan.inputs.entries_digest
+        config = {"entries": str((folder.path / ENTRIES).resolve()), "entries_digest": digest}
+    else:
+        who, digest = "checkpoint", plan.inputs.checkpoint_digest
+        config = {"checkpoint": str(plan.checkpoint.resolve())}
+    return Job("orchestrator.workers.policy", config, {"code": code_digest(), who: digest})
 
 
 def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:

@@ -22,6 +22,9 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
     held_back = guards_now(state, setting)
     # An ended account waits for the next session, whatever the hours allow; a halted run for a person.
     entry_open = view.entry_open and state.status == "active" and state.standing == "trading" and not held_back
+    if setting.entries is not None:
+        entry_open = entry_open and state.last_bar.seq in setting.entries  # elsewhere there is nothing to choose
+    own = setting.own_at(state.last_bar)
     flatten_due = view.flatten_due or state.standing == "flat" or "flat" in held_back.values()
     known = KnownAtClose(
         close=state.last_bar.close,
@@ -29,6 +32,7 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
         entry_open=entry_open,
         flatten_due=flatten_due,
         yardstick=setting.yardstick,
+        bracket=None if own is None else own.distances,
     )
     held = state.broker
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
@@ -41,7 +45,9 @@ def guards_now(state: TraderState, setting: Setting) -> dict[GuardName, Effect]:
         return {}
     assert state.last_bar is not None and state.view is not None
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
-    stop_ticks = stop_distance(XP, state.view.true_range_sum, setting.yardstick)
+    own = setting.own_at(state.last_bar)
+    usual = stop_distance(XP, state.view.true_range_sum, setting.yardstick)
+    stop_ticks = usual if own is None else own.distances.stop_ticks
     quantity = cut(setting.guards, size(XP, stop_ticks, terms, limits))
     seen = Watched(
         equity=broker.equity_at(state.broker, state.last_bar.close, setting.venue),

@@ -9,7 +9,8 @@ from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
-from rl_core.market.types import Account, BarOutcome, Order, Position
+from rl_core.market.own_bracket import OwnBracket
+from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position
 from rl_core.trading.hours import MINUTE_NS
 
 SYNCED = frozenset({"decided", "intent", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
@@ -213,14 +214,15 @@ def marked(state: BrokerState, bar: Bar, venue: Venue) -> Recorded:
     return Recorded("mark", payload)
 
 
-def proposed(proposal: EntryProposal, order: Order, bar: Bar) -> Recorded:
-    """An entry that the policy wants."""
+def proposed(proposal: EntryProposal, order: Order, bar: Bar, own: OwnBracket | None = None) -> Recorded:
+    """An entry that the policy wants; of a stop and target at prices of a trader's ``own``, these too."""
     payload = {
         "bar": bar.seq,
         "proposal": proposal.model_dump(mode="json", exclude={"kind"}),
         "quantity": order.quantity,
         "stop_ticks": order.stop_ticks,
         "target_ticks": order.target_ticks,
+        **_own_prices(own),
     }
     return Recorded("proposed", payload)
 
@@ -235,15 +237,29 @@ def denied(order_id: str, code: str) -> Recorded:
     return Recorded("denied", {"order": order_id, "code": code})
 
 
-def intended(order_id: str, order: Order) -> Recorded:
-    """Entry, stop and target, as one bracket."""
+def intended(order_id: str, order: Order, own: OwnBracket | None = None) -> Recorded:
+    """Entry, stop and target, as one bracket; of a stop and target at prices of a trader's ``own``, these too."""
     payload = {
         "order": order_id,
         "quantity": order.quantity,
         "stop_ticks": order.stop_ticks,
         "target_ticks": order.target_ticks,
+        **_own_prices(own),
     }
     return Recorded("intent", payload)
+
+
+def _own_prices(own: OwnBracket | None) -> dict[str, int]:
+    prices = {} if own is None else {"stop_price": own.stop, "target_price": own.target}
+    return {name: price for name, price in prices.items() if price is not None}
+
+
+def own_from(payload: Mapping[str, Any]) -> OwnBracket | None:
+    """The bracket at own prices as `proposed` or `intended` wrote it; None where both were distances."""
+    stop, target = payload.get("stop_price"), payload.get("target_price")
+    if stop is None and target is None:
+        return None
+    return OwnBracket(Bracket(payload["stop_ticks"], payload["target_ticks"]), stop, target)
 
 
 class Why(NamedTuple):

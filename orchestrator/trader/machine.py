@@ -58,6 +58,7 @@ from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import capped, fillable, stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
+from rl_core.market.own_bracket import at_own_prices
 from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
 from rl_core.trading.hours import opens_too_late
 
@@ -178,12 +179,21 @@ def _record_pause(state: TraderState) -> Step:
 
 
 def _order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[Order, tuple[Recorded, ...]]:
-    """The working order, capped by the bar's volume; the rest of it is cancelled, as no order lives two bars."""
+    """The working order, capped by the bar's volume; the rest of it is cancelled, as no order lives two bars.
+
+    One whose own stop or target the bar's open has passed is cancelled whole.
+    """
     frictions, order = setting.frictions, state.broker.order
-    if frictions is None or not (frictions.volume_milli and order.quantity):
-        return order, ()
-    filling = capped(XP, order, fillable(frictions, bar.volume))
-    return filling, (() if filling == order else (events.cancelled(state.order_id, "volume"),))
+    filling = order
+    if frictions is not None and frictions.volume_milli and order.quantity:
+        filling = capped(XP, order, fillable(frictions, bar.volume))
+    cancelled = () if filling == order else (events.cancelled(state.order_id, "volume"),)
+    own = setting.own_at(state.last_bar)
+    if own is None or not filling.quantity:
+        return filling, cancelled
+    fill = bar.open + XP.sign(filling.quantity) * venue_after_close(state, setting).terms.slippage_ticks
+    placed = at_own_prices(filling, own, fill)
+    return placed, ((events.cancelled(state.order_id, "own_price_passed"),) if placed == NO_ORDER else cancelled)
 
 
 def _trail_stop(state: TraderState, setting: Setting) -> Step:
@@ -289,7 +299,8 @@ def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Sett
     order = _order(state, action, known, setting)
     proposal_id = decision_id(setting.run_id, state.last_bar)
     proposal = propose(proposal_id, order, state.broker.account, state.view, state.losing_streak, setting.venue)
-    step = Step(state, (events.proposed(proposal, order, state.last_bar),))
+    own = setting.own_at(state.last_bar)
+    step = Step(state, (events.proposed(proposal, order, state.last_bar, own),))
     if not setting.gated:
         return step.then(_place, proposal_id, order, None, setting)
     pending = state._replace(pending=Pending(proposal, order), waits_for="verdict")
@@ -355,7 +366,8 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
     )
     assert order != NO_ORDER
     plan = _plan(placed, reviewed, setting) if setting.advises else ()
-    return Step(placed, (*(smaller if order.quantity != wanted else ()), events.intended(order_id, order), *plan))
+    intent = events.intended(order_id, order, setting.own_at(state.last_bar))
+    return Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
 
 
 def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:

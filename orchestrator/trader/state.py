@@ -1,6 +1,6 @@
 """The values of the trading state machine: its state, the events it takes, and the step that collects what follows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Concatenate, Literal, NamedTuple, ParamSpec
 
@@ -16,6 +16,7 @@ from rl_core.market.attempts import Refusals, Status
 from rl_core.market.broker import BrokerState
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Frictions, Limits, Order
 from rl_core.market.yardstick import USUAL, Yardstick
 
@@ -46,6 +47,12 @@ class Setting(NamedTuple):
     guards: Guards = OFF
     yardstick: Yardstick = USUAL  # of bracket, ATR and window
     advises: bool = False  # each order is also a plan, told to a person
+    entries: Mapping[int, OwnBracket | None] | None = None
+    """A trader's own, in the place of a policy: by the number of the bar, its bracket, None being the usual one."""
+
+    def own_at(self, bar: Bar | None) -> OwnBracket | None:
+        """The bracket that an entry at this close brings; None: the usual one."""
+        return None if self.entries is None or bar is None else self.entries.get(bar.seq)
 
 
 class Pending(NamedTuple):

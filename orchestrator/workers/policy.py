@@ -1,21 +1,30 @@
-"""The policy worker: a checkpoint's reference decision, one observation at a time; no JAX."""
+"""The policy worker: a checkpoint's reference decision, or a trader's own entries, one question at a time; no JAX."""
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import RunnerConnection
+from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.checkpoints.manifest import checkpoint_digest
 from rl_core.checkpoints.policy import Policy, load_trader
-from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.contract import BUY, HOLD, SELL, PolicyQuery, PolicyReply
 from trigate.versions import code_digest
 
 
+class Decides(Protocol):
+    """Whoever answers one query after another, and keeps nothing between them."""
+
+    def decide(self, request: Received) -> Reply:
+        """The action of one query."""
+
+
 class PolicyServer:
-    """Answers one query after another; keeps nothing between them."""
+    """Answers as a trained policy."""
 
     def __init__(self, policy: Policy) -> None:
         """Serve ``policy``."""
@@ -31,11 +40,36 @@ class PolicyServer:
         return Reply(PolicyReply(bar_seq=query.bar_seq, action=action.action, probabilities=probabilities))
 
 
+class EntriesServer:
+    """Answers with the entry that a trader made at the bar, if there is one; what is observed changes nothing."""
+
+    def __init__(self, kept: KeptEntries) -> None:
+        """Serve the entries ``kept`` by a run."""
+        self._actions = {entry.bar: BUY if entry.side > 0 else SELL for entry in kept.entries}
+
+    def decide(self, request: Received) -> Reply:
+        """The side of the bar's entry, for certain; HOLD without one."""
+        query = request.message
+        assert isinstance(query, PolicyQuery)
+        action = self._actions.get(query.bar_seq, HOLD)
+        probabilities = tuple(float(each == action) for each in range(len(query.legal_actions)))
+        return Reply(PolicyReply(bar_seq=query.bar_seq, action=action, probabilities=probabilities))
+
+
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
-    policy = load_trader(Path(config["checkpoint"]))
-    runner.ready({"code": code_digest(), "checkpoint": checkpoint_digest(Path(config["checkpoint"]))})
-    runner.serve({PolicyQuery: PolicyServer(policy).decide})
+    decides, loaded = _loaded(config)
+    runner.ready({"code": code_digest(), **loaded})
+    runner.serve({PolicyQuery: decides.decide})
+
+
+def _loaded(config: WorkerConfig) -> tuple[Decides, dict[str, str]]:
+    """Whoever decides, and the digest of what was loaded."""
+    if "entries" in config:
+        kept = read_kept_entries(Path(config["entries"]), config["entries_digest"])
+        return EntriesServer(kept), {"entries": kept.digest}
+    checkpoint = Path(config["checkpoint"])
+    return PolicyServer(load_trader(checkpoint)), {"checkpoint": checkpoint_digest(checkpoint)}
 
 
 if __name__ == "__main__":

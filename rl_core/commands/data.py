@@ -108,7 +108,8 @@ def check_leak(
         within = None if seconds is None else read_seconds(seconds, read, timezone=timezone, stamp=stamp)
     trading = compile_trading(account, read.instrument)
     report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
-    counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": report.compared}
+    compared = report.compared if as_json else ", ".join(report.compared)
+    counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": compared}
     print_result(
         {**counts, "values": report.values, "leaks": [leak._asdict() for leak in report.leaks]}, as_json=as_json
     )

@@ -100,8 +100,8 @@ def _summary(card: DataCard) -> dict[str, Any]:
         "rolls": len(card.rolls),
         "lasting_jumps": len(card.jumps),
         "bars_without_volume": card.bars_without_volume,
-        "notes": "; ".join(card.notes),
-        "warnings": "; ".join(card.warnings),
+        "notes": list(card.notes),
+        "warnings": list(card.warnings),
     }
     if card.seconds is not None:
         summary["seconds_agree"] = " ".join(f"{name} {share:.2%}" for name, share in card.seconds.equal.items())

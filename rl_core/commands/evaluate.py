@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_result
@@ -12,6 +13,9 @@ from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
     from rl_core.evaluation.evaluate import Evaluation
+    from rl_core.evaluation.judgement import Circumstances
+    from rl_core.evaluation.outcomes import Outcomes
+    from rl_core.statistics.management_verdict import ManagementVerdict
     from rl_core.training.sources import EvaluationJob, FileTimes
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
@@ -62,6 +66,16 @@ def evaluate(
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="--rules: attempts of each pack.")] = 10_000,
+    checklist: Annotated[
+        bool,
+        typer.Option(
+            "--checklist",
+            help="Also ask, line by line, what a policy should show before it is trusted, under the pack of --rules.",
+        ),
+    ] = False,
+    phase1: Annotated[
+        Path | None, typer.Option(help="--checklist: the run of phase 1 whose drawdown is compared with.")
+    ] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,
     seconds: Seconds = None,
@@ -74,17 +88,21 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
+    from rl_core.evaluation.account_value import with_values
     from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
     from rl_core.evaluation.by_regime import by_regime, regime_table_lines
     from rl_core.evaluation.certainty import certainty
+    from rl_core.evaluation.checklist import checklist_lines
     from rl_core.evaluation.nulls import null_lines, random_entries, shuffled_days, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
     from rl_core.evaluation.trades import check_ending, write_trades
+    from rl_core.rules.prices import read_prices
     from rl_core.training.sources import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
     packs = [] if rules is None else chosen_packs(rules)
+    check_asked(packs, checklist=checklist, phase1=phase1)
     if trades is not None:
         check_ending(trades)
     if entries is None:
@@ -102,14 +120,20 @@ def evaluate(
     outcomes = outcomes_of(inputs)
     by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
     shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
-    odds = odds_of(inputs.trading, packs, played_tapes(inputs), draws=draws)
+    tapes, prices = played_tapes(inputs), read_prices()
+    odds = odds_of(inputs.trading, packs, tapes, draws=draws)
+    odds = with_values(odds, prices, inputs.trading, tapes, draws=draws)
     certain = certainty(evaluation, job.trading.venue.terms)
+    asked, asked_of = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
     looks = job.count_look(inputs.span)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
+    management = _management(job, evaluation, outcomes)
+    result |= {} if management is None else {"management": management.row() if as_json else management.in_words}
     if as_json:
         result |= {} if by_chance is None else by_chance.row()
         result |= {} if shuffled is None else shuffled.row()
         result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
+        result |= {"checklist": [line.row() for line in asked], "checklist_pack": asked_of} if asked else {}
         result["written_rules"] = [rule.row() for rule in rules_beside]
         result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
         print_result(result, as_json=True)
@@ -118,6 +142,7 @@ def evaluate(
     print_result(result)
     tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
     tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
+    tables += [checklist_lines(asked, asked_of)] if asked else []
     tables += [regime_table_lines(groups, job.regimes)] if groups else []
     for table in tables:
         typer.echo("\n".join(["", *table]))
@@ -154,7 +179,8 @@ def _of_entries(
     Raises:
         ConfigError: a run is named as well, or as `prepare_entries`.
     """
-    from rl_core.training.entries_job import EntriesFiles, day_of, prepare_entries
+    from rl_core.evaluation.seen_until import day_of
+    from rl_core.training.entries_job import EntriesFiles, prepare_entries
     from rl_core.training.settings import read_train_config
 
     if run is not None:
@@ -167,18 +193,34 @@ def _of_entries(
     return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
 
 
-def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
-    """The verdict, what it rests on, and why."""
-    from rl_core.evaluation.judgement import Circumstances, judge
-    from rl_core.statistics.sizes import signs_differ
+def _management(job: "EvaluationJob", evaluation: "Evaluation", outcomes: "Outcomes") -> "ManagementVerdict | None":
+    """The verdict on management over fixed brackets; None where nothing was managed."""
+    from rl_core.evaluation.management import judge_management
+    from rl_core.statistics.management_verdict import read_criteria
 
-    circumstances = Circumstances(
+    if job.who.phase == 1:
+        return None
+    return judge_management(evaluation.trades, outcomes, _circumstances(job), read_criteria().management)
+
+
+def _circumstances(job: "EvaluationJob") -> "Circumstances":
+    from rl_core.evaluation.judgement import Circumstances
+
+    return Circumstances(
         in_sample=job.in_sample,
         synthetic=job.world is not None,
         trained_on_world=job.trained_on_world,
         training_ended=job.training_ended,
         doubts=job.doubts,
     )
+
+
+def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
+    """The verdict, what it rests on, and why."""
+    from rl_core.evaluation.judgement import judge
+    from rl_core.statistics.sizes import signs_differ
+
+    circumstances = _circumstances(job)
     verdict, tries = judge(evaluation, looks, circumstances)
     note = signs_differ(evaluation.summary()["mean_r"], evaluation.trades.pnl_cents.sum())
     return {

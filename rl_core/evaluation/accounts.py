@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 
 from rl_core.evaluation.carried import CARRIED, FRESH, play_carried
+from rl_core.evaluation.choices import ChoicesSeen
 from rl_core.evaluation.entrants import Signals, Trained
 from rl_core.evaluation.entry_fates import entry_fates
-from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.evaluation.evaluate import Evaluation, play_fresh
 from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.features.market_view import view_of
@@ -33,17 +34,18 @@ def account_kind(name: str) -> AccountKind:
     raise ConfigError(f"account {name!r}: there are {' and '.join(ACCOUNT_KINDS)}")
 
 
-def play_account(kind: AccountKind, inputs: EvaluationInputs) -> Evaluation:
+def play_account(kind: AccountKind, inputs: EvaluationInputs, seen: ChoicesSeen | None = None) -> Evaluation:
     """Play the span with accounts of this kind.
 
     A policy's fresh accounts are played all at once; everybody else's one bar after another, with the same trades.
+    ``seen`` takes what a policy chooses with fresh accounts: one that is carried is not looked at where it is flat.
 
     Raises:
         DataError: no bar of the span can start an episode of a fresh account.
     """
-    who, view, trading, span, ladder, seconds = inputs
+    who, view, trading, span, _, seconds = inputs
     if kind == "fresh" and isinstance(who, Trained):
-        return evaluate(who.policy, view, trading, span.first, span.stop, ladder)
+        return play_fresh(who.policy, inputs, seen)
     path = play_carried(who, view, trading, span, seconds=seconds, accounts=FRESH if kind == "fresh" else CARRIED)
     ends = Counter(ended.status for ended in path.ended)
     attempts = {status: ends[status] for status in ("passed", "failed", "stranded", "expired")}

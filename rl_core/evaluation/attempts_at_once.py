@@ -5,7 +5,7 @@ Lanes meet the functions of `rl_core.market.account` at the moments at which `rl
 inside of a trade is read from the tape instead of from bars.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -70,7 +70,7 @@ class Ended(NamedTuple):
     sessions: Integers  # that it took, the last one included
 
 
-class _Lanes(NamedTuple):
+class Lanes(NamedTuple):
     """Attempts that go on [L]."""
 
     number: Integers
@@ -82,7 +82,7 @@ class _Lanes(NamedTuple):
     ending: npt.NDArray[np.int8]
     setting: Setting
 
-    def where(self, which: Bools | Integers) -> "_Lanes":
+    def where(self, which: Bools | Integers) -> "Lanes":
         """Some of them."""
         account = Account(*(column[which] for column in self.account))
         names = ("number", "opening", "traded_today", "traded", "best", "ending")
@@ -98,7 +98,13 @@ class _Priced(NamedTuple):
     loss: Integers  # [M, K] of each point, the entry's commission included
 
 
-def play_attempts(tape: Tape, setting: Setting, order: Integers, days: Integers) -> Ended:
+AfterDay = Callable[[Lanes], Lanes]
+"""What becomes of the lanes once a day is over, such as a payout; the day's opening balance is still known."""
+
+
+def play_attempts(
+    tape: Tape, setting: Setting, order: Integers, days: Integers, after_day: AfterDay | None = None
+) -> Ended:
     """Play one attempt through each order of sessions.
 
     Args:
@@ -106,8 +112,9 @@ def play_attempts(tape: Tape, setting: Setting, order: Integers, days: Integers)
         setting: of the account.
         order: [L, H] which session comes when.
         days: [H] calendar day of each step, by which attempts run out of days.
+        after_day: what is done at the end of each day.
     """
-    return _played(tape, [setting], order, days)[0]
+    return _played(tape, [setting], order, days, after_day)[0]
 
 
 def play_packs(tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers) -> list[Ended]:
@@ -122,7 +129,9 @@ def play_packs(tape: Tape, settings: Sequence[Setting], order: Integers, days: I
     return [ended[number] for number in range(len(settings))]
 
 
-def _played(tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers) -> list[Ended]:
+def _played(
+    tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers, after_day: AfterDay | None = None
+) -> list[Ended]:
     """Attempts under settings of one kind, beside each other: lane n plays order n % L."""
     (count, horizon), packs = order.shape, len(settings)
     ended = Ended(np.zeros(packs * count, np.int8), np.full(packs * count, horizon, np.int64))
@@ -139,8 +148,10 @@ def _played(tape: Tape, settings: Sequence[Setting], order: Integers, days: Inte
         lanes = _session_traded(lanes, priced, tape.first[session], tape.trades[session])
         lanes = _going_on(lanes, ended, step + 1)
         lanes = _day_closed(lanes)
+        if after_day is not None:
+            lanes = after_day(lanes)
         room = lanes.account.cash - lanes.account.floor
-        lanes.ending[room <= lanes.setting.limits.risk_budget] = NO_ROOM
+        lanes.ending[(room <= lanes.setting.limits.risk_budget) & (lanes.ending == ACTIVE)] = NO_ROOM
         lanes = _going_on(lanes, ended, step + 1)
     parts = (np.split(column, packs) for column in ended)
     return [Ended(*each) for each in zip(*parts, strict=True)]
@@ -167,7 +178,7 @@ def _picked(value: Any, which: Any) -> Any:
     return value[which] if isinstance(value, np.ndarray) else value
 
 
-def _session_traded(lanes: _Lanes, priced: _Priced, first: Integers, trades: Integers) -> _Lanes:
+def _session_traded(lanes: Lanes, priced: _Priced, first: Integers, trades: Integers) -> Lanes:
     """The lanes [L] after their session's trades, of which each has ``trades`` from number ``first`` on."""
     for nth in range(int(trades.max(initial=0))):
         meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
@@ -196,16 +207,16 @@ def _priced(tape: Tape, setting: Setting) -> _Priced:
     return _Priced(np.stack(columns), tape.drop * value, tape.loss * value + commission)
 
 
-def _opened(setting: Setting, count: int) -> _Lanes:
+def _opened(setting: Setting, count: int) -> Lanes:
     """New attempts."""
     zeros, rules = np.zeros(count, np.int64), setting.rules
     cash = zeros + rules.start
     names = {name: zeros for name in ("day_floor", "max_open_loss", "max_minis", "paused", "locked")}
     account = Account(cash=cash, floor=cash - rules.max_loss, **names)
-    return _Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8), setting)
+    return Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8), setting)
 
 
-def _day_opened(lanes: _Lanes) -> _Lanes:
+def _day_opened(lanes: Lanes) -> Lanes:
     """The lanes as a trading day opens."""
     opened = opened_day(XP, lanes.account, lanes.setting.rules)
     shape = lanes.number.shape
@@ -213,14 +224,14 @@ def _day_opened(lanes: _Lanes) -> _Lanes:
     return lanes._replace(account=account, opening=account.cash.copy(), traded_today=np.zeros(shape, bool))
 
 
-def _day_closed(lanes: _Lanes) -> _Lanes:
+def _day_closed(lanes: Lanes) -> Lanes:
     """The lanes, flat, after a trading day."""
     closed = after_session(XP, lanes.account, lanes.setting.rules)
     result = closed.cash - lanes.opening
     return lanes._replace(account=closed, traded=lanes.traded + lanes.traded_today, best=np.maximum(lanes.best, result))
 
 
-def _going_on(lanes: _Lanes, ended: Ended, sessions: int) -> _Lanes:
+def _going_on(lanes: Lanes, ended: Ended, sessions: int) -> Lanes:
     """The lanes that go on; what became of the others is written down."""
     over = lanes.ending != ACTIVE
     if not over.any():
@@ -230,14 +241,14 @@ def _going_on(lanes: _Lanes, ended: Ended, sessions: int) -> _Lanes:
     return lanes.where(~over)
 
 
-def _written(lanes: _Lanes, which: Bools, new: _Lanes) -> None:
+def _written(lanes: Lanes, which: Bools, new: Lanes) -> None:
     """Put ``new`` in the place of the lanes ``which``."""
     for name in ("cash", "floor", "paused"):
         getattr(lanes.account, name)[which] = getattr(new.account, name)
     lanes.traded_today[which], lanes.ending[which] = new.traded_today, new.ending
 
 
-def _traded(lanes: _Lanes, priced: _Priced, trade: Integers) -> _Lanes:
+def _traded(lanes: Lanes, priced: _Priced, trade: Integers) -> Lanes:
     """The lanes after their next ``trade`` [L], unless their account forbids it."""
     account, setting = lanes.account, lanes.setting
     rules = setting.rules
@@ -281,7 +292,7 @@ def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], 
     return np.asarray(((drop >= most) & (cash[:, None] - loss <= cap)).any(axis=1))
 
 
-def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bools) -> _Lanes:
+def _judged(lanes: Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bools) -> Lanes:
     """The lanes whose trade left this cash and floor [L]: ended, paused or neither; unchanged where none was made."""
     (cash, floor, trades), rules = after, lanes.setting.rules
     # Without a trade nobody stands at a floor or a limit; a target may be banked by an earlier trade.
@@ -299,7 +310,7 @@ def _judged(lanes: _Lanes, after: tuple[Integers, Integers, Bools], at_floor: Bo
     return lanes._replace(account=account, traded_today=lanes.traded_today | trades, ending=ending)
 
 
-def _passes(lanes: _Lanes, cash: Integers) -> Bools:
+def _passes(lanes: Lanes, cash: Integers) -> Bools:
     """Whether a banked target passes [L]: on enough days, and consistently where the pack asks for it."""
     rules = lanes.setting.rules
     enough = lanes.traded + 1 >= rules.min_days

@@ -38,7 +38,8 @@ from rl_core.market.costs import capped, fillable, slippage_ticks
 from rl_core.market.days import Days, expired
 from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
-from rl_core.market.types import EXIT_NAMES, NO_ORDER, BarPrices, Limits, Order
+from rl_core.market.own_bracket import at_own_prices
+from rl_core.market.types import EXIT_NAMES, BarPrices, Limits, Order
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
 
 
@@ -200,24 +201,11 @@ class _Path:
         prices, ts, venue = BarPrices(*self._prices[bar]), int(bars.ts_event_ns[bar]), self._venue(before)
         if held.order.quantity:
             fill = prices.open + XP.sign(held.order.quantity) * venue.terms.slippage_ticks
-            held = held._replace(order=self._at_own_prices(held.order, standing.ordered, fill))
+            own = self._who.bracket_at(standing.ordered)
+            held = held._replace(order=at_own_prices(held.order, own, fill))
         standing = self._book(standing, broker.meet(held, prices, ts, venue, seconds), bar)
         followed = broker.follow(standing.broker, prices.close, self._ranges[bar], self._trading.yardstick)
         return standing._replace(broker=followed)
-
-    def _at_own_prices(self, order: Order, decided: int, fill: int) -> Order:
-        """The order with a stop and target that lie at given prices, if any; none where the fill is beyond one of them.
-
-        A bracket whose stop or target the market has already passed is refused wherever brackets are sent.
-        """
-        own, side = self._who.bracket_at(decided), XP.sign(order.quantity)
-        if own is None:
-            return order
-        stop_ticks = order.stop_ticks if own.stop is None else side * (fill - own.stop)
-        target_ticks = order.target_ticks if own.target is None else side * (own.target - fill)
-        if min(stop_ticks, target_ticks) <= 0:
-            return NO_ORDER
-        return order._replace(stop_ticks=stop_ticks, target_ticks=target_ticks)
 
     def _venue(self, bar: int | None) -> Venue:
         """The venue of fills that follow the close of ``bar``."""

@@ -11,21 +11,13 @@ import numpy.typing as npt
 from rl_core.checkpoints.policy import Decider
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.features.market_view import MarketView
-from rl_core.market.types import Bracket
+from rl_core.market.own_bracket import OwnBracket
 from trigate.errors import ConfigError
 
 CHANNEL_BARS, CHANNEL_ATR = 20, 2
 
 Floats = npt.NDArray[np.float32]
 Sides = npt.NDArray[np.int8]
-
-
-class OwnBracket(NamedTuple):
-    """The stop and target that one entry brings with it."""
-
-    distances: Bracket  # from the close at which it is decided
-    stop: int | None = None  # ticks, where the stop is a price that stays wherever the entry fills
-    target: int | None = None  # the same of the target
 
 
 class Moment(NamedTuple):

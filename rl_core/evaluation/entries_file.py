@@ -16,9 +16,10 @@ from rl_core.bars.numbers import check_prices
 from rl_core.bars.opening import kind_of, text_of
 from rl_core.bars.read import arrow_faults
 from rl_core.bars.times import Clock, read_times
-from rl_core.evaluation.entrants import OwnBracket, Signals
+from rl_core.evaluation.entrants import Signals
 from rl_core.features.market_view import MarketView
 from rl_core.market.costs import stop_distance, target_distance
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Bracket, PlainIntegers
 from rl_core.trading.hours import MINUTE_NS
 

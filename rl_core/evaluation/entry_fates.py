@@ -1,11 +1,15 @@
 """What became of each entry that was known before: traded, or why not; nothing is dropped without a word."""
 
 import numpy as np
+import numpy.typing as npt
 
 from rl_core.evaluation.carried import CarriedPath
 from rl_core.evaluation.entrants import Signals
 from rl_core.evaluation.span import Span
 from rl_core.features.market_view import MarketView
+
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def entry_fates(signals: Signals, view: MarketView, span: Span, path: CarriedPath) -> dict[str, int]:
@@ -18,12 +22,7 @@ def entry_fates(signals: Signals, view: MarketView, span: Span, path: CarriedPat
     """
     given = np.flatnonzero((signals.side != 0) & view.hours.entry_open)
     inside = given[(given >= span.first) & (given < span.stop)]
-    trades = path.trades
-    traded = np.isin(inside, trades.decided)
-    # A trade that began before this close and did not end in its bar, or earlier.
-    latest = np.searchsorted(trades.decided, inside, side="left") - 1
-    ended = np.append(trades.exit_bar, -1)[latest]  # index -1: no trade began before
-    open_then = ~traded & (ended > inside)
+    traded, open_then = met_a_position(inside, path.trades.decided, path.trades.exit_bar)
     ordered = np.isin(inside, path.ordered) & ~traded & ~open_then
     return {
         "given": len(given),
@@ -33,3 +32,18 @@ def entry_fates(signals: Signals, view: MarketView, span: Span, path: CarriedPat
         "unfilled": int(ordered.sum()),
         "denied": int((~traded & ~open_then & ~ordered).sum()),
     }
+
+
+def met_a_position(inside: Integers, decided: Integers, exit_bar: Integers) -> tuple[Bools, Bools]:
+    """Which entries [N] became trades, and which came while a position was open.
+
+    Args:
+        inside: bars of the entries.
+        decided: [M] bars at which the trades were decided, in order of time.
+        exit_bar: [M] where they ended.
+    """
+    traded = np.isin(inside, decided)
+    # A trade that began before this close and did not end in its bar, or earlier.
+    latest = np.searchsorted(decided, inside, side="left") - 1
+    ended = np.append(exit_bar, -1)[latest]  # index -1: no trade began before
+    return traded, ~traded & (ended > inside)

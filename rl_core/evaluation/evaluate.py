@@ -13,6 +13,10 @@ from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.policy import Decider
 from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
+from rl_core.evaluation.choices import ChoicesSeen
+from rl_core.evaluation.entrants import Trained
+from rl_core.evaluation.inputs import EvaluationInputs
+from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
 from rl_core.market.types import EXIT_NAMES, FLAT, Position
@@ -62,6 +66,16 @@ def evaluate(
     Raises:
         DataError: no bar of the range can start an episode.
     """
+    return play_fresh(policy, EvaluationInputs(Trained(policy), view, trading, Span(first, stop), ladder))
+
+
+def play_fresh(policy: Decider, inputs: EvaluationInputs, seen: ChoicesSeen | None = None) -> Evaluation:
+    """Play every session of ``inputs`` with a fresh account and ``policy``; ``seen`` takes what it chooses there.
+
+    Raises:
+        DataError: no bar of the span can start an episode.
+    """
+    _, view, trading, (first, stop), ladder, _ = inputs
     try:
         market = make_market(view, first, stop, ladder=ladder, frictions=trading.frictions)
     except ValueError as error:
@@ -78,7 +92,10 @@ def evaluate(
     while playing.any():
         decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
         observation = _observed(market, params, state, env=env)
-        action = policy.decide_batch(np.asarray(observation.values), np.asarray(observation.legal_actions))
+        shown, legal = np.asarray(observation.values), np.asarray(observation.legal_actions)
+        action = policy.decide_batch(shown, legal)
+        if seen is not None:
+            seen.take(shown[playing], legal[playing], action[playing])
         step = _stepped(market, params, state, jnp.asarray(action), env=env)
         rows.append(_closed(jax.device_get(step.trade), days, decided, np.asarray(step.state.bar), playing))
         failed |= playing & np.asarray(step.failed)

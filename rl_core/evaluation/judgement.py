@@ -5,7 +5,7 @@ from typing import NamedTuple
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.evaluation.tries import tries_of
 from rl_core.statistics.sharpe import sharpe_of
-from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
+from rl_core.statistics.verdict import Evidence, Tries, Verdict, origin_doubts, verdict_on
 
 
 class Circumstances(NamedTuple):
@@ -16,6 +16,12 @@ class Circumstances(NamedTuple):
     trained_on_world: bool  # the policy was trained on one
     training_ended: bool
     doubts: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What keeps a verdict from being PASS or FAIL, besides the trades and what is in sample."""
+        origin = origin_doubts(self.synthetic, self.trained_on_world, self.training_ended)
+        return (*self.doubts, *origin)
 
 
 class Judgement(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,19 @@ from rl_core.evaluation.tapes import Tape
 from rl_core.market.types import UNLIMITED
 from rl_core.rules.files import RULES_FOLDER, pack_paths, resolved
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack
+from rl_core.rules.prices import PRICES, AccountPrice
 from rl_core.statistics.proportions import wilson_interval
 from rl_core.trading.setup import Trading
 from trigate.intervals import LEAST_BLOCKS, widened_level
+
+if TYPE_CHECKING:
+    from rl_core.evaluation.account_value import AccountValue
 
 DRAWS = 10_000
 HORIZON = 250  # sessions that an attempt is given: about a year
 BLOCK = 5  # sessions that are drawn together: about a week
 ALL = "all"
-NOT_SIMULATED = "not_simulated"
+MONTH = 21  # sessions that a monthly fee pays for
 
 
 class NamedPack(NamedTuple):
@@ -42,6 +46,10 @@ class PackOdds:
         interval: of the share that passed; None where there are too few sessions for any, or nothing to pass.
         median_sessions: that attempts which passed took; None where none did.
         attempts_held: how many attempts of this length the sessions hold: what the interval is as wide as.
+        renewals: months that an attempt pays for besides its first, on average.
+        value: expected dollars; None where the pack has no price, or nothing to pass.
+        lifetime_between: the lifetime's value at both ends of the interval of passing.
+        price: that the value is of.
     """
 
     name: str
@@ -50,6 +58,10 @@ class PackOdds:
     interval: tuple[float, float] | None
     median_sessions: float | None
     attempts_held: float
+    renewals: float = 0.0
+    value: "AccountValue | None" = None
+    lifetime_between: tuple[float, float] | None = None
+    price: AccountPrice | None = None
 
     @property
     def passes(self) -> float | None:
@@ -81,6 +93,20 @@ class PackOdds:
             return None
         return {name: float(value) for name, value in self.pack.fees if isinstance(value, Decimal)}
 
+    @property
+    def no_value(self) -> str:
+        """Why there is no expected value; "" where there is one."""
+        if self.value is not None:
+            return ""
+        return "nothing to pass" if self.passes is None else f"no price of {self.name} in {PRICES}"
+
+    def _value_row(self) -> dict[str, Any]:
+        if self.value is None or self.price is None:
+            return {"unknown": self.no_value}
+        low, high = self.lifetime_between or (None, None)
+        said = {"as_of": str(self.price.as_of), "source": self.price.source, "funded": self.price.funded}
+        return {**self.value._asdict(), "lifetime_low": low, "lifetime_high": high, **said}
+
     def row(self) -> dict[str, Any]:
         """Plain values."""
         low, high = self.interval or (None, None)
@@ -94,7 +120,7 @@ class PackOdds:
             **{f"share_{ending}": share for ending, share in self.shares.items()},
             "attempts_held": self.attempts_held,
             "fees_dollars": self.fees,
-            "expected_value": NOT_SIMULATED,  # no pack knows its payouts
+            "expected_value": self._value_row(),
         }
 
 
@@ -116,10 +142,15 @@ def orders(sessions: int, *, draws: int = DRAWS, horizon: int = HORIZON, block: 
     return each.reshape(draws, blocks * block)[:, :horizon]
 
 
+def calendar_days(sessions: int) -> Integers:
+    """[H] the calendar day of each of ``sessions`` in a row, five a week."""
+    days = np.arange(sessions)
+    return days // 5 * 7 + days % 5
+
+
 def odds_under(named: Sequence[NamedPack], tape: Tape, settings: Sequence[Setting], order: Integers) -> list[PackOdds]:
     """What becomes of an attempt of each pack, over the drawn orders [D, H] of the sessions of ``tape``."""
-    days = np.arange(order.shape[1])
-    played = play_packs(tape, settings, order, days // 5 * 7 + days % 5)  # five sessions a week
+    played = play_packs(tape, settings, order, calendar_days(order.shape[1]))
     traded = int((tape.trades > 0).sum())
     found = []
     for each, setting, ended in zip(named, settings, played, strict=True):
@@ -134,6 +165,7 @@ def odds_under(named: Sequence[NamedPack], tape: Tape, settings: Sequence[Settin
             interval=wilson_interval(float(counts[PASSED]), held) if enough else None,
             median_sessions=float(np.median(passed)) if len(passed) else None,
             attempts_held=held,
+            renewals=float(np.mean((np.maximum(ended.sessions, 1) - 1) // MONTH)),
         )
         found.append(odds)
     return found
@@ -165,7 +197,7 @@ def odds_of(
         by_flat.setdefault((session.flat_by, session.early_close_margin_minutes), []).append(named)
     found: list[PackOdds] = []
     for group in by_flat.values():
-        there = [_under(trading, named.pack) for named in group]
+        there = [under_pack(trading, named.pack) for named in group]
         tape = tape_under(there[0])
         settings = [Setting(under.venue.rules, under.limits, under.venue.terms) for under in there]
         found += odds_under(group, tape, settings, orders(len(tape.session), draws=draws, seed=seed))
@@ -173,7 +205,7 @@ def odds_of(
     return sorted(found, key=best, reverse=True)
 
 
-def _under(trading: Trading, pack: RulePack) -> Trading:
+def under_pack(trading: Trading, pack: RulePack) -> Trading:
     """The same setting under another pack."""
     rules = pack.compiled()._replace(stand_down=trading.venue.rules.stand_down)
     own = trading.pack.max_quantity(trading.contract)
@@ -223,6 +255,26 @@ def odds_lines(found: Sequence[PackOdds], sessions: int, draws: int = DRAWS) -> 
             f"{share['no_room']:>9.1%}{share['out_of_days']:>7.1%}{share['open']:>7.1%}"
         )
     lines.append(f"the account that suits it: {suiting_line(found)}")
-    if all(odds.fees is None for odds in found):
-        lines.append("no pack knows its fees or payouts: the expected value of an attempt is not simulated")
+    return lines + value_lines(found)
+
+
+def value_lines(found: Sequence[PackOdds]) -> list[str]:
+    """What each pack with a price is worth, as lines for the terminal; and that the others have none."""
+    valued = [odds for odds in found if odds.value is not None]
+    lines = []
+    if valued:
+        head = (
+            f"{'expected dollars':<38}{'attempt':>10}{'lifetime':>10}{'if at the bounds':>22}{'payouts':>10}{'fees':>9}"
+        )
+        lines = ["", f"{head}{'attempts':>10}"]
+    for odds in valued:
+        assert odds.value is not None
+        value, between = odds.value, odds.lifetime_between
+        bounds = "-" if between is None else f"{between[0]:,.0f} to {between[1]:,.0f}"
+        lines.append(
+            f"{odds.name:<38}{value.attempt:>10,.0f}{value.lifetime:>10,.0f}{bounds:>22}{value.payouts:>10,.0f}"
+            f"{value.fees:>9,.0f}{value.attempts:>10.2f}"
+        )
+    if unknown := sum(odds.value is None and odds.passes is not None for odds in found):
+        lines.append(f"no expected value for {unknown} packs: {PRICES} has no price of them (docs/verdict.md)")
     return lines

@@ -54,7 +54,13 @@ def verdict_on(evidence: Evidence) -> Verdict:
     """
     reasons = (*_of_origin(evidence), *_too_few(evidence.expectancy))
     if evidence.in_sample:
-        return Verdict("IN SAMPLE", ("bars that the policy or its phase 1 was trained on are included", *reasons))
+        return Verdict(
+            "IN SAMPLE",
+            (
+                "bars that the policy or its phase 1 was trained on, or that had been seen, are included",
+                *reasons,
+            ),
+        )
     bounds = None if evidence.expectancy is None else evidence.expectancy.bounds
     if bounds is None:
         return Verdict("NOT PROVEN", reasons)
@@ -76,13 +82,19 @@ def _of_origin(evidence: Evidence) -> tuple[str, ...]:
     """Doubts about the record, the bars, the policy and the gate."""
     silent, asked = evidence.without_verdict, max(1, evidence.proposals)
     gate = f"{silent} of {asked} proposals went without a verdict ({100 * silent / asked:.1f} %)"
+    silence = (f"{gate}: the gate did not judge what was traded",) if silent > MOST_WITHOUT_VERDICT * asked else ()
+    origin = origin_doubts(evidence.synthetic, evidence.trained_on_world, evidence.training_ended)
+    return (*evidence.record_faults, *origin, *silence)
+
+
+def origin_doubts(synthetic: bool, trained_on_world: bool, training_ended: bool) -> tuple[str, ...]:
+    """Doubts about where bars and policy come from."""
     doubts = {
-        "the bars are a synthetic world: its edge was planted": evidence.synthetic,
-        "the policy was trained on a synthetic world": evidence.trained_on_world,
-        "the training of the policy has not ended": not evidence.training_ended,
-        f"{gate}: the gate did not judge what was traded": silent > MOST_WITHOUT_VERDICT * asked,
+        "the bars are a synthetic world: its edge was planted": synthetic,
+        "the policy was trained on a synthetic world": trained_on_world,
+        "the training of the policy has not ended": not training_ended,
     }
-    return (*evidence.record_faults, *(reason for reason, holds in doubts.items() if holds))
+    return tuple(reason for reason, holds in doubts.items() if holds)
 
 
 def _of_luck(tries: Tries) -> tuple[str, ...]:

@@ -1,12 +1,9 @@
 """Finds and reads what a judgement of known entries needs: bars, account, entries, and what was seen of the bars."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.rungs import ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
@@ -14,17 +11,14 @@ from rl_core.bars.times import Clock
 from rl_core.checkpoints.provenance import world_traded
 from rl_core.evaluation.entrants import KNOWN_RULES, known_rule
 from rl_core.evaluation.entries_file import Entries, read_entries
+from rl_core.evaluation.seen_until import NOBODY_SAID, first_to_judge, first_unseen
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.tries import content_digest, registry_beside
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import UNFITTED
 from rl_core.trading.setup import TradingConfig, check_account, compile_trading, resolved
 from rl_core.training.sources import EVALUATION_PARTS, FILE_TIMES, EvaluationJob, FileTimes
-from trigate.errors import ConfigError, DataError
-
-NOBODY_SAID = (
-    "nobody has said which bars these entries, or the rule behind them, were made on: --seen-until DATE says so"
-)
+from trigate.errors import ConfigError
 
 
 class EntriesFiles(NamedTuple):
@@ -71,10 +65,9 @@ def prepare_entries(
     view = view_of(bars, compiled.pack, compiled.hours, compiled.yardstick)
     entries = _entries(files.entries, view, times)
     is_rule = files.entries in KNOWN_RULES and not Path(files.entries).exists()
-    seen = 0 if seen_until is None else _first_after(seen_until, bars, view)
-    first = seen if part == "held_out" else 0
-    if first >= len(bars):
-        raise DataError(f"every bar was seen by {seen_until}; give later bars, or --part all to see what is in sample")
+    session = view.located.session
+    seen = first_unseen(seen_until, session)
+    first = first_to_judge(seen_until, session) if part == "held_out" else 0
     return EvaluationJob(
         who=entries.signals,
         view=view,
@@ -83,7 +76,7 @@ def prepare_entries(
         stop=len(bars),
         world=world_traded(files.bars, bars, ()),
         trained_on_world=False,
-        in_sample=span_of(view.located.session, first).first < seen,
+        in_sample=span_of(session, first).first < seen,
         ladder=None if second_bars is None else ladder_of(bars, second_bars),
         regimes=UNFITTED,
         note="; ".join(entries.notes) or None,
@@ -94,26 +87,8 @@ def prepare_entries(
     )
 
 
-def day_of(text: str | None) -> date | None:
-    """The day that a person wrote; None where nothing was.
-
-    Raises:
-        ConfigError: it is no day.
-    """
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"--seen-until {text!r}: a day such as 2025-01-31 was expected") from error
-
-
 def _entries(named: str, view: MarketView, times: FileTimes) -> Entries:
     """Those of a file, else of the written rule of that name."""
     if Path(named).exists() or Path(named).suffix:
         return read_entries(Path(named), view, Clock(times.timezone, times.stamp or "start"))
     return Entries(known_rule(named, view), ())
-
-
-def _first_after(day: date, bars: Bars, view: MarketView) -> int:
-    """The first bar of the first session after ``day``."""
-    last = (datetime(day.year, day.month, day.day, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
-    return int(np.searchsorted(view.located.session, last, side="right"))

@@ -10,15 +10,18 @@ import numpy.typing as npt
 from llm_gate.contract import Approve, EntryProposal, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar
+from orchestrator.messaging.wire import Received
 from orchestrator.run.config import RunConfig
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.plan import plan_run
 from orchestrator.run.runner import FeedBar, Finished, Runner
 from orchestrator.trader.state import PolicyAnswered, Standing
+from orchestrator.workers.kept_entries import KeptEntries
+from orchestrator.workers.policy import EntriesServer
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.policy import Decider
-from rl_core.contract import BUY, HOLD, SELL
+from rl_core.contract import BUY, HOLD, SELL, PolicyQuery, PolicyReply
 
 
 class FileWorld(NamedTuple):
@@ -31,9 +34,16 @@ class FileWorld(NamedTuple):
 class Script:
     """Bars from the file; an entry at every seventh question where it is legal; every kind of verdict in turn."""
 
-    def __init__(self, bars: Bars, silent: Container[int] = (), policy: Decider | None = None) -> None:
-        """``silent``: the bars at whose close the policy does not answer in time; ``policy`` answers instead of us."""
+    def __init__(
+        self,
+        bars: Bars,
+        silent: Container[int] = (),
+        policy: Decider | None = None,
+        entries: KeptEntries | None = None,
+    ) -> None:
+        """``silent``: the bars at whose close the policy does not answer in time; others may answer instead of us."""
         self._bars, self._silent, self._policy = bars, silent, policy
+        self._entries = None if entries is None else EntriesServer(entries)
         self.asked = 0
 
     def next_bar(self, seq: int) -> FeedBar | None:
@@ -49,6 +59,11 @@ class Script:
         self.asked += 1
         if bar_seq in self._silent:
             return PolicyAnswered(HOLD, "timeout")
+        if self._entries is not None:
+            query = PolicyQuery(bar_seq=bar_seq, legal_actions=legal)
+            message = self._entries.decide(Received("runner", "1", query, (observation,))).message
+            assert isinstance(message, PolicyReply)
+            return PolicyAnswered(message.action, "policy")
         if self._policy is not None:
             return PolicyAnswered(self._policy.act(observation, np.array(legal, np.bool_)).action, "policy")
         wanted = (BUY if bar_seq % 14 else SELL) if bar_seq % 7 == 0 else HOLD
@@ -83,7 +98,7 @@ def play_file(
     """Play every bar of ``world`` into a folder under ``runs``, or go on with the one that is there.
 
     ``asked`` says how a person wants the run to stand after the bar of that number, -1 before the first; without it
-    the control file does. ``policy`` chooses in the place of the script.
+    the control file does. ``policy`` chooses in the place of the script; so do a trader's own ``entries``.
     """
     given = {"bars": world.bars, "checkpoint": world.checkpoint, "part": "all", "gate": {"engine": "rules"}}
     plan = plan_run(RunConfig.model_validate({**given, "runs": runs, **settings}))
@@ -93,12 +108,13 @@ def play_file(
         folder.mark_started()
         traded = plan.bars.slice(plan.span.first, plan.span.stop)
         control = Control(folder.path)
+        kept = None if plan.entries is None else plan.entries.kept
 
         def operator() -> Standing:
             last = runner.state.last_bar
             return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
 
-        runner = Runner(journal, Script(traded, silent, policy), plan.views(), plan.setting, operator)
+        runner = Runner(journal, Script(traded, silent, policy, kept), plan.views(), plan.setting, operator)
         done: Finished = runner.run(
             stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
         )

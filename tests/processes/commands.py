@@ -29,11 +29,11 @@ def call(tool: str, *arguments: object, stdin: str = "", cwd: Path = ROOT) -> "s
     )
 
 
-def call_here(tool: str, *arguments: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def call_here(tool: str, *arguments: object, stdin: str = "", cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     """The same within this process: what it prints and its exit code, without the seconds that its imports take."""
     main = importlib.import_module(f"{tool.replace('-', '_')}.cli").main
     line, out, err = _line(tool, arguments), io.StringIO(), io.StringIO()
-    with _as_started(line, stdin), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with _as_started(line, stdin, cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = main()
         except SystemExit as ended:
@@ -43,13 +43,13 @@ def call_here(tool: str, *arguments: object, stdin: str = "") -> "subprocess.Com
 
 
 @contextlib.contextmanager
-def _as_started(line: list[str], stdin: str) -> Iterator[None]:
+def _as_started(line: list[str], stdin: str, cwd: Path) -> Iterator[None]:
     """What a command finds when it begins; and what it changes for its whole process is put back."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     arguments, before = sys.argv, sys.stdin
     sys.argv, sys.stdin = line, io.TextIOWrapper(io.BytesIO(stdin.encode()))
     try:
-        with contextlib.chdir(ROOT):
+        with contextlib.chdir(cwd):
             yield
     finally:
         sys.argv, sys.stdin = arguments, before

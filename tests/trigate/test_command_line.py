@@ -44,12 +44,15 @@ def test_exit_codes_are_those_that_scripts_know() -> None:
 
 
 def test_a_result_is_a_table_or_one_object(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result({"trades": 12, "mean_r": 0.123456, "low": None, "in_sample": True})
+    told: dict[str, object] = {"trades": 12, "mean_r": 0.123456, "low": None, "in_sample": True, "net": -21607.4}
+    print_result({**told, "notes": [], "warnings": ["late", "thin; see the page"]})
     print_result({"trades": 12}, as_json=True)
 
     table, _, last = capsys.readouterr().out.rstrip("\n").rpartition("\n")
-    rows = [line.split() for line in table.splitlines()]
-    assert rows == [["trades", "12"], ["mean_r", "0.1235"], ["low", "-"], ["in_sample", "yes"]]
+    rows = [line.split(maxsplit=1) for line in table.splitlines()]
+    assert rows[:4] == [["trades", "12"], ["mean_r", "0.1235"], ["low", "-"], ["in_sample", "yes"]]
+    assert rows[4] == ["net", "-21,607"]
+    assert rows[5:] == [["notes", "-"], ["warnings", "late"], ["warnings", "thin; see the page"]]
     assert json.loads(last) == {"trades": 12}
 
 

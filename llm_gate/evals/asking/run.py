@@ -46,6 +46,14 @@ class ModelPlan(NamedTuple):
     work: tuple[CellWork, ...]
 
 
+class Asked(NamedTuple):
+    """One question of a suite: what is needed to show it again as it was sent."""
+
+    cell: Cell
+    case: Case
+    """With the note that was added, where one was."""
+
+
 class SuiteRun(NamedTuple):
     """A suite that was run: every question has a row in the log."""
 
@@ -53,6 +61,8 @@ class SuiteRun(NamedTuple):
     cases: tuple[Case, ...]
     rows: list[Row]
     """Of this suite only, in the order of its questions."""
+    asked: list[Asked]
+    """The question of each row."""
     trials: int
     newly_asked: int
     """How many rows were missing before, and were asked for now."""
@@ -95,8 +105,9 @@ def run_suite(suite: Suite, folder: Path, *, say: Callable[[str], None], step: S
         _under_suite_names(logged[key_of(work.cell, question, model_plan.digest)], model_plan, work)
         for model_plan, work, question in _questions(model_plans)
     ]
+    asked = [Asked(work.cell, question.case) for _, work, question in _questions(model_plans)]
     trials = count_trials(suite.trials, [trial for model_plan in model_plans for trial in _trials(model_plan)])
-    return SuiteRun(suite=suite, cases=cases, rows=suite_rows, trials=trials, newly_asked=asked_count)
+    return SuiteRun(suite=suite, cases=cases, rows=suite_rows, asked=asked, trials=trials, newly_asked=asked_count)
 
 
 class _LoggedAnswer(NamedTuple):
@@ -107,6 +118,7 @@ class _LoggedAnswer(NamedTuple):
     share_milli: int = 0
     probabilities: dict[str, float] | None = None
     error: str | None = None
+    reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -233,6 +245,7 @@ async def _answer_by_gate(gate: Gate, question: CaseQuestion) -> _LoggedAnswer:
         share_milli=share_milli,
         probabilities=None if reviewed.probabilities is None else dict(reviewed.probabilities.items()),
         error=outcome.cause if isinstance(outcome, GateFailed) else None,
+        reason=outcome.reason if isinstance(outcome, Resize | Veto) and reviewed.reason_source == "model" else None,
         prompt_tokens=reviewed.prompt_tokens,
         completion_tokens=reviewed.completion_tokens,
     )

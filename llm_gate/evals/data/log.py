@@ -61,6 +61,7 @@ class Row(BaseModel):
     share_milli: int = Field(0, ge=0, le=1000, description="of the contracts that were let through")
     probabilities: dict[str, Probability] | None = None
     error: str | None = Field(None, description="why there is no verdict")
+    reason: str | None = Field(None, description="in the model's own words; a letter and an approval have none")
     latency_s: float = Field(0.0, ge=0)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

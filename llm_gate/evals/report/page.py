@@ -8,6 +8,7 @@ from typing import Any
 from llm_gate.engines.logistic import read_logistic
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.evals.data.cases import digest_of
+from llm_gate.evals.report.case_browser import browsed
 from llm_gate.evals.report.charts import EARNED, accuracy_chart, money_chart, promotion_chart, reliability_chart
 from llm_gate.evals.report.findings import CONTROLS, Findings, summary_of
 from llm_gate.evals.scoring.intervals import Figure
@@ -56,6 +57,7 @@ def page(findings: Findings) -> str:
         "reliability_chart": reliability_chart(_later(rated)) if rated else "",
         "money_chart": money_chart(_later(recorded)) if recorded else "",
         "promotion_chart": promotion_chart(findings.promotions) if followed else "",
+        "browser": browsed(findings.suite_run),
         "earned": EARNED,
         "uplifts": UPLIFTS,
         "cases_digest": digest_of(findings.suite_run.cases),

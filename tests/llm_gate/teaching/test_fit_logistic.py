@@ -11,7 +11,7 @@ from llm_gate.cli import app
 from llm_gate.engines.logistic import LogisticModel, read_logistic
 from llm_gate.errors import RequestError
 from llm_gate.evals.data.cases import Case, write_cases
-from llm_gate.teaching.fit_logistic import fit_logistic
+from llm_gate.teaching.fit_logistic import _calibrated, fit_logistic
 from llm_gate.teaching.lessons import lessons_of
 from tests.llm_gate.teaching.conftest import MakeCases
 
@@ -69,6 +69,17 @@ def test_where_the_facts_say_nothing_it_approves_everything(make_cases: MakeCase
 
     assert sum(lost) < 0 and model.threshold == 0.0
     assert fit_logistic(lessons_of(cases)).threshold > 0.0
+
+
+def test_where_left_out_folds_turn_the_order_round_every_chance_is_the_share_of_wins() -> None:
+    """The likeliest two of eight by the regression's own word lose, the least likely two win."""
+    odds = np.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    won = np.array([True, True, False, False, False, False, False, False])
+
+    slope, shift = _calibrated(odds, won)
+
+    chances = 1 / (1 + np.exp(-(slope * odds + shift)))
+    assert slope > 0 and chances == pytest.approx(0.25, abs=0.002)
 
 
 def test_no_more_is_vetoed_than_was_allowed_and_the_rest_is_shrunk(make_cases: MakeCases) -> None:

@@ -43,7 +43,7 @@ def test_the_folder_holds_other_rows_for_the_letters_and_else_the_same_model(
     card = tune_head(lessons, PROMPT, reader, out, step=say_nothing)
 
     check_model(out)
-    before, after = reader._model.state_dict(), Reader(out)._model.state_dict()
+    before, after = reader.model.state_dict(), Reader(out).model.state_dict()
     letters = reader.letters(PROMPT.front.letters)
     others = [token for token in range(len(before["lm_head.weight"])) if token not in letters.tokens]
     assert torch.equal(before["lm_head.weight"][others], after["lm_head.weight"][others])
@@ -59,13 +59,13 @@ def test_embeddings_that_share_their_matrix_are_parted_from_the_letters(
     import torch
 
     shared = Reader(tied(reader.folder, tmp_path / "tied"))
-    assert shared._model.lm_head.weight is shared._model.model.embed_tokens.weight
+    assert shared.model.lm_head.weight is shared.model.model.embed_tokens.weight
 
     tune_head(lessons, PROMPT, shared, tmp_path / "taught", step=say_nothing)
 
-    taught = Reader(tmp_path / "taught")._model
+    taught = Reader(tmp_path / "taught").model
     assert read_config(tmp_path / "taught")["tie_word_embeddings"] is False
-    assert torch.equal(taught.model.embed_tokens.weight, shared._model.model.embed_tokens.weight)
+    assert torch.equal(taught.model.embed_tokens.weight, shared.model.model.embed_tokens.weight)
     assert not torch.equal(taught.model.embed_tokens.weight, taught.lm_head.weight)
 
 
@@ -110,7 +110,7 @@ def test_a_state_times_the_rows_is_what_the_model_says(reader: Reader, lessons: 
     with StatesFile(tmp_path / "s.states", reader.width) as kept:
         state = reader.states([chat], kept, say_nothing)[0]
     with torch.inference_mode():
-        logits = reader._model(torch.tensor([reader._tokens.of_chat(chat)])).logits[0, -1]
+        logits = reader.model(torch.tensor([reader._tokens.of_chat(chat)])).logits[0, -1]
 
     said = logits[list(letters.tokens)].numpy()
     assert state @ letters.rows.T.astype(np.float64) == pytest.approx(said, abs=1e-4)

@@ -1,5 +1,6 @@
 """What each day came to: returns on the balance of the day's own account, months that add up, actions by the hour."""
 
+import importlib.util
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def test_returns_are_read_as_a_series_of_days(won: RunFolder) -> None:
     first = [booked for booked in trades if booked.attempt == 1]
     grown = (1 + returns[: len({booked.trade.exit_ns // (86_400 * 10**9) for booked in first})]).prod()
     assert grown == pytest.approx(1 + sum(booked.trade.pnl for booked in first) / 5_000_000)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("quantstats") is None, reason="quantstats is not among the locked packages"
+)
+def test_quantstats_reads_the_returns_and_finds_what_they_hold(won: RunFolder) -> None:
+    quantstats = importlib.import_module("quantstats")
+    report_on(won.path)
+
+    returns = pd.read_csv(won.path / "returns.csv", index_col=0, parse_dates=True)["return"]
+
+    assert float(quantstats.stats.comp(returns)) == pytest.approx(float((1 + returns).prod() - 1))
+    ratio = returns.mean() / returns.std() * np.sqrt(252)
+    assert float(quantstats.stats.sharpe(returns)) == pytest.approx(float(ratio))
+    assert float(quantstats.stats.max_drawdown(returns)) <= 0
 
 
 def test_a_day_without_a_trade_returns_nothing_and_a_month_adds_up(tmp_path: Path) -> None:

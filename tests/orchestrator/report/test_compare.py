@@ -7,8 +7,10 @@ import pytest
 from played_runs import every_tenth_minute, play, walk, winning_run
 
 from orchestrator.report.compare import compare_runs, comparison_lines
+from orchestrator.report.compare_page import compare_page
 from orchestrator.run.folder import RunFolder
 from rl_core.statistics.bootstrap import Interval
+from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.processes.commands import call_here
 from trigate.errors import ConfigError
 
@@ -78,3 +80,30 @@ def test_runs_of_two_markets_are_not_compared(won: RunFolder, tmp_path: Path) ->
 
     with pytest.raises(ConfigError, match=r"traded NQ bars and .* ES; compare runs of one market"):
         compare_runs(won.path, other.path)
+
+
+def test_the_page_says_what_the_terminal_says(won: RunFolder, lost: RunFolder, tmp_path: Path) -> None:
+    page, found = tmp_path / "compare.html", compare_runs(won.path, lost.path)
+    told = call_here("orchestrator", "compare", won.path, lost.path, "--page", page)
+    text = page.read_text("utf-8")
+
+    assert told.stdout.splitlines() == [*comparison_lines(found), f"page {page}"]
+    assert found.r is not None and found.r.bounds is not None and found.word == "the first"
+    assert "The first is better" in text and f"95 %: {found.r.bounds[0]:+.3f} R to {found.r.bounds[1]:+.3f} R" in text
+    assert "settings, bars, checkpoint, gate and rules are the same" in text and text.count("<polyline") == 3
+
+
+def test_names_and_settings_cannot_write_into_the_page(won: RunFolder) -> None:
+    found = compare_runs(won.path, won.path)
+
+    text = compare_page(found._replace(differs={"gate.model": ("<script>alert(1)</script>", None)}))
+
+    assert "<script>alert" not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+@needs_browser
+def test_the_page_fits_phone_and_desktop_and_fetches_nothing(won: RunFolder, lost: RunFolder, tmp_path: Path) -> None:
+    page = compare_page(compare_runs(won.path, lost.path))
+
+    assert draw(page, tmp_path).seen == QUIET
+    assert {width: too_wide(page, tmp_path, width) for width in WIDTHS} == dict.fromkeys(WIDTHS, FITS)

@@ -221,7 +221,10 @@ def test_what_the_manifest_says_of_bars_and_policy_reaches_word_page_and_file(tm
     assert words[0][0] == "NOT PROVEN" and "at least 10 are needed" in words[0][1]
     assert words[1] == ("NOT PROVEN", "the policy was trained on a synthetic world")
     assert words[2] == ("NOT PROVEN", "the training of the policy has not ended")
-    assert words[3] == ("IN SAMPLE", "bars that the policy or its phase 1 was trained on are included")
+    assert words[3] == (
+        "IN SAMPLE",
+        "bars that the policy or its phase 1 was trained on, or that had been seen, are included",
+    )
 
 
 def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_gate.errors import GateError
-from orchestrator.run.settings import OPTIONS, account_of, read_run_config, shown_settings
+from orchestrator.run.settings import OPTIONS, account_of, read_run_config, refuse_missing_demo, shown_settings
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.trading.setup import TradingConfig
 from tests.checkpoint_cards import checkpoint_card
@@ -54,6 +54,18 @@ def test_each_option_sets_its_key_and_comes_after_the_settings() -> None:
     )
     assert (config.stamp, config.gate.prompts) == ("end", Path("own"))
     assert {"--timezone", "--seconds", "--market", "--checkpoint"} <= OPTIONS.keys()
+
+
+def test_a_run_that_was_told_nothing_asks_for_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer's first `orchestrator run`, in a folder where make sim never made its demo."""
+    monkeypatch.chdir(tmp_path)
+    with_bars = read_run_config(None, (), {"--bars": Path("NQ.csv")}).config
+
+    with pytest.raises(ConfigError, match=r"^run what\? give --bars FILE and --checkpoint RUN; .* make sim"):
+        refuse_missing_demo(read_run_config(None, ()).config)
+    with pytest.raises(ConfigError, match=r"^run what\? give --checkpoint RUN;"):
+        refuse_missing_demo(with_bars)
+    refuse_missing_demo(read_run_config(None, ["checkpoint=own"], {"--bars": Path("NQ.csv")}).config)
 
 
 def test_a_fault_of_an_option_names_the_option() -> None:

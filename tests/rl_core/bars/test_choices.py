@@ -57,7 +57,7 @@ def test_a_listed_row_is_left_out_and_recorded(tmp_path: Path) -> None:
 
     found = check_file(path, READING, FileChoices(exclude=listed(tmp_path, 22, stamp(20))), tmp_path / "out")
 
-    assert found["bars"] == 39 and found["notes"] == "left out 1 listed rows: old contract"
+    assert found["bars"] == 39 and found["notes"] == ["left out 1 listed rows: old contract"]
     assert "left out 1 listed rows: old contract" in (tmp_path / "out" / "data.json").read_text()
     assert read_bars(tmp_path / "out" / "NQ_D1M.parquet").digest == found["digest"]
 
@@ -81,12 +81,12 @@ def test_a_short_row_can_be_left_out_and_its_fault_goes_with_it(tmp_path: Path) 
 
 def test_a_named_roll_explains_its_jump_and_is_carried_by_the_bars(tmp_path: Path) -> None:
     path, rolls = bars_file(tmp_path, rolls_at=25), rolls_file(tmp_path, stamp(25))
-    assert "in roll week that no file explains" in check_file(path, READING, FileChoices(), None)["warnings"]
+    assert "in roll week that no file explains" in check_file(path, READING, FileChoices(), None)["warnings"][0]
 
     found = check_file(path, READING, FileChoices(rolls=rolls), tmp_path / "out")
 
     again = read_bars(tmp_path / "out" / "NQ_D1M.parquet")
-    assert found["warnings"] == "" and found["rolls"] == 1 and found["lasting_jumps"] == 1
+    assert found["warnings"] == [] and found["rolls"] == 1 and found["lasting_jumps"] == 1
     assert again.contract.tolist() == [0] * 25 + [1] * 15 and again.digest == found["digest"]
     assert again.digest != read_bars(path).digest and again.slice(30, 40).contract.tolist() == [0] * 10
 

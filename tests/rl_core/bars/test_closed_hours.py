@@ -45,7 +45,7 @@ def test_crude_oil_is_read_whole_on_days_when_other_products_differ(
 ) -> None:
     summary = checked(tmp_path / "CL_D1M.csv", minutes(first, last, 70.0))
 
-    assert (summary["sessions"], summary["silent_intervals"], summary["warnings"]) == (1, 0, ""), day
+    assert (summary["sessions"], summary["silent_intervals"], summary["warnings"]) == (1, 0, []), day
 
 
 def test_bars_that_contradict_the_calendar_are_not_to_be_removed(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_end_stamps_read_as_such_are_the_bars_of_their_starts(tmp_path: Path) ->
     starts, ends = written(tmp_path / "NQ_a.csv", FULL), written(tmp_path / "NQ_b.csv", FULL, later=1)
 
     assert read_bars(ends, stamp="end").digest == read_bars(starts).digest == read_bars(starts, stamp="start").digest
-    assert checked(ends, stamp="end")["warnings"] == ""
+    assert checked(ends, stamp="end")["warnings"] == []
 
 
 def test_whole_sessions_of_end_stamps_are_refused_with_the_convention_named(tmp_path: Path) -> None:
@@ -59,11 +59,11 @@ def test_regular_hours_of_end_stamps_get_a_warning(tmp_path: Path, later: int, s
     warned = checked(path, interval_s=interval_s)["warnings"]
 
     assert f"bars run from 09:3{later} to 16:00 ET" in str(warned) and "--stamp end" in str(warned)
-    assert checked(path, interval_s=interval_s, stamp="end")["warnings"] == ""
+    assert checked(path, interval_s=interval_s, stamp="end")["warnings"] == []
 
 
 def test_regular_hours_of_start_stamps_get_none(tmp_path: Path) -> None:
-    assert checked(written(tmp_path / "NQ_D1M.csv", REGULAR))["warnings"] == ""
+    assert checked(written(tmp_path / "NQ_D1M.csv", REGULAR))["warnings"] == []
 
 
 def test_a_stray_bar_at_a_close_is_no_convention(tmp_path: Path) -> None:
@@ -78,4 +78,4 @@ def test_a_regular_day_that_begins_late_and_ends_in_time_gets_no_warning(tmp_pat
     """Nothing traded in the first minute; the last bar starts at 15:59."""
     path = written(tmp_path / "NQ_D1M.csv", [("2024-01-03T14:31", "2024-01-03T20:59")])
 
-    assert checked(path)["warnings"] == ""
+    assert checked(path)["warnings"] == []

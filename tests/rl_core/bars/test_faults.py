@@ -201,7 +201,8 @@ def said(path: Path, options: dict[str, Any] | None = None) -> str:
     told = [f"read {found['bars']} bars"]
     if found["silent_intervals"]:
         told.append(f"silent {found['silent_intervals']}")
-    told += [f"{kind}: {found[kind]}" for kind in ("lasting_jumps", "notes", "warnings") if found[kind]]
+    told += [f"lasting_jumps: {found['lasting_jumps']}"] if found["lasting_jumps"] else []
+    told += [f"{kind}: {'; '.join(found[kind])}" for kind in ("notes", "warnings") if found[kind]]
     return "; ".join(told)
 
 

@@ -53,8 +53,8 @@ def test_end_stamps_over_whole_sessions_are_named_and_read(tmp_path: Path) -> No
 def test_end_stamps_of_regular_hours_are_warned_of_and_read() -> None:
     name = "NQ_rth_end_stamped_D1M.csv"
 
-    assert "--stamp end" in checked(name)["warnings"]
-    assert checked(name, stamp="end")["warnings"] == "" and checked(name, stamp="end")["first"].endswith("14:30:00Z")
+    assert "--stamp end" in str(checked(name)["warnings"])
+    assert checked(name, stamp="end")["warnings"] == [] and checked(name, stamp="end")["first"].endswith("14:30:00Z")
 
 
 def test_a_spread_is_no_market() -> None:

@@ -132,7 +132,36 @@ def test_every_named_pack_says_how_its_attempts_end(folder: Path) -> None:
     assert set(rows) == set(packs.split(",")) and "which account suits it" in table
     for row in rows.values():
         assert sum(value for name, value in row.items() if name.startswith("share_")) == pytest.approx(1)
-        assert row["expected_value"] == "not_simulated"
+        unpriced = f"no price of {row['pack']} in configs/account_prices.toml"
+        passes = row["pass_probability"] is not None
+        assert row["expected_value"]["unknown"] == (unpriced if passes else "nothing to pass")
     combine, funded = rows["topstep_combine#50k"], rows["apex_legacy#50k-pa"]
     assert combine["low"] <= combine["pass_probability"] <= combine["high"]
     assert funded["pass_probability"] is None and funded["low"] is None
+
+
+def test_the_checklist_is_answered_under_the_pack_that_is_named(folder: Path, tmp_path: Path) -> None:
+    """Untrained policies of both phases, all bars unseen; and a list of entries, which has no policy to look at."""
+    from rl_core.bars.read import read_bars
+    from tests.processes.conftest import untrained
+
+    bars = read_bars(folder / "NQ_D1M.parquet")
+    first, second = (untrained(tmp_path, phase, bars, int(bars.ts_event_ns[0])) for phase in (1, 2))
+    pack = "apex_legacy_50k_eval"
+    few = ("--bars", folder / "NQ_D1M.parquet", "--sessions", 3, "--draws", 10)
+    words = (second, *few, "--rules", pack, "--checklist")
+
+    found = told(*words, "--phase1", first)
+    own = evaluate("--entries", "breakout", *given(folder), "--checklist", "--sessions", 3).stdout
+
+    lines = {line["asked"]: line for line in found["checklist"]}
+    assert found["management"]["verdict"] == "NOT PROVEN" and found["management"]["trades"] == found["trades"]
+    assert found["management"]["r"] == pytest.approx(found["session_r"] * found["sessions"])
+    assert "management" not in told(first, *few)
+    assert found["checklist_pack"] == pack and len(lines) == 8
+    assert lines["entropy above 0.15 nats where there is a choice"]["word"] == "met"
+    assert " to $" in lines["drawdown no worse than phase 1's"]["measured"]
+    assert lines["win rate above what its payoff needs"]["measured"].startswith(f"{found['win_rate']:.1%} at payoff ")
+    assert "of 8 met" in own and "entries that were known before are no policy" in own
+    for wrong in ((*words[:-1], "--phase1", first), (*words[:-3], "--rules", "all", "--checklist")):
+        assert isinstance(evaluate(*wrong).exception, ConfigError)

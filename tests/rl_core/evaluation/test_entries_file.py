@@ -8,12 +8,12 @@ import pytest
 
 from rl_core.bars.times import Clock
 from rl_core.evaluation.accounts import play_account
-from rl_core.evaluation.entrants import OwnBracket
 from rl_core.evaluation.entries_file import Entries, read_entries
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.span import Span
 from rl_core.features.market_view import MarketView
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import STOP, TARGET, Bracket
 from rl_core.trading.hours import EntryHours
 from rl_core.trading.setup import Trading

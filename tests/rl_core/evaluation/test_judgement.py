@@ -5,9 +5,9 @@ import pytest
 
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.evaluation.judgement import Circumstances, judge
+from rl_core.evaluation.seen_until import NOBODY_SAID
 from rl_core.evaluation.trades import Trades
 from rl_core.statistics.bootstrap import session_block_bootstrap
-from rl_core.training.entries_job import NOBODY_SAID
 
 CLEAN = Circumstances(in_sample=False, synthetic=False, trained_on_world=False, training_ended=True)
 TRADES, WINNERS, NET, DRAWDOWN = 301, 191, 43_718_400, 1_866_500  # cents
@@ -49,7 +49,9 @@ def test_a_fine_backtest_on_its_training_bars_is_in_sample_and_says_why(fine_bac
     verdict, tries = judge(fine_backtest, 1, CLEAN._replace(in_sample=True))
 
     assert verdict.word == "IN SAMPLE" and tries.made == 1
-    assert verdict.reasons == ("bars that the policy or its phase 1 was trained on are included",)
+    assert verdict.reasons == (
+        "bars that the policy or its phase 1 was trained on, or that had been seen, are included",
+    )
 
 
 def test_without_a_word_on_what_was_seen_it_is_not_proven(fine_backtest: Evaluation) -> None:

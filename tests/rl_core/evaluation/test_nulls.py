@@ -7,13 +7,14 @@ import pytest
 
 from rl_core.evaluation import nulls
 from rl_core.evaluation.accounts import play_account
-from rl_core.evaluation.entrants import OwnBracket, Signals, known_rule
+from rl_core.evaluation.entrants import Signals, known_rule
 from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.nulls import AmongDraws, _Moved, null_lines, random_entries, shuffled_days, written_rules
 from rl_core.evaluation.outcomes import Outcomes, outcomes_of
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.trades import Trades
 from rl_core.features.market_view import MarketView
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Bracket
 from rl_core.trading.hours import EntryHours
 from rl_core.trading.setup import Trading

@@ -106,9 +106,10 @@ def test_orders_keep_weeks_together_and_use_every_session() -> None:
 def test_the_table_says_what_is_not_known() -> None:
     unknown, known = odds([100] * 12), replace(odds([100] * 12), pack=pack(fees=Fees(evaluation=Decimal(167))))
 
-    assert "expected value of an attempt is not simulated" in odds_lines([unknown], 12)[-1]
+    assert odds_lines([unknown], 12)[-1].startswith("no expected value for 1 packs: configs/account_prices.toml has no")
+    assert unknown.row()["expected_value"] == {"unknown": "no price of one in configs/account_prices.toml"}
     assert known.row()["fees_dollars"] == {"evaluation": 167.0}
-    assert unknown.row()["fees_dollars"] is None and unknown.row()["expected_value"] == "not_simulated"
+    assert unknown.row()["fees_dollars"] is None
     assert "100.0%" in odds_lines([unknown], 12)[2]
 
 

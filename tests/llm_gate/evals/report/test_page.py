@@ -9,10 +9,13 @@ import pytest
 
 from llm_gate.evals.asking.run import run_suite
 from llm_gate.evals.asking.suite import read_suite
+from llm_gate.evals.report.case_browser import browsed, judged, unpacked
 from llm_gate.evals.report.findings import Findings, findings_of
 from llm_gate.evals.report.inspect_log import write_inspect_logs
 from llm_gate.evals.report.page import page
+from llm_gate.prompts.prompt_files import find_prompt
 from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
+from tests.llm_gate.evals.rows import recorded, row
 
 
 @pytest.fixture
@@ -64,3 +67,50 @@ def test_inspect_ai_reads_them_back(found: Findings, tmp_path: Path) -> None:
 
     for path in write_inspect_logs(found, tmp_path / "inspect"):
         assert log.read_eval_log(str(path)).status == "success"
+
+
+def test_the_case_browser_holds_every_question_as_it_was_sent(found: Findings) -> None:
+    kept = unpacked(browsed(found.suite_run).data)
+
+    prompt = find_prompt("entry_review.v1")
+    case = next(case for case in found.suite_run.cases if case.case_id == "bank-2")
+    shown = next(each for each in kept["rows"] if each["case"] == "bank-2" and each["model"] == "rules")
+    sent = [(turn.role, turn.text) for turn in prompt.render(case.proposal)]
+    assert [(role, kept["texts"][number]) for role, number in shown["chat"]] == sent
+    assert (shown["label"], shown["judged"], shown["letters"]) == (case.label, "right", prompt.front.letters)
+    assert len(kept["rows"]) == len(found.suite_run.rows)
+
+
+def test_right_and_wrong_are_told_by_the_label_or_by_what_was_earned() -> None:
+    assert [judged(row(1, answer=answer)) for answer in ("approve", "veto", None)] == ["right", "wrong", "no verdict"]
+    won, lost = recorded(1, 0.9, 700, 0), recorded(2, 0.9, -1000, 0)
+    assert [judged(won), judged(lost)] == ["right", "wrong"]
+    assert judged(lost.model_copy(update={"answer": "shrink"})) == "right"
+
+
+def test_more_answers_than_fit_are_spread_evenly_and_the_page_says_so(found: Findings, tmp_path: Path) -> None:
+    few, small = browsed(found.suite_run, most=7), browsed(found.suite_run, most_bytes=4_000)
+    total = len(found.suite_run.rows)
+
+    assert [each["case"] for each in unpacked(few.data)["rows"]] == [
+        found.suite_run.rows[n * total // 7].case_id for n in range(7)
+    ]
+    assert (few.kept, few.of) == (7, total) and len(small.data) <= 4_000 and 1 <= small.kept < total
+    assert f"All {total} answers" in page(found)
+
+
+@needs_browser
+def test_what_a_model_said_is_text_and_never_html(found: Findings, tmp_path: Path) -> None:
+    """A reply that would run a script, close the block of data or fetch a picture, as verdict, reason and error."""
+    hostile = "</script><img src=x onerror=console.error('ran')><script>console.error('ran')</script>"
+    first = found.suite_run.rows[0].model_copy(update={"answer": hostile, "reason": hostile, "error": hostile})
+    run = found.suite_run._replace(rows=[first, *found.suite_run.rows[1:]])
+
+    text = page(found._replace(suite_run=run)).replace(
+        "  render();\n  root", "  state.open = rows[0];\n  render();\n  root"
+    )
+    drawn = draw(text, tmp_path)
+
+    assert hostile not in text and drawn.seen == QUIET
+    assert "turns of worked examples</summary>" in drawn.elements
+    assert drawn.elements.count("&lt;/script&gt;&lt;img src=x onerror") >= 4  # verdict, filter, reason, why none

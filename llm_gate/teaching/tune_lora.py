@@ -1,0 +1,85 @@
+"""From cases to a model whose upper layers were taught: lower states, adapters, merged folder, card."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from llm_gate.prompts.prompt_files import Prompt
+from llm_gate.teaching.fit_head import gains_of
+from llm_gate.teaching.fit_lora import AdapterCases, Epoch, LoraFit, fit_lora
+from llm_gate.teaching.hidden_states import Step
+from llm_gate.teaching.lessons import Lessons
+from llm_gate.teaching.states_file import StatesFile
+from llm_gate.teaching.taught_folder import AdapterCard, TaughtCard, write_taught
+from llm_gate.teaching.tune_head import FOLDS, Clock
+from llm_gate.teaching.upper_layers import LAYERS, RANK, UpperLayers
+
+
+class Progress(NamedTuple):
+    """Who is told how far it is."""
+
+    step: Step
+    epoch: Epoch
+
+
+def lower_states_path(out: Path) -> Path:
+    """The file beside the folder ``out`` that keeps what came out of the lower layers."""
+    return out.with_name(f"{out.name}.lower-states")
+
+
+def tune_lora(
+    lessons: Lessons,
+    prompt: Prompt,
+    upper: UpperLayers,
+    out: Path,
+    *,
+    progress: Progress,
+    clock: Clock = time.monotonic,
+) -> TaughtCard:
+    """Teach ``upper``, the top layers of a model, what the letters of ``prompt`` mean, and write the folder ``out``.
+
+    A command that was stopped goes on with the lower layers' states that it kept.
+
+    Raises:
+        RequestError: the prompt, the model, the states or the folder cannot be used.
+        ResourceError: the disk refuses.
+    """
+    prompt.refuse_mode("choice")
+    reader = upper.reader
+    letters, started = reader.letters(prompt.front.letters), clock()
+    with StatesFile(lower_states_path(out), upper.kept_width) as kept:
+        below = upper.below([prompt.render(case.proposal) for case in lessons.cases], kept, progress.step)
+    read, folds = clock(), lessons.folds(FOLDS)
+    cases = AdapterCases(below, gains_of(lessons.r, letters.labels))
+    approve = letters.labels.index("approve")
+    fit = fit_lora(upper, cases, letters.rows.astype(np.float64), folds, approve=approve, epoch=progress.epoch)
+    card = TaughtCard(
+        method="lora",
+        adapters=_adapters(fit, upper.seed),
+        source=reader.model_id,
+        prompt=prompt.name,
+        prompt_digest=prompt.digest,
+        letters=prompt.front.letters,
+        cases=len(lessons.cases),
+        sessions=len(np.unique(lessons.session)),
+        cases_digest=lessons.digest,
+        last_session=int(lessons.session.max()),
+        in_sample=lessons.in_sample,
+        fold_sessions=tuple(len(np.unique(lessons.session[fold])) for fold in folds),
+        steps=fit.epochs,
+        loss_before=fit.loss_before,
+        loss_taught=fit.loss_taught,
+        loss_fitted=fit.loss_fitted,
+        loss_same=fit.loss_same,
+        found=fit.found,
+        seconds_states=round(read - started, 1),
+        seconds_fit=round(clock() - read, 1),
+    )
+    write_taught(reader.folder, out, letters, fit.rows, card, changed=fit.changed)
+    return card
+
+
+def _adapters(fit: LoraFit, seed: int) -> AdapterCard:
+    return AdapterCard(layers=LAYERS, rank=RANK, seed=seed, epochs=fit.epochs, loss_stopped=fit.loss_stopped)

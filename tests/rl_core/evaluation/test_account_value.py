@@ -1,0 +1,178 @@
+"""What an account is worth: by hand where every day wins a fixed sum, and against a loop over accounts one by one."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_core.evaluation.account_value import ATTEMPTS, value_of, with_values
+from rl_core.evaluation.attempts_at_once import PASSED, Setting, play_attempts
+from rl_core.evaluation.funded import PayoutRule, funded_payouts, payout_rule
+from rl_core.evaluation.pack_odds import NamedPack, calendar_days, chosen_packs, odds_lines, odds_of, orders
+from rl_core.evaluation.tapes import Tape
+from rl_core.market.types import ANY_PERCENT, STATIC, UNLIMITED, Rules
+from rl_core.rules.prices import AccountPrice, read_prices
+from rl_core.trading.hours import EntryHours
+from rl_core.trading.setup import Trading
+from tests.rl_core.evaluation.test_pack_odds import LIMITS, TERMS, tape
+from tests.rl_core.markets import MNQ, RULES_FOLDER, legacy_pack, mnq_limits, mnq_venue
+from trigate.errors import ConfigError
+
+START = 5_000_000
+RULES = Rules(START, UNLIMITED, 250_000, STATIC, 1 << 30)
+PRICE = AccountPrice(
+    as_of=date(2026, 11, 27),
+    source="made up",
+    evaluation=Decimal(100),
+    reset=Decimal(60),
+    monthly=Decimal(10),
+    activation=Decimal(80),
+    funded="apex_legacy#50k-pa",
+    split_percent=Decimal(90),
+    least=Decimal(500),
+    most=Decimal(2_000),
+    keep=Decimal(100),
+)
+RULE = PayoutRule(50_000, 200_000, 10_000, UNLIMITED, 5, 5, 5_000, ANY_PERCENT, True)
+
+
+def paid(gains: list[int], rule: PayoutRule, horizon: int) -> int:
+    """Cents of one account that plays the sessions in their order, each worth 5 dollars a tick."""
+    order = np.arange(horizon)[None] % len(gains)
+    setting = Setting(RULES, LIMITS, TERMS)
+    return int(funded_payouts(tape(gains), setting, rule, order, calendar_days(horizon))[0])
+
+
+def test_an_account_that_wins_500_a_day_pays_2000_every_five_days() -> None:
+    """2,500 less 100 that stay allow 2,000 on day 5; 500 stay, and five days later 3,000 allow 2,000 again."""
+    assert paid([100], RULE, 4) == 0
+    assert [paid([100], RULE, days) for days in (5, 9, 10, 15)] == [200_000, 200_000, 400_000, 600_000]
+    assert paid([100], RULE._replace(most=UNLIMITED), 10) == 240_000 + 250_000
+    assert paid([100], RULE._replace(most_payouts=2), 30) == 400_000
+    assert paid([100], RULE._replace(least=240_001), 6) == 200_000, "not on day 5, when 2,400 are free, but on day 6"
+
+
+def test_a_payout_waits_for_its_days_and_for_a_steady_profit() -> None:
+    """Days of +500 and -100 in turn: five won days take nine; a best day of 500 is 30 % of the profit from 1,700 on."""
+    assert [paid([100, -20], RULE, days) for days in (8, 9)] == [0, 200_000]
+    steady = RULE._replace(days=1, winning_days=1, best_day_percent=30)
+    assert [paid([100, -20], steady, days) for days in (6, 7)] == [0, 160_000]
+    assert paid([-100], RULE, 30) == 0
+
+
+def test_many_accounts_are_as_many_one_by_one() -> None:
+    """Random sessions, floor, days, cap and buffer, against a loop over plain integers."""
+    rng = np.random.default_rng(1)
+    gains = rng.integers(-100, 110, 60).tolist()
+    order = orders(len(gains), draws=300, horizon=80)
+    rule = RULE._replace(days=3, winning_days=2, most_payouts=4, best_day_percent=60)
+
+    found = funded_payouts(tape(gains), Setting(RULES, LIMITS, TERMS), rule, order, calendar_days(80))
+
+    assert found.tolist() == [one_account([500 * gains[n] for n in row], rule) for row in order.tolist()]
+    assert 0 < (found > 0).mean() < 1 and len(set(found.tolist())) > 50
+
+
+def one_account(results: list[int], rule: PayoutRule) -> int:
+    """Cents paid by an account that makes ``results`` cents a day."""
+    cash, out, times, days, won, best, earned = START, 0, 0, 0, 0, 0, 0
+    floor = START - RULES.max_loss
+    for result in results:
+        if cash - floor > 50_000:
+            cash, days = cash + result, days + 1
+        if cash <= floor:
+            return out
+        won, best, earned = won + (result >= rule.winning_day), max(best, result), earned + result
+        free = cash - START - rule.keep
+        steady = 100 * best <= rule.best_day_percent * earned
+        if free >= rule.least and days >= rule.days and won >= rule.winning_days and steady:
+            amount = min(free, rule.most)
+            cash, out, times, days, won, best, earned = cash - amount, out + amount, times + 1, 0, 0, 0, 0
+            if times == rule.most_payouts:
+                return out
+        if cash - floor <= 50_000:
+            return out
+    return out
+
+
+def test_the_value_of_a_lifetime_by_hand() -> None:
+    """Half pass: 1 + 1/2 + 1/4 + 1/8 + 1/16 attempts are bought, and 31 of 32 lifetimes reach a funded account."""
+    found = value_of(PRICE, 0.5, 2.0, 1_000.0)
+
+    assert found.attempt == pytest.approx(0.5 * (1_000 - 80) - 100 - 20)
+    assert (found.attempts, ATTEMPTS) == (1.9375, 5)
+    assert found.fees == pytest.approx(100 + 0.9375 * 60 + 1.9375 * 20 + 31 / 32 * 80)
+    assert found.lifetime == pytest.approx(31 / 32 * 1_000 - found.fees)
+    assert value_of(PRICE, 0.0, 0.0, 9.9).lifetime == -100 - 4 * 60
+    assert value_of(PRICE.model_copy(update={"reset": None}), 0.0, 0.0, 9.9).lifetime == -500
+
+
+def test_the_value_is_that_of_lifetimes_lived_one_by_one() -> None:
+    """Attempts and funded accounts drawn and added up in a loop: the mean of 20,000 lifetimes is the value."""
+    rng = np.random.default_rng(2)
+    gains = rng.integers(-110, 125, 40).tolist()
+    setting = Setting(RULES._replace(target=150_000), LIMITS, TERMS)
+    order = orders(40, draws=4_000, horizon=60)
+    ended = play_attempts(tape(gains), setting, order, calendar_days(60))
+    dollars = funded_payouts(tape(gains), setting, RULE, orders(40, draws=4_000, horizon=60, seed=1), calendar_days(60))
+    passed, renewed, dollars = ended.ending == PASSED, (ended.sessions - 1) // 21, dollars * 0.9 / 100
+
+    value = value_of(PRICE, float(passed.mean()), float(renewed.mean()), float(dollars.mean()))
+
+    lives = []
+    for _ in range(20_000):
+        money, fee = 0.0, 100
+        for attempt in rng.integers(0, 4_000, ATTEMPTS):
+            money, fee = money - fee - 10 * renewed[attempt], 60
+            if passed[attempt]:
+                money += dollars[rng.integers(4_000)] - 80
+                break
+        lives.append(money)
+    error = np.std(lives) / np.sqrt(len(lives))
+    assert 0.2 < passed.mean() < 0.8
+    assert value.lifetime == pytest.approx(np.mean(lives), abs=4 * error)
+
+
+def test_the_shipped_file_names_no_price_and_a_pack_without_one_has_no_value(tmp_path: Path) -> None:
+    trading, asked = Trading(legacy_pack(), MNQ, mnq_venue(), mnq_limits(), EntryHours()), list[str]()
+
+    def under(there: Trading) -> Tape:
+        asked.append(there.pack.name)
+        return tape([100] * 12)
+
+    packs = [NamedPack("priced", legacy_pack()), NamedPack("other", legacy_pack())]
+    found = with_values(odds_of(trading, packs, under, draws=20), {"priced": PRICE}, trading, under, draws=20)
+
+    rows = {odds.name: odds.row()["expected_value"] for odds in found}
+    assert read_prices() == {}
+    assert rows["other"] == {"unknown": "no price of other in configs/account_prices.toml"}
+    assert rows["priced"]["payouts"] > 0 and rows["priced"]["source"] == "made up"
+    assert "PA" in asked[-1] and len(asked) == 2
+    text = "\n".join(odds_lines(found, 12))
+    assert f"{rows['priced']['lifetime']:,.0f}" in text and "no expected value for 1 packs" in text
+    wrong = tmp_path / "prices.toml"
+    wrong.write_text('["one"]\nas_of = 2026-11-27\nsource = "x"\nevaluation = 1\nsplit_percent = 190\n')
+    with pytest.raises(ConfigError, match=r"prices\.toml, one: .*monthly"):
+        read_prices(wrong)
+
+
+def test_the_example_of_the_shipped_file_is_a_price(tmp_path: Path) -> None:
+    """Uncommented from its table on, both of its packs are there."""
+    lines = (RULES_FOLDER.parent / "account_prices.toml").read_text().splitlines()
+    table = next(n for n, line in enumerate(lines) if line.startswith('# ["'))
+    copy = tmp_path / "prices.toml"
+    copy.write_text("\n".join(line.removeprefix("# ") for line in lines[table:]))
+
+    ((name, price),) = read_prices(copy).items()
+
+    assert [named.name for named in chosen_packs(f"{name},{price.funded}")] == [name, price.funded]
+    assert price.most_payouts == 6 and price.reset == 50
+
+
+def test_a_funded_packs_own_rules_say_after_which_days_it_pays() -> None:
+    rule = payout_rule(PRICE, chosen_packs(PRICE.funded)[0].pack.compiled())
+
+    assert (rule.days, rule.winning_days, rule.winning_day, rule.best_day_percent) == (8, 5, 5_000, 30)
+    assert (rule.least, rule.most, rule.keep, rule.most_payouts) == (50_000, 200_000, 10_000, UNLIMITED)
