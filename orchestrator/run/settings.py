@@ -80,12 +80,14 @@ def check_settings(config: RunConfig) -> None:
 
 
 def refuse_missing_demo(config: RunConfig) -> None:
-    """Refuse a run that was told no bars or no checkpoint where the demo, which it would then be, was never made.
+    """Refuse a run told no bars, or neither a checkpoint nor entries, where the demo it would then be was never made.
 
     Raises:
         ConfigError: naming the options that are missing.
     """
-    defaults = {"--bars FILE": ("bars", config.bars), "--checkpoint RUN": ("checkpoint", config.checkpoint)}
+    defaults = {"--bars FILE": ("bars", config.bars)}
+    if config.entries is None:
+        defaults["--checkpoint RUN"] = ("checkpoint", config.checkpoint)
     missing = [
         option for option, (key, path) in defaults.items() if key not in config.model_fields_set and not path.exists()
     ]

@@ -2,31 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from rl_core.evaluation.attempts_at_once import Integers, Setting
 from rl_core.evaluation.funded import funded_payouts, payout_rule
-from rl_core.evaluation.pack_odds import PackOdds, calendar_days, chosen_packs, orders, under_pack
+from rl_core.evaluation.pack_odds import (
+    ATTEMPTS,
+    AccountValue,
+    PackOdds,
+    calendar_days,
+    chosen_packs,
+    orders,
+    under_pack,
+)
 from rl_core.evaluation.tapes import Tape
 from rl_core.rules.prices import AccountPrice
 from rl_core.trading.setup import Trading
 
-ATTEMPTS = 5
-"""A lifetime buys so many attempts at most, and stops at the first that passes."""
 FUNDED_SEED = 1
 """Funded accounts are drawn apart from the attempts, so that what follows a pass does not lean on what led to it."""
-
-
-class AccountValue(NamedTuple):
-    """Expected dollars of one account."""
-
-    attempt: float  # its fees, and the funded account where it passes
-    lifetime: float  # of up to `ATTEMPTS` attempts, and the funded account of the first that passes
-    payouts: float  # that one funded account pays to the trader
-    fees: float  # that a lifetime pays, activation included
-    attempts: float  # that a lifetime buys
 
 
 def value_of(price: AccountPrice, passes: float, renewals: float, payouts: float) -> AccountValue:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,13 @@ from rl_core.statistics.proportions import wilson_interval
 from rl_core.trading.setup import Trading
 from trigate.intervals import LEAST_BLOCKS, widened_level
 
-if TYPE_CHECKING:
-    from rl_core.evaluation.account_value import AccountValue
-
 DRAWS = 10_000
 HORIZON = 250  # sessions that an attempt is given: about a year
 BLOCK = 5  # sessions that are drawn together: about a week
 ALL = "all"
 MONTH = 21  # sessions that a monthly fee pays for
+ATTEMPTS = 5
+"""A lifetime buys so many attempts at most, and stops at the first that passes."""
 
 
 class NamedPack(NamedTuple):
@@ -33,6 +32,16 @@ class NamedPack(NamedTuple):
 
     name: str
     pack: RulePack
+
+
+class AccountValue(NamedTuple):
+    """Expected dollars of one account, as `rl_core.evaluation.account_value` computes them."""
+
+    attempt: float  # its fees, and the funded account where it passes
+    lifetime: float  # of up to `ATTEMPTS` attempts, and the funded account of the first that passes
+    payouts: float  # that one funded account pays to the trader
+    fees: float  # that a lifetime pays, activation included
+    attempts: float  # that a lifetime buys
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class PackOdds:
     median_sessions: float | None
     attempts_held: float
     renewals: float = 0.0
-    value: "AccountValue | None" = None
+    value: AccountValue | None = None
     lifetime_between: tuple[float, float] | None = None
     price: AccountPrice | None = None
 

@@ -13,12 +13,12 @@ import pytest
 from llm_gate.contract import EntryProposal, Resize, Reviewed, parse_message
 from llm_gate.prompts.prompt_files import load_prompt, prompts_folder
 from tests.llm_gate.serving.stub_http import served
+from tests.processes.commands import call_here
 
 
 def run(*arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     """``llm-gate`` with these arguments."""
-    command = [sys.executable, "-c", "from llm_gate.cli import main; main()", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+    return call_here("llm-gate", *arguments, stdin=stdin)
 
 
 def test_a_proposal_is_judged_by_the_rules(make_proposal: Callable[..., EntryProposal]) -> None:

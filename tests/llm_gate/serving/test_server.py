@@ -12,11 +12,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from llm_gate.contract import EntryProposal, GateFailed, Reviewed
-from llm_gate.engines.base import Turn
+from llm_gate.engines.base import SERVED_NAME, Turn
 from llm_gate.engines.vllm import VllmEngine
 from llm_gate.errors import RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
@@ -35,14 +36,17 @@ OWNER = """
 import sys, time
 from pathlib import Path
 import structlog
+from llm_gate.prompts.prompt_files import DEFAULT_PROMPT, find_prompt
+from llm_gate.review.rehearsal import proof_in_modes
 from llm_gate.serving.server import VllmServer
-from llm_gate.serving.watch import Patience, ServerWatch
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 server = VllmServer(Path(sys.argv[1]), log_path=Path(sys.argv[2]))
 server.start()
-print(server.session, flush=True)
+server.wait_ready(400.0, proof=proof_in_modes(find_prompt(DEFAULT_PROMPT), ("choice",)))
+print(server.session, server.url, server.key, flush=True)
 time.sleep(600)
 """
+"""Starts a server, makes it prove itself and says how to reach it."""
 
 
 OF_THE_MODEL = {"max_new_tokens": 14, "temperature": 1.9, "repetition_penalty": 5.0, "do_sample": True, "top_k": 2}
@@ -107,6 +111,26 @@ def test_the_key_is_in_no_command_line(server: VllmServer) -> None:
 
 
 @pytest.mark.model
+def test_the_cpu_build_imports_vllm_once(server: VllmServer) -> None:
+    """The engine core is forked: else its own import would cost it about what all has cost the API server."""
+    if "--enforce-eager" not in Path(f"/proc/{server.session}/cmdline").read_text():
+        pytest.skip("on a GPU vLLM chooses")
+    (api_server,) = children_of(server.session)
+
+    assert _cpu_ticks(_engine_core(server.session)) < _cpu_ticks(api_server) / 2
+
+
+def _engine_core(session: int) -> int:
+    return next(m for m in session_members(session) if b"EngineCore" in Path(f"/proc/{m}/cmdline").read_bytes())
+
+
+def _cpu_ticks(process: int) -> int:
+    """What it has computed by itself so far; the 14th and 15th field of its status, after a name in brackets."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.model
 def test_its_cache_is_for_its_owner_only(server: VllmServer) -> None:
     (cache,) = {
         value
@@ -150,23 +174,52 @@ def test_in_json_the_reply_is_a_whole_object_with_its_tokens(
     assert reviewed.prompt_tokens is not None and reviewed.prompt_tokens > 100
 
 
+@pytest.fixture(scope="module")
+def with_own_sampling(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a file that would change every answer."""
+    folder = Path(shutil.copytree(tiny_folder, tmp_path_factory.mktemp("own") / "own-sampling"))
+    (folder / "generation_config.json").write_text(json.dumps(OF_THE_MODEL), encoding="utf-8")
+    return folder
+
+
+class Owned(NamedTuple):
+    """A server of another process, and that process."""
+
+    owner: "subprocess.Popen[str]"
+    session: int
+    url: str
+    key: str
+
+
+@pytest.fixture(scope="module")
+def owned(with_own_sampling: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owned]:
+    """A server over the model with the file, started by a process of its own."""
+    log = tmp_path_factory.mktemp("owned") / "vllm.log"
+    arguments = [sys.executable, "-c", OWNER, str(with_own_sampling), str(log)]
+    owner = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    try:
+        assert owner.stdout is not None
+        session, url, key = owner.stdout.readline().split()
+        yield Owned(owner, int(session), url, key)
+    finally:
+        owner.kill()
+        owner.communicate()
+
+
 @pytest.mark.model
 @pytest.mark.timeout(600)
 def test_a_models_own_generation_config_changes_nothing(
-    server: VllmServer, tiny_folder: Path, tmp_path: Path, make_proposal: Callable[..., EntryProposal]
+    server: VllmServer, owned: Owned, make_proposal: Callable[..., EntryProposal]
 ) -> None:
     """The same weights answer alike, letter for letter and token for token, with such a file and without.
 
     Both what we send and how the server was started see to that, so a request that says nothing is tried too: it gets
     more tokens than the file would allow.
     """
-    with_file = Path(shutil.copytree(tiny_folder, tmp_path / "own-sampling"))
-    (with_file / "generation_config.json").write_text(json.dumps(OF_THE_MODEL), encoding="utf-8")
+    plain = asked_of(server.engine(), make_proposal())
 
-    plain = asked_of(server, make_proposal())
-    with VllmServer(with_file, log_path=tmp_path / "own-sampling.log") as other:
-        other.wait_ready(400.0, proof=proof_in_modes(find_prompt(DEFAULT_PROMPT), ("choice",)))
-        changed, tokens = asked_of(other, make_proposal()), tokens_by_default(other)
+    changed = asked_of(VllmEngine(owned.url, owned.key), make_proposal())
+    tokens = tokens_by_default(owned)
 
     assert [reviewed.outcome for reviewed in changed] == [reviewed.outcome for reviewed in plain]
     assert all(not isinstance(reviewed.outcome, GateFailed) for reviewed in plain)
@@ -176,17 +229,17 @@ def test_a_models_own_generation_config_changes_nothing(
     assert tokens > OF_THE_MODEL["max_new_tokens"]
 
 
-def asked_of(server: VllmServer, proposal: EntryProposal) -> list[Reviewed]:
+def asked_of(engine: VllmEngine, proposal: EntryProposal) -> list[Reviewed]:
     """What the gate makes of ``proposal`` in each mode."""
-    engine, prompt = server.engine(), find_prompt(DEFAULT_PROMPT)
+    prompt = find_prompt(DEFAULT_PROMPT)
     ways = [Gate(engine, prompt, GateConfig(mode=mode, deadline_s=60.0)) for mode in ("choice", "json")]
     return [asyncio.run(gate.review(proposal)) for gate in ways]
 
 
-def tokens_by_default(server: VllmServer) -> int:
+def tokens_by_default(server: Owned) -> int:
     """How long a reply is where the request leaves the longest to the server."""
     least = OF_THE_MODEL["max_new_tokens"] + 1
-    asked = {"model": server.served, "messages": [{"role": "user", "content": "Sing."}], "min_tokens": least, "seed": 0}
+    asked = {"model": SERVED_NAME, "messages": [{"role": "user", "content": "Sing."}], "min_tokens": least, "seed": 0}
     headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{server.url}/v1/chat/completions", json.dumps(asked).encode(), headers)
     with urllib.request.urlopen(request, timeout=120) as reply:
@@ -199,7 +252,7 @@ def test_a_frozen_engine_behind_a_healthy_api_is_replaced_and_none_of_it_survive
 ) -> None:
     """The engine core is stopped with SIGSTOP: the API still answers /health with 200."""
     old, members = server.session, session_members(server.session)
-    core = next(member for member in members if b"EngineCore" in Path(f"/proc/{member}/cmdline").read_bytes())
+    core = _engine_core(old)
     gate = Gate(VllmEngine(server.url, server.key), find_prompt(DEFAULT_PROMPT), GateConfig(deadline_s=60))
     told: list[str] = []
 
@@ -235,23 +288,17 @@ def test_a_killed_api_server_takes_its_engine_with_it(server: VllmServer) -> Non
     server.stop()
 
 
+@pytest.mark.last
 @pytest.mark.model
-def test_a_killed_owner_leaves_no_process(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_no_process(owned: Owned) -> None:
     """It cannot clean up."""
-    arguments = [sys.executable, "-c", OWNER, str(tiny_folder), str(tmp_path / "vllm.log")]
-    owner = subprocess.Popen(arguments, stdout=subprocess.PIPE)
-    try:
-        assert owner.stdout is not None
-        session = int(owner.stdout.readline())
-        # Supervisor, API server, engine core and worker, besides a resource tracker.
-        assert wait_until(lambda: len(session_members(session)) >= 5, 120.0)
+    session = owned.session
+    # Supervisor, API server, engine core and worker, besides a resource tracker.
+    assert len(session_members(session)) >= 5
 
-        owner.kill()
+    owned.owner.kill()
 
-        assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
-    finally:
-        owner.kill()
-        owner.communicate()
+    assert wait_until(lambda: not session_members(session), 10.0), described(session_members(session))
 
 
 @pytest.mark.model

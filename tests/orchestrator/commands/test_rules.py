@@ -3,11 +3,12 @@
 import json
 import re
 import subprocess
-import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+
+from tests.processes.commands import call_here
 
 ROOT = Path(__file__).parents[3]
 PLAIN = (ROOT / "configs/rules/plain_static.toml").read_text(encoding="utf-8")
@@ -15,8 +16,7 @@ PLAIN = (ROOT / "configs/rules/plain_static.toml").read_text(encoding="utf-8")
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """``orchestrator`` with these arguments, in the root of the project."""
-    command = [sys.executable, "-c", "from orchestrator.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    return call_here("orchestrator", *arguments)
 
 
 def rules(*arguments: str) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ def test_management_is_paired_with_the_brackets_alone(tmp_path: Path) -> None:
     told = json.loads((run.path / "verdict.json").read_text())["management"]
     trades, ledger = (pq.read_table(run.path / f"{name}.parquet").to_pylist() for name in ("trades", "veto_ledger"))
     alone = {row["proposal_id"]: row["r"] for row in ledger}
-    assert told["trades"] == len(trades) > 10
+    assert told["trades"] == len(trades) >= 8
     assert told["r"] == pytest.approx(sum(trade["r"] for trade in trades))
     assert told["alone"] == pytest.approx(sum(alone[trade["order_id"]] for trade in trades))
     assert abs(told["alone"] - told["r"]) > 0.1

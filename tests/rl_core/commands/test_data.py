@@ -2,21 +2,20 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
+from tests.processes.commands import call_here
 from tests.rl_core.bars.vendor_files import vendor_rows, write_vendor
 
 ROW = "2025-01-02T14:{minute}:00Z,21000,21001,{low},21000.5,{minute}\n"
 GOOD = "datetime,open,high,low,close,volume\n" + "".join(ROW.format(minute=m, low=20999) for m in range(30, 40))
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from rl_core.cli import main; main()", "data", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    return call_here("rl-core", "data", *arguments)
 
 
 def test_check_prints_one_json_object(tmp_path: Path) -> None:

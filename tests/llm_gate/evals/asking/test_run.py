@@ -27,7 +27,7 @@ from llm_gate.prompts.facts import Facts
 from llm_gate.prompts.prompt_files import find_prompt, prompt_paths, prompts_folder
 from llm_gate.serving.processes import session_members
 from tests.llm_gate.serving.stub_http import good, served
-from tests.processes.commands import Started
+from tests.processes.commands import Started, call_here
 from trigate.errors import ConfigError, ResourceError
 
 ROOT = Path(__file__).parents[4]
@@ -239,9 +239,8 @@ def test_a_random_engine_draws_again_on_a_repeat_and_does_not_mind_the_letters(f
 def test_a_failed_assertion_ends_with_100_and_is_printed(suite_file: Path, tmp_path: Path) -> None:
     with suite_file.open("a") as file:
         file.write('[[assertions]]\nmetric = "accuracy"\nwhere = {model = "random", group = "bank"}\nat_least = 0.99\n')
-    line = [*COMMAND, "eval", str(suite_file), "--out", str(tmp_path / "out"), "--json"]
 
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    ended = call_here("llm-gate", "eval", suite_file, "--out", tmp_path / "out", "--json")
 
     assert ended.returncode == 100, ended.stderr
     assert "assertion failed: accuracy of random/entry_review.v1/choice on held_out bank is 0." in ended.stderr
@@ -384,9 +383,8 @@ def test_a_model_that_never_answers_ends_with_5_and_is_named(
         f'models=[{{url="http://127.0.0.1:{unused_port}", served="mine"}}, {{engine="rules"}}]',
     ]
     settings += ["passes=[{sample=3}]", "deadline_s=2"]
-    line = [*COMMAND, "eval", str(suite_file), "--out", str(tmp_path / "out"), *(f"--set={one}" for one in settings)]
 
-    ended = subprocess.run(line, capture_output=True, text=True)
+    ended = call_here("llm-gate", "eval", suite_file, "--out", tmp_path / "out", *(f"--set={one}" for one in settings))
 
     assert ended.returncode == 5, ended.stderr
     assert "none of 3 questions got an answer" in ended.stderr and "rules: none" not in ended.stderr

@@ -1,0 +1,81 @@
+"""The broker worker: the simulated broker behind a socket, with a journal of its own that outlives its process."""
+
+from pathlib import Path
+
+from orchestrator.messaging.broker import (
+    BROKER_CATALOGUE,
+    MOST_EXECUTIONS,
+    Acknowledge,
+    Bracket,
+    Done,
+    Executions,
+    ExecutionsAfter,
+    OrderAsked,
+)
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.messaging.wire import Received, Reply
+from orchestrator.messaging.worker_end import Handlers, RunnerConnection
+from orchestrator.workers.processes import WorkerConfig, worker_main
+from orchestrator.workers.simulated_broker import SimulatedBroker
+from rl_core.exchange.instruments import instrument
+from rl_core.trading.setup import TradingConfig, compile_trading
+from trigate.versions import code_digest
+
+
+class BrokerServer:
+    """Answers one message after another out of a broker that is at hand."""
+
+    def __init__(self, broker: SimulatedBroker) -> None:
+        """Serve ``broker``."""
+        self._broker = broker
+
+    @property
+    def handlers(self) -> Handlers:
+        """What each message is answered by."""
+        return {
+            Bracket: self._submit,
+            OrderAsked: self._order,
+            ExecutionsAfter: self._executions,
+            Acknowledge: self._acknowledge,
+            Bar: self._trade,
+        }
+
+    def _submit(self, request: Received) -> Reply:
+        assert isinstance(request.message, Bracket)
+        return Reply(self._broker.submit(request.message))
+
+    def _order(self, request: Received) -> Reply:
+        asked = request.message
+        assert isinstance(asked, OrderAsked)
+        answers = {"state": self._broker.state, "cancel": self._broker.cancel, "flatten": self._broker.flatten}
+        return Reply(answers[asked.wanted](asked.order_id))
+
+    def _executions(self, request: Received) -> Reply:
+        assert isinstance(request.message, ExecutionsAfter)
+        found = self._broker.executions(request.message.after)
+        return Reply(Executions(executions=found[:MOST_EXECUTIONS]))
+
+    def _acknowledge(self, request: Received) -> Reply:
+        assert isinstance(request.message, Acknowledge)
+        self._broker.acknowledge(request.message.through)
+        return Reply(Done())
+
+    def _trade(self, request: Received) -> Reply:
+        assert isinstance(request.message, Bar)
+        self._broker.trade(request.message)
+        return Reply(Done())
+
+
+def run(runner: RunnerConnection, config: WorkerConfig) -> None:
+    """Serve the account whose journal ``config`` names, until Shutdown."""
+    trading = compile_trading(TradingConfig.model_validate(config["trading"]), instrument(config["market"]))
+    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]))
+    runner.ready({"code": code_digest()})
+    try:
+        runner.serve(BrokerServer(broker).handlers)
+    finally:
+        broker.close()
+
+
+if __name__ == "__main__":
+    worker_main(run, BROKER_CATALOGUE)

@@ -1,0 +1,75 @@
+"""A broker behind a socket as an adapter: every call has a deadline, and only its own answer counts."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from orchestrator.messaging.broker import (
+    Acknowledge,
+    Bracket,
+    Done,
+    Execution,
+    Executions,
+    ExecutionsAfter,
+    OrderAsked,
+    OrderId,
+    OrderState,
+)
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
+
+BROKER = "broker"
+DEADLINE_S = 1.0
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class RemoteBroker:
+    """Asks the broker worker; NoReplyError, a ProcessNotReadyError, says that nothing is known of what it did."""
+
+    def __init__(self, connections: WorkerConnections, *, deadline_s: float = DEADLINE_S) -> None:
+        """``deadline_s`` is of each call in all."""
+        self._connections, self._deadline_s = connections, deadline_s
+
+    def submit(self, bracket: Bracket) -> OrderState:
+        """The order's state, taken or rejected whole; the same id is the same order."""
+        return self._about(bracket.order_id, bracket)
+
+    def cancel(self, order_id: OrderId) -> OrderState:
+        """The state once nothing more of the entry can fill."""
+        return self._about(order_id, OrderAsked(order_id=order_id, wanted="cancel"))
+
+    def flatten(self, order_id: OrderId) -> OrderState:
+        """The state once what is open is being closed."""
+        return self._about(order_id, OrderAsked(order_id=order_id, wanted="flatten"))
+
+    def state(self, order_id: OrderId) -> OrderState:
+        """How an order stands."""
+        return self._about(order_id, OrderAsked(order_id=order_id, wanted="state"))
+
+    def executions(self, after: int) -> list[Execution]:
+        """All above ``after`` that are kept, in as many messages as they need."""
+        found: list[Execution] = []
+        while more := self._asked(ExecutionsAfter(after=after), Executions).executions:
+            found += more
+            after = more[-1].number
+        return found
+
+    def acknowledge(self, through: int) -> None:
+        """Let the broker forget the executions up to that number."""
+        self._asked(Acknowledge(through=through), Done)
+
+    def trade(self, bar: Bar) -> None:
+        """Move the simulated market by a bar; one that the broker knows already changes nothing."""
+        self._asked(bar, Done)
+
+    def _about(self, order_id: OrderId, question: BaseModel) -> OrderState:
+        state = self._asked(question, OrderState)
+        if state.order_id != order_id:
+            raise NoReplyError(BROKER, "refused", f"it answered about order {state.order_id}, not {order_id}")
+        return state
+
+    def _asked(self, question: BaseModel, kind: type[Answer]) -> Answer:
+        answer = self._connections.request(BROKER, question, deadline_s=self._deadline_s).message
+        if not isinstance(answer, kind):
+            raise NoReplyError(BROKER, "refused", f"{type(answer).__name__} is no answer to its question")
+        return answer

@@ -1,0 +1,289 @@
+"""What every broker adapter must do, as checks that run over a bench: one account, and a market that can be moved.
+
+Run them over an adapter of your own: write a `Bench` for it, over a simulated account of your broker, and call
+``faults(Account(bench))``, which says what does not hold. Each check begins and ends flat, so that one account, which
+has not traded before, serves them all.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator.messaging.broker import Bracket, BrokerAdapter, Execution, OrderState, new_executions
+from trigate.errors import ProcessNotReadyError, TrigateError
+
+STOP, TARGET = 40, 80
+PRICE = 80_000
+
+
+class Bench(Protocol):
+    """What a check can do besides asking the broker."""
+
+    broker: BrokerAdapter
+
+    def trade(self, low: int, high: int, *, volume: int = 1000) -> None:
+        """Let the market open and close at `PRICE` and touch ``low`` and ``high``, in ticks; so much is traded."""
+
+    def kill(self) -> None:
+        """End the broker at once, as a kill does, and have it back."""
+
+    def lose_the_answer(self, ask: Callable[[], object]) -> None:
+        """Ask, and let the answer come after its deadline: ``ask`` raises ProcessNotReadyError."""
+
+
+class Account:
+    """The orchestrator's side: names, executions taken once each, and what they add up to."""
+
+    def __init__(self, bench: Bench) -> None:
+        """Begin with the first execution."""
+        self.bench, self.broker = bench, bench.broker
+        self.position, self.last, self.orders = 0, 0, 0
+
+    def bracket(self, quantity: int = 2, stop: int = STOP, target: int = TARGET) -> Bracket:
+        """One of a name of its own, long unless ``quantity`` is below 0."""
+        self.orders += 1
+        name = f"check.{self.orders}"
+        return Bracket(order_id=name, quantity=quantity, stop_ticks=stop, target_ticks=target)
+
+    def take(self) -> list[Execution]:
+        """What is new, taken and acknowledged as an orchestrator does it."""
+        found = new_executions(self.broker, self.last)
+        self.acknowledge(found)
+        return found
+
+    def acknowledge(self, found: list[Execution]) -> None:
+        """Count what was found, and let the broker forget it."""
+        self.position += sum(execution.quantity for execution in found)
+        self.last = found[-1].number if found else self.last
+        self.broker.acknowledge(self.last)
+
+    def quiet(self) -> None:
+        """A bar in which nothing is reached but the open."""
+        self.bench.trade(PRICE - 1, PRICE + 1)
+
+
+def says(state: OrderState, status: str, filled: int = 0) -> None:
+    """Hold an order's state against what it has to be."""
+    assert (state.status, state.filled) == (status, filled), f"{state}, expected {status} with {filled} filled"
+
+
+def an_order_fills_with_its_bracket(account: Account) -> None:
+    """Once, at the next open, and its stop closes what filled."""
+    order = account.bracket()
+    says(account.broker.submit(order), "working")
+
+    account.quiet()
+    (entry,) = account.take()
+
+    assert (entry.order_id, entry.leg, entry.quantity) == (order.order_id, "entry", 2)
+    says(account.broker.state(order.order_id), "filled", 2)
+    account.bench.trade(entry.price - STOP - 10, PRICE)
+    (left,) = account.take()
+    assert (left.order_id, left.leg, left.quantity) == (order.order_id, "stop", -2)
+
+
+def the_same_id_is_the_same_order(account: Account) -> None:
+    """Submitted again while it works and after it is done, it trades once."""
+    order = account.bracket(-3)
+
+    for _ in range(3):
+        says(account.broker.submit(order), "working")
+    account.quiet()
+
+    assert [each.quantity for each in account.take()] == [-3]
+    account.bench.trade(PRICE, PRICE + STOP + 10)
+    assert [each.quantity for each in account.take()] == [3]
+    says(account.broker.submit(order), "filled", -3)
+    account.quiet()
+    assert account.take() == [], "an order that was done was taken again"
+
+
+def another_bracket_under_a_used_id_never_trades(account: Account) -> None:
+    """The first one under an id is the order."""
+    order = account.bracket(1)
+    account.broker.submit(order)
+
+    account.broker.submit(order.model_copy(update={"quantity": 5}))
+    account.quiet()
+
+    assert [each.quantity for each in account.take()] == [1]
+
+
+def a_bracket_with_a_bad_leg_is_rejected_whole(account: Account) -> None:
+    """No stop, no target, no size or too much of it: nothing of it trades."""
+    for bad in (account.bracket(stop=0), account.bracket(target=-5), account.bracket(0), account.bracket(10**6)):
+        says(account.broker.submit(bad), "rejected")
+        says(account.broker.state(bad.order_id), "rejected")
+        account.quiet()
+        assert account.take() == [], f"a part of {bad} traded"
+
+
+def an_id_that_never_came_is_unknown(account: Account) -> None:
+    """Never rejected: it may still be on its way."""
+    says(account.broker.state(account.bracket().order_id), "unknown")
+
+
+def executions_are_dense_and_kept_until_they_are_acknowledged(account: Account) -> None:
+    """Two trades of two fills each: told again as often as they are asked for, less what was acknowledged."""
+    first = account.last
+    for _ in range(2):
+        account.broker.submit(account.bracket(1))
+        account.quiet()
+        account.bench.trade(PRICE - STOP - 10, PRICE)
+
+    kept = list(account.broker.executions(first))
+
+    assert [each.number for each in kept] == [first + 1, first + 2, first + 3, first + 4]
+    assert list(account.broker.executions(first)) == kept, "an execution was gone once it had been told"
+    account.acknowledge(kept[:1])
+    assert list(account.broker.executions(first + 1)) == kept[1:]
+    account.take()
+
+
+def nothing_fills_after_a_cancel(account: Account) -> None:
+    """Asked for twice."""
+    order = account.bracket()
+    account.broker.submit(order)
+
+    says(account.broker.cancel(order.order_id), "cancelled")
+    says(account.broker.cancel(order.order_id), "cancelled")
+    account.quiet()
+
+    assert account.take() == []
+
+
+def a_cancel_that_comes_after_the_fill_changes_nothing(account: Account) -> None:
+    """The race: the fill stands, and so does the stop."""
+    order = account.bracket()
+    account.broker.submit(order)
+    account.quiet()
+
+    says(account.broker.cancel(order.order_id), "filled", 2)
+    (entry,) = account.take()
+    account.bench.trade(entry.price - STOP - 10, PRICE)
+
+    assert [each.leg for each in account.take()] == ["stop"]
+
+
+def what_a_thin_market_leaves_is_protected_as_far_as_it_filled(account: Account) -> None:
+    """Two of five fill, the rest is cancelled, and the stop closes two."""
+    order = account.bracket(5)
+    account.broker.submit(order)
+
+    account.bench.trade(PRICE - 1, PRICE + 1, volume=2)
+    (entry,) = account.take()
+    says(account.broker.state(order.order_id), "cancelled", 2)
+    account.quiet()
+    assert account.take() == [], "the rest was filled after it was cancelled"
+    account.bench.trade(entry.price - STOP - 10, PRICE)
+
+    assert [each.quantity for each in account.take()] == [-2]
+
+
+def stop_and_target_never_both_fill(account: Account) -> None:
+    """A bar reaches both, and so does the next."""
+    account.broker.submit(account.bracket())
+    account.quiet()
+    (entry,) = account.take()
+
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+
+    assert [each.quantity for each in account.take()] == [-2]
+
+
+def stop_and_flatten_never_both_fill(account: Account) -> None:
+    """Flattening is asked for twice, and the stop is reached in the same bar."""
+    order = account.bracket()
+    account.broker.submit(order)
+    account.quiet()
+    (entry,) = account.take()
+
+    account.broker.flatten(order.order_id)
+    account.broker.flatten(order.order_id)
+    account.bench.trade(entry.price - STOP - 10, PRICE)
+    account.quiet()
+
+    assert [each.quantity for each in account.take()] == [-2]
+
+
+def what_was_answered_outlives_a_kill(account: Account) -> None:
+    """An order that works, one that has filled and one that was cancelled; executions that nobody acknowledged."""
+    gone, order = account.bracket(), account.bracket()
+    account.broker.submit(gone)
+    account.broker.cancel(gone.order_id)
+    account.broker.submit(order)
+
+    account.bench.kill()
+    says(account.broker.state(order.order_id), "working")
+    says(account.broker.state(gone.order_id), "cancelled")
+    account.quiet()
+    account.bench.kill()
+
+    assert [each.quantity for each in account.take()] == [2]
+    says(account.broker.submit(order), "filled", 2)
+    account.bench.trade(PRICE - STOP - 10, PRICE)
+    account.bench.kill()
+    assert [each.leg for each in account.take()] == ["stop"]
+
+
+def an_answer_that_comes_too_late_is_no_answer_to_the_next_question(account: Account) -> None:
+    """The order is unknown to us until it is asked for again by its id; it is taken once."""
+    lost, other = account.bracket(), account.bracket()
+
+    account.bench.lose_the_answer(lambda: account.broker.submit(lost))
+    says(account.broker.state(other.order_id), "unknown")
+    says(account.broker.submit(lost), "working")
+    account.quiet()
+
+    assert [each.quantity for each in account.take()] == [2]
+
+
+CHECKS: tuple[Callable[[Account], None], ...] = (
+    an_order_fills_with_its_bracket,
+    the_same_id_is_the_same_order,
+    another_bracket_under_a_used_id_never_trades,
+    a_bracket_with_a_bad_leg_is_rejected_whole,
+    an_id_that_never_came_is_unknown,
+    executions_are_dense_and_kept_until_they_are_acknowledged,
+    nothing_fills_after_a_cancel,
+    a_cancel_that_comes_after_the_fill_changes_nothing,
+    what_a_thin_market_leaves_is_protected_as_far_as_it_filled,
+    stop_and_target_never_both_fill,
+    stop_and_flatten_never_both_fill,
+    what_was_answered_outlives_a_kill,
+    an_answer_that_comes_too_late_is_no_answer_to_the_next_question,
+)
+
+
+def check(account: Account, holds: Callable[[Account], None]) -> None:
+    """Run one check and bring the account back to flat.
+
+    Raises:
+        AssertionError: it does not hold.
+        TrigateError: the broker said something that cannot be.
+    """
+    holds(account)
+    if account.position:  # whatever the check left open
+        account.bench.trade(PRICE - STOP - 100, PRICE + STOP + 100)
+        account.take()
+    assert account.position == 0, f"{account.position} contracts are left"
+
+
+def faults(account: Account) -> dict[str, str]:
+    """The checks that do not hold, by name, each with what was seen; {} of an adapter that conforms."""
+    found = {}
+    for holds in CHECKS:
+        try:
+            check(account, holds)
+        except (AssertionError, TrigateError) as error:
+            found[holds.__name__] = str(error) or type(error).__name__
+    return found
+
+
+def refused(ask: Callable[[], object]) -> None:
+    """Helps a bench: ``ask`` must end in ProcessNotReadyError."""
+    try:
+        answer = ask()
+    except ProcessNotReadyError:
+        return
+    raise AssertionError(f"{answer} was taken for an answer, though its own was late")
