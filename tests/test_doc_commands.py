@@ -37,6 +37,7 @@ NO_COMMANDS = {
     ("docs/operating.md", "PLAN   "): "what a command printed",
     ("docs/quick_start.md", "file   "): "what a command printed",
     ("docs/quick_start.md", "sessions   "): "what a command printed",
+    ("docs/quick_start.md", "verdict   "): "what a command printed",
     ("docs/verdict.md", "beside what"): "what a command printed",
     ("docs/verdict.md", "best of 20"): "what a command printed",
 }
