@@ -59,6 +59,7 @@ def answered(
         choices=None if seen is None else seen.so_far,
         no_choices=why,
         out_of_sample=_not_unseen(job),
+        by_hand=not isinstance(who, Trained),
         phase1=None if phase1 is None else _of_phase1(phase1, inputs, kind),
     )
     return checklist(judged), packs[0].name if packs else pack.name

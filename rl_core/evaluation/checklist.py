@@ -41,6 +41,7 @@ class Judged(NamedTuple):
     choices: Choices | None  # None: no policy was asked at every close
     no_choices: str  # why there are none
     out_of_sample: str  # why its bars are none that were unseen; "" where they were
+    by_hand: bool  # known entries, which a person may place
     phase1: Evaluation | None  # of phase 1 on the same sessions, account and costs; None: it was not named
 
 
@@ -144,10 +145,12 @@ def _compliance(judged: Judged) -> tuple[Line, Line]:
         _met(not broken),
         f"not simulated: {'; '.join(unsimulated)}" if unsimulated else "",
     )
-    word: Word = (
-        "cannot be said" if pack.automation in ("unknown", "restricted") else _met(pack.automation == "allowed")
-    )
-    return kept, Line("automated trading allowed", pack.automation, word, "as the pack was read")
+    automated = "automated trading allowed"
+    if judged.by_hand:
+        return kept, Line(automated, pack.automation, "cannot be said", "entries of one's own may be placed by hand")
+    said = pack.automation in ("allowed", "banned")
+    word: Word = _met(pack.automation == "allowed") if said else "cannot be said"
+    return kept, Line(automated, pack.automation, word, "as the pack was read")
 
 
 def _met(holds: bool) -> Word:

@@ -32,7 +32,7 @@ def lines(judged: Judged) -> dict[str, Line]:
 
 
 def judged(pnl: list[int], **changed: object) -> Judged:
-    usual = Judged(evaluation(pnl), allowed(), ALL_SIX, "", "", evaluation(pnl))
+    usual = Judged(evaluation(pnl), allowed(), ALL_SIX, "", "", False, evaluation(pnl))
     return usual._replace(**changed)
 
 
@@ -68,6 +68,8 @@ def test_what_cannot_be_said_says_why() -> None:
     found = lines(judged([], choices=None, no_choices="no policy", phase1=None, pack=legacy_pack()))
     whys = {line.asked.split()[0]: line.why for line in found.values() if line.word == "cannot be said"}
 
+    by_hand = lines(judged([30_000, -10_000], by_hand=True))["automated trading allowed"]
+    assert by_hand.word == "cannot be said" and "by hand" in by_hand.why
     assert whys["entropy"] == "no policy" and whys["drawdown"] == "no trade was closed"
     assert whys["win"] == "no winner and loser to compare"
     assert whys["out-of-sample"] == "too few sessions with trades for a ratio"
