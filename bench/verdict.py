@@ -35,6 +35,7 @@ from rl_core.evaluation.judgement import Circumstances, judge
 from rl_core.evaluation.trades import Trades
 from rl_core.evaluation.tries import content_digest, new_try, note_try
 from rl_core.statistics.bootstrap import session_block_bootstrap
+from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.proportions import wilson_interval
 from rl_core.statistics.sharpe import sharpe_of
 
@@ -42,6 +43,7 @@ INSIDE, OUTSIDE = 250, 250  # sessions to choose by, and to be judged on: a year
 AT_ONCE = 8  # worlds that are drawn and played together
 DRIFT_ATR = 0.39  # after a signal: about +0.15 R a trade after costs; the table says what it was in fact
 RISK_CENTS = 10_000
+CALIBRATED = PolicyCriteria()
 NOTHING_TO_DOUBT = Circumstances(in_sample=False, synthetic=False, trained_on_world=False, training_ended=True)
 CHOSEN, COUNTED, UNCOUNTED = "chosen before", "best of all looks, counted", "best of all looks, not counted"
 KINDS = ("no edge", "break even", "planted")
@@ -95,9 +97,9 @@ def judged(world: Traded, given: Given, registry: Path) -> Judged:
     often = _looked_at([rule for rule in range(len(RULES)) if rule != best] + [best], registry, given)
     shown = evaluation_of(*outside[best], given.outside)
     words: dict[str, str] = {
-        CHOSEN: judge(evaluation_of(*outside[chosen], given.outside), once, NOTHING_TO_DOUBT).verdict.word,
-        COUNTED: judge(shown, often, NOTHING_TO_DOUBT).verdict.word,
-        UNCOUNTED: judge(shown, 1, NOTHING_TO_DOUBT).verdict.word,
+        CHOSEN: judge(evaluation_of(*outside[chosen], given.outside), once, NOTHING_TO_DOUBT, CALIBRATED).verdict.word,
+        COUNTED: judge(shown, often, NOTHING_TO_DOUBT, CALIBRATED).verdict.word,
+        UNCOUNTED: judge(shown, 1, NOTHING_TO_DOUBT, CALIBRATED).verdict.word,
     }
     if gauntlet_version() is not None:
         session, r = outside[chosen]

@@ -8,7 +8,8 @@ from orchestrator.report.figures import AttemptFigures, GateFigures, TradeFigure
 from rl_core.market.attempts import NARROW_BUDGETS, REFUSED_SESSIONS
 from rl_core.rules.pack import RulePack
 from rl_core.rules.text import left_out
-from rl_core.statistics.verdict import MIN_SESSIONS, MIN_TRADES, Tries
+from rl_core.statistics.criteria import read_criteria
+from rl_core.statistics.verdict import Tries
 
 AUTOMATION = {
     "banned": "The rule pack says that the firm bans automated trading. This run is a rehearsal: nothing here may be "
@@ -67,10 +68,11 @@ def _on_own_entries(facts: RunFacts) -> Iterator[str]:
 
 def _on_numbers(trades: TradeFigures, sessions: int, tries: Tries, *, by_policy: bool) -> Iterator[str]:
     traded = trades.expectancy.sessions if trades.expectancy else 0
-    if traded < MIN_SESSIONS or trades.closed < MIN_TRADES:
+    needed = read_criteria().policy
+    if traded < needed.min_sessions or trades.closed < needed.min_trades:
         yield (
-            f"{trades.closed} trades on {traded} of {sessions} sessions are few: under {MIN_TRADES} trades or "
-            f"{MIN_SESSIONS} sessions with trades no edge counts as proven."
+            f"{trades.closed} trades on {traded} of {sessions} sessions are few: under {needed.min_trades} trades or "
+            f"{needed.min_sessions} sessions with trades no edge counts as proven."
         )
     others, elsewhere = tries.made - 1, "what was tried elsewhere is not counted"
     counted = f"No other look at these sessions stands in the registry of tries; {elsewhere}."

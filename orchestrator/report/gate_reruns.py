@@ -27,6 +27,7 @@ from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades
 from rl_core.market.fills import Venue
+from rl_core.statistics.criteria import read_criteria
 from rl_core.statistics.gate_verdict import GateEvidence, verdict_on_gate
 from rl_core.statistics.verdict import Verdict
 from trigate.errors import ConfigError
@@ -108,8 +109,9 @@ def weigh_gate(
         APPROVING: ground.played(None)[1],
         THREE_LINES: ground.played(ThreeLines(views, found.trading.venue, factor))[1],
     }
+    criteria = read_criteria().gate
     worth = gate_worth(ground, gate, others, _rates(proposals, factor), reruns=reruns, on_rerun=on_rerun)
-    return WeighedGate(worth, verdict_on_gate(_evidence(folder, proposals, worth)), book.head)
+    return WeighedGate(worth, verdict_on_gate(_evidence(folder, proposals, worth), criteria), book.head)
 
 
 def write_weighed(run: Path, weighed: WeighedGate) -> None:

@@ -6,10 +6,10 @@ import numpy.typing as npt
 from orchestrator.report.account_book import AccountBook, BookedTrade
 from orchestrator.report.facts import RunFacts
 from orchestrator.report.veto_ledger import LedgerRow
+from rl_core.statistics.criteria import read_criteria
 from rl_core.statistics.management_verdict import (
     ManagementVerdict,
     managed_beside_alone,
-    read_criteria,
     verdict_on_management,
 )
 from rl_core.statistics.verdict import origin_doubts

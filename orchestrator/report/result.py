@@ -41,6 +41,7 @@ from rl_core.evaluation.tries import tries_of
 from rl_core.market.seconds import add_up
 from rl_core.market.types import NO_ORDER, SECONDS, BarPrices, Terms
 from rl_core.statistics.break_even import BreakEven, break_even
+from rl_core.statistics.criteria import read_criteria
 from rl_core.statistics.management_verdict import ManagementVerdict
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
@@ -143,7 +144,9 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         checks=checks,
         break_even=_break_even(trades, facts.trading.venue.terms),
         tries=looked,
-        verdict=verdict_on(_evidence(facts, figures, gate, (looked, _record_faults(book, checks)))),
+        verdict=verdict_on(
+            _evidence(facts, figures, gate, (looked, _record_faults(book, checks))), read_criteria().policy
+        ),
         caveats=[
             *caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session)), looked),
             *stepped_in.sentences,

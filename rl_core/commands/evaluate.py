@@ -196,7 +196,7 @@ def _of_entries(
 def _management(job: "EvaluationJob", evaluation: "Evaluation", outcomes: "Outcomes") -> "ManagementVerdict | None":
     """The verdict on management over fixed brackets; None where nothing was managed."""
     from rl_core.evaluation.management import judge_management
-    from rl_core.statistics.management_verdict import read_criteria
+    from rl_core.statistics.criteria import read_criteria
 
     if job.who.phase == 1:
         return None
@@ -218,10 +218,11 @@ def _circumstances(job: "EvaluationJob") -> "Circumstances":
 def _judged(job: "EvaluationJob", evaluation: "Evaluation", looks: int) -> dict[str, Any]:
     """The verdict, what it rests on, and why."""
     from rl_core.evaluation.judgement import judge
+    from rl_core.statistics.criteria import read_criteria
     from rl_core.statistics.sizes import signs_differ
 
     circumstances = _circumstances(job)
-    verdict, tries = judge(evaluation, looks, circumstances)
+    verdict, tries = judge(evaluation, looks, circumstances, read_criteria().policy)
     note = signs_differ(evaluation.summary()["mean_r"], evaluation.trades.pnl_cents.sum())
     return {
         "in_sample": job.in_sample,

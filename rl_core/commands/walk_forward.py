@@ -65,11 +65,13 @@ def walk_forward(
         result_of,
         walk,
     )
+    from rl_core.statistics.criteria import read_criteria
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.settings import read_train_config
     from rl_core.training.sources import FileTimes, prepare_training
 
     use_compile_cache()
+    criteria = read_criteria().policy
     phases = [read_train_config(1, config, settings or ()).config]
     if with_phase_2:
         phases.append(read_train_config(2, phase_2_config, settings or ()).config)
@@ -94,7 +96,7 @@ def walk_forward(
             say(f"fold {locked.number} was locked: this is opening {opened}", quiet=as_json)
             done += walk(inputs, [locked], seen, train)
     if done:
-        _tell(inputs, result_of(done, inputs, openings_of(out)), rules, as_json=as_json)
+        _tell(inputs, result_of(done, inputs, openings_of(out), criteria), rules, as_json=as_json)
 
 
 def _trainer(job: "TrainingJob", asked: Callable[[], bool], *, new_run: bool, as_json: bool) -> "Train":

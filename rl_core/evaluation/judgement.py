@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from rl_core.evaluation.evaluate import Evaluation
 from rl_core.evaluation.tries import tries_of
+from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, origin_doubts, verdict_on
 
@@ -31,13 +32,14 @@ class Judgement(NamedTuple):
     tries: Tries
 
 
-def judge(evaluation: Evaluation, tries: int, circumstances: Circumstances) -> Judgement:
+def judge(evaluation: Evaluation, tries: int, circumstances: Circumstances, criteria: PolicyCriteria) -> Judgement:
     """What ``evaluation`` proves, as `rl-core evaluate` says it and `bench/verdict.py` calibrates it.
 
     Args:
         evaluation: trades, sessions and the interval of mean R a trade.
         tries: how many different ones were judged on some of these sessions, this one included.
         circumstances: of bars and policy.
+        criteria: what PASS and FAIL need.
     """
     trades = evaluation.trades
     counted = tries_of(tries, sharpe_of(trades.session, trades.r, evaluation.sessions))
@@ -52,4 +54,4 @@ def judge(evaluation: Evaluation, tries: int, circumstances: Circumstances) -> J
         tries=counted,
         record_faults=circumstances.doubts,
     )
-    return Judgement(verdict_on(evidence), counted)
+    return Judgement(verdict_on(evidence, criteria), counted)

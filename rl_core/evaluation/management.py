@@ -3,8 +3,8 @@
 from rl_core.evaluation.judgement import Circumstances
 from rl_core.evaluation.outcomes import Outcomes
 from rl_core.evaluation.trades import Trades
+from rl_core.statistics.criteria import ManagementCriteria
 from rl_core.statistics.management_verdict import (
-    ManagementCriteria,
     ManagementVerdict,
     managed_beside_alone,
     verdict_on_management,

@@ -19,6 +19,7 @@ from rl_core.evaluation.tries import content_digest, new_try, note_try, registry
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.proofs.folds import Fold, Sessions
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.interquartile import Aggregate, aggregate
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
@@ -173,7 +174,7 @@ def bars_of(view: MarketView, sessions: Sessions) -> tuple[int, int]:
     return int(np.searchsorted(session, sessions.first)), int(np.searchsorted(session, sessions.last, side="right"))
 
 
-def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int) -> WalkResult:
+def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, criteria: PolicyCriteria) -> WalkResult:
     """Every fold and seed together.
 
     Seeds meet the same sessions, so the interval takes a session with the trades of all of them as one block: its
@@ -205,7 +206,7 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int) ->
         expectancy=expectancy,
         by_seed=by_seed,
         over_seeds=aggregate([list(by_seed.values())]),
-        verdict=verdict_on(evidence),
+        verdict=verdict_on(evidence, criteria),
         openings=openings,
         tries=tries,
     )

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from rl_core.statistics.bootstrap import Interval
-from rl_core.statistics.sharpe import SURE
-from rl_core.statistics.verdict import MIN_SESSIONS, MOST_WITHOUT_VERDICT, Verdict
+from rl_core.statistics.criteria import GateCriteria
+from rl_core.statistics.verdict import Verdict
 
 
 class GateEvidence(NamedTuple):
@@ -19,16 +19,21 @@ class GateEvidence(NamedTuple):
     without_verdict: int
 
 
-def verdict_on_gate(evidence: GateEvidence) -> Verdict:
+def verdict_on_gate(evidence: GateEvidence, criteria: GateCriteria) -> Verdict:
     """What whole paths prove about a gate.
 
-    PASS needs more R than without it and than chance, each with its whole interval above zero, and more than in 95 % of
+    PASS needs more R than without it and than chance, each with its whole interval above zero, and more than in most of
     the random reruns. FAIL needs the whole interval against chance below zero: such a gate picks the wrong ones.
     """
+    found = _word_on(evidence, criteria)
+    return found._replace(reasons=(*found.reasons, *criteria.changed("gate")))
+
+
+def _word_on(evidence: GateEvidence, criteria: GateCriteria) -> Verdict:
     doubts = {
         "the bars are a synthetic world": evidence.synthetic,
         f"{evidence.without_verdict} of {evidence.proposals} proposals went without a verdict": (
-            evidence.without_verdict > MOST_WITHOUT_VERDICT * evidence.proposals
+            evidence.without_verdict > criteria.most_without_verdict * evidence.proposals
         ),
     }
     reasons = tuple(reason for reason, holds in doubts.items() if holds)
@@ -38,13 +43,15 @@ def verdict_on_gate(evidence: GateEvidence) -> Verdict:
     for other, interval in named.items():
         if interval is None or interval.bounds is None:
             return Verdict("NOT PROVEN", (f"no interval against {other}: too few sessions", *reasons))
-        if interval.sessions < MIN_SESSIONS:
-            reasons = (*reasons, f"{interval.sessions} sessions, fewer than {MIN_SESSIONS}")
+        if interval.sessions < criteria.min_sessions:
+            reasons = (*reasons, f"{interval.sessions} sessions, fewer than {criteria.min_sessions}")
             break
-    return _gate_word(evidence, named, reasons)
+    return _gate_word(evidence, criteria, named, reasons)
 
 
-def _gate_word(evidence: GateEvidence, named: dict[str, Interval | None], reasons: tuple[str, ...]) -> Verdict:
+def _gate_word(
+    evidence: GateEvidence, criteria: GateCriteria, named: dict[str, Interval | None], reasons: tuple[str, ...]
+) -> Verdict:
     """The word, once there is an interval against each of the others."""
     chance = evidence.over_random
     assert chance is not None and chance.high is not None
@@ -57,7 +64,7 @@ def _gate_word(evidence: GateEvidence, named: dict[str, Interval | None], reason
         low, high = interval.bounds
         if low <= 0:
             reasons = (*reasons, f"against {other} the interval of R a session is {low:+.3f} to {high:+.3f}")
-    if evidence.beaten < SURE:
+    if evidence.beaten < criteria.sure:
         reasons = (*reasons, f"it does better than {100 * evidence.beaten:.0f} % of the random reruns")
     if reasons:
         return Verdict("NOT PROVEN", reasons)

@@ -1,37 +1,15 @@
 """PASS, NOT PROVEN, FAIL or IN SAMPLE for management: from what it made of entries beside their brackets left alone."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
+from rl_core.statistics.criteria import ManagementCriteria
 from rl_core.statistics.verdict import Verdict
-from trigate.shipped import found_file
-from trigate.toml_config import read_toml, validated
-
-CRITERIA = Path("configs/verdict.toml")
 
 Floats = npt.NDArray[np.float64]
-
-
-class ManagementCriteria(BaseModel):
-    """The table `management` of the file of criteria."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    min_sessions: int = Field(60, gt=0, description="with trades")
-    min_trades: int = Field(100, gt=0)
-    more_than_r: float = Field(0.0, description="R a session: the whole interval above it is PASS, below it FAIL")
-    level: float = Field(0.95, gt=0, lt=1, description="of the interval")
-
-
-class VerdictCriteria(BaseModel):
-    """The file of criteria."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    management: ManagementCriteria = ManagementCriteria()
 
 
 class Managed(NamedTuple):
@@ -60,15 +38,6 @@ class ManagementVerdict(NamedTuple):
     def in_words(self) -> str:
         """In a line."""
         return f"{self.verdict.word}: {'; '.join(self.verdict.reasons)}"
-
-
-def read_criteria(path: Path = CRITERIA) -> VerdictCriteria:
-    """The criteria in the file.
-
-    Raises:
-        ConfigError: no such file, not TOML, or a key or value is wrong; all are listed.
-    """
-    return validated(VerdictCriteria, read_toml(found_file(path)), str(path))
 
 
 def managed_beside_alone(

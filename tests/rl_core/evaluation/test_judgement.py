@@ -8,6 +8,7 @@ from rl_core.evaluation.judgement import Circumstances, judge
 from rl_core.evaluation.seen_until import NOBODY_SAID
 from rl_core.evaluation.trades import Trades
 from rl_core.statistics.bootstrap import session_block_bootstrap
+from rl_core.statistics.criteria import PolicyCriteria
 
 CLEAN = Circumstances(in_sample=False, synthetic=False, trained_on_world=False, training_ended=True)
 TRADES, WINNERS, NET, DRAWDOWN = 301, 191, 43_718_400, 1_866_500  # cents
@@ -46,7 +47,7 @@ def test_the_backtest_is_the_one_that_was_reported(fine_backtest: Evaluation) ->
 
 
 def test_a_fine_backtest_on_its_training_bars_is_in_sample_and_says_why(fine_backtest: Evaluation) -> None:
-    verdict, tries = judge(fine_backtest, 1, CLEAN._replace(in_sample=True))
+    verdict, tries = judge(fine_backtest, 1, CLEAN._replace(in_sample=True), PolicyCriteria())
 
     assert verdict.word == "IN SAMPLE" and tries.made == 1
     assert verdict.reasons == (
@@ -56,7 +57,7 @@ def test_a_fine_backtest_on_its_training_bars_is_in_sample_and_says_why(fine_bac
 
 def test_without_a_word_on_what_was_seen_it_is_not_proven(fine_backtest: Evaluation) -> None:
     """The same trades as a list of entries of which nobody says where they come from."""
-    verdict, _ = judge(fine_backtest, 1, CLEAN._replace(doubts=(NOBODY_SAID,)))
+    verdict, _ = judge(fine_backtest, 1, CLEAN._replace(doubts=(NOBODY_SAID,)), PolicyCriteria())
 
     assert verdict.word == "NOT PROVEN" and "nobody has said which bars" in verdict.reasons[0]
     assert "would be clear without these doubts" in verdict.reasons[-1]
@@ -68,6 +69,6 @@ def test_forty_looks_take_what_one_look_proves(tries: int, word: str) -> None:
     rng = np.random.default_rng(3)
     pnl = np.rint(LOSS * (rng.permutation(np.tile([2.0, -1.0, -1.0], 80)) + 0.21)).astype(np.int64)
 
-    verdict, counted = judge(evaluation_of(pnl, 80), tries, CLEAN)
+    verdict, counted = judge(evaluation_of(pnl, 80), tries, CLEAN, PolicyCriteria())
 
     assert (verdict.word, counted.made) == (word, tries)

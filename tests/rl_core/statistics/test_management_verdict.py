@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rl_core.statistics.criteria import ManagementCriteria, VerdictCriteria, read_criteria
 from rl_core.statistics.management_verdict import (
-    ManagementCriteria,
     ManagementVerdict,
     managed_beside_alone,
-    read_criteria,
     verdict_on_management,
 )
 from trigate.errors import ConfigError
@@ -66,6 +65,6 @@ def test_the_shipped_file_says_the_defaults_and_a_wrong_one_is_refused(tmp_path:
     wrong = tmp_path / "verdict.toml"
     wrong.write_text("[management]\nmin_session = 1\n")
 
-    assert read_criteria().management == USUAL
+    assert read_criteria() == VerdictCriteria()
     with pytest.raises(ConfigError, match="min_session"):
         read_criteria(wrong)
