@@ -41,8 +41,7 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.world_cases import world_cases
-from orchestrator.run.modes import check_mode
-from orchestrator.run.settings import refuse_missing_demo
+from orchestrator.run.settings import check_settings, refuse_missing_demo
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ExitCode
@@ -105,7 +104,7 @@ def run(
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
     options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
-    check_mode(asked_for)
+    check_settings(asked_for)
     refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     if plan.config.gate.on_failure == "approve":

@@ -111,7 +111,7 @@ def test_orchestrator_works_from_an_empty_folder(installed: Path, tmp_path: Path
     assert "intraday_unrealized" in pack
     assert shown["name"] == {"value": "demo", "origin": "file configs/sim.toml"}
     assert no_pack.returncode == 2 and "x: cannot be read: there is no such rule pack" in no_pack.stderr
-    assert no_bars.returncode == 3 and "NQ_D1M.parquet" in no_bars.stderr
+    assert no_bars.returncode == 2 and "run what? give --bars FILE and --checkpoint RUN" in no_bars.stderr
     assert list(tmp_path.iterdir()) == []
 
 
