@@ -20,6 +20,7 @@ from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.plan import RunPlan, Say
 from orchestrator.run.rehearsal import read_rehearsal
 from orchestrator.run.runner import Answerers, DeferredAnswers, Finished, Runner
+from orchestrator.run.service_manager import ServiceManager
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
@@ -81,6 +82,7 @@ class _Simulation:
         stack.callback((folder.path / HANDED).unlink, missing_ok=True)
         self._control = Control(folder.path)
         self._stopping = Stopping(self._hooks.stop_asked, self._control, plan.config.on_shutdown)
+        self._manager = ServiceManager()
         pace = plan.config.paper.clock and read_rehearsal(plan.config.paper.clock).pace
         self._clock = MarketClock(pace or REAL_TIME)
 
@@ -94,7 +96,11 @@ class _Simulation:
         answers = DeferredAnswers(lambda: self._ready(begun))
         runner = Runner(self._journal, answers, plan.views(), plan.setting, self._control.wanted, self._passed)
         runner.told = self._hooks.told
-        return runner.run(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._hooks.on_bar)
+        looking = self._manager.looking(lambda: self._stopping.due(holds=runner.holds))
+        try:
+            return runner.run(stop_asked=looking, on_bar=self._manager.counting(self._hooks.on_bar))
+        finally:
+            self._manager.stopping()
 
     def _begin(self) -> "_Begun":
         """Start every process and wait for none: they start beside each other, and beside what is computed here.
@@ -121,6 +127,7 @@ class _Simulation:
         crew.wait()
         model = None if server is None else self._proven(crew, server)
         self._telemetry.note("playing")
+        self._manager.ready()
         if self._plan.paper:
             return self._in_paper(crew)
         review = self._plan.config.gate.review
