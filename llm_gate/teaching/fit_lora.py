@@ -1,7 +1,8 @@
 """Fits adapters on a model's upper layers, and the letters' rows with them, on what cases earned.
 
 The target is that of `fit_head`. The rows begin where the fit of the output layer alone ended, so that the adapters
-teach what one matrix could not tell. The last fold but one stops the fit; the last says whether anything was found.
+teach what one matrix could not tell. The last fold but one stops the fit; the last says whether the adapters found
+anything. Where they did not, what the output layer alone found over all folds is kept without them.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +32,9 @@ class LoraFit(NamedTuple):
 
     rows: Reals
     changed: dict[str, Any]
-    """Tensors by name; empty where nothing was found."""
+    """Tensors by name; empty where the adapters found nothing."""
     epochs: int
+    """Passes over all cases; 0 where the adapters found nothing."""
     loss_stopped: float
     """On the last fold but one, of the fit on those before it."""
     loss_taught: float
@@ -44,7 +46,8 @@ class LoraFit(NamedTuple):
     loss_before: float
     """On the last fold, with the model's own rows."""
     found: bool
-    """Whether the last fold is told better than by one answer for all, by more than one standard error."""
+    """Whether the adapters tell the last fold better than one answer for all by more than one standard error, or the
+    output layer alone all folds, each left out (`fit_head`); then its rows are taught without them."""
 
 
 class AdapterCases(NamedTuple):
@@ -84,20 +87,20 @@ def fit_lora(
     better, same = _better(best.last, gains[last], gains[fitted])
     found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
     head = fit_head(states, gains, rows, list(folds), approve=approve, guarded=False)
-    final = approving_rows(states, rows, approve)
+    final = head.rows if head.found else approving_rows(states, rows, approve)
     changed: dict[str, Any] = {}
     if found:
         final, changed = _Fitting(upper, head.rows).for_epochs(cases, best.epochs, epoch)
     return LoraFit(
         rows=final,
         changed=changed,
-        epochs=best.epochs,
+        epochs=best.epochs if found else 0,
         loss_stopped=best.stopping,
         loss_taught=loss_of(best.last, gains[last]),
         loss_fitted=best.fitted,
         loss_same=same,
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
-        found=found,
+        found=found or head.found,
     )
 
 

@@ -1,9 +1,12 @@
 """A living run is halted, watched, resumed and stopped, with every worker hung; what it leaves is replayed."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,8 +64,30 @@ def test_a_run_whose_workers_hang_is_halted_watched_resumed_and_stopped(start: S
     assert [(row["run"], row["state"]) for row in listed] == [(folder.name, "stopped")]
 
 
-def test_a_run_that_flattens_at_a_signal_is_flat_when_it_has_stopped(start: Start, tmp_path: Path) -> None:
-    """Asked for while a position is open, or right after it was closed."""
+@pytest.fixture
+def service_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Who listens to what runs that start from now on tell of themselves."""
+    name = f"@trigate-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind("\0" + name[1:])
+        listener.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        yield listener
+
+
+def words_told(listener: socket.socket) -> list[str]:
+    """The first line of every word so far."""
+    words = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            words.append(listener.recv(4096).decode().split("\n")[0])
+    return words
+
+
+def test_a_run_that_flattens_at_a_signal_is_flat_when_it_has_stopped(
+    start: Start, tmp_path: Path, service_manager: socket.socket
+) -> None:
+    """Asked for while a position is open, or right after it was closed; systemd hears when it is ready and stops."""
     run = start("--set", "on_shutdown=flatten", sessions=4, gate="off")
 
     seen = []
@@ -78,3 +103,5 @@ def test_a_run_that_flattens_at_a_signal_is_flat_when_it_has_stopped(start: Star
     folder = only_run(tmp_path / "runs")
     assert sum(fill["quantity"] for fill in records(folder, "fill")) == 0
     assert records(folder, "intent")
+    told = [word for word in words_told(service_manager) if not word.startswith("STATUS=")]
+    assert told == ["READY=1", "STOPPING=1"]

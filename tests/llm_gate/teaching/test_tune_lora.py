@@ -17,6 +17,7 @@ from llm_gate.teaching.hidden_states import Reader
 from llm_gate.teaching.lessons import lessons_of
 from llm_gate.teaching.states_file import StatesFile
 from llm_gate.teaching.taught_folder import TaughtCard, read_card, taught_on
+from llm_gate.teaching.tune_head import FOLDS
 from llm_gate.teaching.tune_lora import Progress, lower_states_path, tune_lora
 from llm_gate.teaching.upper_layers import UpperLayers
 from tests.llm_gate.teaching.conftest import MakeCases, say_nothing
@@ -123,6 +124,27 @@ def test_what_there_is_to_find_is_found_and_the_folder_is_an_ordinary_one(
     assert again.model_dump(exclude={"seconds_states", "seconds_fit"}) == card.model_dump(
         exclude={"seconds_states", "seconds_fit"}
     )
+
+
+def test_what_the_output_layer_alone_finds_is_kept_where_the_adapters_find_nothing(
+    reader: Reader, prompt: Prompt, make_cases: MakeCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the fold that judges the adapters the outcomes are dealt anew; the other four still say the same."""
+    monkeypatch.setattr(fit_lora, "MOST_EPOCHS", 1)
+    cases, out = make_cases(500, win=0.95, lose=0.05, two_facts=True), tmp_path / "taught"
+    lessons = lessons_of(cases)
+    r, last = lessons.r.copy(), lessons.folds(FOLDS)[-1]
+    r[last] = np.random.default_rng(1).permutation(r[last])
+
+    card = tune_lora(lessons._replace(r=r), prompt, UpperLayers(reader, prompt, seed=0), out, progress=QUIET)
+
+    assert card.found and card.steps == 0
+    before, after = reader.model.state_dict(), Reader(out).model.state_dict()
+    changed = {name for name in before if not (before[name] == after[name]).all()}
+    assert changed == {"lm_head.weight"}
+    held_out = [case for case in cases if case.split == "held_out"]
+    approved = chances(out, prompt, held_out, tmp_path).argmax(axis=1) == 0
+    assert (approved == np.array([pays_by_two_facts(case) for case in held_out])).mean() > 0.65
 
 
 def test_where_nothing_is_found_the_layers_stay_and_everything_is_approved(
