@@ -1,10 +1,7 @@
 // The trade explorer: a table that sorts, filters and exports, and a drawing of the bars around each row. No library.
 "use strict";
 (async () => {
-  const packed = document.getElementById("explorer-data").textContent.trim();
-  const bytes = Uint8Array.from(atob(packed), letter => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const data = JSON.parse(await new Response(stream).text());
+  const data = await unpacked("explorer-data");
   const root = document.getElementById("explorer");
 
   // Bars by their number: [minute of the ET day, open, high, low, close].
@@ -74,12 +71,6 @@
   const chosen = Object.fromEntries(Object.keys(choices).map(name => [name, 0]));
   if (data.rows.some(row => row.trade)) chosen.what = 1;
 
-  function make(name, classes, text) {
-    const made = document.createElement(name);
-    if (classes) made.className = classes;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
   const bar = make("div", "controls");
   for (const [name, options] of Object.entries(choices)) {
     const select = make("select");
@@ -133,7 +124,7 @@
   }
 
   function line(row) {
-    const made = make("tr", "row" + (state.open === row ? " open" : ""));
+    const made = make("tr");
     for (const [name, , , text, classes] of columns) {
       const cell = make("td", classes, text(row));
       if (row.trade && (name === "r" || name === "net_dollars")) cell.classList.add(row.trade.cents > 0 ? "up" : "down");
@@ -141,23 +132,11 @@
       if (name === "gates_worth" && worth(row)) cell.classList.add(worth(row).startsWith("saved") ? "up" : "down");
       made.append(cell);
     }
-    made.tabIndex = 0;
     const toggle = () => { state.open = state.open === row ? null : row; render(); };
-    made.addEventListener("click", toggle);
-    made.addEventListener("keydown", event => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); }
-    });
-    if (state.open !== row) return [made];
-    const below = make("tr", "detail"), cell = make("td");
-    cell.colSpan = columns.length;
-    cell.append(drawing(row), facts(row));
-    below.append(cell);
-    return [made, below];
+    return opening(made, state.open === row, toggle, () => [drawing(row), facts(row)]);
   }
 
-  function facts(row) {
-    const list = make("dl");
-    const tell = (name, text) => { if (text) list.append(make("dt", "", name), make("dd", "", text)); };
+  const facts = row => listed(tell => {
     if (row.trade) {
       const trade = row.trade;
       tell("trade", `${side(row)} ${row.taken}, attempt ${trade.attempt}: in at ${points(trade.entryPrice)}, out ` +
@@ -174,8 +153,7 @@
       tell("the bracket alone", `${row.proposed} by ${row.alone.exit}: ${signed(row.alone.r, 2)} R, ` +
         `${dollars(row.alone.cents)}${worth(row) ? "; so its word " + worth(row) : ""}`);
     }
-    return list;
-  }
+  });
 
   const SVG = "http://www.w3.org/2000/svg";
   function drawn(name, attributes, text) {

@@ -2,10 +2,7 @@
 // the page as text, never as HTML.
 "use strict";
 (async () => {
-  const packed = document.getElementById("browser-data").textContent.trim();
-  const bytes = Uint8Array.from(atob(packed), letter => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const {rows, texts} = JSON.parse(await new Response(stream).text());
+  const {rows, texts} = await unpacked("browser-data");
   const root = document.getElementById("browser");
   const STEP = 50;
   const state = {most: STEP, open: null, sought: ""};
@@ -18,12 +15,6 @@
     judged: "right or wrong", task: "every task"};
   const chosen = Object.fromEntries(Object.keys(filters).map(name => [name, ""]));
 
-  function make(name, classes, text) {
-    const made = document.createElement(name);
-    if (classes) made.className = classes;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
   const bar = make("div", "controls");
   for (const [name, value] of Object.entries(filters)) {
     const found = [...new Set(rows.map(value))].sort();
@@ -74,21 +65,11 @@
   }
 
   function line(row) {
-    const made = make("tr", "row" + (state.open === row ? " open" : ""));
+    const made = make("tr");
     for (const [, text, classes] of columns) made.append(make("td", classes, text(row)));
     made.querySelector(".j").classList.add({right: "has", wrong: "hasnot"}[row.judged] || "soft");
-    made.tabIndex = 0;
     const toggle = () => { state.open = state.open === row ? null : row; render(); };
-    made.addEventListener("click", toggle);
-    made.addEventListener("keydown", event => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(); }
-    });
-    if (state.open !== row) return [made];
-    const below = make("tr", "detail"), cell = make("td");
-    cell.colSpan = columns.length;
-    cell.append(facts(row), ...chat(row));
-    below.append(cell);
-    return [made, below];
+    return opening(made, state.open === row, toggle, () => [facts(row), ...chat(row)]);
   }
 
   // The worked examples between instructions and case are the same for every case: folded.
@@ -106,9 +87,7 @@
     return made;
   }
 
-  function facts(row) {
-    const list = make("dl");
-    const tell = (name, text) => { if (text) list.append(make("dt", "", name), make("dd", "", text)); };
+  const facts = row => listed(tell => {
     tell("asked", `${row.model}, ${row.prompt}, ${row.task}, ${row.split}, ${row.regime}` +
       (row.order ? `, letter order ${row.order}` : "") + (row.repeat ? `, repetition ${row.repeat}` : "") +
       (row.note ? `, note: ${row.note}` : ""));
@@ -118,8 +97,7 @@
     tell("probabilities", row.odds ? odds(row) : "");
     tell("why none", row.error);
     tell("label or outcome", `${held(row)}: ${row.judged}`);
-    return list;
-  }
+  });
 
   render();
   root.dataset.ready = rows.length;
