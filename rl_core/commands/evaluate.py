@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rl_core.evaluation.outcomes import Outcomes
     from rl_core.evaluation.pack_odds import NamedPack
     from rl_core.statistics.management_verdict import ManagementVerdict
-    from rl_core.training.sources import EvaluationJob, FileTimes
+    from rl_core.training.source_file import FileTimes
+    from rl_core.training.sources import EvaluationJob
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
 
@@ -97,7 +98,7 @@ def evaluate(
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs
     from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.training.sources import FileTimes
+    from rl_core.training.source_file import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
     packs = [] if rules is None else chosen_packs(rules)
