@@ -37,6 +37,7 @@ from orchestrator.commands.run_options import (
 from orchestrator.commands.show_config import show_config
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
+from orchestrator.commands.walk_gate import walk_gate
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.while_playing import progress_of, stop_signals
@@ -57,6 +58,7 @@ for command in (doctor, status, watch, halt, flatten, resume, replay, feed, comp
     app.command()(command)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
+app.command("walk-gate")(walk_gate)
 
 
 def main() -> None:

@@ -5,9 +5,11 @@ import random
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
+from jax._src import compiler
 
 from rl_core.training.compile_cache import use_compile_cache
 
@@ -18,6 +20,20 @@ gc.set_threshold(200_000, 20, 100)
 # Commands that tests start as processes of their own compile as they do for users, but for trainings that are killed
 # and continued: those ask for the same in their environment.
 jax.config.update("jax_disable_most_optimizations", True)
+
+_usual_options = compiler.get_compile_options
+
+
+def _options(*arguments: Any, **named: Any) -> Any:
+    """JAX's own, without the newer code generator where little is optimised: it takes three times as long."""
+    options = _usual_options(*arguments, **named)
+    if jax.config.values["jax_disable_most_optimizations"]:
+        options.env_option_overrides = [*options.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+    return options
+
+
+# JAX offers no public setting that reaches the programs of a library's own jit.
+compiler.get_compile_options = _options
 
 # What one worker has compiled the other loads, and so does the next session: a program is its own key.
 use_compile_cache()

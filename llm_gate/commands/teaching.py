@@ -14,6 +14,7 @@ from trigate.whole_files import write_whole
 if TYPE_CHECKING:
     from llm_gate.engines.logistic import LogisticModel
     from llm_gate.teaching.lessons import Lessons
+    from llm_gate.teaching.taught_folder import TaughtCard
 
 TAUGHT_PROMPT = "entry_taught.v1"
 METHODS = ("logistic", "head", "lora")
@@ -95,14 +96,7 @@ def _tune_head(lessons: "Lessons", out: Path, model: str, prompt: str) -> None:
     reader = Reader(model_folder(model, progress=_say))
     with steps() as step:
         card = tune_head(lessons, found, reader, out, step=step)
-    typer.echo(f"{card.cases} cases of {card.sessions} sessions, prompt {card.prompt}, model {card.source}")
-    typer.echo(
-        f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} steps; "
-        f"{card.loss_fitted:.4f} on the folds before it"
-    )
-    if not card.found:
-        typer.echo(FOUND_NOTHING)
-    typer.echo(f"hidden states {card.seconds_states:.1f} s, kept in {states_path(out)}; fit {card.seconds_fit:.1f} s")
+    _tell_lesson(card, "steps", states_path(out))
 
 
 def _tune_lora(lessons: "Lessons", out: Path, model: str, prompt: str, seed: int) -> None:
@@ -119,15 +113,19 @@ def _tune_lora(lessons: "Lessons", out: Path, model: str, prompt: str, seed: int
     with steps() as step:
         progress = Progress(step, lambda what, number, most: _say(f"{what}: pass {number} of at most {most}"))
         card = tune_lora(lessons, found, upper, out, progress=progress)
+    _tell_lesson(card, "passes", lower_states_path(out))
+
+
+def _tell_lesson(card: "TaughtCard", unit: str, kept: Path) -> None:
+    """What was taught, with losses; ``unit`` is what ``card.steps`` counts."""
     typer.echo(f"{card.cases} cases of {card.sessions} sessions, prompt {card.prompt}, model {card.source}")
     typer.echo(
-        f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} passes, "
-        f"{card.loss_same or 0:.4f} by one answer for all; {card.loss_fitted:.4f} on the folds that were fitted"
+        f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} {unit}, "
+        f"{card.loss_same:.4f} by one answer for all; {card.loss_fitted:.4f} on the folds that were fitted"
     )
     if not card.found:
         typer.echo(FOUND_NOTHING)
-    kept = lower_states_path(out)
-    typer.echo(f"lower states {card.seconds_states:.1f} s, kept in {kept}; fit {card.seconds_fit:.1f} s")
+    typer.echo(f"states {card.seconds_states:.1f} s, kept in {kept}; fit {card.seconds_fit:.1f} s")
 
 
 def _say(text: str) -> None:

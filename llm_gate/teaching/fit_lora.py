@@ -33,7 +33,7 @@ class LoraFit(NamedTuple):
     rows: Reals
     changed: dict[str, Any]
     """Tensors by name; empty where the adapters found nothing."""
-    epochs: int
+    steps: int
     """Passes over all cases; 0 where the adapters found nothing."""
     loss_stopped: float
     """On the last fold but one, of the fit on those before it."""
@@ -94,7 +94,7 @@ def fit_lora(
     return LoraFit(
         rows=final,
         changed=changed,
-        epochs=best.epochs if found else 0,
+        steps=best.epochs if found else 0,
         loss_stopped=best.stopping,
         loss_taught=loss_of(best.last, gains[last]),
         loss_fitted=best.fitted,
@@ -119,13 +119,12 @@ class _Fitting:
         with self._upper.adapted() as adapted:
             optimizer = self._optimizer(adapted)
             best = self._now(0, self._loss(cases), stopping, last)
-            for number in range(1, MOST_EPOCHS + 1):
+            number = 0
+            while number < MOST_EPOCHS and number - best.epochs < PATIENCE:
+                number += 1
                 epoch("folds", number, MOST_EPOCHS)
                 now = self._now(number, self._pass(cases, optimizer), stopping, last)
-                if now.stopping < best.stopping:
-                    best = now
-                elif number - best.epochs >= PATIENCE:
-                    break
+                best = min(best, now, key=lambda fit: fit.stopping)
         return best
 
     def for_epochs(self, cases: AdapterCases, epochs: int, epoch: Epoch) -> tuple[Reals, dict[str, Any]]:

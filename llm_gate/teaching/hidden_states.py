@@ -97,29 +97,33 @@ class Reader:
         """
         tokens = [self.tokens_of(chat) for chat in chats]
         openings = {turns: self._opening(turns) for turns in {chat[:-1] for chat in chats}}
-        keys = [self.key_of(ids) for ids in tokens]
-        missing = {
-            key: (ids, openings[chat[:-1]])
-            for key, ids, chat in zip(keys, tokens, chats, strict=True)
-            if key not in kept.known
-        }
-        self._check(tokens[0], openings[chats[0][:-1]])
-        already = len(chats) - len(missing)
-        self.keep_each(missing, self._state, kept, lambda done: step(already + done, len(chats)))
-        return np.array([kept.known[key] for key in keys], np.float64)
+        told = [(ids, openings[chat[:-1]]) for ids, chat in zip(tokens, chats, strict=True)]
+        self._check(*told[0])
+        return self.kept_for(tokens, told, self._state, kept, step).astype(np.float64)
 
     def tokens_of(self, chat: tuple[Turn, ...]) -> list[int]:
         """The tokens of ``chat``, up to the answer."""
         return self._tokens.of_chat(chat)
 
-    def key_of(self, tokens: list[int]) -> bytes:
-        """What a file of states knows these tokens by."""
-        return hashlib.sha256(f"{self.model_id}/{tokens}".encode()).digest()
+    def kept_for(
+        self, tokens: Sequence[list[int]], told: Sequence[T], work: Callable[[T], State], kept: StatesFile, step: Step
+    ) -> npt.NDArray[np.float32]:
+        """[N, W] what ``work`` makes of each of ``told``, which ``kept`` knows by its ``tokens``.
 
-    def keep_each(
+        What it does not hold yet is computed, in order, and added to it.
+
+        Raises:
+            ResourceError: the disk refuses.
+        """
+        keys = [hashlib.sha256(f"{self.model_id}/{ids}".encode()).digest() for ids in tokens]
+        missing = {key: one for key, one in zip(keys, told, strict=True) if key not in kept.known}
+        already = len(keys) - len(missing)
+        self._keep_each(missing, work, kept, lambda done: step(already + done, len(keys)))
+        return np.stack([kept.known[key] for key in keys])
+
+    def _keep_each(
         self, missing: dict[bytes, T], work: Callable[[T], State], kept: StatesFile, step: Callable[[int], None]
     ) -> None:
-        """Add the state that ``work`` makes of each to ``kept``, in order; ``step`` is told how many are done."""
         # One thread a case and a case a core: threads that share one case wait for each other on a busy machine.
         before = self._torch.get_num_threads()
         self._torch.set_num_threads(1)

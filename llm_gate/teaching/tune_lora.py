@@ -10,6 +10,7 @@ from llm_gate.prompts.prompt_files import Prompt
 from llm_gate.teaching.fit_head import gains_of
 from llm_gate.teaching.fit_lora import AdapterCases, Epoch, LoraFit, fit_lora
 from llm_gate.teaching.hidden_states import Step
+from llm_gate.teaching.lesson_card import Took, lesson_card
 from llm_gate.teaching.lessons import Lessons
 from llm_gate.teaching.states_file import StatesFile
 from llm_gate.teaching.taught_folder import AdapterCard, TaughtCard, write_taught
@@ -55,31 +56,12 @@ def tune_lora(
     cases = AdapterCases(below, gains_of(lessons.r, letters.labels))
     approve = letters.labels.index("approve")
     fit = fit_lora(upper, cases, letters.rows.astype(np.float64), folds, approve=approve, epoch=progress.epoch)
-    card = TaughtCard(
-        method="lora",
-        adapters=_adapters(fit, upper.seed),
-        source=reader.model_id,
-        prompt=prompt.name,
-        prompt_digest=prompt.digest,
-        letters=prompt.front.letters,
-        cases=len(lessons.cases),
-        sessions=len(np.unique(lessons.session)),
-        cases_digest=lessons.digest,
-        last_session=int(lessons.session.max()),
-        in_sample=lessons.in_sample,
-        fold_sessions=tuple(len(np.unique(lessons.session[fold])) for fold in folds),
-        steps=fit.epochs,
-        loss_before=fit.loss_before,
-        loss_taught=fit.loss_taught,
-        loss_fitted=fit.loss_fitted,
-        loss_same=fit.loss_same,
-        found=fit.found,
-        seconds_states=round(read - started, 1),
-        seconds_fit=round(clock() - read, 1),
-    )
+    took = Took(states=read - started, fit=clock() - read)
+    card = lesson_card(lessons, prompt, reader.model_id, folds, fit, took)
+    card = card.model_copy(update={"method": "lora", "adapters": _adapters(fit, upper.seed)})
     write_taught(reader.folder, out, letters, fit.rows, card, changed=fit.changed)
     return card
 
 
 def _adapters(fit: LoraFit, seed: int) -> AdapterCard:
-    return AdapterCard(layers=LAYERS, rank=RANK, seed=seed, epochs=fit.epochs, loss_stopped=fit.loss_stopped)
+    return AdapterCard(layers=LAYERS, rank=RANK, seed=seed, epochs=fit.steps, loss_stopped=fit.loss_stopped)

@@ -78,12 +78,8 @@ class UpperLayers:
             ResourceError: the disk refuses.
         """
         told = [self.reader.tokens_of(chat) for chat in chats]
-        keys = [self.reader.key_of(ids) for ids in told]
-        missing = {key: ids for key, ids in zip(keys, told, strict=True) if key not in kept.known}
-        already = len(chats) - len(missing)
-        self.reader.keep_each(missing, self._below, kept, lambda done: step(already + done, len(chats)))
-        shape = len(chats), self._positions, self.reader.width
-        states = np.stack([kept.known[key] for key in keys]).reshape(shape)
+        states = self.reader.kept_for(told, told, self._below, kept, step)
+        states = states.reshape(len(chats), self._positions, self.reader.width)
         found = BelowUpper(states, np.array([len(ids) for ids in told], np.int64))
         self._check(told[0], found)
         return found

@@ -24,19 +24,20 @@ class Adviser:
     def lines(self, record: Recorded) -> Iterator[str]:
         """What a person should know of ``record``; nothing of most."""
         payload = record.payload
-        if record.type == "plan":
-            yield from plan_in_words(payload, self._tick, self._contract)
-            self._stop = None
-        elif record.type == "fill":
-            yield self._filled(payload)
-        elif record.type == "flatten":
-            yield "CLOSE  what is open at the market, at the next open"
-        elif record.type == "cancelled":
-            yield f"OVER   the last plan is no more: {not_taken(payload['code'])}"
-        elif record.type == "managed" and payload["trailing"]:
-            yield "STOP   it trails from now on"
-        elif record.type == "mark" and payload["quantity"]:
-            yield from self._moved(payload["stop"])
+        match record.type:
+            case "plan":
+                yield from plan_in_words(payload, self._tick, self._contract)
+                self._stop = None
+            case "fill":
+                yield self._filled(payload)
+            case "flatten":
+                yield "CLOSE  what is open at the market, at the next open"
+            case "cancelled":
+                yield f"OVER   the last plan is no more: {not_taken(payload['code'])}"
+            case "managed" if payload["trailing"]:
+                yield "STOP   it trails from now on"
+            case "mark" if payload["quantity"]:
+                yield from self._moved(payload["stop"])
 
     def _filled(self, fill: Mapping[str, Any]) -> str:
         price = points(fill["price"], self._tick)

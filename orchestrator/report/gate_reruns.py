@@ -5,28 +5,27 @@ is played for the other gates alone.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llm_gate.engines.rules import rule
 from orchestrator.report.account_book import AccountBook, BookedProposal, proposals_of, read_account_book, trades_of
 from orchestrator.report.origin import origin_of
+from orchestrator.report.path_gates import RecordedVerdicts, Told, three_lines
 from orchestrator.run.folder import PRIVATE, RunFolder, run_at
 from orchestrator.run.found_again import FoundAgain, Sources, found_again
 from orchestrator.run.own_entries import signals_of
-from orchestrator.trader.proposals import propose
 from orchestrator.trader.seen_at_close import CloseViewTable
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.policy import load_trader
+from rl_core.evaluation.carried import CARRIED
 from rl_core.evaluation.entrants import Enters, Trained
-from rl_core.evaluation.gate_worth import RERUNS, GateWorth, Ground, Rates, gate_worth
-from rl_core.evaluation.gates import APPROVED, VETOED, Ruling, Wanted
+from rl_core.evaluation.gate_worth import APPROVING, RERUNS, THREE_LINES, GateWorth, Ground, Rates, gate_worth
+from rl_core.evaluation.gates import APPROVED, VETOED, Ruling
 from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades
-from rl_core.market.fills import Venue
 from rl_core.statistics.criteria import read_criteria
 from rl_core.statistics.gate_verdict import GateEvidence, verdict_on_gate
 from rl_core.statistics.verdict import Verdict
@@ -34,7 +33,6 @@ from trigate.errors import ConfigError
 from trigate.whole_files import write_whole
 
 GATE_WORTH = "gate_worth.json"
-APPROVING, THREE_LINES = "always approving", "the three-line rule"
 
 
 class WeighedGate(NamedTuple):
@@ -48,32 +46,6 @@ class WeighedGate(NamedTuple):
         """Plain values, as the run's folder keeps them."""
         said = {"verdict": self.verdict.word, "reasons": list(self.verdict.reasons)}
         return {"journal_head": self.head, **said, **self.worth.row()}
-
-
-class RecordedVerdicts:
-    """Says again what the gate of a run said, by the bar that it was asked at."""
-
-    def __init__(self, rulings: Mapping[int, Ruling]) -> None:
-        """``rulings`` by the index of the bar."""
-        self._rulings = rulings
-
-    def review(self, wanted: Wanted) -> Ruling:
-        """As it stands in the journal; a question that was never asked goes through, and shows in the trades."""
-        return self._rulings.get(wanted.bar, APPROVED)
-
-
-class ThreeLines:
-    """The three-line rule, told what a gate is told."""
-
-    def __init__(self, views: CloseViewTable, venue: Venue, factor: Fraction) -> None:
-        """``factor`` of the contracts is what a shrunk entry keeps."""
-        self._views, self._venue, self._factor = views, venue, factor
-
-    def review(self, wanted: Wanted) -> Ruling:
-        """The first of the three rules that speaks against the entry, else an approval."""
-        view = self._views.at(wanted.bar)
-        proposal = propose("0" * 32, wanted.order, wanted.account, view, wanted.losing_streak, self._venue)
-        return {"approve": APPROVED, "veto": VETOED, "shrink": Ruling(self._factor)}[rule(proposal).label]
 
 
 def weigh_gate(
@@ -107,7 +79,7 @@ def weigh_gate(
     _refuse_other_trades(folder, book, path.trades, views)
     others = {
         APPROVING: ground.played(None)[1],
-        THREE_LINES: ground.played(ThreeLines(views, found.trading.venue, factor))[1],
+        THREE_LINES: ground.played(three_lines(Told(views, found.trading.venue), factor))[1],
     }
     criteria = read_criteria().gate
     worth = gate_worth(ground, gate, others, _rates(proposals, factor), reruns=reruns, on_rerun=on_rerun)
@@ -150,7 +122,8 @@ def _ground(found: FoundAgain, views: CloseViewTable) -> Ground:
         seconds = MinuteSeconds(market.bars, read)
     span = Span(found.span.first - found.span.history, found.span.stop - found.span.history)
     tables = PathTables(_who(found, span.first, len(market.bars)), market, found.trading, seconds)
-    return Ground(tables, span, views.labels, found.config.max_entries_per_session)
+    accounts = CARRIED._replace(most_entries=found.config.max_entries_per_session)
+    return Ground(tables, span, views.labels, accounts)
 
 
 def _who(found: FoundAgain, first: int, total: int) -> Enters:

@@ -19,18 +19,25 @@ class ServiceManager:
 
     def __init__(self, environment: Mapping[str, str] = os.environ, clock: Clock = monotonic) -> None:
         """Nothing is sent yet; a watchdog that is meant for another process is left alone."""
-        name, period = environment.get("NOTIFY_SOCKET", ""), environment.get("WATCHDOG_USEC", "")
+        name = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + name[1:] if name.startswith("@") else name
         mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        # Four words in a period: systemd asks for two, and a look may come late.
-        self._watch_every_s = int(period) / 4e6 if mine and period.isdecimal() and int(period) else None
+        self._watch_every_s = _watch_every_s(environment.get("WATCHDOG_USEC", "")) if mine else None
         self._clock, self._failed, self._ready, self._bars = clock, False, False, 0
         self._watched_s = self._status_s = clock()
 
     def ready(self) -> None:
-        """The workers are ready, and bars are traded from now on."""
+        """The workers are ready, and bars are traded from now on; said once."""
+        if not self._ready:
+            self._send(f"READY=1\nSTATUS=playing after {self._bars} bars")
         self._ready = True
-        self._send(f"READY=1\nSTATUS=playing after {self._bars} bars")
+
+    def finished(self) -> None:
+        """The loop ended by itself: a run that had nobody left to ask was ready all the same.
+
+        A unit of Type=notify that leaves without READY has failed in the eyes of systemd.
+        """
+        self.ready()
 
     def looking(self, stop_asked: Callable[[], bool]) -> Callable[[], bool]:
         """``stop_asked``, which the loop calls before every bar and every look for one, as a sign of life, too.
@@ -78,3 +85,13 @@ class ServiceManager:
             if not self._failed:
                 log.warning("notify_failed", cause=str(error))
             self._failed = True
+
+
+def _watch_every_s(period_us: str) -> float | None:
+    """Seconds from one sign of life to the next: four in a period, as systemd asks for two and a look may come late."""
+    if not period_us:
+        return None
+    if not period_us.isdecimal() or int(period_us) == 0:
+        log.warning("watchdog_ignored", cause=f"WATCHDOG_USEC is {period_us!r}, no number of microseconds above zero")
+        return None
+    return int(period_us) / 4e6

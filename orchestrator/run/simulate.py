@@ -104,7 +104,9 @@ class _Simulation:
         runner.told = self._hooks.told
         looking = self._manager.looking(lambda: self._stopping.due(holds=runner.holds))
         try:
-            return runner.run(stop_asked=looking, on_bar=self._manager.counting(self._hooks.on_bar))
+            ended = runner.run(stop_asked=looking, on_bar=self._manager.counting(self._hooks.on_bar))
+            self._manager.finished()
+            return ended
         finally:
             self._manager.stopping()
 

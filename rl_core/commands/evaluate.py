@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from rl_core.commands.beside import Beside
 from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
@@ -12,11 +13,15 @@ from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unle
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rl_core.evaluation.checklist import Line
     from rl_core.evaluation.evaluate import Evaluation
+    from rl_core.evaluation.inputs import EvaluationInputs
     from rl_core.evaluation.judgement import Circumstances
     from rl_core.evaluation.outcomes import Outcomes
+    from rl_core.evaluation.pack_odds import NamedPack
     from rl_core.statistics.management_verdict import ManagementVerdict
-    from rl_core.training.sources import EvaluationJob, FileTimes
+    from rl_core.training.source_file import FileTimes
+    from rl_core.training.sources import EvaluationJob
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
 
@@ -88,27 +93,23 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play every held-out session and print what was earned, with an interval."""
-    from rl_core.evaluation.account_value import with_values
-    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account, played_tapes
-    from rl_core.evaluation.by_regime import by_regime, regime_table_lines
+    from rl_core.evaluation.accounts import account_kind, by_resolution, play_account
     from rl_core.evaluation.certainty import certainty
-    from rl_core.evaluation.checklist import checklist_lines
-    from rl_core.evaluation.nulls import null_lines, random_entries, shuffled_days, written_rules
     from rl_core.evaluation.outcomes import outcomes_of
-    from rl_core.evaluation.pack_odds import chosen_packs, odds_lines, odds_of
+    from rl_core.evaluation.pack_odds import chosen_packs
     from rl_core.evaluation.trades import check_ending, write_trades
-    from rl_core.rules.prices import read_prices
-    from rl_core.training.sources import FileTimes
+    from rl_core.training.source_file import FileTimes
 
     kind, times = account_kind(account), FileTimes(timezone, stamp)
     packs = [] if rules is None else chosen_packs(rules)
     check_asked(packs, checklist=checklist, phase1=phase1)
     if trades is not None:
         check_ending(trades)
+    given = Given(bars, seconds, market, part, times)
     if entries is None:
-        job = _of_run(run, Given(bars, seconds, market, part, times), config, settings, seen_until)
+        job = _of_run(run, given, config, settings, seen_until)
     else:
-        job = _of_entries(entries, run, Given(bars, seconds, market, part, times), (config, settings), seen_until)
+        job = _of_entries(entries, run, given, (config, settings), seen_until)
     if job.note:
         say(f"warning: {job.note}")
     inputs = job.inputs(sessions)
@@ -116,37 +117,51 @@ def evaluate(
     if trades is not None:
         write_trades(trades, evaluation.trades, job.view.bars)
     readings = {} if job.ladder is None else by_resolution(kind, inputs)
-    groups = by_regime(evaluation.trades, job.view, job.regimes)
     outcomes = outcomes_of(inputs)
-    by_chance, rules_beside = random_entries(evaluation.trades, inputs, outcomes), written_rules(inputs, outcomes)
-    shuffled = shuffled_days(evaluation.trades, inputs, outcomes)
-    tapes, prices = played_tapes(inputs), read_prices()
-    odds = odds_of(inputs.trading, packs, tapes, draws=draws)
-    odds = with_values(odds, prices, inputs.trading, tapes, draws=draws)
-    certain = certainty(evaluation, job.trading.venue.terms)
-    asked, asked_of = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
+    asked = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
+    beside = _beside(job, inputs, evaluation, outcomes, (packs, draws), asked)
     looks = job.count_look(inputs.span)
+    certain = certainty(evaluation, job.trading.venue.terms)
     result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     management = _management(job, evaluation, outcomes)
     result |= {} if management is None else {"management": management.row() if as_json else management.in_words}
-    if as_json:
-        result |= {} if by_chance is None else by_chance.row()
-        result |= {} if shuffled is None else shuffled.row()
-        result |= {"rule_packs": [each.row() for each in odds]} if odds else {}
-        result |= {"checklist": [line.row() for line in asked], "checklist_pack": asked_of} if asked else {}
-        result["written_rules"] = [rule.row() for rule in rules_beside]
-        result["regimes_digest"], result["by_regime"] = job.regimes.digest, [group.row() for group in groups]
-        print_result(result, as_json=True)
-        exit_unless_passed(result["verdict"], strict=strict)
-        return
-    print_result(result)
-    tables = [null_lines(evaluation.trades, by_chance, shuffled, rules_beside, evaluation.sessions)]
-    tables += [odds_lines(odds, evaluation.sessions, draws)] if odds else []
-    tables += [checklist_lines(asked, asked_of)] if asked else []
-    tables += [regime_table_lines(groups, job.regimes)] if groups else []
-    for table in tables:
+    print_result(result | beside.rows() if as_json else result, as_json=as_json)
+    for table in [] if as_json else beside.tables():
         typer.echo("\n".join(["", *table]))
     exit_unless_passed(result["verdict"], strict=strict)
+
+
+def _beside(
+    job: "EvaluationJob",
+    inputs: "EvaluationInputs",
+    evaluation: "Evaluation",
+    outcomes: "Outcomes",
+    under: tuple[list["NamedPack"], int],
+    asked: tuple[list["Line"], str],
+) -> Beside:
+    """What the evaluation is shown beside; ``under`` are packs and draws of each."""
+    from rl_core.evaluation.account_value import with_values
+    from rl_core.evaluation.accounts import played_tapes
+    from rl_core.evaluation.by_regime import by_regime
+    from rl_core.evaluation.nulls import random_entries, shuffled_days, written_rules
+    from rl_core.evaluation.pack_odds import odds_of
+    from rl_core.rules.prices import read_prices
+
+    (packs, draws), tapes = under, played_tapes(inputs)
+    odds = odds_of(inputs.trading, packs, tapes, draws=draws)
+    lines, pack = asked
+    return Beside(
+        evaluation=evaluation,
+        random=random_entries(evaluation.trades, inputs, outcomes),
+        shuffled=shuffled_days(evaluation.trades, inputs, outcomes),
+        written=written_rules(inputs, outcomes),
+        odds=with_values(odds, read_prices(), inputs.trading, tapes, draws=draws),
+        draws=draws,
+        checklist=lines,
+        checklist_pack=pack,
+        groups=by_regime(evaluation.trades, job.view, job.regimes),
+        regimes=job.regimes,
+    )
 
 
 def _of_run(

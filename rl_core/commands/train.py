@@ -69,7 +69,8 @@ def train(
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
     from rl_core.training.run import continue_run
     from rl_core.training.settings import read_train_config
-    from rl_core.training.sources import FileTimes, named_files, prepare_training
+    from rl_core.training.source_file import FileTimes
+    from rl_core.training.sources import named_files, prepare_training
 
     use_compile_cache()
     group = ProcessGroup(coordinator, processes, process) if distributed else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rl_core.training.plan import TrainingPlan
     from rl_core.training.sources import TrainingJob
 
-PAGE, RECORD = "walk_forward.html", "walk_forward.json"
+PAGE = "walk_forward.html"
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +38,10 @@ def walk_forward(
         float, typer.Option(min=0.05, max=0.95, help="Share of the sessions before the first that is judged.")
     ] = 0.4,
     embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between training and test.")] = 1,
+    gate_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="Of the sessions before the judged ones: kept from the policy for a gate."),
+    ] = 0.0,
     with_phase_2: Annotated[
         bool, typer.Option("--phase-2", help="Train phase 2 from each phase 1, and judge that.")
     ] = False,
@@ -68,7 +72,8 @@ def walk_forward(
     from rl_core.statistics.criteria import read_criteria
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.settings import read_train_config
-    from rl_core.training.sources import FileTimes, prepare_training
+    from rl_core.training.source_file import FileTimes
+    from rl_core.training.sources import prepare_training
 
     use_compile_cache()
     criteria = read_criteria().policy
@@ -80,7 +85,7 @@ def walk_forward(
     first = phases[0].ppo.seed
     inputs = WalkInputs(tuple(phases), job.bars, job.ladder, tuple(range(first, first + seeds)), out)
     check_inputs(inputs)
-    rules = FoldRules(folds, first_share, embargo, rolling)
+    rules = FoldRules(folds, first_share, embargo, rolling, gate_share)
     seen = market_seen(inputs)
     *open_folds, locked = walk_forward_folds(seen.sessions, rules)
     done: list[FoldResult] = []
@@ -130,14 +135,15 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bo
     """Write page and record, and print them."""
     from rl_core.proofs.walk_forward import record_of
     from rl_core.proofs.walk_forward_page import walk_forward_page
+    from rl_core.proofs.walk_record import RECORD
 
     scheme = "a window that rolls" if rules.rolling else "all sessions before"
     gap = "1 session" if rules.embargo == 1 else f"{rules.embargo} sessions"
     how = (
         f"{len(result.folds)} of {rules.folds} folds, {len(inputs.seeds)} seeds, phase {len(inputs.phases)}; each fold "
-        f"is trained on {scheme}, with {gap} left out between."
+        f"is trained on {scheme}, with {gap} left out between{_kept_for_gate(rules)}."
     )
-    record, symbol = record_of(result), inputs.bars.instrument.symbol
+    record, symbol = record_of(result, len(inputs.phases)), inputs.bars.instrument.symbol
     write_whole(inputs.out / PAGE, walk_forward_page(symbol, result, how))
     write_whole(inputs.out / RECORD, json.dumps(record, indent=1) + "\n")
     if as_json:
@@ -156,4 +162,12 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bo
         mean, (low, high) = result.expectancy.mean, result.expectancy.bounds
         typer.echo(f"R a trade, all folds and seeds, sessions resampled: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
     typer.echo(f"{result.verdict.word}: {'; '.join(result.verdict.reasons)}")
+    if rules.gate_share:
+        typer.echo(f"what is left to a gate is taught and judged by: orchestrator walk-gate {inputs.out}")
     typer.echo(f"page: {inputs.out / PAGE}")
+
+
+def _kept_for_gate(rules: Any) -> str:
+    if not rules.gate_share:
+        return ""
+    return f"; of the sessions before, the last {100 * rules.gate_share:.0f} % are kept from the policy for a gate"

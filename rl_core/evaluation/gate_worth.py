@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.carried import CARRIED, CarriedPath, played_again
+from rl_core.evaluation.carried import Accounts, CarriedPath, played_again
 from rl_core.evaluation.gates import DrawnByBar, Gate
 from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import Span
@@ -19,6 +19,7 @@ from rl_core.regimes.fitted import LABELS
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 
 RERUNS = 200
+APPROVING, THREE_LINES = "always approving", "the three-line rule"  # how the other paths are called
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -31,12 +32,17 @@ class Played(NamedTuple):
     cents: int
     r: Floats  # [S] of each session
     session_cents: Floats  # [S]
-    regime_r: Floats  # [9] by the label of the bar that decided
+    session_regime_r: Floats  # [S, 9] by the label of the bar that decided
     regime_trades: Integers  # [9]
     attempts: int  # accounts that were opened
     failed: int  # of them, at the floor
     passed: int
     stranded: int  # without room, or refused by the gate
+
+    @property
+    def regime_r(self) -> Floats:
+        """[9] of all sessions."""
+        return np.asarray(self.session_regime_r.sum(axis=0))
 
     def row(self) -> dict[str, Any]:
         """Plain values of the whole path."""
@@ -57,6 +63,11 @@ class Rates(NamedTuple):
     vetoed: float
     shrunk: float
     factor: Fraction  # of the contracts that a shrunk entry keeps
+
+    @property
+    def stop_any(self) -> bool:
+        """Whether it stopped anything: else all draws at these rates are one path."""
+        return self.vetoed > 0 or self.shrunk > 0
 
 
 class Against(NamedTuple):
@@ -118,12 +129,11 @@ class Ground(NamedTuple):
     tables: PathTables
     span: Span
     regime: Integers  # [T] index into LABELS
-    max_entries: int  # of a session
+    accounts: Accounts  # how they follow each other
 
     def played(self, gate: Gate | None) -> tuple[CarriedPath, Played]:
         """The path under ``gate`` (None: everything goes through), and what it came to."""
-        accounts = CARRIED._replace(most_entries=self.max_entries)
-        path = played_again(self.tables, self.span, accounts=accounts, gate=gate)
+        path = played_again(self.tables, self.span, accounts=self.accounts, gate=gate)
         return path, self._summed(path)
 
     def _summed(self, path: CarriedPath) -> Played:
@@ -139,7 +149,9 @@ class Ground(NamedTuple):
             cents=int(trades.pnl_cents.sum()),
             r=_summed_by(place, trades.r, len(days)),
             session_cents=_summed_by(place, trades.pnl_cents, len(days)),
-            regime_r=_summed_by(label, trades.r, len(LABELS)),
+            session_regime_r=_summed_by(place * len(LABELS) + label, trades.r, len(days) * len(LABELS)).reshape(
+                len(days), len(LABELS)
+            ),
             regime_trades=np.bincount(label, minlength=len(LABELS)),
             attempts=len(ends) + (not last_ended),
             failed=ends.count("failed"),
@@ -167,14 +179,18 @@ def gate_worth(
         reruns: of random vetoes, each with a seed of its own.
         on_rerun: told after each how many there were.
     """
-    bars, random = len(ground.regime), []
+    random: list[Played] = []
     for seed in range(reruns):
-        drawn = DrawnByBar(bars, vetoed=rates.vetoed, shrunk=rates.shrunk, factor=rates.factor, seed=seed)
-        random.append(ground.played(drawn)[1])
+        random.append(_random_path(ground, rates, seed) if rates.stop_any or not random else random[0])
         on_rerun(seed + 1)
     against = [_against(gate, name, [other]) for name, other in others.items()]
     against.append(_against(gate, "random", random))
     return GateWorth(len(gate.r), rates, {"gate": gate, **others}, tuple(random), tuple(against))
+
+
+def _random_path(ground: Ground, rates: Rates, seed: int) -> Played:
+    drawn = DrawnByBar(len(ground.regime), vetoed=rates.vetoed, shrunk=rates.shrunk, factor=rates.factor, seed=seed)
+    return ground.played(drawn)[1]
 
 
 def _summed_by(place: Integers, values: Floats | Integers, size: int) -> Floats:

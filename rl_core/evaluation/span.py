@@ -36,6 +36,11 @@ def span_of(session: npt.NDArray[np.int32], first: int, sessions: int | None = N
     return Span(first, int(np.searchsorted(session, days[sessions])))
 
 
+def span_between(session: npt.NDArray[np.int32], first_day: int, last_day: int) -> Span:
+    """The bars of the sessions from ``first_day`` to ``last_day``, both included, as days since 1970-01-01."""
+    return Span(int(np.searchsorted(session, first_day)), int(np.searchsorted(session, last_day, side="right")))
+
+
 def _first_warm(session: npt.NDArray[np.int32]) -> int:
     """The first bar of the first session that begins after the warm-up."""
     if len(session) <= LONG_BARS:

@@ -32,6 +32,7 @@ class Fold(NamedTuple):
     train: Sessions
     test: Sessions
     locked: bool  # the last one, which is kept shut until the end
+    gate: Sessions | None = None  # between them: a gate may be taught there, as the policy has not seen it
 
 
 class FoldRules(NamedTuple):
@@ -44,6 +45,8 @@ class FoldRules(NamedTuple):
     """Sessions left out between training and test."""
     rolling: bool = False
     """Each fold trains on as many sessions as the first; otherwise on all before it."""
+    gate_share: float = 0.0
+    """Of the sessions before the judged ones, the last ones, which no policy is trained on; 0: there are none."""
 
 
 def walk_forward_folds(days: Days, rules: FoldRules) -> list[Fold]:
@@ -51,10 +54,11 @@ def walk_forward_folds(days: Days, rules: FoldRules) -> list[Fold]:
 
     No trade outlives its session, so training and test share no outcome as long as no session is cut, and nothing has
     to be purged beyond that (López de Prado 2018, Advances in Financial Machine Learning, section 7.4.1). The embargo
-    keeps what one session passes on to the next, such as its volatility, from both sides of the cut.
+    keeps what one session passes on to the next, such as its volatility, from both sides of the cut. It also lies
+    between what a policy is trained on and what a gate is taught on.
 
     Raises:
-        DataError: too few sessions for so many folds, or for one to train on.
+        DataError: too few sessions for so many folds, or for one to train on, or for a share of a gate.
     """
     begin = int(len(days) * rules.first_share)
     size = begin - rules.embargo
@@ -67,9 +71,23 @@ def walk_forward_folds(days: Days, rules: FoldRules) -> list[Fold]:
     folds = []
     for number, (start, stop) in enumerate(pairwise(edges), 1):
         until = start - rules.embargo
-        train = days[until - size if rules.rolling else 0 : until]
-        folds.append(Fold(number, _sessions(train), _sessions(days[start:stop]), locked=number == rules.folds))
+        train, gate = _parted(days[until - size if rules.rolling else 0 : until], rules)
+        folds.append(Fold(number, train, _sessions(days[start:stop]), number == rules.folds, gate))
     return folds
+
+
+def _parted(before: Days, rules: FoldRules) -> tuple[Sessions, Sessions | None]:
+    """What the policy is trained on, and the later sessions of ``before`` that are left to a gate."""
+    if not rules.gate_share:
+        return _sessions(before), None
+    gate = round(rules.gate_share * len(before))
+    train = len(before) - gate - rules.embargo
+    if gate < 1 or train < 1:
+        raise DataError(
+            f"{len(before)} sessions before a fold are too few for a gate's share of {rules.gate_share:g}: {train} to "
+            f"train on, {rules.embargo} left out, {gate} for the gate; give more bars or another --gate-share"
+        )
+    return _sessions(before[:train]), _sessions(before[-gate:])
 
 
 def _sessions(days: Days) -> Sessions:

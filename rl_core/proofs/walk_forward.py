@@ -15,9 +15,11 @@ from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
 from rl_core.evaluation.evaluate import Evaluation, evaluate
+from rl_core.evaluation.span import Span, span_between
 from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside, tries_of
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.proofs.folds import Fold, Sessions
+from rl_core.proofs.walk_record import run_folder
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.interquartile import Aggregate, aggregate
@@ -67,11 +69,17 @@ class FoldResult(NamedTuple):
     by_seed: dict[int, Evaluation]
     in_sample: bool
     trained_on_world: bool
+    on_gate: dict[int, Evaluation]  # what it earned on the span that is left to a gate; empty where there is none
 
     @property
     def r_a_session(self) -> dict[int, float]:
         """Of each seed; a session without a trade counts as 0."""
-        return {seed: float(played.trades.r.sum()) / played.sessions for seed, played in self.by_seed.items()}
+        return _r_a_session(self.by_seed)
+
+    @property
+    def r_on_gate(self) -> dict[int, float]:
+        """The same on the span that is left to a gate."""
+        return _r_a_session(self.on_gate)
 
 
 class WalkResult(NamedTuple):
@@ -114,17 +122,12 @@ def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Tra
         yield judged(fold, runs, seen, inputs.ladder)
 
 
-def run_folder(out: Path, fold: Fold, seed: int, phase: int) -> Path:
-    """The run of one phase and seed."""
-    return out / f"fold-{fold.number}" / f"seed-{seed}" / f"phase{phase}"
-
-
 def _trained(inputs: WalkInputs, fold: Fold, train: Train) -> dict[int, Path] | None:
     """The folder of each seed's last phase; None if training was asked to stop."""
     runs: dict[int, Path] = {}
     for phase, config in enumerate(inputs.phases, 1):
         parents, plan = runs, None
-        runs = {seed: run_folder(inputs.out, fold, seed, phase) for seed in inputs.seeds}
+        runs = {seed: run_folder(inputs.out, fold.number, seed, phase) for seed in inputs.seeds}
         for seed, run in runs.items():
             parent = parents.get(seed)
             # Seeds share bars, split and regimes, which take seconds to prepare.
@@ -152,26 +155,35 @@ def _date(day: int) -> date:
 def judged(fold: Fold, runs: dict[int, Path], seen: MarketSeen, ladder: Ladder | None = None) -> FoldResult:
     """What the policy of each run earns in the fold's test sessions, each with a fresh account.
 
+    The same on the span that is left to a gate, where the fold has one: nobody was trained there either.
+
     Raises:
         DataError: no bar of the fold can start an episode.
     """
     view, trading = seen
     first, stop = bars_of(view, fold.test)
-    by_seed, in_sample, on_world = {}, False, False
+    left_to_gate = None if fold.gate is None else bars_of(view, fold.gate)
+    by_seed, on_gate, in_sample, on_world = {}, {}, False, False
     for seed, run in runs.items():
         checkpoint = find_checkpoint(run)
         policy = load_trader(checkpoint)
         assert policy.identity is not None
         by_seed[seed] = evaluate(policy, view, trading, first, stop, ladder)
-        in_sample |= touches_training(policy.identity, view.bars, first)
+        if left_to_gate is not None:
+            on_gate[seed] = evaluate(policy, view, trading, *left_to_gate, ladder)
+        unseen_from = first if left_to_gate is None else left_to_gate[0]
+        in_sample |= touches_training(policy.identity, view.bars, unseen_from)
         on_world |= bool(training_worlds(checkpoint))
-    return FoldResult(fold, by_seed, in_sample, on_world)
+    return FoldResult(fold, by_seed, in_sample, on_world, on_gate)
 
 
-def bars_of(view: MarketView, sessions: Sessions) -> tuple[int, int]:
+def _r_a_session(by_seed: dict[int, Evaluation]) -> dict[int, float]:
+    return {seed: float(played.trades.r.sum()) / played.sessions for seed, played in by_seed.items()}
+
+
+def bars_of(view: MarketView, sessions: Sessions) -> Span:
     """The bars [first, stop) of ``sessions``."""
-    session = view.located.session
-    return int(np.searchsorted(session, sessions.first)), int(np.searchsorted(session, sessions.last, side="right"))
+    return span_between(view.located.session, sessions.first, sessions.last)
 
 
 def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, criteria: PolicyCriteria) -> WalkResult:
@@ -241,9 +253,10 @@ def record_opening(out: Path, fold: Fold, seeds: Sequence[int]) -> int:
     return openings_of(out)
 
 
-def record_of(result: WalkResult) -> dict[str, Any]:
-    """Every figure of the walk, for a file or a program."""
+def record_of(result: WalkResult, phase: int) -> dict[str, Any]:
+    """Every figure of the walk, for a file or a program; ``phase`` was judged."""
     return {
+        "phase": phase,
         "folds": [_fold_record(each) for each in result.folds],
         "seeds": {str(seed): r for seed, r in result.by_seed.items()},
         "r_a_session": result.over_seeds._asdict(),
@@ -265,6 +278,10 @@ def _fold_record(result: FoldResult) -> dict[str, Any]:
         "locked": fold.locked,
         "trained_on": fold.train.label,
         "training_sessions": fold.train.total,
+        "left_to_gate": None if fold.gate is None else fold.gate.label,
+        "gate_sessions": 0 if fold.gate is None else fold.gate.total,
+        "gate_trades": [len(played.trades.r) for played in result.on_gate.values()],
+        "gate_r_a_session": list(result.r_on_gate.values()),
         "judged_on": fold.test.label,
         "sessions": next(iter(result.by_seed.values())).sessions,
         "trades": trades,

@@ -14,11 +14,9 @@ TICKS = 8  # dates on the axis
 def walk_forward_page(name: str, result: WalkResult, rules: str) -> str:
     """The verdict, R by session over all folds, and what each fold and seed earned."""
     rows = [(each, _fold_figures(each)) for each in result.folds]
-    return rendered(
-        "rl_core.proofs",
-        "walk_forward.html.j2",
-        {"name": name, "result": result, "rows": rows, "rules": rules, "plots": (_equity(result), _by_fold(result))},
-    )
+    shown: dict[str, object] = {"name": name, "result": result, "rows": rows, "rules": rules}
+    shown |= {"gated": result.folds[0].fold.gate is not None, "plots": (_equity(result), _by_fold(result))}
+    return rendered("rl_core.proofs", "walk_forward.html.j2", shown)
 
 
 def _fold_figures(result: FoldResult) -> dict[str, str]:
@@ -26,6 +24,7 @@ def _fold_figures(result: FoldResult) -> dict[str, str]:
     return {
         "trades": ", ".join(f"{len(played.trades.r)}" for played in result.by_seed.values()),
         "each": ", ".join(f"{r_of_seed:+.2f}" for r_of_seed in result.r_a_session.values()),
+        "gate": f"{np.mean(list(each_on_gate.values())):+.3f}" if (each_on_gate := result.r_on_gate) else "-",
         "session": f"{np.mean(list(result.r_a_session.values())):+.3f}",
         "trade": f"{r.mean():+.3f}" if len(r) else "-",
         "failed": ", ".join(f"{played.failed_sessions}" for played in result.by_seed.values()),

@@ -17,6 +17,7 @@ class GateEvidence(NamedTuple):
     synthetic: bool
     proposals: int
     without_verdict: int
+    doubts: tuple[str, ...] = ()  # whatever else keeps the word from being PASS or FAIL
 
 
 def verdict_on_gate(evidence: GateEvidence, criteria: GateCriteria) -> Verdict:
@@ -36,7 +37,7 @@ def _word_on(evidence: GateEvidence, criteria: GateCriteria) -> Verdict:
             evidence.without_verdict > criteria.most_without_verdict * evidence.proposals
         ),
     }
-    reasons = tuple(reason for reason, holds in doubts.items() if holds)
+    reasons = (*(reason for reason, holds in doubts.items() if holds), *evidence.doubts)
     if evidence.in_sample:
         return Verdict("IN SAMPLE", ("bars that the policy or its phase 1 was trained on are included", *reasons))
     named = {"random vetoes at its rates": evidence.over_random, "always approving": evidence.over_approving}

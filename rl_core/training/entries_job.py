@@ -17,7 +17,8 @@ from rl_core.evaluation.tries import content_digest, registry_beside
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.regimes.fitted import UNFITTED
 from rl_core.trading.setup import TradingConfig, check_account, compile_trading, resolved
-from rl_core.training.sources import EVALUATION_PARTS, FILE_TIMES, EvaluationJob, FileTimes
+from rl_core.training.source_file import FILE_TIMES, FileTimes
+from rl_core.training.sources import EVALUATION_PARTS, EvaluationJob
 from trigate.errors import ConfigError
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
@@ -36,58 +34,11 @@ from rl_core.training.config import TrainConfig
 from rl_core.training.folder import CHECKPOINTS, run_of
 from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent, check_size
+from rl_core.training.source_file import FILE_TIMES, SOURCE, FileTimes, Source, source_recorded_by
 from trigate.errors import ConfigError
 
-SOURCE = "source.json"
 CONFIG = "config.toml"
 EVALUATION_PARTS = ("held_out", "all")
-
-
-class FileTimes(NamedTuple):
-    """How the times of a run's files are to be read."""
-
-    timezone: str | None = None
-    """Of times that state none."""
-    stamp: Stamp | None = None
-    """Which end of its bar a time marks; None: as the vendor documents, else the start."""
-
-    def or_else(self, other: "FileTimes") -> "FileTimes":
-        """What is said here, and of ``other`` what is not."""
-        return FileTimes(other.timezone if self.timezone is None else self.timezone, self.stamp or other.stamp)
-
-
-FILE_TIMES = FileTimes()
-
-
-class Source(BaseModel):
-    """The file `source.json`: which bars a run was trained on, with further files where it had several markets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    bars: Path
-    market: str
-    timezone: str | None
-    digest: str
-    seconds: Path | None = None
-    more: tuple["Source", ...] = ()
-    stamp: Stamp | None = None
-
-    @property
-    def times(self) -> FileTimes:
-        """How the times of its files were read."""
-        return FileTimes(self.timezone, self.stamp)
-
-    def of(self, market: str | None) -> "Source":
-        """The file of ``market``; without one, the only file.
-
-        Raises:
-            ConfigError: there are several and none is named, or there is none of this market.
-        """
-        each = {source.market: source for source in (self, *self.more)}
-        if market not in each and (self.more or market is not None):
-            raise ConfigError(
-                f"this run was trained on {', '.join(each)}; say which with --market, or give --bars FILE"
-            )
-        return each[market or self.market]
 
 
 class BarsFile(NamedTuple):
@@ -180,7 +131,7 @@ def prepare_training(
         identity = read_manifest(checkpoint).identity
         config, note = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
     files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
-    source = _source_recorded_by(parent) if not files and parent is not None else None
+    source = source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
         files = [BarsFile(each.bars, each.market) for each in (source, *source.more)]
         times, seconds = times.or_else(source.times), seconds or source.seconds
@@ -259,7 +210,7 @@ def prepare_evaluation(
     folder = find_checkpoint(run)
     policy = load_trader(folder)
     assert policy.identity is not None
-    source = _source_recorded_by(run) if bars is None else None
+    source = source_recorded_by(run) if bars is None else None
     if source is not None:
         source = source.of(market)
         bars, market, times = source.bars, market or source.market, times.or_else(source.times)
@@ -298,15 +249,3 @@ def prepare_evaluation(
 def _ladder(seconds: Path | None, bars: Bars, times: FileTimes) -> Ladder | None:
     """The second bars reduced to the rungs of each minute; None without second bars."""
     return None if seconds is None else ladder_of(bars, read_seconds(seconds, bars, **times._asdict()))
-
-
-def _source_recorded_by(run: Path) -> Source | None:
-    """What a run recorded of its bars; ``run`` may also be its checkpoint. None where nothing was recorded."""
-    for folder in (run, run.parent.parent):
-        path = folder / SOURCE
-        if path.is_file():
-            try:
-                return Source.model_validate_json(path.read_bytes())
-            except (OSError, ValidationError) as error:
-                raise ConfigError(f"{path}: cannot be read; give --bars FILE") from error
-    return None

@@ -63,7 +63,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bars = folder / "NQ_D1M.parquet"
     write_bars(demo_world(7, 12).minutes, bars)
     # Only what one of several compiles is kept, and they compile longer than they train.
-    quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    quick = {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
+    }
     return Bench(bars, {**os.environ, **quick, "XDG_CACHE_HOME": str(folder / "cache")})
 
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.run.service_manager import ServiceManager
 
@@ -59,6 +60,30 @@ def test_a_loop_that_hangs_or_is_not_ready_sends_no_watchdog(tmp_path: Path) -> 
         ear.manager.ready()
         ear.now_s = 400.0  # and nobody looks
         assert "WATCHDOG=1" not in ear.heard()
+
+
+def test_a_run_that_asks_nobody_is_ready_once_it_has_ended(tmp_path: Path) -> None:
+    ear = _Ear(str(tmp_path / "n"))
+    with ear.socket:
+        ear.manager.finished()
+        ear.manager.stopping()
+        assert ear.heard()[::2] == ["READY=1", "STOPPING=1"]
+
+
+def test_ready_is_said_once(tmp_path: Path) -> None:
+    ear = _Ear(str(tmp_path / "n"))
+    with ear.socket:
+        ear.manager.ready()
+        ear.manager.finished()
+        assert ear.heard().count("READY=1") == 1
+
+
+@pytest.mark.parametrize("period", ["0", "-1", "8s"])
+def test_a_watchdog_period_that_is_none_is_told_and_ignored(period: str) -> None:
+    with capture_logs() as logs:
+        manager = ServiceManager({"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": period})
+    assert [line["event"] for line in logs] == ["watchdog_ignored"] and repr(period) in logs[0]["cause"]
+    manager.looking(lambda: False)()
 
 
 def test_a_dead_socket_stops_nothing(tmp_path: Path) -> None:

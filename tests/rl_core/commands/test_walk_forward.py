@@ -24,14 +24,14 @@ def rl_core(*words: object) -> Result:
 
 def walk(folder: Path, *more: object) -> Result:
     bars, out = folder / "NQ_D1M.parquet", folder / "walk"
-    how = ("--folds", 3, "--seeds", 2, "--first-share", 0.5, "--json")
+    how = ("--folds", 3, "--seeds", 2, "--first-share", 0.6, "--gate-share", 0.3, "--json")
     return rl_core("walk-forward", "--bars", bars, "--out", out, *how, *SETTINGS, *more)
 
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("walk")
-    write_bars(random_bars(4, session_minutes(8)), folder / "NQ_D1M.parquet")
+    write_bars(random_bars(4, session_minutes(10)), folder / "NQ_D1M.parquet")
     done = walk(folder)
     assert done.exit_code == 0, done.output
     return folder, json.loads(done.stdout)
@@ -110,6 +110,26 @@ def test_phase_2_is_trained_from_each_folds_own_phase_1(copy: Path) -> None:
         dates = [json.loads((run / f"phase{phase}/metadata.json").read_text())["config"] for phase in (1, 2)]
         assert dates[0]["train_until"] == dates[1]["train_until"]
         assert dates[0]["trained_until_ns"] == dates[1]["trained_until_ns"]
+
+
+def test_what_is_left_to_a_gate_is_evaluated_and_kept_and_a_gate_is_made_of_it(
+    walked: tuple[Path, dict[str, Any]],
+) -> None:
+    """Two sessions teach nothing; that the gate's command finds all it needs in the folder is what is shown here."""
+    from orchestrator.cli import app as orchestrator
+
+    folder, record = walked
+
+    for fold in record["folds"]:
+        spans = [fold[name].split(" to ") for name in ("trained_on", "left_to_gate", "judged_on")]
+        assert spans[0][1] < spans[1][0] and spans[1][1] < spans[2][0]
+        assert fold["gate_sessions"] == 2 and len(fold["gate_r_a_session"]) == 2 and sum(fold["gate_trades"]) > 0
+    assert "left to a gate" in (folder / "walk/walk_forward.html").read_text()
+    done = CliRunner().invoke(orchestrator, ["walk-gate", str(folder / "walk"), "--reruns", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [fold["judged_on"] for fold in told["folds"]] == [fold["judged_on"] for fold in record["folds"]]
+    assert any("4 of 4 gates had nothing to be taught on" in reason for reason in told["reasons"])
 
 
 def test_settings_that_say_what_to_train_on_are_refused(walked: tuple[Path, dict[str, Any]]) -> None:

@@ -12,10 +12,9 @@ from rl_core.checkpoints.manifest import MANIFEST
 from rl_core.cli import app
 from rl_core.exchange.instruments import instrument
 from rl_core.training.config import TrainConfig
+from rl_core.training.source_file import FileTimes, Source
 from rl_core.training.sources import (
     BarsFile,
-    FileTimes,
-    Source,
     named_files,
     prepare_evaluation,
     prepare_training,
