@@ -30,6 +30,7 @@ from trigate.toml_config import read_config, validated
 DOCS = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```|((?:^ {4}[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
 NO_COMMANDS = {
+    ("docs/operating.md", "podman build"): "podman's commands",
     ("docs/operating.md", "cp deploy/trigate-paper@.service"): "systemd's commands",
     ("README.md", "rl_core/"): "the tree; tests/test_papers.py compares it with the folders",
     ("docs/architecture.md", "rl-core train  "): "a picture of processes",
