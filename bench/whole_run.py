@@ -2,6 +2,10 @@
 
 python bench/whole_run.py --json --bars FILE --checkpoint DIR --sessions 2 --gate off rules
 With --against DIR, another checkout, the two are run in turn, as often as --repeats says, and each row has the ratio.
+
+python bench/whole_run.py --json --only accounts --accounts 64 --sessions 1 --gate rules
+plays so many accounts in one run, over one policy and one gate: decisions of the policy a second, from the first bar to
+the last account's end, with CPU seconds and the peak of the resident memory of all processes together.
 """
 
 import argparse
@@ -95,6 +99,103 @@ def rows_of(arguments: argparse.Namespace, gate: str) -> list[dict[str, Any]]:
     return rows
 
 
+PACKS = ("topstep_combine#50k", "apex_legacy#50k-pa", "apex_4_0#50k-eod-pa", "apex_legacy#25k-pa")
+"""The accounts of `--only accounts` take them in turn."""
+RISKS = (100, 150, 200, 250)
+
+
+def accounts_row(arguments: argparse.Namespace, gate: str) -> dict[str, Any]:
+    """One row: many accounts in one run."""
+    line = ["--bars", str(arguments.bars.resolve()), "--checkpoint", str(arguments.checkpoint.resolve())]
+    with tempfile.TemporaryDirectory() as scratch:
+        file, runs = Path(scratch, "accounts.toml"), Path(scratch, "runs")
+        line += ["--gate", gate, "--set", f"sessions={arguments.sessions}", "--set", f'runs="{runs}"']
+        file.write_text("".join(_account(number) for number in range(arguments.accounts)))
+        before, began_s, memory, first_s = _cpu_s(), time.perf_counter(), 0, 0.0
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "run", "--accounts", str(file), *line],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TRIGATE_TRIES": str(Path(scratch, "tries.jsonl"))},
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        played_s = cpu_played_s = 0.0
+        while process.poll() is None:
+            journals = list(runs.glob("*/*/journal.jsonl"))
+            if journals and not first_s and any(b'"t":"bar"' in each.read_bytes()[:4096] for each in journals):
+                first_s = time.perf_counter()
+            if first_s and not played_s and _ended_accounts(runs) == arguments.accounts:
+                played_s, cpu_played_s = time.perf_counter(), _cpu_of(process.pid)
+            memory = max(memory, _resident(process.pid))
+            time.sleep(0.1)
+        if process.returncode != 0 or not played_s:
+            raise SystemExit(f"the accounts ended with {process.returncode}")
+        records = [path.read_bytes() for path in runs.glob("*/*/journal.jsonl")]
+    decisions = sum(record.count(b'"t":"acted"') for record in records)
+    settings = {
+        "gate": gate,
+        "accounts": arguments.accounts,
+        "sessions": arguments.sessions,
+        "load": os.getloadavg()[0],
+    }
+    return {
+        "name": "accounts_decisions_per_s",
+        "value": round(decisions / (played_s - first_s)),
+        "unit": "decisions/s",
+        "ratio_to": {},
+        "settings": settings,
+        "decisions": decisions,
+        "verdicts": sum(record.count(b'"t":"decided"') for record in records),
+        "bars": sum(record.count(b'"t":"bar"') for record in records),
+        "to_first_bar_s": round(first_s - began_s, 1),
+        "played_s": round(played_s - first_s, 1),
+        "cpu_until_played_s": round(cpu_played_s, 1),
+        "cpu_with_reports_s": round(_cpu_s() - before, 1),
+        "peak_memory_mb": round(memory / 1e6),
+        "device": f"{os.cpu_count()} x {platform.machine()}",
+        "versions": versions("pyzmq"),
+    }
+
+
+def _account(number: int) -> str:
+    pack, risk = PACKS[number % len(PACKS)], RISKS[number // len(PACKS) % len(RISKS)]
+    return f'[accounts.a{number:03}]\ntrading.rules = "{pack}"\ntrading.risk_dollars = {risk}\n\n'
+
+
+def _ended_accounts(runs: Path) -> int:
+    return sum('"status": "ended"' in manifest.read_text() for manifest in runs.glob("*/*/manifest.json"))
+
+
+def _family(pid: int) -> list[Path]:
+    """Entries of /proc of a process and its children, each of which leads a session of its own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [Path(f"/proc/{each}") for each in (str(pid), *children.read_text().split())]
+    except OSError:
+        return []
+
+
+def _resident(pid: int) -> int:
+    """Bytes in memory, pages that several processes share counted for each."""
+    found = 0
+    for entry in _family(pid):
+        try:
+            found += int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds of a process and its living children so far."""
+    ticks = 0
+    for entry in _family(pid):
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Measure each gate and print one row a figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,8 +206,13 @@ def main() -> None:
     parser.add_argument("--gate", nargs="+", default=["off", "rules"])
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--against", type=Path, help="another checkout of the code, run in turn with this one")
+    parser.add_argument("--only", choices=["accounts"], help="many accounts in one run, in the place of one run alone")
+    parser.add_argument("--accounts", type=int, default=64)
     arguments = parser.parse_args()
-    for gate in arguments.gate:
+    for gate in arguments.gate if arguments.only == "accounts" else ():
+        row = accounts_row(arguments, gate)
+        print(json.dumps(row) if arguments.json else f"{row['value']:,} decisions/s, {row['peak_memory_mb']:,} MB")
+    for gate in () if arguments.only == "accounts" else arguments.gate:
         for row in rows_of(arguments, gate):
             print(
                 json.dumps(row) if arguments.json else f"{gate:<6} {row['name']:<15} {row['value']:>10} {row['unit']}"

@@ -22,6 +22,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 LARGEST = 10**12
 """No figure of a proposal is larger, either way: so the longest text that a model can be shown is known."""
 
+MOST_PROPOSALS = 8
+"""In one message: a model server that has its hands full would answer the last of many too late."""
+
 Figure = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[int, Field(ge=1, le=LARGEST)]
@@ -125,6 +128,20 @@ class Reviewed(_Message):
     completion_tokens: int | None = Field(None, ge=0)
     calibration: Sha256 | None = Field(None, description="of the calibration that made the verdict")
     calibrated: Probability | None = Field(None, description="its probability of approve")
+
+
+class EntryProposals(_Message):
+    """Entries of several accounts, each judged by itself and under its own deadline, all at the same time."""
+
+    kind: Literal["entry_proposals"] = "entry_proposals"
+    proposals: tuple[EntryProposal, ...] = Field(min_length=1, max_length=MOST_PROPOSALS)
+
+
+class Reviews(_Message):
+    """The reply to each of the proposals, in their order."""
+
+    kind: Literal["reviews"] = "reviews"
+    reviews: tuple[Reviewed, ...] = Field(min_length=1, max_length=MOST_PROPOSALS)
 
 
 MessageT = TypeVar("MessageT", bound=BaseModel)

@@ -4,8 +4,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.accounts import AccountsFile, run_accounts
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.doctor import doctor
@@ -41,6 +40,7 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.walk_gate import walk_gate
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
+from orchestrator.commands.while_playing import progress_of, stop_signals
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.settings import check_settings, refuse_missing_demo
 from rl_core.commands.options import Stamped, Timezone
@@ -50,8 +50,6 @@ from trigate.errors import ExitCode
 if TYPE_CHECKING:
     from orchestrator.report.advice import Adviser
     from orchestrator.trader.events import Recorded
-
-PAPER_STEP = 60  # bars between two lines of progress, where nobody knows how many will come
 
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
@@ -88,6 +86,7 @@ def run(
     gate: GateEngine = None,
     shadow: Shadow = False,
     prompts: PromptsFolder = None,
+    accounts: AccountsFile = None,
     config: ConfigFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -106,6 +105,9 @@ def run(
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
     options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
+    if accounts is not None:
+        run_accounts(accounts, config, settings or (), options, say=say, as_json=as_json)
+        return
     check_settings(asked_for)
     refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
@@ -116,8 +118,8 @@ def run(
     told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol)) if plan.advises else None
     if told is not None:
         say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")
-    with _signals() as asked:
-        with _progress(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
+    with stop_signals() as asked:
+        with progress_of(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
             hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told)
             outcome = simulate(plan, hooks)
         # Still under the watch: an ended run gets its report, as running it again would be another run.
@@ -199,38 +201,3 @@ def _shown(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The signals that asked to stop, as they come; a second Ctrl-C ends at once."""
-    asked: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if number == signal.SIGINT and signal.SIGINT in asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, note) for number in watched]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(total: int | None, console: Console) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, lines elsewhere; called with the bars done, of ``total`` where that is known."""
-    if total is None:
-        yield lambda done: console.print(f"{done:,} bars have come") if done % PAPER_STEP == 0 else None
-        return
-    step = max(1, total // 10)
-    if not console.is_terminal:
-        yield lambda done: console.print(f"{done:,} of {total:,} bars") if done % step == 0 else None
-        return
-    columns = (TextColumn("bars"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("bars", total=total)
-        yield lambda done: progress.update(task, completed=done) if done % 50 == 0 or done == total else None

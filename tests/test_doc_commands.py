@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from llm_gate.evals.asking.suite import Suite
+from orchestrator.run.accounts_file import TABLE
 from orchestrator.run.config import RunConfig
 from rl_core.bars.choices import ExcludeList, RollSchedule
 from rl_core.bars.write import write_bars
@@ -29,6 +30,7 @@ from trigate.toml_config import read_config, validated
 DOCS = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```|((?:^ {4}[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
 NO_COMMANDS = {
+    ("docs/operating.md", "podman build"): "podman's commands",
     ("docs/operating.md", "cp deploy/trigate-paper@.service"): "systemd's commands",
     ("README.md", "rl_core/"): "the tree; tests/test_papers.py compares it with the folders",
     ("docs/architecture.md", "rl-core train  "): "a picture of processes",
@@ -144,14 +146,25 @@ def _refused(program: str, arguments: list[str]) -> list[str]:
 
 
 def _unfit_settings(text: str) -> list[str]:
-    """Nothing where one of our files may look so."""
+    """Nothing where one of our files may look so; of many accounts each table is a run's."""
+    tables = tomllib.loads(text)
+    if tables.keys() == {TABLE}:
+        return [fault for account in tables[TABLE].values() for fault in _unfit_run(account)]
     said = []
     for model in SETTINGS:
         try:
-            validated(model, tomllib.loads(text), model.__name__)
+            validated(model, tables, model.__name__)
         except ConfigError as error:
             said.append(str(error))
     return said if len(said) == len(SETTINGS) else []
+
+
+def _unfit_run(table: dict[str, Any]) -> list[str]:
+    try:
+        validated(RunConfig, table, "RunConfig")
+    except ConfigError as error:
+        return [str(error)]
+    return []
 
 
 @pytest.mark.parametrize("page", DOCS)

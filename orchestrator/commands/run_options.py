@@ -1,6 +1,6 @@
 """The options that `orchestrator run` and `orchestrator doctor` share, and the run that they ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,15 @@ def run_asked_for(config: Path | None, settings: Sequence[str] | None, options: 
     Raises:
         ConfigError: a file, key, value or mode that cannot be used.
     """
+    return read_run_config(config, settings or (), typed_options(options)).config
+
+
+def typed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``options`` as their settings take them.
+
+    Raises:
+        ConfigError: there is no such mode, or a day that is none.
+    """
     if options["--mode"] is not None:
         refuse_unknown_mode(options["--mode"])
-    seen_until = day_of(options.get("--seen-until"))
-    return read_run_config(config, settings or (), {**options, "--seen-until": seen_until}).config
+    return {**options, "--seen-until": day_of(options.get("--seen-until"))}

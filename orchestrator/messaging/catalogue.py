@@ -4,7 +4,9 @@
 |---|---|---|---|---|
 | `NextBars` | runner, feed | `BarBlock` or `EndOfBars` | 5 s | restart the feed, ask again |
 | `PolicyQuery` | runner, policy | `PolicyReply` | 5 s | restart the worker, ask again |
+| `PolicyQueries` | runner of many accounts, policy | `PolicyReplies` | 5 s | restart the worker, ask again |
 | `EntryProposal` | runner, gate | `Reviewed` | configuration | restart the worker, ask again |
+| `EntryProposals` | runner of many accounts, gate | `Reviews` | configuration | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
 | `Shutdown` | runner, worker | exit status 0 | 2 s for all | kill |
 
@@ -19,9 +21,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from llm_gate.contract import EntryProposal, Reviewed
+from llm_gate.contract import EntryProposal, EntryProposals, Reviewed, Reviews
 from orchestrator.messaging.wire import Message, catalogue_of
-from rl_core.contract import PolicyQuery, PolicyReply
+from rl_core.contract import PolicyQueries, PolicyQuery, PolicyReplies, PolicyReply
 from rl_core.market.types import BarPrices
 
 FEED, POLICY, GATE = "feed", "policy", "gate"
@@ -89,4 +91,18 @@ class Second(NamedTuple):
 Seconds = tuple[Second, ...]
 
 
-CATALOGUE = catalogue_of((NextBars, BarBlock, EndOfBars, PolicyQuery, PolicyReply, EntryProposal, Reviewed))
+CATALOGUE = catalogue_of(
+    (
+        NextBars,
+        BarBlock,
+        EndOfBars,
+        PolicyQuery,
+        PolicyReply,
+        PolicyQueries,
+        PolicyReplies,
+        EntryProposal,
+        Reviewed,
+        EntryProposals,
+        Reviews,
+    )
+)

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from time import monotonic
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel
 
@@ -29,6 +29,8 @@ from trigate.errors import ProcessNotReadyError
 HEARTBEAT_S = 0.5
 _MAX_REPORTS = 1024
 _CHECK_S = 0.1
+_MOST_AT_A_LOOK = 64
+"""Messages that one look for an answer reads: a flood of others holds nobody up."""
 
 Missed = Literal["timeout", "unreachable", "failed", "refused"]
 
@@ -40,6 +42,18 @@ class NoReplyError(ProcessNotReadyError):
         super().__init__(f"{worker}: {cause}: {detail}")
         self.worker = worker
         self.cause: Missed = cause
+
+
+class Pending(NamedTuple):
+    """A question that was sent and is not answered yet."""
+
+    worker: str
+    request_id: str
+    asked: str
+    """What kind of question, for messages."""
+    deadline_s: float
+    """In all."""
+    deadline: Deadline
 
 
 class WorkerConnections:
@@ -64,6 +78,8 @@ class WorkerConnections:
         self._routes: dict[str, bytes] = {}
         self._heard_s: dict[str, float] = {}
         self._overdue: set[str] = set()
+        self._open: dict[str, str] = {}  # worker -> id of the question that it was asked last and has not answered
+        self._answers: dict[str, Received | NoReplyError] = {}  # by the question's id, until they are asked for
         self._ready: dict[str, Ready] = {}
         self._reports: deque[Received] = deque(maxlen=_MAX_REPORTS)
         self._socket = ServerSocket()
@@ -78,6 +94,8 @@ class WorkerConnections:
         self._ready.pop(name, None)
         self._routes.pop(name, None)
         self._overdue.discard(name)
+        if (question := self._open.pop(name, None)) is not None:
+            self._answers.pop(question, None)
         self._reports = deque((r for r in self._reports if r.sender != name), maxlen=_MAX_REPORTS)
         self._heard_s[name] = monotonic()
         return self._credentials[name]
@@ -99,20 +117,58 @@ class WorkerConnections:
             NoReplyError: none within ``deadline_s``, or the worker is unreachable, failed or refused to answer.
             WireError: ``message`` itself cannot travel.
         """
+        pending = self.begin(worker, message, arrays, deadline_s=deadline_s)
+        while (answer := self.answer(pending, wait_s=_CHECK_S)) is None:
+            check()
+        return answer
+
+    def begin(self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float) -> Pending:
+        """Send ``message`` and do not wait: `answer` tells. One question at a time to a worker.
+
+        Raises:
+            NoReplyError, WireError: as ``send``.
+        """
         deadline = Deadline(deadline_s)
         request_id = self.send(worker, message, arrays)
         # A worker beats its heart between requests only, so its silence is excused until the deadline. One that is
         # overdue already gets no further excuse: asked again and again, it would never count as silent.
         if worker not in self._overdue:
             self._heard_s[worker] = monotonic() + deadline_s
-        while not deadline.expired:
-            if not self._socket.wait(min(_CHECK_S, deadline.remaining())):
-                check()
-            elif answer := self._receive(worker, request_id):
-                self._heard_s[worker] = monotonic()
-                return answer
-        self._overdue.add(worker)
-        raise NoReplyError(worker, "timeout", f"no answer to {type(message).__name__} within {deadline_s:g} s")
+        self._answers.pop(self._open.get(worker, ""), None)  # of one that nobody waited for to the end
+        self._open[worker] = request_id
+        return Pending(worker, request_id, type(message).__name__, deadline_s, deadline)
+
+    def answer(self, pending: Pending, *, wait_s: float) -> Received | None:
+        """The answer to a question, None if it has not come after ``wait_s``; answers to others are dropped.
+
+        Raises:
+            NoReplyError: the question's deadline is over, or the worker failed or refused to answer.
+        """
+        wait_s = min(wait_s, pending.deadline.remaining())
+        for _ in range(_MOST_AT_A_LOOK):
+            if (kept := self._answers.pop(pending.request_id, None)) is not None:
+                return self._used(pending, kept)
+            if not self._socket.wait(wait_s):
+                break
+            self._receive()
+            wait_s = 0.0
+        if pending.request_id in self._answers:
+            return None  # it came last of many, and is taken at the next look
+        if self._open.get(pending.worker) != pending.request_id:
+            raise NoReplyError(pending.worker, "unreachable", "it was started again meanwhile")
+        if pending.deadline.expired:
+            self._open.pop(pending.worker)
+            self._overdue.add(pending.worker)
+            said = f"no answer to {pending.asked} within {pending.deadline_s:g} s"
+            raise NoReplyError(pending.worker, "timeout", said)
+        return None
+
+    def _used(self, pending: Pending, kept: "Received | NoReplyError") -> Received:
+        self._open.pop(pending.worker, None)
+        if isinstance(kept, NoReplyError):
+            raise kept
+        self._heard_s[pending.worker] = monotonic()
+        return kept
 
     def send(self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = ()) -> str:
         """Send without waiting for anything; returns the message's id.
@@ -197,38 +253,34 @@ class WorkerConnections:
                 return
             self._receive()
 
-    def _receive(self, worker: str | None = None, request_id: str | None = None) -> Received | None:
-        """Take one message: keep a report, return the answer that ``worker`` owes to ``request_id``, drop the rest.
-
-        Raises:
-            NoReplyError: ``worker`` failed, or refused ``request_id``.
-        """
+    def _receive(self) -> None:
+        """Take one message: keep a report and the answer to what its sender was asked last, drop the rest."""
         incoming = self._socket.receive()
         sender = self._sender(incoming)
         # What an earlier start of a worker still sends is stale: it may answer a question that was asked again since.
         if sender is None:
             self.dropped["stale"] += 1
-            return None
+            return
         self._routes[sender] = incoming.route  # a worker that lost its connection comes back by another one
         self._overdue.discard(sender)
         self._heard_s[sender] = max(monotonic(), self._heard_s[sender])
         run, message_id, re, message, arrays = self._decoded(incoming.frames)
         if run != self.run:
             self.dropped["foreign"] += 1
-            return None
+            return
         received = Received(sender, message_id, message, arrays)
         if isinstance(message, Ready | WorkerFailed):
             self._report(received)
+        question = self._open.get(sender)
         # A failure ends the wait for that worker at once: no answer will come, and its cause beats a timeout's.
-        if sender == worker and isinstance(message, WorkerFailed):
-            raise NoReplyError(sender, "failed", message.cause)
-        if sender == worker and re == request_id and isinstance(message, Refused):
-            raise NoReplyError(sender, "refused", message.cause)
-        if sender == worker and re is not None and re == request_id:
-            return received
-        if re is not None:
+        if question is not None and isinstance(message, WorkerFailed):
+            self._answers.setdefault(question, NoReplyError(sender, "failed", message.cause))
+        elif question is not None and re == question and isinstance(message, Refused):
+            self._answers.setdefault(question, NoReplyError(sender, "refused", message.cause))
+        elif question is not None and re == question:
+            self._answers.setdefault(question, received)  # the first of two is the answer
+        elif re is not None:
             self.dropped["late"] += 1
-        return None
 
     def _decoded(self, frames: list[bytes]) -> Envelope:
         """The message; one that cannot be read counts as the failure of its sender."""

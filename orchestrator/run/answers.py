@@ -91,7 +91,7 @@ class WorkerAnswers:
             if self.model is not None:
                 self.model.until_healthy()
             reviewed = self._reviewed(proposal)
-            if self.model is None or not _by_the_server(reviewed) or attempt == GATE_ATTEMPTS:
+            if self.model is None or not by_the_server(reviewed) or attempt == GATE_ATTEMPTS:
                 break
             assert isinstance(reviewed.outcome, GateFailed)
             self._telemetry.note("gate_asked_again", proposal=proposal.proposal_id, cause=reviewed.outcome.cause)
@@ -168,5 +168,6 @@ def _is_block(seq: int) -> Callable[[BaseModel], bool]:
     return lambda message: isinstance(message, BarBlock | EndOfBars) and message.seq == seq
 
 
-def _by_the_server(reviewed: Reviewed) -> bool:
+def by_the_server(reviewed: Reviewed) -> bool:
+    """Whether a review failed for the model server's sake, which may answer when it is asked again."""
     return isinstance(reviewed.outcome, GateFailed) and reviewed.outcome.cause in SERVER_CAUSES

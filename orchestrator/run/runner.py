@@ -5,7 +5,7 @@ being asked for, and everything that follows from them is derived again and comp
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +63,31 @@ class NothingYet(NamedTuple):
 
 Fed = FeedBar | FeedNote | NothingYet | None
 """What the feed gave; None: there are no more bars."""
+
+
+class BarAsked(NamedTuple):
+    """Which bar has the number ``seq``?"""
+
+    seq: int
+
+
+class ActionAsked(NamedTuple):
+    """What does the policy do at the close of a bar?"""
+
+    bar_seq: int
+    observation: npt.NDArray[np.float32]
+    legal: tuple[bool, ...]
+
+
+class ReviewAsked(NamedTuple):
+    """What does the gate say of an entry?"""
+
+    proposal: EntryProposal
+
+
+Asked = BarAsked | ActionAsked | ReviewAsked
+Answer = Fed | PolicyAnswered | Reviewed
+"""`Fed` of a bar, PolicyAnswered of an action, Reviewed of a review."""
 
 
 class StopAskedError(Exception):
@@ -128,13 +153,26 @@ class Finished(NamedTuple):
     complete: bool  # False: it was asked to stop
 
 
+Playing = Generator[Asked, Answer, Finished]
+"""A run that goes on with each answer that it is sent, up to its next question; StopAskedError thrown in ends it."""
+
+
+def answered_by(answerers: Answerers, asked: Asked) -> Answer:
+    """The answer to one question, waited for."""
+    if isinstance(asked, BarAsked):
+        return answerers.next_bar(asked.seq)
+    if isinstance(asked, ActionAsked):
+        return answerers.act(asked.bar_seq, asked.observation, asked.legal)
+    return answerers.review(asked.proposal)
+
+
 class Runner:
     """One run over one journal."""
 
     def __init__(
         self,
         journal: RunRecord,
-        answerers: Answerers,
+        answerers: Answerers | None,
         views: CloseViews,
         setting: Setting,
         operator: Callable[[], Standing | None] = lambda: None,
@@ -144,7 +182,7 @@ class Runner:
 
         Args:
             journal: the record of the run, its recorded part first.
-            answerers: who is asked where the record ends.
+            answerers: who is asked where the record ends; None for a run that is only `playing`.
             views: has been shown the history already.
             setting: what the trader is told.
             operator: says how a person wants the run to stand now.
@@ -173,27 +211,49 @@ class Runner:
         self, *, stop_asked: Callable[[], bool] = lambda: False, on_bar: Callable[[int], None] = lambda seq: None
     ) -> Finished:
         """Play every bar; ``stop_asked`` is looked at between two bars, ``on_bar`` is called after each."""
+        assert self._answerers is not None, "who runs a run says who answers"
+        playing = self.playing(stop_asked=stop_asked, on_bar=on_bar)
+        try:
+            asked = next(playing)
+            while True:
+                try:
+                    answer = answered_by(self._answerers, asked)
+                except StopAskedError as error:
+                    asked = playing.throw(error)
+                else:
+                    asked = playing.send(answer)
+        except StopIteration as ended:
+            finished: Finished = ended.value
+            return finished
+
+    def playing(
+        self, *, stop_asked: Callable[[], bool] = lambda: False, on_bar: Callable[[int], None] = lambda seq: None
+    ) -> Playing:
+        """The same, one question at a time: whoever drives it sends the answer, and several runs can be driven at once.
+
+        What the record holds is taken from there, and is no question.
+        """
         self._name_run()
         state, seq = self.state, 0
         try:
             while not stop_asked():
-                state = self._heed(state, seq - 1)
-                feed_bar = self._next_bar(seq)
+                state = yield from self._heed(state, seq - 1)
+                feed_bar = yield from self._next_bar(seq)
                 if feed_bar is None:
-                    return self._end(state, seq)
+                    return (yield from self._end(state, seq))
                 if not isinstance(feed_bar, FeedBar):
                     continue
                 view = self._views.push(feed_bar.bar)
                 self._count(view)
-                self.state = state = self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
+                self.state = state = yield from self._turn(state, BarClosed(feed_bar.bar, view, feed_bar.seconds))
                 seq += 1
                 on_bar(seq)
         except StopAskedError:
             pass  # as between two bars: what is recorded of this one is replayed, and the question asked again
         return Finished(state, seq, complete=False)
 
-    def _end(self, state: TraderState, seq: int) -> Finished:
-        state = self._turn(state, BarsEnded())
+    def _end(self, state: TraderState, seq: int) -> Playing:
+        state = yield from self._turn(state, BarsEnded())
         counts = {"bars": seq, "trades": state.trades, "attempt": state.attempt}
         self._note(Recorded("end", {**counts, "labels": dict(self._labels), "wild": self._wild}))
         return Finished(state, seq, complete=True)
@@ -210,14 +270,14 @@ class Runner:
         if view.wild_percent is not None:
             self._wild = (self._wild or 0) + (view.wild_percent >= WILD_FROM)
 
-    def _heed(self, state: TraderState, last_bar: int) -> TraderState:
+    def _heed(self, state: TraderState, last_bar: int) -> Generator[Asked, Answer, TraderState]:
         """Take what came since ``last_bar``, -1 before the first, by the record or from now on."""
         while (event := self._between_bars(state)) is not None:
             if isinstance(event, OperatorAsked):
                 self._note(events.operator_asked(event.standing, last_bar))
             else:
                 self._note(events.flat_time_passed(last_bar))
-            self.state = state = self._turn(state, event)
+            self.state = state = yield from self._turn(state, event)
         return state
 
     def _between_bars(self, state: TraderState) -> OperatorAsked | FlatTimePassed | None:
@@ -240,11 +300,12 @@ class Runner:
         flat_ns = state.last_bar.ts_event_ns + (1 + state.view.minutes_to_flat) * MINUTE_NS
         return bool(held.position.quantity or held.order.quantity) and self._passed(flat_ns)
 
-    def _turn(self, state: TraderState, event: Event) -> TraderState:
+    def _turn(self, state: TraderState, event: Event) -> Generator[Asked, Answer, TraderState]:
         """Apply an event and everything that follows from it, up to the next bar."""
         step = self._apply(state, event)
         while step.question is not None:
-            step = self._apply(step.state, self._ask(step.question, step.state))
+            answered = yield from self._ask(step.question, step.state)
+            step = self._apply(step.state, answered)
         return step.state
 
     def _apply(self, state: TraderState, event: Event) -> Step:
@@ -267,9 +328,10 @@ class Runner:
             raise JournalMismatch(f"record {recorded.number} is {recorded.type!r} where {' or '.join(types)} belongs")
         return recorded
 
-    def _next_bar(self, seq: int) -> Fed:
+    def _next_bar(self, seq: int) -> Generator[Asked, Answer, Fed]:
         recorded = self._recorded("bar", "bars_ended", "feed")
-        fed = self._answerers.next_bar(seq) if recorded is None else _fed(recorded)
+        fed = (yield BarAsked(seq)) if recorded is None else _fed(recorded)
+        assert not isinstance(fed, PolicyAnswered | Reviewed), "an answer to another question"
         self._idle = isinstance(fed, NothingYet)
         if isinstance(fed, FeedBar):
             self._note(self._bar_closed(fed))
@@ -284,17 +346,18 @@ class Runner:
         read = self._setting.venue.resolution == SECONDS
         return events.bar_closed(feed_bar.bar, feed_bar.seconds_digest, feed_bar.seconds if read else None)
 
-    def _ask(self, question: AskPolicy | AskGate, state: TraderState) -> Event:
+    def _ask(self, question: AskPolicy | AskGate, state: TraderState) -> Generator[Asked, Answer, Event]:
         if isinstance(question, AskPolicy):
-            return self._ask_policy(question, state)
-        return self._ask_gate(question)
+            return (yield from self._ask_policy(question, state))
+        return (yield from self._ask_gate(question))
 
-    def _ask_policy(self, question: AskPolicy, state: TraderState) -> PolicyAnswered:
+    def _ask_policy(self, question: AskPolicy, state: TraderState) -> Generator[Asked, Answer, PolicyAnswered]:
         assert state.last_bar is not None
         seq = state.last_bar.seq
         recorded = self._recorded("acted")
         if recorded is None:
-            answer = self._answerers.act(seq, question.observation, question.legal_actions)
+            answer = yield ActionAsked(seq, question.observation, question.legal_actions)
+            assert isinstance(answer, PolicyAnswered), "an answer to another question"
         else:
             source: PolicySource = recorded.payload["source"]
             answer = PolicyAnswered(recorded.payload["action"], source)
@@ -304,10 +367,11 @@ class Runner:
         self._note(events.acted(seq, answer.action, answer.source))
         return answer
 
-    def _ask_gate(self, question: AskGate) -> GateAnswered:
+    def _ask_gate(self, question: AskGate) -> Generator[Asked, Answer, GateAnswered]:
         recorded = self._recorded("decided")
         if recorded is None:
-            reviewed = self._answerers.review(question.proposal)
+            reviewed = yield ReviewAsked(question.proposal)
+            assert isinstance(reviewed, Reviewed), "an answer to another question"
             # A verdict on another proposal must not decide this one, so it counts as a failure of the gate.
             if reviewed.proposal_id != question.proposal.proposal_id:
                 reviewed = reviewed.model_copy(

@@ -32,7 +32,11 @@ OPTIONS = {
 
 
 def read_run_config(
-    path: Path | None, settings: Sequence[str], options: Mapping[str, Any] | None = None
+    path: Path | None,
+    settings: Sequence[str],
+    options: Mapping[str, Any] | None = None,
+    *,
+    over: Sequence[Given] = (),
 ) -> ReadConfig[RunConfig]:
     """The run that was asked for.
 
@@ -40,6 +44,7 @@ def read_run_config(
         path: a TOML file, or None.
         settings: of ``--set``.
         options: by their names in `OPTIONS`, None where one was not given; they count before ``settings``.
+        over: what counts before everything else, as an account's own settings.
 
     Raises:
         ConfigError: a file, key or value that cannot be used, or both a checkpoint and entries on the command line.
@@ -52,7 +57,7 @@ def read_run_config(
         for option, value in options.items()
         if value is not None
     ]
-    return read_with_origins(RunConfig, path, [*settings, *given])
+    return read_with_origins(RunConfig, path, [*settings, *given, *over])
 
 
 def account_of(config: RunConfig, identity: Identity | None) -> TradingConfig:

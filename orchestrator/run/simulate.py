@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
-from llm_gate.prompts.prompt_files import prompt_file
 from llm_gate.serving.watch import Patience, ServerWatch
 from orchestrator.clock import REAL_TIME, MarketClock
 from orchestrator.journal.journal import Journal
-from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.answers import WorkerAnswers
+from orchestrator.run.config import GateSection
 from orchestrator.run.control import Control
-from orchestrator.run.folder import CALIBRATION, ENTRIES, RunFolder, open_run
+from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.followed_bars import FollowedBars, Source
+from orchestrator.run.jobs import jobs_of
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, begin_server, prove_server
 from orchestrator.run.paper_answers import PaperAnswers
@@ -24,11 +23,8 @@ from orchestrator.run.service_manager import ServiceManager
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
-from orchestrator.workers.crew import Crew, Job
+from orchestrator.workers.crew import Crew
 from orchestrator.workers.handed_bars import HANDED, hand_over
-from trigate.versions import code_digest
-
-NEVER_OPENS = 1_000_000  # failures in a row
 
 
 class RunHooks(NamedTuple):
@@ -65,12 +61,22 @@ def simulate(plan: RunPlan, hooks: RunHooks | None = None) -> Outcome:
         try:
             finished = simulation.play()
         except BaseException as error:
-            folder.mark("failed", cause=f"{type(error).__name__}: {error}")
+            mark_failed(folder, error)
             raise
-        # On disk before the manifest says so: what it knows of, the journal must hold after a loss of power too.
-        journal.sync()
-        folder.mark("ended" if finished.complete else "stopped", journal_head=journal.head)
+        mark_finished(folder, journal, finished)
     return Outcome(folder, finished.complete, finished.bars)
+
+
+def mark_failed(folder: RunFolder, error: BaseException) -> None:
+    """Say in the manifest why a run could not go on."""
+    folder.mark("failed", cause=f"{type(error).__name__}: {error}")
+
+
+def mark_finished(folder: RunFolder, journal: Journal, finished: Finished) -> None:
+    """Say in the manifest how far a run came."""
+    # On disk before the manifest says so: what it knows of, the journal must hold after a loss of power too.
+    journal.sync()
+    folder.mark("ended" if finished.complete else "stopped", journal_head=journal.head)
 
 
 class _Simulation:
@@ -114,7 +120,7 @@ class _Simulation:
         if not self._plan.paper:
             traded = self._plan.bars.slice(self._plan.span.first, self._plan.span.stop)
             hand_over(self._folder.path / HANDED, traded, self._plan.seconds)
-        jobs = _jobs(self._plan, self._folder, server)
+        jobs = jobs_of(self._plan, self._folder, server)
         crew = Crew(self._plan.inputs.run_id, jobs, logs, notify=self._notify, check=self._stopping.check)
         self._stack.enter_context(crew)
         self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
@@ -167,7 +173,7 @@ class _Simulation:
         prove_server(server, self._plan.config.gate, say=self._hooks.say, check=look_after)
         assert server.warm_up is not None, "it is ready"
         self._telemetry.note("server_ready", **server.warm_up._asdict())
-        watch = ServerWatch(server, patience=_patience(self._plan), notify=self._notify)
+        watch = ServerWatch(server, patience=patience_of(self._plan.config.gate), notify=self._notify)
         self._stack.enter_context(watch)
         return ModelPatience(watch, say=self._notify, check=look_after)
 
@@ -183,56 +189,9 @@ class _Begun(NamedTuple):
     server: ModelServer | None
 
 
-def _patience(plan: RunPlan) -> Patience:
+def patience_of(gate: GateSection) -> Patience:
     """How long the server's watch waits: at least the gate's deadline, so that a slow server is not replaced."""
-    usual, waits_s = Patience(), plan.config.gate.review.deadline_s
+    usual, waits_s = Patience(), gate.review.deadline_s
     return usual._replace(
         deadline_s=max(usual.deadline_s, waits_s), suspect_deadline_s=max(usual.suspect_deadline_s, waits_s)
     )
-
-
-def _jobs(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
-    feed = {"bars": str((folder.path / HANDED).resolve()), "market": plan.bars.instrument.symbol}
-    code = {"code": code_digest()}
-    jobs = {POLICY: _policy_job(plan, folder)}
-    if not plan.paper:
-        jobs[FEED] = Job("orchestrator.workers.feed", feed, code)
-    if plan.config.gate.engine != "off":
-        jobs[GATE] = _gate_job(plan, folder, server)
-    return jobs
-
-
-def _policy_job(plan: RunPlan, folder: RunFolder) -> Job:
-    """Whoever decides: the checkpoint's policy, or the entries that the run keeps."""
-    if plan.checkpoint is None:
-        who, digest = "entries", plan.inputs.entries_digest
-        config = {"entries": str((folder.path / ENTRIES).resolve()), "entries_digest": digest}
-    else:
-        who, digest = "checkpoint", plan.inputs.checkpoint_digest
-        config = {"checkpoint": str(plan.checkpoint.resolve())}
-    return Job("orchestrator.workers.policy", config, {"code": code_digest(), who: digest})
-
-
-def _gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:
-    config = plan.config.gate
-    review = config.review.model_dump(mode="json")
-    review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
-    if not plan.paper:
-        # A breaker spares a failing server and the time of a market that moves on. In sim the run itself waits for
-        # the server, and an open breaker would only refuse what it asks again.
-        review["breaker_failures"] = NEVER_OPENS
-    gate = {
-        "engine": config.engine,
-        "prompt": str(prompt_file(config.prompt, config.prompts).resolve()),
-        "gate": review,
-        "calibration_digest": plan.inputs.calibration_digest,
-        "url": "" if server is None else server.url,
-        "key": "" if server is None else server.key,
-        "model": "" if server is None else server.model_id,
-        "served": "" if server is None else server.served,
-        "template": config.chat_template_kwargs,
-        "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
-        "regression_name": plan.gate.model if config.engine == "logistic" else "",
-    }
-    serves = {"code": code_digest(), "prompt": plan.inputs.prompt_digest, "engine": config.engine}
-    return Job("orchestrator.workers.gate", gate, serves)

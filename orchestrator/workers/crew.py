@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestrator.clock import Deadline
 from orchestrator.messaging.catalogue import CATALOGUE
-from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
+from orchestrator.messaging.runner_end import NoReplyError, Pending, WorkerConnections
 from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
 from orchestrator.workers import supervision
 from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
@@ -129,6 +129,46 @@ class Crew:
             )
         except NoReplyError as error:
             self._failed(worker, str(error))
+            raise
+
+    def can_answer(self, worker: str) -> bool:
+        """Whether it is there to be asked, and is not being started again; never waits.
+
+        Raises:
+            ProcessNotReadyError: it cannot be brought back.
+        """
+        self._look_if_ended(worker)
+        self.tend()
+        return self._state.workers[worker].phase == "ready"
+
+    def begin_asking(
+        self, worker: str, message: BaseModel, arrays: tuple[Array, ...] = (), *, deadline_s: float
+    ) -> Pending:
+        """Send the question and do not wait; `answer_to` tells the answer.
+
+        Raises:
+            NoReplyError, ProcessNotReadyError: as `ask`.
+        """
+        try:
+            return self._connections.begin(worker, message, arrays, deadline_s=deadline_s)
+        except NoReplyError as error:
+            self._failed(worker, str(error))
+            raise
+
+    def answer_to(self, pending: Pending, *, wait_s: float) -> Received | None:
+        """The answer, None if it has not come after ``wait_s``.
+
+        Raises:
+            NoReplyError, ProcessNotReadyError: as `ask`.
+        """
+        if self._state.workers[pending.worker].phase != "ready":
+            raise NoReplyError(pending.worker, "unreachable", "it is being started again")
+        try:
+            return self._connections.answer(pending, wait_s=wait_s)
+        except NoReplyError as error:
+            # Of a worker that was started again meanwhile the failure was counted when it was found.
+            if error.cause != "unreachable":
+                self._failed(pending.worker, str(error))
             raise
 
     def refuse_answer(self, worker: str, cause: str) -> None:

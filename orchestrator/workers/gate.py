@@ -4,7 +4,7 @@ import asyncio
 import gc
 from pathlib import Path
 
-from llm_gate.contract import EntryProposal
+from llm_gate.contract import EntryProposal, EntryProposals, Reviewed, Reviews
 from llm_gate.engines.base import Engine
 from llm_gate.engines.logistic import LogisticEngine, read_logistic
 from llm_gate.engines.rules import RulesEngine
@@ -20,7 +20,7 @@ from trigate.versions import code_digest
 
 
 class GateServer:
-    """Reviews one proposal after another, each under the gate's own deadline."""
+    """Reviews proposals, each under the gate's own deadline."""
 
     def __init__(self, gate: Gate, loop: asyncio.Runner) -> None:
         """Review with ``gate`` on one event loop."""
@@ -30,6 +30,15 @@ class GateServer:
         """The verdict on a proposal."""
         assert isinstance(request.message, EntryProposal)
         return Reply(self._loop.run(self._gate.review(request.message)))
+
+    def review_several(self, request: Received) -> Reply:
+        """The verdict on each of several proposals, asked for at the same time."""
+        assert isinstance(request.message, EntryProposals)
+        reviews = self._loop.run(self._all(request.message.proposals))
+        return Reply(Reviews(reviews=tuple(reviews)))
+
+    async def _all(self, proposals: tuple[EntryProposal, ...]) -> list[Reviewed]:
+        return await asyncio.gather(*(self._gate.review(proposal) for proposal in proposals))
 
 
 def _engine(config: WorkerConfig) -> Engine:
@@ -62,7 +71,8 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     with asyncio.Runner() as loop:
         served = {"code": code_digest(), "prompt": prompt.digest, "engine": engine.name, "model": engine.model}
         runner.ready(served)
-        runner.serve({EntryProposal: GateServer(gate, loop).review})
+        server = GateServer(gate, loop)
+        runner.serve({EntryProposal: server.review, EntryProposals: server.review_several})
 
 
 if __name__ == "__main__":

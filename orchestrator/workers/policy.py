@@ -1,5 +1,6 @@
-"""The policy worker: a checkpoint's reference decision, or a trader's own entries, one question at a time; no JAX."""
+"""The policy worker: a checkpoint's reference decision, or a trader's own entries, each question by itself; no JAX."""
 
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.checkpoints.manifest import checkpoint_digest
 from rl_core.checkpoints.policy import Policy, load_trader
-from rl_core.contract import BUY, HOLD, SELL, PolicyQuery, PolicyReply
+from rl_core.contract import BUY, HOLD, SELL, PolicyQueries, PolicyQuery, PolicyReplies, PolicyReply
 from trigate.versions import code_digest
 
 
@@ -56,11 +57,22 @@ class EntriesServer:
         return Reply(PolicyReply(bar_seq=query.bar_seq, action=action, probabilities=probabilities))
 
 
+def each_alone(decides: Decides, request: Received) -> Reply:
+    """What every query is answered alone, in their order: never one product of many, which may round otherwise."""
+    queries = request.message
+    assert isinstance(queries, PolicyQueries)
+    (observations,) = request.arrays
+    rows = zip(queries.queries, observations, strict=True)
+    single = [decides.decide(Received(request.sender, request.id, query, (row,))) for query, row in rows]
+    replies = tuple(reply.message for reply in single)
+    return Reply(PolicyReplies.model_validate({"replies": replies}))
+
+
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
     decides, loaded = _loaded(config)
     runner.ready({"code": code_digest(), **loaded})
-    runner.serve({PolicyQuery: decides.decide})
+    runner.serve({PolicyQuery: decides.decide, PolicyQueries: partial(each_alone, decides)})
 
 
 def _loaded(config: WorkerConfig) -> tuple[Decides, dict[str, str]]:

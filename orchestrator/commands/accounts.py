@@ -1,0 +1,119 @@
+"""`orchestrator run --accounts FILE`: many accounts in one run, and a table of what became of each."""
+
+import json
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.commands.run_options import typed_options
+from orchestrator.commands.while_playing import stop_signals
+from orchestrator.run.accounts_file import read_accounts
+from orchestrator.run.settings import read_run_config
+from trigate.errors import ExitCode, TrigateError
+
+if TYPE_CHECKING:
+    from orchestrator.run.accounts import Seated
+
+TELL_EVERY_S = 10.0
+
+AccountsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--accounts",
+        metavar="FILE",
+        help="Play many accounts in one run: a TOML file with a table [accounts.NAME] for each, which holds the "
+        "settings that are its own (docs/operating.md).",
+    ),
+]
+
+
+def run_accounts(
+    path: Path,
+    config: Path | None,
+    settings: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    say: Callable[[str], None],
+    as_json: bool,
+) -> None:
+    """Play the accounts of ``path`` over the command's own settings; ends with 0 once every one has ended.
+
+    Raises:
+        TrigateError: nothing could be played.
+        SystemExit: an account failed, with the code of the first in the file's order; or a signal came.
+    """
+    from orchestrator.run.accounts import play_accounts
+    from orchestrator.run.accounts_folder import held_accounts_folder
+    from orchestrator.run.simulate import RunHooks
+
+    options = typed_options(options)
+    accounts = read_accounts(path, config, settings, options)
+    base = read_run_config(config, settings, options).config
+    say(f"{len(accounts)} accounts: {', '.join(account.name for account in accounts)}")
+    with held_accounts_folder(base.runs, base.name, accounts) as folder, stop_signals() as asked:
+        hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=_now_and_then(say))
+        seated = play_accounts(accounts, folder, hooks)
+        # Still under the watch, as for a run alone: what has ended gets its report.
+        rows = [_row(seat, say, stop_asked=lambda: bool(asked)) for seat in seated]
+        folder.write(rows, done=all(row["became"] == "ended" for row in rows))
+    _tell(rows, folder.path, as_json=as_json)
+    if asked:
+        raise SystemExit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
+    codes = [row["exit_code"] for row in rows if row["exit_code"]]
+    raise SystemExit(codes[0] if codes else 0)
+
+
+def _now_and_then(say: Callable[[str], None]) -> Callable[[int], None]:
+    """Tells how many bars all accounts together have done, every few seconds."""
+    next_s = monotonic() + TELL_EVERY_S
+
+    def on_bar(done: int) -> None:
+        nonlocal next_s
+        if monotonic() >= next_s:
+            next_s = monotonic() + TELL_EVERY_S
+            say(f"{done:,} bars, of all accounts together")
+
+    return on_bar
+
+
+def _row(seat: "Seated", say: Callable[[str], None], *, stop_asked: Callable[[], bool]) -> dict[str, Any]:
+    """What became of an account, its report written if it has ended."""
+    from orchestrator.report.report import report_on
+    from orchestrator.run.folder import REPORT
+
+    state, word, code = seat.became
+    row = {"account": seat.name, "became": state, "exit_code": code, "word": word, "verdict": None, "trades": None}
+    row["run"] = None if seat.folder is None else str(seat.folder.path)
+    if state != "ended" or seat.folder is None:
+        return row
+    said = seat.folder.path / "verdict.json"
+    if not (seat.folder.path / REPORT).exists():
+        if stop_asked():
+            return {**row, "became": "stopped", "word": "its report is still to be written"}
+        say(f"{seat.name}: has ended after {seat.bars:,} bars, and gets its report")
+        try:
+            report_on(seat.folder.path)
+        except TrigateError as error:
+            return {**row, "became": "failed", "exit_code": int(error.exit_code), "word": str(error)}
+    found = json.loads(said.read_bytes())
+    return {**row, "verdict": found.get("verdict"), "trades": found.get("trades")}
+
+
+def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"accounts": list(rows), "run": str(folder)}))
+        return
+    wide = max(len(row["account"]) for row in rows)
+    for row in rows:
+        said = row["word"]
+        if row["verdict"] is not None:
+            said = f"{row['verdict']:<12}  {row['trades']:>6,} trades  {row['run']}"
+        typer.echo(f"{row['account']:<{wide}}  {row['became']:<8}  {said}".rstrip())
+    ended = sum(row["became"] == "ended" for row in rows)
+    go_on = "" if ended == len(rows) else "; the same command continues the others"
+    typer.echo(f"{ended} of {len(rows)} accounts have ended{go_on}")
+    typer.echo(folder)

@@ -1,0 +1,66 @@
+"""What the workers of a run are started with: its bars, its policy or entries, its gate."""
+
+from pathlib import Path
+
+from llm_gate.prompts.prompt_files import prompt_file
+from orchestrator.messaging.catalogue import FEED, GATE, POLICY
+from orchestrator.run.folder import CALIBRATION, ENTRIES, RunFolder
+from orchestrator.run.model_server import ModelServer
+from orchestrator.run.plan import RunPlan
+from orchestrator.workers.crew import Job
+from orchestrator.workers.handed_bars import HANDED
+from trigate.versions import code_digest
+
+NEVER_OPENS = 1_000_000  # failures in a row
+
+
+def jobs_of(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dict[str, Job]:
+    """Every worker that a run needs, by name: none that hands out bars where they come as they happen."""
+    jobs = {POLICY: policy_job(plan, folder)}
+    if not plan.paper:
+        jobs[FEED] = feed_job(folder.path / HANDED, plan.bars.instrument.symbol)
+    if plan.config.gate.engine != "off":
+        jobs[GATE] = gate_job(plan, folder, server)
+    return jobs
+
+
+def feed_job(handed: Path, market: str) -> Job:
+    """Whoever hands out the bars of ``market`` that were handed over in the file ``handed``."""
+    return Job("orchestrator.workers.feed", {"bars": str(handed.resolve()), "market": market}, {"code": code_digest()})
+
+
+def policy_job(plan: RunPlan, folder: RunFolder) -> Job:
+    """Whoever decides: the checkpoint's policy, or the entries that the run keeps."""
+    if plan.checkpoint is None:
+        who, digest = "entries", plan.inputs.entries_digest
+        config = {"entries": str((folder.path / ENTRIES).resolve()), "entries_digest": digest}
+    else:
+        who, digest = "checkpoint", plan.inputs.checkpoint_digest
+        config = {"checkpoint": str(plan.checkpoint.resolve())}
+    return Job("orchestrator.workers.policy", config, {"code": code_digest(), who: digest})
+
+
+def gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:
+    """Whoever judges; ``server`` is the model server behind it, where there is one."""
+    config = plan.config.gate
+    review = config.review.model_dump(mode="json")
+    review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
+    if not plan.paper:
+        # A breaker spares a failing server and the time of a market that moves on. In sim the run itself waits for
+        # the server, and an open breaker would only refuse what it asks again.
+        review["breaker_failures"] = NEVER_OPENS
+    gate = {
+        "engine": config.engine,
+        "prompt": str(prompt_file(config.prompt, config.prompts).resolve()),
+        "gate": review,
+        "calibration_digest": plan.inputs.calibration_digest,
+        "url": "" if server is None else server.url,
+        "key": "" if server is None else server.key,
+        "model": "" if server is None else server.model_id,
+        "served": "" if server is None else server.served,
+        "template": config.chat_template_kwargs,
+        "regression": str(Path(config.model).resolve()) if config.engine == "logistic" else "",
+        "regression_name": plan.gate.model if config.engine == "logistic" else "",
+    }
+    serves = {"code": code_digest(), "prompt": plan.inputs.prompt_digest, "engine": config.engine}
+    return Job("orchestrator.workers.gate", gate, serves)
