@@ -135,7 +135,7 @@ def nothing_to_teach(lessons: Sequence[Case]) -> str:
     """Why these cases teach nothing; empty if they may."""
     sessions = {case.session for case in lessons}
     if len(sessions) < LEAST_SESSIONS:
-        return f"{len(sessions)} sessions with an entry, of {LEAST_SESSIONS} that are needed"
+        return f"sessions with an entry: {len(sessions)} of the {LEAST_SESSIONS} that are needed"
     found = lessons_of(lessons)
     won = found.r > 0
     # A regression is told what it knows by folds that it is not fitted on; each of those fits needs wins and losses.

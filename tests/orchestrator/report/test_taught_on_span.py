@@ -111,6 +111,6 @@ def test_too_few_sessions_teach_nothing_and_everything_is_approved() -> None:
 
     found = teach_and_judge(who, spans(taught_from=32), HOW)
 
-    assert found.model is None and "of 10 that are needed" in found.gate.untaught
+    assert found.model is None and "of the 10 that are needed" in found.gate.untaught
     assert found.gate.stopped.sum() == 0 == found.gate.taught.sum()
     assert found.gate.worth.paths["gate"].row() == found.gate.worth.paths[APPROVING].row()
