@@ -126,9 +126,8 @@ class Suite(_Section):
         # It would fail after every question has been asked.
         asserted = {spec.where["model"] for spec in self.assertions if "model" in spec.where}
         if unknown := sorted(asserted - {*names}):
-            raise ValueError(
-                f"an assertion names {', '.join(unknown)}, which the suite does not have; give assertions, too"
-            )
+            missing = ", ".join(unknown)
+            raise ValueError(f"an assertion names {missing}, which the suite does not have; give assertions, too")
         return self
 
     def with_engine(self, engine: str) -> "Suite":
