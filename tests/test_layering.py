@@ -68,6 +68,7 @@ WITHOUT_JAX = (
     "orchestrator.run.simulate",
     "orchestrator.cli",
     "orchestrator.report.report",
+    "orchestrator.report.walk_gates",
     "orchestrator.workers.feed",
     "orchestrator.workers.policy",
     "orchestrator.workers.gate",

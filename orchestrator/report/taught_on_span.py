@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from llm_gate.engines.logistic import LogisticModel
 from llm_gate.evals.data.cases import Case
-from llm_gate.teaching.fit_logistic import fit_logistic
+from llm_gate.teaching.fit_logistic import FOLDS, fit_logistic
 from llm_gate.teaching.lessons import LEAST_SESSIONS, lessons_of
 from orchestrator.report.account_book import BarColumns
 from orchestrator.report.path_gates import JudgedByFacts, Listening, Told, three_lines
@@ -94,7 +94,7 @@ def teach_and_judge(
     ground = Ground(tables, spans.judged, labels, FRESH)
     approving = ground.played(judged_on)[1]
     lessons = tuple(ledger.cases(taught_on.asked, "tune"))
-    untaught = _nothing_to_teach(lessons)
+    untaught = nothing_to_teach(lessons)
     model = None if untaught else fit_logistic(lessons_of(lessons), max_veto_rate=how.max_veto_rate)
     if model is not None:
         refuse_taught_on(model, ledger.session(spans.judged.first), policy.name)
@@ -129,6 +129,18 @@ def refuse_taught_on(model: LogisticModel, first_judged: int, name: str) -> None
             f"{name}: its gate was taught up to session {model.last_session} of the file, and would be judged from "
             f"session {first_judged} on; only later ones can judge it"
         )
+
+
+def nothing_to_teach(lessons: Sequence[Case]) -> str:
+    """Why these cases teach nothing; empty if they may."""
+    sessions = {case.session for case in lessons}
+    if len(sessions) < LEAST_SESSIONS:
+        return f"sessions with an entry: {len(sessions)} of the {LEAST_SESSIONS} that are needed"
+    found = lessons_of(lessons)
+    won = found.r > 0
+    # A regression is told what it knows by folds that it is not fitted on; each of those fits needs wins and losses.
+    alike = [bool(won[~fold].all() or not won[~fold].any()) for fold in found.folds(FOLDS)]
+    return "all wins, or all losses, are of a few sessions" if any(alike) else ""
 
 
 class _Ledger:
@@ -178,15 +190,6 @@ def _run_bars(policy: Policy, span: Span) -> RunBars:
     if policy.seconds is None:
         return found
     return found._replace(seconds=[policy.seconds.of(bar) for bar in range(span.first, span.stop)])
-
-
-def _nothing_to_teach(lessons: Sequence[Case]) -> str:
-    """Why these cases teach nothing; empty if they may."""
-    sessions = {case.session for case in lessons}
-    if len(sessions) < LEAST_SESSIONS:
-        return f"{len(sessions)} sessions with an entry, of {LEAST_SESSIONS} that are needed"
-    won = {(case.outcome_r_milli or 0) > 0 for case in lessons}
-    return "" if len(won) == 2 else "every entry came out alike"
 
 
 def _rates(gate: JudgedByFacts, factor: Fraction) -> Rates:

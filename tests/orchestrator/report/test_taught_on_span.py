@@ -6,7 +6,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from orchestrator.report.taught_on_span import Policy, Spans, Taught, Teaching, refuse_taught_on, teach_and_judge
+from orchestrator.report.taught_on_span import (
+    Policy,
+    Spans,
+    Taught,
+    Teaching,
+    nothing_to_teach,
+    refuse_taught_on,
+    teach_and_judge,
+)
 from orchestrator.trader.seen_at_close import CloseViewTable
 from rl_core.evaluation.entrants import Signals
 from rl_core.evaluation.gate_worth import APPROVING
@@ -87,11 +95,22 @@ def test_bars_that_taught_a_gate_do_not_judge_it(taught: Taught) -> None:
         refuse_taught_on(taught.model, taught.model.last_session, "fold 1, seed 0")
 
 
+def test_wins_of_one_session_teach_nothing(taught: Taught) -> None:
+    """Left out, they leave losses alone to fit; nobody can say then what a fit knows."""
+    cases = [case for case in taught.cases if case.split == "tune"]
+    lucky = cases[0].session
+
+    assert nothing_to_teach(cases) == ""
+    lost = [case.model_copy(update={"outcome_r_milli": 3000 if case.session == lucky else -1000}) for case in cases]
+    assert nothing_to_teach(lost) == "all wins, or all losses, are of a few sessions"
+    assert nothing_to_teach(lost[3:]) == "all wins, or all losses, are of a few sessions"
+
+
 def test_too_few_sessions_teach_nothing_and_everything_is_approved() -> None:
     who, _, _ = policy()
 
     found = teach_and_judge(who, spans(taught_from=32), HOW)
 
-    assert found.model is None and "of 10 that are needed" in found.gate.untaught
+    assert found.model is None and "of the 10 that are needed" in found.gate.untaught
     assert found.gate.stopped.sum() == 0 == found.gate.taught.sum()
     assert found.gate.worth.paths["gate"].row() == found.gate.worth.paths[APPROVING].row()
