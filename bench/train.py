@@ -29,10 +29,12 @@ import optax
 
 from bench.env import BARS, MANY_BARS, market_of, tiled
 from bench.facts import versions
+from bench.operations import Operations, operations_of
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
 from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.exchange.instruments import instrument
+from rl_core.ppo.backend import as_on_an_accelerator
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.networks import forward, initial_parameters
@@ -241,7 +243,31 @@ def first(repeats: int) -> list[Row]:
     return rows
 
 
-TABLES = {"networks": networks, "lengths": lengths, "storage": storage, "first": first}
+def operations(repeats: int) -> list[Row]:
+    """Launch-like operations of one update as compiled for an accelerator, and as compiled for a CPU."""
+    del repeats  # a count needs none
+    rows = []
+    for name, config, env in (("phase1", DEFAULT, Env(1)), ("phase2", SEPARATE, Env(2))):
+        world = world_of(BARS)
+        if env.phase == 1:
+            world = with_known_entries(world)
+        else:
+            config = config.model_copy(update={"known_entries": False})
+        here = _counted(config, env, world)
+        with as_on_an_accelerator():
+            there = _counted(config, env, world)
+        facts = {"conditions": there.conditions, "dearest_loops": there.loops[:2], "for_a_cpu": here.total}
+        ratio = {"as for a CPU": round(there.total / here.total, 3)}
+        rows.append(Row(f"train.operations.{name}", there.total, "operations", ratio, {"envs": config.num_envs}, facts))
+    return rows
+
+
+def _counted(config: PPOConfig, env: Env, world: EnvArrays) -> Operations:
+    state = initial_state(config, env, world)
+    return operations_of(update.lower(state, world, config=config, env=env).compile().as_text() or "")
+
+
+TABLES = {"networks": networks, "lengths": lengths, "storage": storage, "first": first, "operations": operations}
 
 
 def main() -> None:

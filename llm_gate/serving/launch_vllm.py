@@ -5,8 +5,8 @@ named ``vllm``. The answer is given at import time, outside the main guard, so t
 ``spawn`` (which import this module again) and by ``fork`` see it too. A real ``vllm`` is left alone.
 
 That build's engine and worker are forked from the server rather than spawned, so that vLLM is imported once and not
-three times: a start with its proof took 62 s of CPU time and takes 23. vLLM spawns them there because OpenMP's threads
-do not survive a fork; ours has none, as ``OMP_NUM_THREADS`` is 1. On GPUs vLLM's own choice stands.
+three times. vLLM spawns them there because OpenMP's threads do not survive a fork; ours has none, as
+``OMP_NUM_THREADS`` is 1. On GPUs vLLM's own choice stands.
 
 With a death pipe in the environment the process splits before vLLM is loaded: the child serves in a group of
 its own, the parent ends that group when the pipe closes, when it is told to stop, or when the server ends.

@@ -22,7 +22,7 @@ from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.gate_worth import APPROVING
 from rl_core.evaluation.pooled_gates import PooledGates, pooled
 from rl_core.evaluation.span import Span, span_between
-from rl_core.proofs.walk_record import Walked, WalkedFold, days_of, read_walked, run_folder
+from rl_core.proofs.walk_record import Walked, WalkedFold, days_of, fold_folder, read_walked, run_in
 from rl_core.regimes.fitted import Frozen, frozen_regimes
 from rl_core.statistics.criteria import read_criteria
 from rl_core.statistics.gate_verdict import GateEvidence, verdict_on_gate
@@ -118,7 +118,7 @@ def judge_walk(
 
 def _market(folder: Path, walked: Walked, bars: Path | None) -> _Market:
     """The bars of the walk, which its first run names."""
-    first = run_folder(folder, walked.folds[0].fold, int(next(iter(walked.seeds))), walked.phase)
+    first = run_in(fold_folder(folder, walked.folds[0].fold), int(next(iter(walked.seeds))), walked.phase)
     source = source_recorded_by(first)
     if source is None:
         raise ConfigError(f"{first}: says nothing of its bars; restore it, or walk again")
@@ -138,7 +138,7 @@ def _policies(folder: Path, walked: Walked, fold: WalkedFold, market: _Market) -
     """Each seed's policy of the fold, and whether its bars or its training are a synthetic world's."""
     views: tuple[Frozen, Trading, CloseViewTable] | None = None
     for seed in map(int, walked.seeds):
-        checkpoint = find_checkpoint(run_folder(folder, fold.fold, seed, walked.phase), phase=walked.phase)
+        checkpoint = find_checkpoint(run_in(fold_folder(folder, fold.fold), seed, walked.phase), phase=walked.phase)
         policy = load_trader(checkpoint)
         assert policy.identity is not None, "it was loaded from a checkpoint"
         regimes = frozen_regimes(checkpoint, market.bars.instrument.symbol)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars.bars import Bars
@@ -68,6 +69,28 @@ def touches_training(identity: Identity, bars: Bars, first: int) -> bool:
     same hours moved with the one that was trained on.
     """
     return lies_in_training(trained_until_ns(identity), int(bars.ts_event_ns[first]))
+
+
+def trained_in(identity: Identity, first_day: int, last_day: int) -> bool:
+    """Whether the policy was trained on one of the sessions from ``first_day`` to ``last_day``, by its own settings.
+
+    For a policy that was trained on both sides of them. Anywhere else time alone decides: `touches_training`.
+
+    Args:
+        identity: of a run that was told by dates what to train on.
+        first_day: days since 1970-01-01, as sessions are numbered.
+        last_day: included.
+    """
+    settings = identity.config
+    days = np.arange(first_day, last_day + 1)
+    trained = (days >= _day(settings["train_from"])) & (days < _day(settings["train_until"]))
+    for first, last in settings.get("left_out", ()):
+        trained &= (days < _day(first)) | (days > _day(last))
+    return bool(trained.any())
+
+
+def _day(text: str) -> int:
+    return int(np.datetime64(text, "D").astype(np.int64))
 
 
 def trained_until_ns(identity: Identity) -> int:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,8 @@ from trigate.command_line import AsJson, ConfigFile, Settings
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from rl_core.proofs.walk_forward import FoldResult, Train, WalkInputs, WalkResult
+    from rl_core.proofs.walk_forward import FoldResult, WalkResult
+    from rl_core.proofs.walk_runs import Train, WalkInputs
     from rl_core.training.plan import TrainingPlan
     from rl_core.training.sources import TrainingJob
 
@@ -29,11 +30,16 @@ def register(app: typer.Typer) -> None:
 def walk_forward(
     bars: Annotated[Path, typer.Option(help="Minute bars.")],
     out: Annotated[Path, typer.Option(help="Folder of all runs and of the page.")],
-    folds: Annotated[int, typer.Option(min=2, help="How many; the last stays locked.")] = 8,
+    folds: Annotated[int, typer.Option(min=2, help="How many; the last stays locked, but for cpcv.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="Policies a fold, from ppo.seed on.")] = 3,
-    rolling: Annotated[
-        bool, typer.Option("--rolling", help="Train on as many sessions as the first fold, not on all before.")
-    ] = False,
+    scheme: Annotated[
+        Literal["anchored", "rolling", "cpcv"],
+        typer.Option(
+            help="anchored: train on all before. rolling: on as many sessions as the first fold. cpcv: every choice of "
+            "--judged-folds is judged by policies that were trained on the others."
+        ),
+    ] = "anchored",
+    judged_folds: Annotated[int, typer.Option(min=1, help="cpcv: judged at a time.")] = 2,
     first_share: Annotated[
         float, typer.Option(min=0.05, max=0.95, help="Share of the sessions before the first that is judged.")
     ] = 0.4,
@@ -59,16 +65,11 @@ def walk_forward(
     as_json: AsJson = False,
 ) -> None:
     """Train again before every fold of sessions and judge on the fold; goes on where it was interrupted."""
+    from rl_core.commands.combinatorial import judge_combinations, refuse_with_cpcv
+    from rl_core.proofs.combinatorial import CombinatorialRules
     from rl_core.proofs.folds import FoldRules, walk_forward_folds
-    from rl_core.proofs.walk_forward import (
-        WalkInputs,
-        check_inputs,
-        market_seen,
-        openings_of,
-        record_opening,
-        result_of,
-        walk,
-    )
+    from rl_core.proofs.walk_forward import openings_of, record_opening, result_of, walk
+    from rl_core.proofs.walk_runs import WalkInputs, check_inputs, market_seen
     from rl_core.statistics.criteria import read_criteria
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.settings import read_train_config
@@ -85,7 +86,15 @@ def walk_forward(
     first = phases[0].ppo.seed
     inputs = WalkInputs(tuple(phases), job.bars, job.ladder, tuple(range(first, first + seeds)), out)
     check_inputs(inputs)
-    rules = FoldRules(folds, first_share, embargo, rolling, gate_share)
+    if scheme == "cpcv":
+        refuse_with_cpcv({"--first-share": first_share != 0.4, "--gate-share": gate_share, "--open-last": open_last})
+        with stop_on_signals() as asked:
+            train = _trainer(job, asked, new_run=new_run, as_json=as_json)
+            judge_combinations(
+                inputs, CombinatorialRules(folds, judged_folds, embargo), market_seen(inputs), train, as_json=as_json
+            )
+        return
+    rules = FoldRules(folds, first_share, embargo, scheme == "rolling", gate_share)
     seen = market_seen(inputs)
     *open_folds, locked = walk_forward_folds(seen.sessions, rules)
     done: list[FoldResult] = []

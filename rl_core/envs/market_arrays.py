@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
 from rl_core.envs.climb import Rungs
@@ -55,8 +56,12 @@ def make_market(
     *,
     ladder: Ladder | None = None,
     frictions: Frictions | None = None,
+    left_out: npt.NDArray[np.bool_] | None = None,
 ) -> MarketArrays:
     """The bars of ``view`` on the device; episodes start within [first, stop); ``ladder`` is of the same bars.
+
+    None starts where ``left_out`` [T] says so; an episode ends with its session, so of a session that is left out whole
+    nothing is ever played.
 
     Raises:
         ValueError: no bar of the range can start an episode.
@@ -67,6 +72,7 @@ def make_market(
     starts = np.flatnonzero(entry_open & ~last)
     first, stop = max(first, view.yardstick.window - 1), len(bars) if stop is None else stop
     starts = starts[(starts >= first) & (starts < stop)]
+    starts = starts if left_out is None else starts[~left_out[starts]]
     if starts.size == 0:
         raise ValueError("no bar can start an episode: too short a history, or outside entry hours")
     return MarketArrays(

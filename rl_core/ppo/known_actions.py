@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_core.contract import BUY, HOLD
+from rl_core.ppo.backend import conditions_are_free
 from rl_core.ppo.losses import KnownBatch, mean_where
 from rl_core.ppo.networks import has_choice, log_probabilities
 from rl_core.ppo.rollout import RolloutContext
@@ -67,11 +68,19 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
         return log_probabilities(logits[:, : legal.shape[-1]], legal)
 
     states, legal = jax.tree.map(by_bar, known.memory), by_bar(known.legal_actions)
-    # Bar by bar, as observations of a whole rollout would be the largest array of an update.
-    log_probability = jax.lax.map(behaviour, (states, legal))
+    # Bar by bar, as observations of a whole rollout would be the largest array of an update; an accelerator has the
+    # room, and would start each bar's operations anew.
+    each_bar = jax.lax.map if conditions_are_free() else _at_once
+    log_probability = each_bar(behaviour, (states, legal))
     flat = log_probability.reshape(steps * envs, -1)
     batch = KnownBatch(states, legal, log_probability, by_bar(scaled_advantage(context, known, flat)))
     return Known(batch, known_figures(context, known, flat))
+
+
+def _at_once(function: Callable[[Any], jax.Array], over: Any) -> jax.Array:
+    """What `jax.lax.map` returns, of all elements together."""
+    result: jax.Array = jax.vmap(function)(over)
+    return result
 
 
 def known_figures(context: RolloutContext, known: Any, log_probability: jax.Array) -> KnownFigures:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rl_core.contract import BUY, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import Trajectory
+from rl_core.ppo.backend import conditions_are_free
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.environment import ClosedTrades, EnvArrays, Environment
@@ -139,17 +140,36 @@ class _BarDraws(NamedTuple):
     reset_key: jax.Array
 
 
+class _Played(NamedTuple):
+    """One bar of every environment, before any reset."""
+
+    transition: Transition
+    raw: jax.Array  # [B, O], not normalised
+    log_probability: jax.Array  # [B, A]
+    trade: ClosedTrades
+    episode_return: jax.Array  # [B], this bar's reward included
+    state: Any  # after the bar
+
+
 def roll_out(context: RolloutContext, playing: EpisodesInPlay, key: jax.Array) -> tuple[EpisodesInPlay, Rollout]:
     """Play T = ``rollout_length`` bars in each of B environments, resetting those whose episode ends.
 
     Returns the environments after the last bar, and the rollout with leaves [T, B, ...].
     """
-    config, env, env_arrays = context.config, context.env, context.env_arrays
-    steps = config.rollout_length
+    config, env = context.config, context.env
     noise_key, reset_key = jax.random.split(key)
     # The noise is drawn for all environments and then cut to this shard's, so that the split changes no number.
-    noise = jax.random.gumbel(noise_key, (config.num_envs, steps, env.num_actions))
+    noise = jax.random.gumbel(noise_key, (config.num_envs, config.rollout_length, env.num_actions))
     noise = jnp.swapaxes(context.shards.local_part(noise), 0, 1)
+    steps = jnp.arange(config.rollout_length)
+    bars = _BarDraws(steps, noise, jax.random.split(reset_key, config.rollout_length))
+    return (_rolled_out if conditions_are_free() else _rolled_out_at_once)(context, playing, bars)
+
+
+def _rolled_out(context: RolloutContext, playing: EpisodesInPlay, bars: _BarDraws) -> tuple[EpisodesInPlay, Rollout]:
+    """Ends of episodes, counts and moments are seen to bar by bar, and only where there are any."""
+    env, env_arrays = context.env, context.env_arrays
+    steps = context.config.rollout_length
     now = env.glimpse(*env_arrays, playing.env_state)
     envs = now.legal_actions.shape[0]
 
@@ -159,10 +179,9 @@ def roll_out(context: RolloutContext, playing: EpisodesInPlay, key: jax.Array) -
     start = _Carry(
         playing=playing,
         cuts=_TruncatedStates(jnp.zeros((steps, envs)), jnp.full(envs, steps), now.memory),
-        observed=norm.empty_sums(context.shards.mean(jnp.mean(env.shown(env_arrays.market, now.memory), axis=0))),
+        observed=norm.empty_sums(_near_the_mean(context, now.memory)),
         counts=_zero_counts(envs),
     )
-    bars = _BarDraws(jnp.arange(steps), noise, jax.random.split(reset_key, steps))
     end, transitions = jax.lax.scan(one_bar, start, bars)
     last = env.glimpse(*env_arrays, end.playing.env_state)
     return end.playing, Rollout(
@@ -174,19 +193,64 @@ def roll_out(context: RolloutContext, playing: EpisodesInPlay, key: jax.Array) -
     )
 
 
-def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_Carry, Transition]:
+def _rolled_out_at_once(
+    context: RolloutContext, playing: EpisodesInPlay, bars: _BarDraws
+) -> tuple[EpisodesInPlay, Rollout]:
+    """The same without a condition.
+
+    Resets are drawn before the first bar; after the last one all bars are counted, valued and added to the moments.
+    """
     config, env, env_arrays = context.config, context.env, context.env_arrays
-    state, episode_return = carry.playing
+
+    def drawn(key: jax.Array) -> Any:
+        return context.shards.local_part(env.reset(*env_arrays, key, config.num_envs))
+
+    def one_bar(playing: EpisodesInPlay, bar: tuple[jax.Array, Any]) -> tuple[EpisodesInPlay, tuple[_Played, Any]]:
+        noise, fresh = bar
+        played = _played_bar(context, playing, noise)
+        done, last = played.transition.done, env.glimpse(*env_arrays, played.state).memory
+        state = _select_environments(done, fresh, played.state)
+        # All but the observations are kept: those are made again of the memories, in one piece.
+        kept = played._replace(raw=jnp.zeros(0), state=None)
+        return EpisodesInPlay(state, jnp.where(done, 0.0, played.episode_return)), (kept, last)
+
+    near = _near_the_mean(context, env.glimpse(*env_arrays, playing.env_state).memory)
+    end, (played, lasts) = jax.lax.scan(one_bar, playing, (bars.noise, jax.vmap(drawn)(bars.reset_key)))
+    transition = played.transition
+    cut = transition.done & ~transition.terminated
+    values = context.value_of(_rows(lasts)).reshape(cut.shape)
+    raw = env.shown(env_arrays.market, _rows(compact_memory(config, transition.memory)))
+    observed = norm.add(norm.empty_sums(near), raw)
+    counts = _counts(transition, played.log_probability, played.trade, played.episode_return)
+    return end, Rollout(
+        transitions=transition,
+        cut_value=jnp.where(cut, values, 0.0),
+        last_value=context.value_of(env.glimpse(*env_arrays, end.env_state).memory),
+        observed=norm.moments_of(observed._replace(parts=context.shards.sum(observed.parts))),
+        counts=context.shards.sum(jax.tree.map(jnp.sum, counts)),
+    )
+
+
+def _rows(tree: Any) -> Any:
+    """Leaves [T, B, ...] as [T * B, ...]."""
+    return jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), tree)
+
+
+def _near_the_mean(context: RolloutContext, memory: Any) -> jax.Array:
+    """Observation [O] that sums of squares may be taken about: the mean of the states in ``memory`` [B, ...]."""
+    return context.shards.mean(jnp.mean(context.env.shown(context.env_arrays.market, memory), axis=0))
+
+
+def _played_bar(context: RolloutContext, playing: EpisodesInPlay, noise: jax.Array) -> _Played:
+    config, env, env_arrays = context.config, context.env, context.env_arrays
+    state, episode_return = playing
     now = env.glimpse(*env_arrays, state)
     raw = env.shown(env_arrays.market, now.memory)
     observation, output = context.actor.evaluate(config, raw)
     log_probability = log_probabilities(output.logits, now.legal_actions)
-    action = jnp.argmax(log_probability + bar.noise, axis=-1)
+    action = jnp.argmax(log_probability + noise, axis=-1)
 
     result = env.step(*env_arrays, state, action)
-    done = result.terminated | result.truncated
-    cut = result.truncated & ~result.terminated
-    episode_return = episode_return + result.reward
     transition = Transition(
         memory=StoredObservations(observation, now.memory) if config.stored_observations else now.memory,
         legal_actions=now.legal_actions,
@@ -195,21 +259,29 @@ def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_C
         value=output.value,
         reward=result.reward if result.shaping is None else result.reward + result.shaping,
         terminated=result.terminated,
-        done=done,
+        done=result.terminated | result.truncated,
     )
+    return _Played(transition, raw, log_probability, result.trade, episode_return + result.reward, result.state)
+
+
+def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_Carry, Transition]:
+    env, env_arrays = context.env, context.env_arrays
+    played = _played_bar(context, carry.playing, bar.noise)
+    transition = played.transition
+    done, cut = transition.done, transition.done & ~transition.terminated
 
     def restart() -> tuple[Any, _TruncatedStates]:
-        fresh = context.shards.local_part(env.reset(*env_arrays, bar.reset_key, config.num_envs))
-        last = env.glimpse(*env_arrays, result.state).memory
+        fresh = context.shards.local_part(env.reset(*env_arrays, bar.reset_key, context.config.num_envs))
+        last = env.glimpse(*env_arrays, played.state).memory
         queued = _queue_truncated(context, carry.cuts, cut, bar.step, last)
-        return _select_environments(done, fresh, result.state), queued
+        return _select_environments(done, fresh, played.state), queued
 
-    state, cuts = jax.lax.cond(jnp.any(done), restart, lambda: (result.state, carry.cuts))
-    counts = _counts(transition, log_probability, result.trade, episode_return)
+    state, cuts = jax.lax.cond(jnp.any(done), restart, lambda: (played.state, carry.cuts))
+    counts = _counts(transition, played.log_probability, played.trade, played.episode_return)
     after = _Carry(
-        playing=EpisodesInPlay(state, jnp.where(done, 0.0, episode_return)),
+        playing=EpisodesInPlay(state, jnp.where(done, 0.0, played.episode_return)),
         cuts=cuts,
-        observed=norm.add(carry.observed, raw),
+        observed=norm.add(carry.observed, played.raw),
         counts=jax.tree.map(jnp.add, carry.counts, counts),
     )
     return after, transition
@@ -248,11 +320,11 @@ def _select_environments(picked: jax.Array, new: Tree, old: Tree) -> Tree:
 def _counts(
     transition: Transition, log_probability: jax.Array, trade: ClosedTrades, episode_return: jax.Array
 ) -> Counts:
-    """One bar's counts [B]; ``episode_return`` [B] includes this bar's reward."""
+    """Counts [..., B] of bars [..., B]; ``episode_return`` [..., B] includes the bar's reward."""
     closed, pnl = trade.closed, trade.pnl_cents
     legal, action = transition.legal_actions, transition.action
-    may_enter = legal[:, BUY] | legal[:, SELL]
-    enter = jnp.exp(log_probability[:, BUY]) + jnp.exp(log_probability[:, SELL])
+    may_enter = legal[..., BUY] | legal[..., SELL]
+    enter = jnp.exp(log_probability[..., BUY]) + jnp.exp(log_probability[..., SELL])
     return Counts(
         trades=closed,
         wins=closed & (pnl > 0),

@@ -11,6 +11,7 @@ import optax
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
+from rl_core.ppo.backend import conditions_are_free
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
 from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
@@ -188,7 +189,7 @@ def _optimise(
     config, shards, optimiser = context.config, context.shards, make_optimiser(context.config)
     # Taking one head after the other halves the activations in cache, which pays on a CPU only: the condition that
     # orders them costs a GPU a synchronisation, and a collective inside it could hang several devices.
-    one_head_at_a_time = not config.shared_torso and shards.count == 1 and jax.default_backend() == "cpu"
+    one_head_at_a_time = not config.shared_torso and shards.count == 1 and conditions_are_free()
 
     def output_for(parameters: Parameters, observation: jax.Array) -> NetworkOutput:
         return forward(config, parameters, observation, shards)

@@ -72,14 +72,14 @@ def walk_forward_folds(days: Days, rules: FoldRules) -> list[Fold]:
     for number, (start, stop) in enumerate(pairwise(edges), 1):
         until = start - rules.embargo
         train, gate = _parted(days[until - size if rules.rolling else 0 : until], rules)
-        folds.append(Fold(number, train, _sessions(days[start:stop]), number == rules.folds, gate))
+        folds.append(Fold(number, train, sessions_of(days[start:stop]), number == rules.folds, gate))
     return folds
 
 
 def _parted(before: Days, rules: FoldRules) -> tuple[Sessions, Sessions | None]:
     """What the policy is trained on, and the later sessions of ``before`` that are left to a gate."""
     if not rules.gate_share:
-        return _sessions(before), None
+        return sessions_of(before), None
     gate = round(rules.gate_share * len(before))
     train = len(before) - gate - rules.embargo
     if gate < 1 or train < 1:
@@ -87,8 +87,9 @@ def _parted(before: Days, rules: FoldRules) -> tuple[Sessions, Sessions | None]:
             f"{len(before)} sessions before a fold are too few for a gate's share of {rules.gate_share:g}: {train} to "
             f"train on, {rules.embargo} left out, {gate} for the gate; give more bars or another --gate-share"
         )
-    return _sessions(before[:train]), _sessions(before[-gate:])
+    return sessions_of(before[:train]), sessions_of(before[-gate:])
 
 
-def _sessions(days: Days) -> Sessions:
+def sessions_of(days: Days) -> Sessions:
+    """``days`` [D] without a gap between them, as the span that they are."""
     return Sessions(int(days[0]), int(days[-1]), len(days))

@@ -1,65 +1,31 @@
 """Walks forward over a market: trains on what lies before each fold, and judges on the fold itself."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder
-from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
+from rl_core.checkpoints.manifest import find_checkpoint
 from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
 from rl_core.evaluation.evaluate import Evaluation, evaluate
-from rl_core.evaluation.span import Span, span_between
-from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside, tries_of
-from rl_core.features.market_view import MarketView, view_of
-from rl_core.proofs.folds import Fold, Sessions
-from rl_core.proofs.walk_record import run_folder
+from rl_core.evaluation.tries import tries_of
+from rl_core.proofs.folds import Fold
+from rl_core.proofs.walk_record import fold_folder
+from rl_core.proofs.walk_runs import MarketSeen, Place, Train, WalkInputs, bars_of, count_look, trained_runs
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.interquartile import Aggregate, aggregate
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
-from rl_core.trading.setup import Trading, compile_trading, resolved
-from rl_core.training.config import TrainConfig
-from rl_core.training.parents_settings import with_parents_settings
-from rl_core.training.plan import TrainingPlan, phase1_of, plan_training
-from trigate.errors import ConfigError
 from trigate.whole_files import disk_faults, write_whole
 
 OPENINGS = "openings.jsonl"
 """In the folder of a walk: one line each time the locked fold was judged."""
-SPLIT_IS_OURS = ("train_share", "train_from", "train_until")
-
-Train = Callable[[TrainingPlan, Path, str], bool]
-"""Trains a plan in a folder under a label; False if it was asked to stop."""
-
-
-class WalkInputs(NamedTuple):
-    """What is trained and judged in every fold."""
-
-    phases: tuple[TrainConfig, ...]  # phase 1, and phase 2 if it is trained
-    bars: Bars
-    ladder: Ladder | None
-    seeds: tuple[int, ...]
-    out: Path
-
-
-class MarketSeen(NamedTuple):
-    """The bars under the account of the phase that is judged."""
-
-    view: MarketView
-    trading: Trading
-
-    @property
-    def sessions(self) -> npt.NDArray[np.int32]:
-        """[D] their dates, ascending."""
-        return np.unique(self.view.located.session)
 
 
 class FoldResult(NamedTuple):
@@ -94,21 +60,6 @@ class WalkResult(NamedTuple):
     tries: Tries  # of this market's sessions
 
 
-def check_inputs(inputs: WalkInputs) -> None:
-    """Raise ConfigError where a file or the command line says what to train on: folds say it."""
-    for config in inputs.phases:
-        given = [name for name in SPLIT_IS_OURS if name in config.model_fields_set]
-        if given and getattr(config, given[0]) != TrainConfig.model_fields[given[0]].default:
-            raise ConfigError(f"{given[0]} is set, and a walk forward decides itself what each fold is trained on")
-
-
-def market_seen(inputs: WalkInputs) -> MarketSeen:
-    """Compute features and hours of the bars, once for all folds."""
-    account = resolved(inputs.phases[-1].trading, seconds=inputs.ladder is not None)
-    trading = compile_trading(account, inputs.bars.instrument)
-    return MarketSeen(view_of(inputs.bars, trading.pack, trading.hours, trading.yardstick), trading)
-
-
 def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Train) -> Iterator[FoldResult]:
     """Train and judge each of ``folds``; ends early where ``train`` was asked to stop.
 
@@ -116,40 +67,11 @@ def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Tra
     as it is where it has been made before.
     """
     for fold in folds:
-        runs = _trained(inputs, fold, train)
+        place = Place(fold_folder(inputs.out, fold.number), f"fold {fold.number}")
+        runs = trained_runs(inputs, place, (fold.train,), train)
         if runs is None:
             return
         yield judged(fold, runs, seen, inputs.ladder)
-
-
-def _trained(inputs: WalkInputs, fold: Fold, train: Train) -> dict[int, Path] | None:
-    """The folder of each seed's last phase; None if training was asked to stop."""
-    runs: dict[int, Path] = {}
-    for phase, config in enumerate(inputs.phases, 1):
-        parents, plan = runs, None
-        runs = {seed: run_folder(inputs.out, fold.number, seed, phase) for seed in inputs.seeds}
-        for seed, run in runs.items():
-            parent = parents.get(seed)
-            # Seeds share bars, split and regimes, which take seconds to prepare.
-            plan = plan or _planned(inputs, config, fold, parent)
-            ppo = plan.config.ppo.model_copy(update={"seed": seed})
-            learned = None if parent is None else phase1_of(parent, plan.config)
-            own = plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
-            if not train(own, run, f"fold {fold.number}, seed {seed}, phase {phase}"):
-                return None
-    return runs
-
-
-def _planned(inputs: WalkInputs, config: TrainConfig, fold: Fold, parent: Path | None) -> TrainingPlan:
-    span = {"train_from": _date(fold.train.first), "train_until": _date(fold.train.last + 1)}
-    if parent is not None:
-        config = with_parents_settings(config, read_manifest(find_checkpoint(parent, phase=1)).identity.config)
-    config = config.model_copy(update=span)
-    return plan_training(config, inputs.bars, parent=parent, ladder=inputs.ladder)
-
-
-def _date(day: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=day)
 
 
 def judged(fold: Fold, runs: dict[int, Path], seen: MarketSeen, ladder: Ladder | None = None) -> FoldResult:
@@ -181,11 +103,6 @@ def _r_a_session(by_seed: dict[int, Evaluation]) -> dict[int, float]:
     return {seed: float(played.trades.r.sum()) / played.sessions for seed, played in by_seed.items()}
 
 
-def bars_of(view: MarketView, sessions: Sessions) -> Span:
-    """The bars [first, stop) of ``sessions``."""
-    return span_between(view.located.session, sessions.first, sessions.last)
-
-
 def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, criteria: PolicyCriteria) -> WalkResult:
     """Every fold and seed together.
 
@@ -200,7 +117,8 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, cr
         seed: sum(float(result.by_seed[seed].trades.r.sum()) for result in folds) / sessions
         for seed in folds[0].by_seed
     }
-    tries = tries_of(_looks(folds, inputs), sharpe_of(session, r / len(by_seed), sessions))
+    made = count_look(inputs, "walk", folds[0].fold.test.first, folds[-1].fold.test.last)
+    tries = tries_of(made, sharpe_of(session, r / len(by_seed), sessions))
     seen_before = (f"the locked fold has been opened {openings} times: it is no unseen market any more",)
     evidence = Evidence(
         expectancy=expectancy,
@@ -222,18 +140,6 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, cr
         openings=openings,
         tries=tries,
     )
-
-
-def _looks(folds: Sequence[FoldResult], inputs: WalkInputs) -> int:
-    """Count this walk as one try of its settings, whatever its seeds; returns how many have looked at its sessions.
-
-    Raises:
-        ResourceError: it cannot be counted.
-    """
-    unseeded = [config.model_dump_json(exclude={"ppo": {"seed", "devices"}}) for config in inputs.phases]
-    who = content_digest("walk", *unseeded)
-    first, last = folds[0].fold.test.first, folds[-1].fold.test.last
-    return note_try(registry_beside(inputs.out), new_try(who, inputs.bars.instrument.symbol, first, last))
 
 
 def openings_of(out: Path) -> int:

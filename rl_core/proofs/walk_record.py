@@ -64,6 +64,11 @@ def days_of(label: str) -> tuple[int, int]:
     return first, last
 
 
-def run_folder(out: Path, fold: int, seed: int, phase: int) -> Path:
-    """The run of one fold, seed and phase of the walk in ``out``."""
-    return out / f"fold-{fold}" / f"seed-{seed}" / f"phase{phase}"
+def fold_folder(out: Path, fold: int) -> Path:
+    """The runs of one fold of the walk in ``out``."""
+    return out / f"fold-{fold}"
+
+
+def run_in(folder: Path, seed: int, phase: int) -> Path:
+    """The run of one seed and phase, in the ``folder`` of its fold or split."""
+    return folder / f"seed-{seed}" / f"phase{phase}"

@@ -68,6 +68,9 @@ class TrainConfig(BaseModel):
     train_share: float = Field(0.8, gt=0, le=1, description="of the sessions, from the first; the rest is held out")
     train_from: date | None = Field(None, description="first session that is trained on; default: the first there is")
     train_until: date | None = Field(None, description="first session that is not trained on, instead of train_share")
+    left_out: tuple[tuple[date, date], ...] = Field(
+        (), description="between those two: sessions from a first to a last date that are not trained on either"
+    )
     ppo: PPOConfig = PPOConfig()
     trading: TradingConfig = TradingConfig()
     episodes: EpisodeConfig = EpisodeConfig()
@@ -79,6 +82,9 @@ class TrainConfig(BaseModel):
     def _a_span(self) -> "TrainConfig":
         if self.train_from is not None and self.train_until is not None and self.train_from >= self.train_until:
             raise ValueError(f"train_from {self.train_from} is not before train_until {self.train_until}")
+        for first, last in self.left_out:
+            if first > last:
+                raise ValueError(f"left_out: {first} is after {last}")
         return self
 
     @model_validator(mode="after")

@@ -10,8 +10,8 @@ from trigate.toml_config import overlaid
 
 NETWORK = ("hidden", "shared_torso", "normalise_observations")
 """Of ``ppo``: the parameters that are copied have this shape."""
-SPLIT = ("train_share", "train_from", "train_until")
-"""Which sessions are trained on: phase 2 gives all three or takes all three over."""
+SPLIT = ("train_share", "train_from", "train_until", "left_out")
+"""Which sessions are trained on: phase 2 gives all of them or takes all of them over."""
 TAKEN_OVER = ("trading", *SPLIT, "episodes", *(f"ppo.{name}" for name in NETWORK))
 """Dotted keys, of values and sections; only ``NETWORK`` cannot be changed."""
 
@@ -39,7 +39,7 @@ def with_parents_settings(config: TrainConfig, parent_config: Mapping[str, Any])
         "episodes": overlaid(episodes, config.episodes),
     }
     if not config.model_fields_set.intersection(SPLIT):
-        taken_over |= {name: parent_config.get(name) for name in SPLIT}
+        taken_over |= {name: parent_config[name] for name in SPLIT if name in parent_config}
     return TrainConfig.model_validate({**config.model_dump(), **{k: _plain(v) for k, v in taken_over.items()}})
 
 

@@ -42,6 +42,7 @@ class Split(NamedTuple):
     first: int  # index of the first training bar
     stop: int  # index after the last training bar
     stop_ns: int  # UTC start of the first bar that is not trained on, or just after the last bar of the file
+    left_out: npt.NDArray[np.bool_] | None = None  # [T] bars between them that are not trained on; None: all are
 
 
 class TrainingPlan(NamedTuple):
@@ -102,6 +103,8 @@ def phase1_of(parent: Path, config: TrainConfig) -> LearnedParameters:
 def training_split(view: MarketView, config: TrainConfig) -> Split:
     """The sessions to train on, whole: from ``train_from`` to ``train_until``, else the first ``train_share`` of them.
 
+    Without those that are ``left_out``.
+
     Raises:
         DataError: not one session is left to train on.
     """
@@ -116,7 +119,15 @@ def training_split(view: MarketView, config: TrainConfig) -> Split:
     if first >= stop:
         raise DataError(_nothing_to_train_on(config, days))
     last_ns = int(view.bars.ts_event_ns[stop]) if stop < len(session) else int(view.bars.ts_event_ns[-1]) + 1
-    return Split(first, stop, last_ns)
+    return Split(first, stop, last_ns, _left_out(session, config))
+
+
+def _left_out(session: npt.NDArray[np.int32], config: TrainConfig) -> npt.NDArray[np.bool_] | None:
+    """[T] whether a bar's session is one that the settings leave out."""
+    if not config.left_out:
+        return None
+    within = [(session >= _day_number(first)) & (session <= _day_number(last)) for first, last in config.left_out]
+    return np.asarray(np.any(within, axis=0))
 
 
 def _day_number(day: date) -> int:
@@ -200,7 +211,9 @@ def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart
     trading = compile_trading(resolved(config.trading, seconds=ladder is not None), bars.instrument)
     view = view_of(bars, trading.pack, trading.hours, trading.yardstick)
     split = training_split(view, config)
-    if not (view.hours.entry_open & view.features.warm)[split.first : split.stop].any():
+    may_enter = view.hours.entry_open & view.features.warm
+    may_enter = may_enter if split.left_out is None else may_enter & ~split.left_out
+    if not may_enter[split.first : split.stop].any():
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
     return _MarketPart(view, split, trading, ladder)
 
@@ -217,7 +230,14 @@ def _env_arrays(config: TrainConfig, parts: Sequence[_MarketPart]) -> EnvArrays:
     """The arrays of one market, or of M markets joined, of which environment b plays number b mod M."""
     parts = [*parts, *(map(_mirrored_part, parts) if config.mirror else ())]
     markets = [
-        make_market(part.view, part.split.first, part.split.stop, ladder=part.ladder, frictions=part.trading.frictions)
+        make_market(
+            part.view,
+            part.split.first,
+            part.split.stop,
+            ladder=part.ladder,
+            frictions=part.trading.frictions,
+            left_out=part.split.left_out,
+        )
         for part in parts
     ]
     each = [_params(config, part.trading) for part in parts]
@@ -266,12 +286,14 @@ def _settings_that_shape_numbers(config: TrainConfig) -> dict[str, Any]:
     Dates that were not given are left out too: a run that began before there were such settings is still itself.
     """
     rest: Any = {"checkpoint_every_updates": True, "checkpoints_kept": True, "ppo": {"devices"}}
-    rest |= {name: True for name in ("train_from", "train_until") if getattr(config, name) is None}
+    rest |= {name: True for name in ("train_from", "train_until", "left_out") if not getattr(config, name)}
     return config.model_dump(mode="json", exclude=rest)
 
 
 def _regimes(view: MarketView, split: Split) -> tuple[dict[str, bytes], str]:
     """The regimes file fitted on the training split, and a note on the fit; no file where there are too few bars."""
+    if split.left_out is not None:
+        return {}, "not fitted, so the usual thresholds hold: sessions in between are left out"
     try:
         model = fit_regimes(view, split.stop)
     except DataError as error:

@@ -123,6 +123,11 @@ class Suite(_Section):
         for pass_spec in self.passes:
             if unknown := sorted({*pass_spec.models} - {*names}) + sorted({*pass_spec.prompts} - {*self.prompts}):
                 raise ValueError(f"a pass names {', '.join(unknown)}, which the suite does not have")
+        # It would fail after every question has been asked.
+        asserted = {spec.where["model"] for spec in self.assertions if "model" in spec.where}
+        if unknown := sorted(asserted - {*names}):
+            missing = ", ".join(unknown)
+            raise ValueError(f"an assertion names {missing}, which the suite does not have; give assertions, too")
         return self
 
     def with_engine(self, engine: str) -> "Suite":

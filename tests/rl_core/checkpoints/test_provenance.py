@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rl_core.checkpoints.manifest import Identity
@@ -17,6 +18,7 @@ from rl_core.checkpoints.provenance import (
     read_world,
     touches_training,
     trading_of,
+    trained_in,
     training_worlds,
     world_of,
     world_traded,
@@ -87,6 +89,27 @@ def test_bars_before_the_end_of_training_are_in_sample_and_later_ones_are_not() 
 
 WORLD = replace(BARS, world=json.dumps({"declaration": "planted", "expectancy_r": 0.25, "seed": 7}))
 CARD = WorldCard(declaration="planted", expectancy_r=0.25, seed=7, digest=BARS.digest)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "trained"),
+    [
+        ("2024-03-11", "2024-03-14", False),  # left out
+        ("2024-03-10", "2024-03-14", True),
+        ("2024-03-11", "2024-03-15", True),
+        ("2024-02-01", "2024-02-29", False),
+        ("2024-03-29", "2024-04-05", False),  # train_until is not trained on
+        ("2024-03-28", "2024-04-05", True),
+    ],
+)
+def test_sessions_between_those_that_trained_are_known_by_the_dates(first: str, last: str, trained: bool) -> None:
+    """Trained from 1 to 28 March without 11 to 14 March."""
+    dates = {"train_from": "2024-03-01", "train_until": "2024-03-29", "left_out": [["2024-03-11", "2024-03-14"]]}
+    plain = identity(0)
+    both_sides = plain.model_copy(update={"config": {**plain.config, **dates}})
+    days = (int(np.datetime64(day, "D").astype(int)) for day in (first, last))
+
+    assert trained_in(both_sides, *days) is trained
 
 
 def test_bars_that_say_they_are_a_world_are_one_wherever_they_lie(tmp_path: Path) -> None:

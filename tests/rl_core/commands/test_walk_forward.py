@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
+from rl_core.exchange.calendar import locate
 from tests.rl_core.markets import random_bars, session_minutes
 from trigate.errors import ConfigError
 
@@ -132,12 +136,77 @@ def test_what_is_left_to_a_gate_is_evaluated_and_kept_and_a_gate_is_made_of_it(
     assert any("4 of 4 gates had nothing to be taught on" in reason for reason in told["reasons"])
 
 
+def test_every_choice_of_folds_is_judged_by_policies_that_saw_nothing_of_it(tmp_path: Path) -> None:
+    """Three folds, one at a time: three splits of which the middle one trains on both sides, and one path over all."""
+    bars, out = tmp_path / "NQ_D1M.parquet", tmp_path / "cpcv"
+    write_bars(random_bars(4, session_minutes(10)), bars)
+    how = ("--scheme", "cpcv", "--folds", 3, "--judged-folds", 1, "--seeds", 1, "--json")
+
+    done = rl_core("walk-forward", "--bars", bars, "--out", out, *how, *SETTINGS)
+
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record == json.loads((out / "cpcv.json").read_text())
+    judged = [split["judged"][0] for split in record["splits"]]
+    assert [len(split["trained_on"]) for split in record["splits"]] == [1, 2, 1]
+    config = json.loads((out / "split-2/seed-0/phase1/metadata.json").read_text())["config"]
+    ((first, last),) = config["left_out"]
+    begin, end = judged[1]["sessions"].split(" to ")
+    assert config["train_from"] < first < begin and end < last < config["train_until"]
+    (path,) = record["paths"]
+    # Evaluations count the sessions that can be entered: nine of ten, as the first one warms up.
+    each_group = np.array([group["r_a_session"] for group in judged])
+    assert path["by_seed"] == pytest.approx(np.array([2, 3, 4]) @ each_group / 9)
+    assert record["verdict"] == "NOT PROVEN" and "sessions after the judged ones" in record["because"][0]
+
+
+def test_a_policy_knows_nothing_of_sessions_that_were_left_out(tmp_path: Path) -> None:
+    """Noise in their place, an embargo of two sessions away, changes no bit of it; noise in what trains it does.
+
+    Of prices, that is: volume is compared with that of more sessions before, whoever trains on them.
+    """
+    bars = random_bars(4, session_minutes(10))
+    session = locate(bars.ts_event_ns, "equity").session
+    days = np.unique(session)
+    dates = [str(day) for day in days.astype("datetime64[D]")]
+    split = ["--set", f"train_from={dates[0]}", "--set", f"train_until={_after(dates[9])}"]
+    split += ["--set", f'left_out=[["{dates[2]}","{dates[6]}"]]']
+    trained = {}
+    for name, noisy in (("as_it_was", days[:0]), ("left_out", days[4:5]), ("trained_on", days[8:9])):
+        file, out = tmp_path / f"{name}.parquet", tmp_path / name
+        write_bars(with_noise_in(bars, np.isin(session, noisy)), file)
+        done = rl_core("train", "--bars", file, "--market", "NQ", "--out", out, *SETTINGS, *split)
+        assert done.exit_code == 0, (done.output, done.exception)
+        trained[name] = _policy(out)
+
+    assert trained["as_it_was"] == trained["left_out"] != trained["trained_on"]
+
+
+@pytest.mark.parametrize("option", [("--gate-share", 0.2), ("--open-last",), ("--first-share", 0.5)])
+def test_options_that_need_an_order_in_time_are_refused_with_cpcv(tmp_path: Path, option: tuple[object, ...]) -> None:
+    bars = tmp_path / "NQ_D1M.parquet"
+    write_bars(random_bars(4, session_minutes(2)), bars)
+
+    refused = rl_core("walk-forward", "--bars", bars, "--out", tmp_path / "walk", "--scheme", "cpcv", *option)
+
+    assert isinstance(refused.exception, ConfigError) and f"{option[0]} goes with --scheme" in str(refused.exception)
+
+
 def test_settings_that_say_what_to_train_on_are_refused(walked: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = walked
 
     refused = walk(folder, "--set", "train_share=0.6")
 
     assert isinstance(refused.exception, ConfigError) and "train_share is set" in str(refused.exception)
+
+
+def with_noise_in(bars: Bars, there: np.ndarray) -> Bars:
+    """The same minutes and volume with another market's prices where ``there`` [T] says so."""
+    noise = random_bars(99, bars.ts_event_ns, spread=30.0)
+    names = ("open", "high", "low", "close")
+    return replace(
+        bars, **{name: np.where(there, getattr(noise, name), getattr(bars, name)) for name in names}, digest=""
+    )
 
 
 def _policy(run: Path) -> bytes:

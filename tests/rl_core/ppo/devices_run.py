@@ -1,4 +1,7 @@
-"""Two updates of the toy environment on so many devices, saved as NumPy: the program of test_devices."""
+"""Two updates of the toy environment on so many devices, saved as NumPy: the program of test_devices.
+
+A process alone saves beside them what it learns as on an accelerator.
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from rl_core.ppo.backend import as_on_an_accelerator
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, gather, join_processes, put_on_devices
 from rl_core.ppo.environment import EnvArrays
@@ -33,3 +37,6 @@ if __name__ == "__main__":
     if cluster:
         join_processes(cluster[0], 2, int(cluster[1]))
     np.savez(Path(out), allow_pickle=False, **after_two_updates(int(devices)))
+    if not cluster:
+        with as_on_an_accelerator():
+            np.savez(Path(out).with_name("accelerator.npz"), allow_pickle=False, **after_two_updates(int(devices)))

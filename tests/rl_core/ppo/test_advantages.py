@@ -1,10 +1,22 @@
 """Generalised advantages: by hand, over episode edges, and against a slow plain-Python version."""
 
+import contextlib
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rl_core.ppo.advantages import Trajectory, generalized_advantage
+from rl_core.ppo.backend import as_on_an_accelerator
+
+
+@pytest.fixture(autouse=True, params=["with conditions", "as on an accelerator"])
+def either_program(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Bar after bar, and by halves."""
+    with contextlib.nullcontext() if request.param == "with conditions" else as_on_an_accelerator():
+        yield
 
 
 def one_env(

@@ -43,11 +43,15 @@ def differences(found: Path, alone: dict[str, np.ndarray]) -> list[str]:
 
 
 def test_two_devices_of_one_process_learn_what_one_learns(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
-    """Same draws, same minibatches, gradients averaged, moments and advantages of all environments."""
+    """Same draws, same minibatches, gradients averaged, moments and advantages of all environments.
+
+    The same again by the program that an accelerator gets.
+    """
     program = start(tmp_path / "two.npz", "2", host_devices=2)
 
     assert program.wait(240) == 0
     assert differences(tmp_path / "two.npz", alone) == []
+    assert differences(tmp_path / "accelerator.npz", alone) == []
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:

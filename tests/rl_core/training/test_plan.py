@@ -189,6 +189,29 @@ def test_dates_say_which_sessions_are_trained_on_instead_of_a_share() -> None:
         TrainConfig(train_from=dates[1], train_until=dates[1])
 
 
+def test_sessions_in_between_may_be_left_out() -> None:
+    """No episode starts in them; what is trained on ends where it ended, and regimes are not fitted over them."""
+    view = small_view(0, 6)
+    days = np.unique(view.located.session)
+    dates = [date.fromisoformat(str(day)) for day in days.astype("datetime64[D]")]
+    left_out = ((dates[2], dates[3]),)
+    asked = TrainConfig(train_until=dates[5], left_out=left_out, ppo=TINY, trading=RULES)
+
+    plan = plan_training(asked, view.bars)
+
+    market = plan.env_arrays.market
+    starts = np.asarray(market.starts[: market.start_count])
+    assert set(view.located.session[starts]) == {days[1], days[4]}
+    assert plan.split.stop_ns == training_split(view, TrainConfig(train_until=dates[5])).stop_ns
+    assert "left out" in plan.regimes and plan_identity(plan, 0).config["left_out"] == [
+        [str(day) for day in left_out[0]]
+    ]
+    with pytest.raises(DataError, match="no warm bar"):
+        plan_training(asked.model_copy(update={"left_out": ((dates[1], dates[4]),)}), view.bars)
+    with pytest.raises(ValueError, match="is after"):
+        TrainConfig(left_out=((dates[3], dates[2]),))
+
+
 def test_too_little_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few to train"):
         training_split(small_view(), TrainConfig(train_share=0.3))

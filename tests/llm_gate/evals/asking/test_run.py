@@ -257,6 +257,7 @@ def test_a_failed_assertion_ends_with_100_and_is_printed(suite_file: Path, tmp_p
         ("[[models]]\nengine='rules'\n[[models]]\nengine='rules'", "same name"),
         ("[[models]]\nengine='random'\nveto_rate=0.7\nshrink_rate=0.7", "together at most 1"),
         ("[[passes]]\nmodels = ['rulez']", "rulez, which the suite does not have"),
+        ("[[assertions]]\nmetric = 'auc'\nat_least = 0.5\nwhere = {model = 'rulez'}", "an assertion names rulez"),
         ("[[assertions]]\nmetric = 'auc'", "at_least or at_most"),
         ("[promotion]\nclip_high_r = inf", "promotion.clip_high_r: Input should be a finite number"),
         ("ready_deadline_s = inf", "ready_deadline_s: Input should be a finite number"),

@@ -1,0 +1,34 @@
+"""Whether a condition costs nothing where a program runs.
+
+A CPU takes one branch and leaves the other. On an accelerator every condition waits until the host has read its
+predicate, some microseconds each, while the device is idle; work on all elements, thrown away where it is not wanted,
+is cheaper there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+_as_accelerator = False
+
+
+def conditions_are_free() -> bool:
+    """Whether a program that is traced now may hold conditions."""
+    return not _as_accelerator and jax.default_backend() == "cpu"
+
+
+@contextmanager
+def as_on_an_accelerator() -> Iterator[None]:
+    """Trace programs as for an accelerator, wherever this runs: for tests, and for counting operations.
+
+    What was traced before is forgotten on the way in and on the way out.
+    """
+    global _as_accelerator
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+    _as_accelerator = True
+    try:
+        yield
+    finally:
+        _as_accelerator = False
+        jax.clear_caches()  # type: ignore[no-untyped-call]
