@@ -111,10 +111,8 @@ def run(
     check_settings(asked_for)
     refuse_missing_demo(asked_for)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
-    if plan.config.gate.on_failure == "approve":
-        say("the gate's fail mode is approve: entries go through unprotected while it is down")
-    if plan.world is not None:
-        say(plan.world.declaration)
+    for notice in plan.notices:
+        say(notice)
     told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol)) if plan.advises else None
     if told is not None:
         say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,17 +89,18 @@ def play_accounts(accounts: Sequence[Account], folder: AccountsFolder, hooks: Ru
     ``hooks.on_bar`` gets the bars of all accounts together.
     """
     inputs, seated, runs = _Inputs(), dict[str, Seated](), list[AccountRun]()
-    done = _Counted(hooks)
+    done, notices = _Counted(hooks), _Notices()
     with ExitStack() as stack:
         workers = SharedWorkers(folder.digest, folder.path, stack, say=hooks.say, check=_raising(hooks))
         try:
             for account in accounts:
                 own = hooks._replace(say=_named(hooks.say, account.name))
-                opened = _opened(account, folder, inputs, own, done)
+                opened = _opened(account, folder, inputs, own, done, partial(notices.take, account.name))
                 if isinstance(opened, Seated):
                     seated[account.name] = opened
                 else:
                     runs.append(opened)
+            notices.tell(hooks.say, len(accounts))
             _play(runs, inputs, workers, hooks)
         except BaseException as error:
             for run in runs:
@@ -124,14 +126,32 @@ class _Counted:
         self._hooks.on_bar(self._all)
 
 
+class _Notices:
+    """What is to be told of accounts before they are played; the same of many is told once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def take(self, name: str, text: str) -> None:
+        """Keep it."""
+        self._names.setdefault(text, []).append(name)
+
+    def tell(self, say: Say, accounts: int) -> None:
+        """Tell each text, with the accounts that it is of."""
+        for text, names in self._names.items():
+            say(f"{'all accounts' if len(names) == accounts > 1 else ', '.join(names)}: {text}")
+
+
 def _opened(
-    account: Account, folder: AccountsFolder, inputs: _Inputs, hooks: RunHooks, done: _Counted
+    account: Account, folder: AccountsFolder, inputs: _Inputs, hooks: RunHooks, done: _Counted, notice: Say
 ) -> AccountRun | Seated:
     """The account's run, to be played on; or what became of it, where it is done or cannot be played."""
     try:
-        plan = inputs.plan(account.config.model_copy(update={"runs": folder.path}), hooks.say)
+        plan = inputs.plan(account.config.model_copy(update={"runs": folder.path}), notice)
         if (before := folder.done(plan.inputs.run_id)) is not None:
             return Seated(account.name, Became("ended"), before)
+        for text in plan.notices:
+            notice(text)
         return AccountRun(account.name, plan, hooks._replace(on_bar=lambda bars: done.of(account.name, bars)))
     except TrigateError as error:
         return Seated(account.name, Became("failed", str(error), int(error.exit_code)), None)

@@ -101,6 +101,13 @@ class RunPlan(NamedTuple):
         entries = "" if self.entries is None else self.entries.kept.text
         return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration, ENTRIES: entries, **history}
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person has to be told before it starts."""
+        unprotected = "the gate's fail mode is approve: entries go through unprotected while it is down"
+        notices = (unprotected,) if self.config.gate.on_failure == "approve" else ()
+        return notices if self.world is None else (*notices, self.world.declaration)
+
     def views(self) -> CloseViews:
         """What the trader sees at each close."""
         if self.paper:

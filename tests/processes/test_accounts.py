@@ -39,7 +39,8 @@ def test_accounts_of_one_command_that_was_killed_have_the_journals_of_runs_alone
     file, runs = tmp_path / "accounts.toml", tmp_path / "runs"
     file.write_text(
         f'[accounts.first]\ntrading.rules = "plain_static"\n\n'
-        f'[accounts.second]\ncheckpoint = "{demo_world.phase2}"\npart = "all"\n\n'
+        f'[accounts.second]\ncheckpoint = "{demo_world.phase2}"\npart = "all"\n'
+        'gate.on_failure = "approve"\ngate.i_understand_unprotected_approve = true\n\n'
         f'[accounts.broken]\nbars = "{tmp_path / "nowhere.parquet"}"\n'
     )
     command = line(demo_world, runs, "--accounts", file)
@@ -66,7 +67,12 @@ def test_accounts_of_one_command_that_was_killed_have_the_journals_of_runs_alone
         assert replay_run(RunFolder(folder)).difference == ""
         assert (folder / "report.html").exists() and told[name]["verdict"] and told[name]["trades"] is not None
 
-    own = ["--set", "name=second", "--set", "part=all", "--checkpoint", str(demo_world.phase2)]
+    said = ended.stderr.splitlines()
+    assert "second: the gate's fail mode is approve: entries go through unprotected while it is down" in said
+    assert sum(line.startswith("first, second: ") for line in said) == 1, "the world is synthetic, told once"
+
+    own = ["--set", "name=second", "--set", "part=all", "--set", "gate.on_failure=approve"]
+    own += ["--set", "gate.i_understand_unprotected_approve=true", "--checkpoint", str(demo_world.phase2)]
     assert call_here("orchestrator", *line(demo_world, tmp_path / "alone", *own)).returncode == 0
     (alone,) = (tmp_path / "alone").glob("*/journal.jsonl")
     assert Path(told["second"]["run"], "journal.jsonl").read_bytes() == alone.read_bytes()
