@@ -3,7 +3,7 @@
 set -e
 uv=${UV:-.venv/bin/uv}
 compile() {
-  $uv pip compile pyproject.toml --extra dev --universal --fork-strategy fewest --generate-hashes \
+  $uv pip compile pyproject.toml --extra dev --extra sweep --universal --fork-strategy fewest --generate-hashes \
     --no-emit-index-url --no-header --no-annotate --quiet "$@" > /dev/null
 }
 compile --extra cpu --python-version 3.11 --override requirements/overrides-cpu.txt \

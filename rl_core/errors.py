@@ -11,3 +11,7 @@ class FitError(TrigateError):
 
 class DamagedCheckpointError(DataError):
     """A checkpoint whose bytes are not those that were written."""
+
+
+class NotFiniteError(TrigateError):
+    """A training whose losses, gradients or rewards were not finite."""

@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "overfit_gauntlet": "overfit-gauntlet",
     "peft": "peft",
     "vllm": "vllm",
+    "ray": "ray",
 }
 """Of modules that need not be installed where the tests run, or that several distributions bring."""
 LOCKS = ("cpu.txt", "cuda.txt")

@@ -49,6 +49,7 @@ SHELL = ("kill", "cd", "ln", "pip")
 MODELS: dict[tuple[str, str], type[BaseModel]] = {
     ("rl-core", "train"): TrainConfig,
     ("rl-core", "walk-forward"): TrainConfig,
+    ("rl-core", "sweep"): TrainConfig,
     ("rl-core", "evaluate"): TrainConfig,
     ("rl-core", "show-config"): TrainConfig,
     ("rl-core", "check-leak"): TradingConfig,

@@ -12,13 +12,19 @@ from tests.shape import MOST_ENTRIES, entries
 
 FORBIDDEN = {
     "trigate": {"zmq", "subprocess", "multiprocessing", "jax", "vllm", "rl_core", "llm_gate", "orchestrator"},
-    "rl_core": {"zmq", "subprocess", "multiprocessing", "vllm", "aiohttp", "llm_gate", "orchestrator"},
+    "rl_core": {"zmq", "multiprocessing", "vllm", "aiohttp", "llm_gate", "orchestrator"},
     "llm_gate": {"zmq", "jax", "flax", "optax", "orbax", "rl_core", "orchestrator"},
     "orchestrator": {"multiprocessing", "jax", "flax", "optax", "orbax", "vllm", "torch", "transformers"},
 }
 ONLY_IN = {
     "zmq": {"orchestrator/messaging/sockets.py"},
-    "subprocess": {"orchestrator/workers/processes.py", "llm_gate/serving/processes.py"},
+    "subprocess": {
+        "orchestrator/workers/processes.py",
+        "llm_gate/serving/processes.py",
+        "rl_core/jobs/processes.py",
+    },
+    "ray": {"rl_core/jobs/ray_cluster.py"},
+    "optuna": {"rl_core/training/sweep/study.py"},
     "vllm": {"llm_gate/serving/launch_vllm.py"},
     "multiprocessing": {"llm_gate/serving/launch_vllm.py"},  # it starts none: it says how vLLM starts its own
     "ctypes": {"trigate/process_control.py"},
@@ -34,7 +40,7 @@ SERVER_MODULES = {"llm_gate.engines.vllm", "llm_gate.engines.replies"}
 SERVER_WORDS = ("/v1/chat", "chat.completion", "vllm:", '"structured_outputs"')
 FLOORS = (
     "trigate/pages",
-    "rl_core/statistics rl_core/market rl_core/exchange",
+    "rl_core/statistics rl_core/market rl_core/exchange rl_core/jobs",
     "rl_core/bars rl_core/rules",
     "rl_core/trading rl_core/worlds",
     "rl_core/features",
@@ -43,6 +49,7 @@ FLOORS = (
     "rl_core/regimes",
     "rl_core/evaluation",
     "rl_core/training",
+    "rl_core/training/sweep",
     "rl_core/proofs",
     "rl_core/commands",
     "llm_gate/engines",

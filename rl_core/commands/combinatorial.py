@@ -1,7 +1,6 @@
 """What `rl-core walk-forward --scheme cpcv` does: every split trained and judged, then its paths told."""
 
 import json
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +33,9 @@ def judge_combinations(
         quiet=as_json,
     )
     done: list[SplitResult] = []
-    began = time.monotonic()
     for result in judge_splits(inputs, splits, seen, train):
         done.append(result)
-        left_s = (time.monotonic() - began) / len(done) * (len(splits) - len(done))
-        say(f"{_line(result)}; about {left_s / 60:.0f} min left", quiet=as_json)
+        say(_line(result), quiet=as_json)
     if len(done) < len(splits):
         say(f"stopped after {len(done)} of {len(splits)} splits; the same command goes on", quiet=as_json)
         return

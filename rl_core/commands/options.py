@@ -23,3 +23,6 @@ Format = Annotated[
     str | None,
     typer.Option("--format", help=f"How the file is written: {', '.join(LAYOUTS)}; default: its first line tells."),
 ]
+Jobs = Annotated[int, typer.Option(min=1, help="Train so many at once, each in a process of its own.")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="Who trains: local, or ray (a Ray cluster).")]
+Address = Annotated[str | None, typer.Option(help="--executor ray: auto, host:port of the cluster, or local.")]

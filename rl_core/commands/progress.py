@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rl_core.jobs.job import JobContext
+
 Row = Mapping[str, Any]
 
 FIGURES = {
@@ -83,6 +85,17 @@ def training_progress(total: int, phase: int, *, quiet: bool) -> Iterator[Progre
             live.update(Group(progress, _as_table(row)))
 
         yield ProgressSinks(show, lambda text: console.print(text, markup=False))
+
+
+def job_context(asked: Callable[[], bool], *, quiet: bool) -> JobContext:
+    """How the jobs of a command are shown: their lines, and a bar of each training, unless ``quiet``."""
+
+    @contextmanager
+    def progress(total: int, phase: int) -> Iterator[Callable[[Row], None]]:
+        with training_progress(total, phase, quiet=quiet) as sinks:
+            yield sinks.row
+
+    return JobContext(asked, lambda line: say(line, quiet=quiet), progress)
 
 
 def say(text: str, *, quiet: bool = False) -> None:

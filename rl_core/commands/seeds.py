@@ -11,10 +11,13 @@ from rl_core.checkpoints.manifest import find_checkpoint
 from rl_core.checkpoints.policy import load_trader, policy_digest
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import Trained
+from rl_core.jobs.choose import done_in_order
+from rl_core.jobs.job import Executor, JobContext, was_asked
 from rl_core.statistics.interquartile import aggregate
 from rl_core.training.folder import SEED_PREFIX
+from rl_core.training.orders import PhaseOrder, TrainingOrder
 from rl_core.training.plan import TrainingPlan, phase1_of
-from rl_core.training.sources import prepare_evaluation, refuse_own_parent
+from rl_core.training.sources import TrainingJob, prepare_evaluation, refuse_own_parent
 
 
 class SeedResult(NamedTuple):
@@ -62,6 +65,31 @@ def plans_of(plan: TrainingPlan, runs: Mapping[int, Path], parent: Path | None) 
         own, ppo = parent_of(parent, seed), plan.config.ppo.model_copy(update={"seed": seed})
         learned = plan.parent if own is None else phase1_of(own, plan.config)
         yield run, plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
+
+
+def trained_elsewhere(
+    job: TrainingJob,
+    runs: Mapping[int, Path],
+    parent: Path | None,
+    executor: Executor | None,
+    context: JobContext,
+    *,
+    new_run: bool,
+) -> bool:
+    """Train each seed's run as a job of its own; False where somebody asked to stop.
+
+    What this process does then with these runs finds them trained. Without an ``executor`` it trains them itself.
+    """
+    if executor is None:
+        return True
+    orders = []
+    for seed, run in runs.items():
+        own = job.config.model_copy(update={"ppo": job.config.ppo.model_copy(update={"seed": seed})})
+        phases = (PhaseOrder(config=own, run=run),)
+        order = TrainingOrder(source=job.source, phases=phases, parent=parent_of(parent, seed), new_run=new_run)
+        orders.append(order.as_job(f"seed {seed}"))
+    results = list(done_in_order(executor, orders, context, "seeds"))
+    return len(results) == len(orders) and not any(map(was_asked, results))
 
 
 def held_out_results(runs: Mapping[int, Path], market: str) -> list[SeedResult]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rl_core.commands.options import Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
+from rl_core.commands.progress import job_context, say, stop_on_signals, training_progress
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
@@ -16,6 +16,7 @@ from trigate.command_line import AsJson, ConfigFile, Settings, print_result
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rl_core.jobs.job import Executor
     from rl_core.training.plan import TrainingPlan
     from rl_core.training.run import TrainingResult
     from rl_core.training.sources import TrainingJob
@@ -56,6 +57,9 @@ def train(
     ] = 1,
     distributed: Annotated[bool, typer.Option("--distributed", help="As one of several processes.")] = False,
     coordinator: Coordinator = None,
+    jobs: Jobs = 1,
+    executor: ExecutorName = "local",
+    address: Address = None,
     processes: Annotated[int | None, typer.Option(min=1, help="--distributed: how many processes.")] = None,
     process: Annotated[int | None, typer.Option(min=0, help="--distributed: which this is, from 0.")] = None,
     as_json: AsJson = False,
@@ -63,7 +67,7 @@ def train(
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""
     if distributed:
         run_in_watched_child()
-    from rl_core.commands.seeds import parent_of, plans_of, runs_of
+    from rl_core.commands.seeds import parent_of, plans_of, runs_of, trained_elsewhere
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.plan import plan_training
     from rl_core.training.processes import ProcessGroup, distributed_training, is_writer
@@ -79,8 +83,7 @@ def train(
         files = named_files(bars or [])
         first = given.ppo.seed
         runs = runs_of(out, range(first, first + seeds), parent)
-        if seeds > 1 and distributed:
-            raise ConfigError("--seeds trains one after another; give --distributed one seed at a time")
+        workers = _workers(executor, jobs, address, distributed_seeds=seeds if distributed else 0)
         job = prepare_training(
             given,
             bars=files,
@@ -98,6 +101,9 @@ def train(
         today = datetime.now(UTC).date()
         for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
             say(f"warning: {warning}")
+        context = job_context(asked, quiet=as_json)
+        if not trained_elsewhere(job, runs, parent, workers, context, new_run=new_run):
+            return
         for run, of_seed in plans_of(plan, runs, parent):
             trained = _train_one(of_seed, job, run, asked, new_run=new_run, as_json=as_json)
             _tell_trained(run, trained, as_json=as_json)
@@ -105,6 +111,27 @@ def train(
                 return
         if seeds > 1:
             _compare(plan, runs, as_json=as_json)
+
+
+def _workers(executor: str, jobs: int, address: str | None, *, distributed_seeds: int) -> "Executor | None":
+    """Who trains; None: this process, with each seed's line or bar as it is trained.
+
+    Args:
+        executor: as of `executor_of`.
+        jobs: likewise.
+        address: likewise.
+        distributed_seeds: of a run of several processes; 0 where this is none.
+
+    Raises:
+        ConfigError, ProcessNotReadyError: as `executor_of`; or a run of several processes is given several seeds.
+    """
+    from rl_core.jobs.choose import executor_of
+
+    here = executor == "local" and jobs == 1
+    if distributed_seeds > 1 or (distributed_seeds and not here):
+        raise ConfigError("--seeds, --jobs and --executor train whole seeds; give --distributed one seed at a time")
+    chosen = executor_of(executor, jobs=jobs, address=address)
+    return None if here else chosen
 
 
 def _train_one(

@@ -1,23 +1,20 @@
 """The command `rl-core walk-forward`."""
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from rl_core.commands.options import Market, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say, stop_on_signals, training_progress
+from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Seconds, Stamped, Timezone
+from rl_core.commands.progress import job_context, say, stop_on_signals
 from trigate.command_line import AsJson, ConfigFile, Settings
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
     from rl_core.proofs.walk_forward import FoldResult, WalkResult
-    from rl_core.proofs.walk_runs import Train, WalkInputs
-    from rl_core.training.plan import TrainingPlan
-    from rl_core.training.sources import TrainingJob
+    from rl_core.proofs.walk_runs import WalkInputs
 
 PAGE = "walk_forward.html"
 
@@ -62,10 +59,14 @@ def walk_forward(
     timezone: Timezone = None,
     stamp: Stamped = None,
     new_run: Annotated[bool, typer.Option("--new-run", help="Set other runs in the folders aside.")] = False,
+    jobs: Jobs = 1,
+    executor: ExecutorName = "local",
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Train again before every fold of sessions and judge on the fold; goes on where it was interrupted."""
     from rl_core.commands.combinatorial import judge_combinations, refuse_with_cpcv
+    from rl_core.jobs.choose import done_in_order, executor_of
     from rl_core.proofs.combinatorial import CombinatorialRules
     from rl_core.proofs.folds import FoldRules, walk_forward_folds
     from rl_core.proofs.walk_forward import openings_of, record_opening, result_of, walk
@@ -84,12 +85,14 @@ def walk_forward(
     times = FileTimes(timezone, stamp)
     job = prepare_training(phases[0], bars=bars, parent=None, market=market, times=times, seconds=seconds)
     first = phases[0].ppo.seed
-    inputs = WalkInputs(tuple(phases), job.bars, job.ladder, tuple(range(first, first + seeds)), out)
+    each_seed = tuple(range(first, first + seeds))
+    inputs = WalkInputs(tuple(phases), job.bars, job.ladder, job.source, each_seed, out, new_run)
     check_inputs(inputs)
+    workers = executor_of(executor, jobs=jobs, address=address)
     if scheme == "cpcv":
         refuse_with_cpcv({"--first-share": first_share != 0.4, "--gate-share": gate_share, "--open-last": open_last})
         with stop_on_signals() as asked:
-            train = _trainer(job, asked, new_run=new_run, as_json=as_json)
+            train = partial(done_in_order, workers, context=job_context(asked, quiet=as_json), what="trainings")
             judge_combinations(
                 inputs, CombinatorialRules(folds, judged_folds, embargo), market_seen(inputs), train, as_json=as_json
             )
@@ -98,39 +101,17 @@ def walk_forward(
     seen = market_seen(inputs)
     *open_folds, locked = walk_forward_folds(seen.sessions, rules)
     done: list[FoldResult] = []
-    began = time.monotonic()
     with stop_on_signals() as asked:
-        train = _trainer(job, asked, new_run=new_run, as_json=as_json)
+        train = partial(done_in_order, workers, context=job_context(asked, quiet=as_json), what="trainings")
         for result in walk(inputs, open_folds, seen, train):
             done.append(result)
-            left_s = (time.monotonic() - began) / len(done) * (len(open_folds) + open_last - len(done))
-            say(f"{_line(result)}; about {left_s / 60:.0f} min left", quiet=as_json)
+            say(_line(result), quiet=as_json)
         if open_last and len(done) == len(open_folds):
             opened = record_opening(out, locked, inputs.seeds)
             say(f"fold {locked.number} was locked: this is opening {opened}", quiet=as_json)
             done += walk(inputs, [locked], seen, train)
     if done:
         _tell(inputs, result_of(done, inputs, openings_of(out), criteria), rules, as_json=as_json)
-
-
-def _trainer(job: "TrainingJob", asked: Callable[[], bool], *, new_run: bool, as_json: bool) -> "Train":
-    """Trains one plan with a line or a bar that shows how far it is."""
-    from rl_core.training.run import continue_run
-    from rl_core.training.sources import run_records
-
-    def train(plan: "TrainingPlan", run: Path, label: str) -> bool:
-        say(label, quiet=as_json)
-        with training_progress(plan.total, plan.config.phase, quiet=as_json) as progress:
-
-            def on_update(row: Mapping[str, Any]) -> bool:
-                progress.row(row)
-                return asked()
-
-            records = run_records(job._replace(config=plan.config))
-            trained = continue_run(plan, run, records=records, new_run=new_run, on_update=on_update)
-        return trained.stop == "finished"
-
-    return train
 
 
 def _line(result: "FoldResult") -> str:

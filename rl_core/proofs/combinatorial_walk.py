@@ -59,11 +59,10 @@ class PathsResult(NamedTuple):
 
 def judge_splits(inputs: WalkInputs, splits: Sequence[Split], seen: MarketSeen, train: Train) -> Iterator[SplitResult]:
     """Train and judge each of ``splits``; ends early where ``train`` was asked to stop."""
-    for split in splits:
-        place = Place(inputs.out / f"split-{split.number}", f"split {split.number}")
-        runs = trained_runs(inputs, place, split.train, train)
-        if runs is None:
-            return
+    places = [
+        Place(inputs.out / f"split-{split.number}", f"split {split.number}", tuple(split.train)) for split in splits
+    ]
+    for split, runs in zip(splits, trained_runs(inputs, places, train), strict=False):
         by_seed, in_sample, on_world = {}, False, False
         for seed, run in runs.items():
             checkpoint = find_checkpoint(run)

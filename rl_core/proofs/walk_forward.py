@@ -66,11 +66,8 @@ def walk(inputs: WalkInputs, folds: Sequence[Fold], seen: MarketSeen, train: Tra
     A fold's run is what `rl-core train` makes with its ``train_from`` and ``train_until``, so it is continued or left
     as it is where it has been made before.
     """
-    for fold in folds:
-        place = Place(fold_folder(inputs.out, fold.number), f"fold {fold.number}")
-        runs = trained_runs(inputs, place, (fold.train,), train)
-        if runs is None:
-            return
+    places = [Place(fold_folder(inputs.out, fold.number), f"fold {fold.number}", (fold.train,)) for fold in folds]
+    for fold, runs in zip(folds, trained_runs(inputs, places, train), strict=False):
         yield judged(fold, runs, seen, inputs.ladder)
 
 

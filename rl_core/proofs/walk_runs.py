@@ -1,8 +1,8 @@
 """What is trained in every fold or split of sessions: an ordinary run a seed and phase, on the sessions it names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,20 +11,21 @@ import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder
-from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
 from rl_core.evaluation.span import Span, span_between
 from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside
 from rl_core.features.market_view import MarketView, view_of
+from rl_core.jobs.job import Job, Result, was_asked
 from rl_core.proofs.folds import Sessions
 from rl_core.proofs.walk_record import run_in
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
-from rl_core.training.parents_settings import SPLIT, with_parents_settings
-from rl_core.training.plan import TrainingPlan, phase1_of, plan_training
+from rl_core.training.orders import PhaseOrder, TrainingOrder
+from rl_core.training.parents_settings import SPLIT
+from rl_core.training.source_file import Source
 from trigate.errors import ConfigError
 
-Train = Callable[[TrainingPlan, Path, str], bool]
-"""Trains a plan in a folder under a label; False if it was asked to stop."""
+Train = Callable[[Sequence[Job]], Iterator[Result]]
+"""Does the trainings in their order; ends early where it was asked to stop."""
 
 
 class WalkInputs(NamedTuple):
@@ -33,8 +34,10 @@ class WalkInputs(NamedTuple):
     phases: tuple[TrainConfig, ...]  # phase 1, and phase 2 if it is trained
     bars: Bars
     ladder: Ladder | None
+    source: Source  # of the bars
     seeds: tuple[int, ...]
     out: Path
+    new_run: bool = False  # set other runs in the folders aside
 
 
 class MarketSeen(NamedTuple):
@@ -50,10 +53,11 @@ class MarketSeen(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the runs of one fold or split lie, and how it is called."""
+    """Where the runs of one fold or split lie, how it is called, and what they are trained on."""
 
     folder: Path
     name: str
+    trained_on: tuple[Sessions, ...]  # in order of time
 
 
 def check_inputs(inputs: WalkInputs) -> None:
@@ -76,37 +80,37 @@ def bars_of(view: MarketView, sessions: Sessions) -> Span:
     return span_between(view.located.session, sessions.first, sessions.last)
 
 
-def trained_runs(
-    inputs: WalkInputs, place: Place, trained_on: Sequence[Sessions], train: Train
-) -> dict[int, Path] | None:
-    """The folder of each seed's last phase, trained on the runs of sessions ``trained_on``; None if asked to stop."""
-    runs: dict[int, Path] = {}
-    for phase, config in enumerate(inputs.phases, 1):
-        parents, plan = runs, None
-        runs = {seed: run_in(place.folder, seed, phase) for seed in inputs.seeds}
-        for seed, run in runs.items():
-            parent = parents.get(seed)
-            # Seeds share bars, split and regimes, which take seconds to prepare.
-            plan = plan or _planned(inputs, config, trained_on, parent)
-            ppo = plan.config.ppo.model_copy(update={"seed": seed})
-            learned = None if parent is None else phase1_of(parent, plan.config)
-            own = plan._replace(config=plan.config.model_copy(update={"ppo": ppo}), parent=learned)
-            if not train(own, run, f"{place.name}, seed {seed}, phase {phase}"):
-                return None
-    return runs
+def trained_runs(inputs: WalkInputs, places: Sequence[Place], train: Train) -> Iterator[dict[int, Path]]:
+    """Yield the folder of each seed's last phase, place after place; ends early where ``train`` was asked to stop."""
+    orders = [{seed: _order(inputs, place, seed) for seed in inputs.seeds} for place in places]
+    results = train(
+        [
+            order.as_job(f"{place.name}, seed {seed}")
+            for place, of_place in zip(places, orders, strict=True)
+            for seed, order in of_place.items()
+        ]
+    )
+    for of_place in orders:
+        trained = list(islice(results, len(of_place)))
+        if len(trained) < len(of_place) or any(map(was_asked, trained)):
+            return
+        yield {seed: order.phases[-1].run for seed, order in of_place.items()}
 
 
-def _planned(
-    inputs: WalkInputs, config: TrainConfig, trained_on: Sequence[Sessions], parent: Path | None
-) -> TrainingPlan:
-    if parent is not None:
-        config = with_parents_settings(config, read_manifest(find_checkpoint(parent, phase=1)).identity.config)
+def _order(inputs: WalkInputs, place: Place, seed: int) -> TrainingOrder:
+    """The training of one seed in one place, phase after phase."""
     span = {
-        "train_from": _date(trained_on[0].first),
-        "train_until": _date(trained_on[-1].last + 1),
-        "left_out": tuple((_date(before.last + 1), _date(after.first - 1)) for before, after in pairwise(trained_on)),
+        "train_from": _date(place.trained_on[0].first),
+        "train_until": _date(place.trained_on[-1].last + 1),
+        "left_out": tuple(
+            (_date(before.last + 1), _date(after.first - 1)) for before, after in pairwise(place.trained_on)
+        ),
     }
-    return plan_training(config.model_copy(update=span), inputs.bars, parent=parent, ladder=inputs.ladder)
+    phases = []
+    for phase, config in enumerate(inputs.phases, 1):
+        own = config.model_copy(update={**span, "ppo": config.ppo.model_copy(update={"seed": seed})})
+        phases.append(PhaseOrder(config=own, run=run_in(place.folder, seed, phase)))
+    return TrainingOrder(source=inputs.source, phases=tuple(phases), parent=None, new_run=inputs.new_run)
 
 
 def _date(day: int) -> date:

@@ -18,7 +18,7 @@ from rl_core.checkpoints.checkpoint import (
     write_records,
 )
 from rl_core.checkpoints.manifest import Expected, installed_versions, is_final, read_manifest
-from rl_core.errors import FitError
+from rl_core.errors import FitError, NotFiniteError
 from rl_core.ppo.devices import gather
 from rl_core.ppo.loop import gave_up, train
 from rl_core.ppo.metrics import MetricRow, entropy_adjustments
@@ -42,7 +42,6 @@ from rl_core.training.metric_log import append_row, rows_until
 from rl_core.training.plan import TrainingPlan, identity_of, inputs_of
 from rl_core.training.processes import any_process, broadcast_from_writer, check_same_in_all, is_writer
 from rl_core.training.tensorboard_log import tensorboard_log
-from trigate.errors import TrigateError
 from trigate.whole_files import write_whole
 
 TRANSFER_STATES = 4096
@@ -84,7 +83,7 @@ def continue_run(
         FitError: another run is in ``out``.
         DamagedCheckpointError: no checkpoint in ``out`` is whole.
         ResourceError: the disk failed, or another process works in ``out``.
-        TrigateError: training met what is not finite and was stopped.
+        NotFiniteError: training met what is not finite and was stopped.
     """
     check_same_in_all(f"{plan.config.model_dump_json()} {inputs_of(plan).model_dump_json()}")
     if not is_writer():
@@ -146,7 +145,7 @@ def _resume(plan: TrainingPlan, out: Path, card: RunCard, say: Say) -> _StartPoi
     if identity != identity_of(plan, identity.step):
         raise FitError(f"checkpoint {checkpoint} is of another run than {out}; {USE_ANOTHER_FOLDER}")
     if gave_up(plan.config.ppo, state):
-        raise TrigateError(f"{checkpoint} is where this run stopped: {NOT_FINITE}")
+        raise NotFiniteError(f"{checkpoint} is where this run stopped: {NOT_FINITE}")
     for line in _other_versions(card):
         say(line)
     finished = checkpoint if is_final(checkpoint) and identity.step == plan.total else None
@@ -203,7 +202,7 @@ def _train_and_save(
         result = train(ppo, plan.env, plan.env_arrays, began.state, note)
     checkpoint = _save(plan, out, result.state, final=result.stop == "finished")
     if result.stop == "not_finite":
-        raise TrigateError(f"training stopped at step {rows[-1]['step']}, saved in {checkpoint}: {NOT_FINITE}")
+        raise NotFiniteError(f"training stopped at step {rows[-1]['step']}, saved in {checkpoint}: {NOT_FINITE}")
     return _write_run_records(plan, out, began, checkpoint, result.stop)._replace(began=first * ppo.batch_size)
 
 

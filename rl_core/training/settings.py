@@ -10,7 +10,7 @@ from rl_core.training.parents_settings import NETWORK, TAKEN_OVER, with_parents_
 from trigate.toml_config import Given, ReadConfig, ShownValue, read_with_origins, shown_values
 
 
-def read_train_config(phase: int | None, path: Path | None, settings: Sequence[str]) -> ReadConfig[TrainConfig]:
+def read_train_config(phase: int | None, path: Path | None, settings: Sequence[str | Given]) -> ReadConfig[TrainConfig]:
     """The settings that were asked for: those of ``path``, else of ``configs/phase1_nq.toml`` or ``phase2_nq.toml``.
 
     Without ``phase`` it is the file's or that of ``settings``, else 1.
