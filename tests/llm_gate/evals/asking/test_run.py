@@ -171,7 +171,8 @@ def test_a_server_that_fails_after_its_first_answer_gives_a_row_with_the_cause_t
         return good(request_id, question) if len(asked) == 1 else (503, {"error": {"message": "overloaded"}})
 
     with served(once) as url:
-        settings = (f'models=[{{url="{url}", source="gate"}}]', 'passes=[{sample=4}, {task="regime", sample=4}]')
+        models = f'models=[{{url="{url}", source="gate"}}]'
+        settings = ("assertions=[]", models, 'passes=[{sample=4}, {task="regime", sample=4}]')
         found = run(suite_file, tmp_path / "out", *settings)
 
     assert Counter(row.error for row in found.rows) == {"http": 4, "HttpError": 8}
@@ -180,7 +181,8 @@ def test_a_server_that_fails_after_its_first_answer_gives_a_row_with_the_cause_t
 
 def test_what_a_model_gave_as_its_reason_is_logged_and_a_letter_has_none(suite_file: Path, tmp_path: Path) -> None:
     with served(good) as url:
-        settings = (f'models=[{{url="{url}", source="gate"}}]', 'passes=[{sample=2}, {mode="json", sample=2}]')
+        models = f'models=[{{url="{url}", source="gate"}}]'
+        settings = ("assertions=[]", models, 'passes=[{sample=2}, {mode="json", sample=2}]')
         rows = run(suite_file, tmp_path / "out", *settings).rows
 
     assert [(row.mode, row.answer, row.reason) for row in rows] == [
@@ -281,7 +283,7 @@ def test_a_suite_that_asks_a_prompt_in_a_mode_it_leaves_out_is_refused_before_an
     prompt = tmp_path / "letters.v1.md"
     text = (prompts_folder() / "entry_review.v1.md").read_text(encoding="utf-8")
     prompt.write_text(text.replace("\n[letters]", 'modes = ["choice"]\n\n[letters]', 1), encoding="utf-8")
-    settings = (f'prompts=["{prompt}"]', 'models=[{source="tiny"}]', 'passes=[{}, {mode="json"}]')
+    settings = ("assertions=[]", f'prompts=["{prompt}"]', 'models=[{source="tiny"}]', 'passes=[{}, {mode="json"}]')
 
     with pytest.raises(PromptError, match=r"letters\.v1: mode 'json'"):
         run(suite_file, tmp_path / "out", *settings)
@@ -302,13 +304,13 @@ def test_one_model_under_two_names_is_refused_as_its_answers_would_count_twice(
     twice = 'models=[{engine="random", name="a"}, {engine="random", name="b"}]'
 
     with pytest.raises(RequestError, match="a and b are one model under two names"):
-        run(suite_file, tmp_path / "out", twice)
+        run(suite_file, tmp_path / "out", twice, "assertions=[]")
 
 
 def test_a_model_that_was_renamed_keeps_its_answers_under_the_new_name(suite_file: Path, tmp_path: Path) -> None:
-    first = run(suite_file, tmp_path / "out", 'models=[{engine="random", name="a"}]')
+    first = run(suite_file, tmp_path / "out", "assertions=[]", 'models=[{engine="random", name="a"}]')
 
-    again = run(suite_file, tmp_path / "out", 'models=[{engine="random", name="b"}]')
+    again = run(suite_file, tmp_path / "out", "assertions=[]", 'models=[{engine="random", name="b"}]')
 
     assert again.newly_asked == 0
     assert {row.model for row in again.rows} == {"b"}
