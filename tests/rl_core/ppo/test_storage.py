@@ -43,6 +43,7 @@ def after_two_updates(config: PPOConfig, world: EnvArrays) -> TrainState:
     return state
 
 
+@pytest.mark.usefixtures("newer_generator")
 def test_rebuilt_observations_teach_the_same_bits_as_stored_ones(world: EnvArrays) -> None:
     """Windows are looked up again and normalised with the behaviour policy's normaliser, not a later one."""
     stored, rebuilt = (after_two_updates(with_storage(kept), world) for kept in (True, False))
