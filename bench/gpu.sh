@@ -61,8 +61,8 @@ step demo 60 "$PY" -m rl_core data demo --out "$WORK/demo" --sessions "$SESSIONS
 step train 110 "$PY" -m rl_core train --phase 1 --config configs/phase1_nq.toml --bars "$WORK/demo/NQ_D1M.parquet" \
   --out "$WORK/run" --new-run --set ppo.total_steps="$STEPS" --json
 step networks 170 "$PY" bench/train.py --json --only networks --repeats "$REPEATS"
-step operations 80 "$PY" bench/train.py --json --only operations
 step scale_envs 120 "$PY" bench/scale.py --json --only envs --most-envs "$ENVS" $([ "$TINY" = 1 ] && echo --quick)
+step operations 60 "$PY" bench/train.py --json --only operations
 cp "$WORK"/run/metrics.jsonl "$OUT/" 2> /dev/null || echo "no metrics: the training step failed" >&2
 cat "$ROWS"
 echo "== $(($(date +%s) - START)) s" >&2

@@ -253,14 +253,12 @@ def operations(repeats: int) -> list[Row]:
             world = with_known_entries(world)
         else:
             config = config.model_copy(update={"known_entries": False})
-        here = _counted(config, env, world)
         with as_on_an_accelerator():
             there = _counted(config, env, world)
-        facts = {"conditions": there.conditions, "dearest_loops": there.loops[:2], "for_a_cpu": here.total}
-        ratio = {"as for a CPU": round(there.total / here.total, 3)}
-        if not conditions_are_free():  # not on a CPU, so both are the accelerator's
-            ratio = {}
-            del facts["for_a_cpu"]
+        facts, ratio = {"conditions": there.conditions, "dearest_loops": there.loops[:2]}, {}
+        if conditions_are_free():
+            here = _counted(config, env, world).total
+            facts, ratio = {**facts, "for_a_cpu": here}, {"as for a CPU": round(there.total / here, 3)}
         rows.append(Row(f"train.operations.{name}", there.total, "operations", ratio, {"envs": config.num_envs}, facts))
     return rows
 
