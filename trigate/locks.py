@@ -8,6 +8,9 @@ from pathlib import Path
 
 from trigate.errors import ResourceError
 
+LOCKED_BY = "locked by pid"
+"""In the message of a lock that is held; the pid follows."""
+
 
 def lock_in_our_name(handle: int, path: Path, *, remedy: str = "") -> None:
     """Lock the open lock file ``handle`` until it is closed, and write our pid into it.
@@ -23,7 +26,7 @@ def lock_in_our_name(handle: int, path: Path, *, remedy: str = "") -> None:
     """
     if not locked_at_once(handle):
         holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        raise ResourceError(f"{path}: locked by pid {holder}{remedy and f'; {remedy}'}")
+        raise ResourceError(f"{path}: {LOCKED_BY} {holder}{remedy and f'; {remedy}'}")
     os.ftruncate(handle, 0)
     os.pwrite(handle, b"%d\n" % os.getpid(), 0)
 

@@ -6,8 +6,8 @@ whoever got an answer goes on to its next question, so that no account waits for
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -90,26 +90,32 @@ def play_accounts(accounts: Sequence[Account], folder: AccountsFolder, hooks: Ru
     """
     inputs, seated, runs = _Inputs(), dict[str, Seated](), list[AccountRun]()
     done, notices = _Counted(hooks), _Notices()
-    with ExitStack() as stack:
+    with ExitStack() as stack, _abandoning(runs):
         workers = SharedWorkers(folder.digest, folder.path, stack, say=hooks.say, check=_raising(hooks))
-        try:
-            for account in accounts:
-                own = hooks._replace(say=_named(hooks.say, account.name))
-                opened = _opened(account, folder, inputs, own, done, partial(notices.take, account.name))
-                if isinstance(opened, Seated):
-                    seated[account.name] = opened
-                else:
-                    runs.append(opened)
-            notices.tell(hooks.say, len(accounts))
-            _play(runs, inputs, workers, hooks)
-        except BaseException as error:
-            for run in runs:
-                run.abandon(error)
-            raise
+        for account in accounts:
+            own = hooks._replace(say=_named(hooks.say, account.name))
+            opened = _opened(account, folder, inputs, own, done, partial(notices.take, account.name))
+            if isinstance(opened, Seated):
+                seated[account.name] = opened
+            else:
+                runs.append(opened)
+        notices.tell(hooks.say, len(accounts))
+        _play(runs, inputs, workers, hooks)
     for run in runs:
         assert run.became is not None, "everybody has ended"
         seated[run.name] = Seated(run.name, run.became, run.folder, run.bars)
     return [seated[account.name] for account in accounts]
+
+
+@contextmanager
+def _abandoning(runs: Sequence[AccountRun]) -> Iterator[None]:
+    """Let go of every account of ``runs`` that has not ended, where the whole of all ends with an error."""
+    try:
+        yield
+    except BaseException as error:
+        for run in runs:
+            run.abandon(error)
+        raise
 
 
 class _Counted:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,18 +45,16 @@ class Processes:
 
     def run(self, jobs: Sequence[Job], context: JobContext) -> Iterator[Result]:
         """As `Executor.run`. A mistake of ours in a job ends it with what it said on standard error."""
-        with tempfile.TemporaryDirectory(prefix="trigate-jobs-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="trigate-jobs-") as scratch, ExitStack() as stack:
             crew = _Crew(jobs, self._at_once, Path(scratch))
-            try:
-                for number in range(len(jobs)):
-                    result = crew.result(number, context)
-                    if result is None:
-                        return
-                    yield result
-                    if was_asked(result):
-                        return
-            finally:
-                crew.end()
+            stack.callback(crew.end)
+            for number in range(len(jobs)):
+                result = crew.result(number, context)
+                if result is None:
+                    return
+                yield result
+                if was_asked(result):
+                    return
 
 
 class _Crew:

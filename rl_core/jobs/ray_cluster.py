@@ -11,6 +11,7 @@ from typing import Any
 
 from rl_core.jobs.job import Job, JobContext, JobFailedError, Result, outcome_of, result_in, was_asked
 from trigate.errors import ConfigError, ExitCode, ProcessNotReadyError
+from trigate.locks import LOCKED_BY
 
 TRIES = 8
 """How often a job is begun again because its node died."""
@@ -52,9 +53,8 @@ class RayCluster:
         waiting = [remote.options(name=job.name, **each).remote(json.dumps(job._asdict())) for job in jobs]
         try:
             for job, promised in zip(jobs, waiting, strict=True):
-                while not ray.wait([promised], timeout=LOOK_S)[0]:
-                    if context.asked():
-                        return
+                if not self._awaited(promised, context):
+                    return
                 result = self._result_of(job, promised)
                 yield result
                 if was_asked(result):
@@ -62,6 +62,13 @@ class RayCluster:
         finally:
             for promised in waiting:
                 ray.cancel(promised)
+
+    def _awaited(self, promised: Any, context: JobContext) -> bool:
+        """Whether the outcome is there; False as soon as somebody asks to stop."""
+        while not self._ray.wait([promised], timeout=LOOK_S)[0]:
+            if context.asked():
+                return False
+        return True
 
     def _result_of(self, job: Job, promised: Any) -> Result:
         try:
@@ -78,6 +85,6 @@ def outcome_on_a_node(text: str) -> str:
     while True:
         outcome = outcome_of(text)
         told = json.loads(outcome)
-        if "locked by pid" not in told.get("fault", "") or time.monotonic() > end_s:
+        if LOCKED_BY not in told.get("fault", "") or time.monotonic() > end_s:
             return outcome
         time.sleep(1.0)

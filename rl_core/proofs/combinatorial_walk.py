@@ -8,17 +8,26 @@ import numpy.typing as npt
 
 from rl_core.checkpoints.manifest import find_checkpoint
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import trained_in, training_worlds, world_of
+from rl_core.checkpoints.provenance import trained_in, training_worlds
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.tries import tries_of
 from rl_core.features.market_view import MarketView
 from rl_core.proofs.combinatorial import CombinatorialRules, JudgedGroup, Split, paths_over
-from rl_core.proofs.walk_runs import MarketSeen, Place, Train, WalkInputs, bars_of, count_look, trained_runs
+from rl_core.proofs.walk_runs import (
+    MarketSeen,
+    Place,
+    Train,
+    WalkInputs,
+    bars_of,
+    count_look,
+    trained_runs,
+    walk_evidence,
+)
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.overfitting import BLOCKS, overfitting
 from rl_core.statistics.sharpe import sharpe_of, sharpe_ratio
-from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
+from rl_core.statistics.verdict import Tries, Verdict, verdict_on
 
 BOTH_SIDES = (
     "policies were trained on sessions after the judged ones too: paths show how much hangs on the sessions, and what "
@@ -96,17 +105,8 @@ def paths_result(
     expectancy = session_block_bootstrap(r, session)
     made = count_look(inputs, "cpcv", int(days[0]), int(days[-1]))
     judgements = rules.paths * len(inputs.seeds)  # of each session
-    evidence = Evidence(
-        expectancy=expectancy,
-        in_sample=any(result.in_sample for result in done),
-        synthetic=world_of(inputs.bars) is not None,
-        trained_on_world=any(result.trained_on_world for result in done),
-        training_ended=True,
-        proposals=0,
-        without_verdict=0,
-        tries=tries_of(made, sharpe_of(session, r / judgements, len(days))),
-        record_faults=(BOTH_SIDES,),
-    )
+    tries = tries_of(made, sharpe_of(session, r / judgements, len(days)))
+    evidence = walk_evidence(done, inputs, expectancy, tries, (BOTH_SIDES,))
     ratios = [sharpe_ratio(path.mean(axis=1)) for path in by_session]
     return PathsResult(
         done=list(done),

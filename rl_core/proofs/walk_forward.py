@@ -11,17 +11,26 @@ import numpy as np
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.manifest import find_checkpoint
 from rl_core.checkpoints.policy import load_trader
-from rl_core.checkpoints.provenance import touches_training, training_worlds, world_of
+from rl_core.checkpoints.provenance import touches_training, training_worlds
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.tries import tries_of
 from rl_core.proofs.folds import Fold
 from rl_core.proofs.walk_record import fold_folder
-from rl_core.proofs.walk_runs import MarketSeen, Place, Train, WalkInputs, bars_of, count_look, trained_runs
+from rl_core.proofs.walk_runs import (
+    MarketSeen,
+    Place,
+    Train,
+    WalkInputs,
+    bars_of,
+    count_look,
+    trained_runs,
+    walk_evidence,
+)
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.criteria import PolicyCriteria
 from rl_core.statistics.interquartile import Aggregate, aggregate
 from rl_core.statistics.sharpe import sharpe_of
-from rl_core.statistics.verdict import Evidence, Tries, Verdict, verdict_on
+from rl_core.statistics.verdict import Tries, Verdict, verdict_on
 from trigate.whole_files import disk_faults, write_whole
 
 OPENINGS = "openings.jsonl"
@@ -117,17 +126,7 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, cr
     made = count_look(inputs, "walk", folds[0].fold.test.first, folds[-1].fold.test.last)
     tries = tries_of(made, sharpe_of(session, r / len(by_seed), sessions))
     seen_before = (f"the locked fold has been opened {openings} times: it is no unseen market any more",)
-    evidence = Evidence(
-        expectancy=expectancy,
-        in_sample=any(result.in_sample for result in folds),
-        synthetic=world_of(inputs.bars) is not None,
-        trained_on_world=any(result.trained_on_world for result in folds),
-        training_ended=True,
-        proposals=0,
-        without_verdict=0,
-        tries=tries,
-        record_faults=seen_before if openings > 1 else (),
-    )
+    evidence = walk_evidence(folds, inputs, expectancy, tries, seen_before if openings > 1 else ())
     return WalkResult(
         folds=list(folds),
         expectancy=expectancy,

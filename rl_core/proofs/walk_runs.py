@@ -4,19 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.rungs import Ladder
+from rl_core.checkpoints.provenance import world_of
 from rl_core.evaluation.span import Span, span_between
 from rl_core.evaluation.tries import content_digest, new_try, note_try, registry_beside
 from rl_core.features.market_view import MarketView, view_of
 from rl_core.jobs.job import Job, Result, was_asked
 from rl_core.proofs.folds import Sessions
 from rl_core.proofs.walk_record import run_in
+from rl_core.statistics.bootstrap import Interval
+from rl_core.statistics.verdict import Evidence, Tries
 from rl_core.trading.setup import Trading, compile_trading, resolved
 from rl_core.training.config import TrainConfig
 from rl_core.training.orders import PhaseOrder, TrainingOrder
@@ -26,6 +29,18 @@ from trigate.errors import ConfigError
 
 Train = Callable[[Sequence[Job]], Iterator[Result]]
 """Does the trainings in their order; ends early where it was asked to stop."""
+
+
+class Judged(Protocol):
+    """Trainings of one split, judged."""
+
+    @property
+    def in_sample(self) -> bool:
+        """Whether bars were judged that were trained on."""
+
+    @property
+    def trained_on_world(self) -> bool:
+        """Whether a synthetic world was trained on."""
 
 
 class WalkInputs(NamedTuple):
@@ -126,3 +141,20 @@ def count_look(inputs: WalkInputs, kind: str, first_day: int, last_day: int) -> 
     unseeded = [config.model_dump_json(exclude={"ppo": {"seed", "devices"}}) for config in inputs.phases]
     who = content_digest(kind, *unseeded)
     return note_try(registry_beside(inputs.out), new_try(who, inputs.bars.instrument.symbol, first_day, last_day))
+
+
+def walk_evidence(
+    results: Sequence[Judged], inputs: WalkInputs, expectancy: Interval | None, tries: Tries, faults: tuple[str, ...]
+) -> Evidence:
+    """What a verdict on trainings that were each judged on bars of their own rests on."""
+    return Evidence(
+        expectancy=expectancy,
+        in_sample=any(result.in_sample for result in results),
+        synthetic=world_of(inputs.bars) is not None,
+        trained_on_world=any(result.trained_on_world for result in results),
+        training_ended=True,
+        proposals=0,
+        without_verdict=0,
+        tries=tries,
+        record_faults=faults,
+    )
