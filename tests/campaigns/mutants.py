@@ -179,8 +179,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         root = copied(Path(folder) / "copy")
         campaign = Campaign(root, given.out)
-        if stale := [fault for mutant in every if (fault := _stale(mutant, root))]:
-            print("\n".join(stale))
+        if unfit := [fault for mutant in every if (fault := stale(mutant, root))]:
+            print("\n".join(unfit))
             return 2
         caught, faults = [], []
         for _, group in groupby(every, key=lambda mutant: mutant.tests):
@@ -196,7 +196,8 @@ def main() -> int:
     return 0 if sum(caught) >= LEAST_CAUGHT * len(caught) else 1
 
 
-def _stale(mutant: Mutant, root: Path) -> str | None:
+def stale(mutant: Mutant, root: Path) -> str | None:
+    """Why an entry does not fit the files in ``root`` any more; None where it does."""
     try:
         mutant.text(root)
     except (OSError, ValueError) as error:
