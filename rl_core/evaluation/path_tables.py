@@ -28,8 +28,13 @@ class PathTables:
         session, chosen = view.located.session, who.entries()
         opens = np.append(True, session[1:] != session[:-1])
         self._opens = _next_from(opens)
+        self._due = _next_from(opens | view.hours.flatten_due | np.append(False, view.last_in_session[:-1]))
         self._busy = _next_from(opens | (entry_open if chosen is None else entry_open & chosen))
         self._flat = FlatDecisions(who.policy, view) if isinstance(who, Trained) else None
+
+    def due(self, bar: int) -> int:
+        """The bar after ``bar`` in which the clock acts on what is open: it must go, has gone, or a session opens."""
+        return self._due[bar + 1]
 
     def following(self, bar: int, room: AccountRoom | None) -> int:
         """The bar after ``bar`` in which anything can happen to whoever is flat: an entry, or a session that opens.
