@@ -15,6 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -325,7 +326,12 @@ def main() -> None:
         given = Given(asked.run, asked.bars, asked.peers, asked.sessions, asked.bracket_sessions, Path(folder))
         for table in asked.only:
             for row in TABLES[table](given):
-                print(json.dumps(row._asdict() | facts) if asked.json else line(row), flush=True)
+                print(json.dumps(fields(row) | facts) if asked.json else line(row), flush=True)
+
+
+def fields(row: Row) -> dict[str, Any]:
+    """The row as one flat object; null where there is no figure."""
+    return row._asdict() | {"value": None if math.isnan(row.value) else row.value}
 
 
 def line(row: Row) -> str:
