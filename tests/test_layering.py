@@ -253,10 +253,19 @@ def test_a_planted_cycle_is_found() -> None:
     assert sorted(cycle_in(found)) == ["rl_core.a", "rl_core.b", "rl_core.c"]
 
 
-def test_the_orchestrator_its_workers_and_the_contracts_load_neither_jax_nor_a_model() -> None:
+HEAVY = ("jax", "jaxlib", "vllm", "torch", "transformers", "ray")
+WORKERS = tuple(f"orchestrator.workers.{name}" for name in ("feed", "policy", "broker", "gate"))
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [(WITHOUT_JAX, HEAVY), (WORKERS, (*HEAVY, "pandas", "pandas_market_calendars", "pyarrow", "scipy"))],
+)
+def test_the_orchestrator_its_workers_and_the_contracts_load_nothing_heavy(
+    modules: tuple[str, ...], heavy: tuple[str, ...]
+) -> None:
     """What an import pulls in through others counts: a worker must start in a moment."""
-    heavy = ("jax", "jaxlib", "vllm", "torch", "transformers", "ray")
-    script = f"import sys, importlib\nfor name in {WITHOUT_JAX}: importlib.import_module(name)\n"
+    script = f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\n"
     script += f"print(sorted(set(sys.modules) & set({heavy})))"
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)

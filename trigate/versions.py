@@ -12,8 +12,9 @@ PACKAGES = (OURS, "rl_core", "llm_gate", "orchestrator")
 UNKNOWN = "unknown"
 
 
+@cache  # every save of a training says the versions, and a distribution's metadata takes 10 ms to parse
 def version_of(distribution: str) -> str:
-    """Its version; `UNKNOWN` where it is not installed. Ours is read from the source tree then."""
+    """Its version when first asked for; `UNKNOWN` where it is not installed, ours then read from the source tree."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

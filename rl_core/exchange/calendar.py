@@ -5,10 +5,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from rl_core.exchange.product_hours import EXCHANGE_ZONE, Family
-from rl_core.exchange.schedules import sessions_between
 
 OUTSIDE = -1
 NS_PER_MINUTE = 60_000_000_000
@@ -48,6 +46,11 @@ class Calendar:
     @classmethod
     def covering(cls, first_ns: int, last_ns: int, family: Family = "equity") -> Self:
         """The sessions of ``family`` from before ``first_ns`` to after ``last_ns``, both ns UTC."""
+        # Slow to load: pandas and the calendar library cost a process half a second, and workers ask for no calendar.
+        import pandas as pd
+
+        from rl_core.exchange.schedules import sessions_between
+
         first, last = (pd.Timestamp(ns, unit="ns").normalize() for ns in (first_ns, last_ns))
         return cls(*sessions_between(family, first, last))
 
@@ -83,5 +86,7 @@ def locate(ts_event_ns: npt.NDArray[np.int64], family: Family) -> Located:
 
 
 def _local_minute(ts_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    import pandas as pd  # slow to load
+
     local = pd.DatetimeIndex(ts_ns.astype("datetime64[ns]"), tz="UTC").tz_convert(EXCHANGE_ZONE)
     return np.asarray(local.hour * 60 + local.minute, np.int64)

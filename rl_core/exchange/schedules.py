@@ -27,6 +27,7 @@ CHECKED_YEARS = (2015, 2027)
 """The first and the last year whose holidays and short days a golden table holds."""
 # Sessions that meet no bar but frame the first and the last one: longer than any closure.
 MARGIN = pd.Timedelta(days=10)
+EPOCH = pd.Timestamp(0)
 CLOCK = r"^\d\d:\d\d$"
 
 
@@ -71,11 +72,28 @@ class Sessions(NamedTuple):
     break_end_ns: npt.NDArray[np.int64]  # [S] equal to its start where there is no break
 
 
-@lru_cache(maxsize=64)
 def sessions_between(family: Family, first: pd.Timestamp, last: pd.Timestamp) -> Sessions:
     """The sessions [S] of ``family`` from before the day ``first`` to after ``last``, read-only."""
+    first, last = first - MARGIN, last + MARGIN
+    known = _sessions_of_years(family, first.year, last.year)
+    start = np.searchsorted(known.trade_date, (first - EPOCH).days, side="left")
+    rows = slice(start, np.searchsorted(known.trade_date, (last - EPOCH).days, side="right"))
+    return Sessions(
+        open_ns=known.open_ns[rows],
+        close_ns=known.close_ns[rows],
+        trade_date=known.trade_date[rows],
+        open_minute_et=known.open_minute_et[rows],
+        break_start_ns=known.break_start_ns[rows],
+        break_end_ns=known.break_end_ns[rows],
+    )
+
+
+# A command asks for several parts of the same years, and the library takes as long for a week as for a year.
+@lru_cache(maxsize=64)
+def _sessions_of_years(family: Family, first: int, last: int) -> Sessions:
+    """The sessions [S] of ``family`` in whole years, read-only."""
     library = market_calendars.get_calendar(LIBRARY_NAMES[family])
-    schedule = library.schedule(first - MARGIN, last + MARGIN, market_times=["market_open", "market_close"])
+    schedule = library.schedule(f"{first}-01-01", f"{last}-12-31", market_times=["market_open", "market_close"])
     days = schedule[["market_open", "market_close"]].copy()
     for era in overrides().hours:
         if family in era.calendars:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from trigate.intervals import LEAST_BLOCKS
 
@@ -68,6 +67,8 @@ def sharpe_of(session: npt.NDArray[np.int64], r: Floats, sessions: int) -> Sharp
 
 def probabilistic_sharpe(found: SharpeRatio, benchmark: float = 0.0) -> float:
     """The probability that the true ratio lies above ``benchmark`` (2012, equation 11)."""
+    from scipy.special import ndtr  # slow to load
+
     return float(ndtr((found.ratio - benchmark) * math.sqrt(found.periods - 1) / found.error_of_one))
 
 
@@ -78,6 +79,8 @@ def minimum_track_record(found: SharpeRatio, benchmark: float = 0.0, *, sure: fl
     """
     if found.ratio <= benchmark:
         return None
+    from scipy.special import ndtri  # slow to load
+
     return 1 + (found.error_of_one * float(ndtri(sure)) / (found.ratio - benchmark)) ** 2
 
 
@@ -91,6 +94,8 @@ def expected_best_sharpe(tries: int, spread: float) -> float:
     assert tries >= 1 and spread >= 0
     if tries == 1:
         return 0.0
+    from scipy.special import ndtri  # slow to load
+
     gamma = float(np.euler_gamma)
     quantiles = ndtri([1 - 1 / tries, 1 - 1 / (tries * math.e)])
     return spread * float((1 - gamma) * quantiles[0] + gamma * quantiles[1])

@@ -233,9 +233,10 @@ def test_sessions_closed_a_quarter_of_an_hour_later_until_september_2015() -> No
 
 
 def test_what_is_shared_cannot_be_written_to() -> None:
-    """Sessions of the same days are looked up once; whoever changed them would change them for all."""
-    calendar, again = Calendar.covering(0, NS_PER_MINUTE), Calendar.covering(1, 2 * NS_PER_MINUTE)
+    """Sessions of the same years are looked up once; whoever changed them would change them for all."""
+    day_ns = MINUTES_PER_DAY * NS_PER_MINUTE
+    calendar, again = Calendar.covering(0, NS_PER_MINUTE), Calendar.covering(5 * day_ns, 9 * day_ns)
 
-    assert calendar.open_ns is again.open_ns
+    assert len(calendar.open_ns) != len(again.open_ns) and calendar.open_ns.base is again.open_ns.base
     with pytest.raises(ValueError, match="read-only"):
         calendar.close_ns[0] = 0
