@@ -153,22 +153,31 @@ class _Path:
     def following(self, standing: _Standing, bar: int, stop: int) -> tuple[_Standing, int]:
         """The next bar in which anything can happen, ``stop`` at the latest if a position is open, and how it is met.
 
-        Without position and order, only entries and sessions make anything happen; an open bracket that nobody manages
-        waits until a price, the clock or the session's end does.
+        Without position and order, only entries and sessions make anything happen; an open bracket waits until a price,
+        the clock, the session's end or whoever manages it does.
         """
         held = standing.broker
         if held.order.quantity or held.order.flatten:
             return standing, bar + 1
         if held.position.quantity:
-            if self._who.phase != 1 or held.position.trailing or self._seconds is not None:
-                return standing, bar + 1
-            due = min(stop, self._tables.due(bar))
-            held, following = after_quiet_bars(held, self._prices, bar + 1, due, self._trading.venue)
-            return standing._replace(broker=held), following
+            return self._after_quiet(standing, bar, stop)
         account, max_loss = held.account, self._trading.venue.rules.max_loss
         active = standing.status == "active"
         room = AccountRoom(account.cash, account.floor, max_loss) if active else None
         return standing, self._tables.following(bar, room)
+
+    def _after_quiet(self, standing: _Standing, bar: int, stop: int) -> tuple[_Standing, int]:
+        """Past the bars after ``bar`` in which the open bracket meets nothing and whoever manages it holds."""
+        held, manages, deeds = standing.broker, self._who.phase != 1, self._tables.held
+        if held.position.trailing or self._seconds is not None or (manages and deeds is None):
+            return standing, bar + 1
+        due, venue = min(stop, self._tables.due(bar)), self._trading.venue
+        after, following = after_quiet_bars(held, self._prices, bar + 1, due, venue)
+        if deeds is not None:
+            deed = deeds.first_deed(held, bar + 1, following)
+            if deed < following:
+                after, following = after_quiet_bars(held, self._prices, bar + 1, deed, venue)
+        return standing._replace(broker=after), following
 
     def close_session(self, standing: _Standing, bar: int) -> _Standing:
         """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""
