@@ -1,0 +1,240 @@
+"""Kill runs and their broker at every system call, and at random; continue them; compare every byte.
+
+    python -m tests.campaigns.run_kills [--points N] [--random N] [--only NAME ...] [--at-once 1] [--out FILE]
+
+The points of a run are enumerated from an unbroken one: every write and every fdatasync of its journal, every message
+that it hands to a socket; of the broker worker the same. At each of them the process is killed by strace. One second
+later nothing of ours may live; then the same run is continued, and its journal, and at every fourth point its tables
+and verdict, must be those of the unbroken one. Random kills (`tests/campaigns/random_kills.py`) take any process of a
+run, or two. Processes are forked from this one (`tests/campaigns/forked_runs.py`), so that a point costs half a CPU
+second. FILE holds one JSON object a point; what it holds already, of the same runs, is not done again. Exit code 1 if
+one run ended otherwise than the unbroken one, or left something alive.
+"""
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from tests.campaigns.broker_kills import BrokerCase
+from tests.campaigns.forked_runs import left_alive
+from tests.campaigns.random_kills import random_kill
+from tests.campaigns.small_runs import WORLDS, Kept, SmallRun
+from tests.campaigns.traced import killed_at, listed, points_in
+from trigate.process_control import adopt_orphans
+from trigate.versions import code_digest
+
+SPARES = 4  # workers that one start of a run may need
+RESULTS_EVERY = 4
+LOADED = ("feed", "policy", "gate", "broker")
+Row = dict[str, Any]
+
+
+class Point(NamedTuple):
+    """Where a case is broken."""
+
+    case: str
+    call: str
+    """A system call, or ``random``."""
+    number: int
+
+
+class Case(Protocol):
+    """Something that can be killed at a system call, and continued."""
+
+    name: str
+    whole: str
+    """Digest of what the unbroken one left: rows of another one do not count."""
+    points: list[tuple[str, int]]
+
+    def kill(self, call: str, number: int, slot: Path) -> Row:
+        """Kill it there, in the folder ``slot``, and continue it; what came of it, ``same`` among it."""
+
+
+class RunCase:
+    """A run of a few bars."""
+
+    def __init__(self, run: SmallRun, slot: Path) -> None:
+        """Play it twice unbroken: once listed, so that its points are known."""
+        self.name, self.run = run.small.name, run
+        journal = run.fresh(slot).journal
+        begun = run.begin(slot, spares=SPARES, report=True)
+        tracer = listed(begun.pid, slot / "trace")
+        begun.let_go()
+        assert begun.wait() == 0, (slot / "log").read_text()
+        tracer.wait()
+        assert left_alive() == 0, "an unbroken run left a process"
+        self.unbroken = run.kept(slot)
+        self.whole = self.unbroken.head
+        self.points = points_in(slot / "trace", journal)
+
+    def kill(self, call: str, number: int, slot: Path) -> Row:
+        """Kill it there, and continue it."""
+        journal = self.run.fresh(slot).journal
+        begun = self.run.begin(slot, spares=SPARES, report=False)
+        tracer = killed_at(begun.pid, call, number, journal)
+        begun.let_go()
+        code = begun.wait()
+        tracer.wait()
+        found = {"killed": code == -9, "alive": left_alive(), "records": self.whole_records(journal)}
+        return found | self.continued(slot, report=number % RESULTS_EVERY == 0)
+
+    def whole_records(self, journal: Path) -> int | None:
+        """How many records a kill left, None if they are not those of the unbroken run."""
+        left = journal.read_bytes()
+        whole = left[: left.rfind(b"\n") + 1]
+        return whole.count(b"\n") if self.unbroken.journal.startswith(whole) else None
+
+    def continued(self, slot: Path, *, report: bool, spares: int = SPARES) -> Row:
+        """What the same command makes of it; ``same`` says whether every byte is the unbroken run's."""
+        begun = self.run.begin(slot, spares=spares, report=report)
+        begun.let_go()
+        code = begun.wait()
+        alive = left_alive()
+        same = code == 0 and alive == 0 and self.is_whole(self.run.kept(slot), report=report)
+        return {"results": report, "same": same} | ({} if same else {"said": (slot / "log").read_text()[-2000:]})
+
+    def is_whole(self, kept: Kept, *, report: bool) -> bool:
+        """Whether a run ended as the unbroken one; without a ``report`` its results are not looked at."""
+        return kept == self.unbroken if report else kept[::2] == self.unbroken[::2]
+
+
+def main() -> int:
+    """Do what is missing; 1 if one point failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, help="so many, evenly over all; none: every one")
+    parser.add_argument("--random", type=int, default=0, help="kills of any process, or two, at any moment")
+    parser.add_argument("--only", nargs="+", default=[], help="cases: the runs' names, and broker; none: all")
+    parser.add_argument("--at-once", type=int, default=1, help="points beside each other")
+    parser.add_argument("--out", type=Path, default=Path(".cache/run_kills.jsonl"))
+    given = parser.parse_args()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    _load()
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        cases = {case.name: case for case in _cases(Path(folder), given.only)}
+        every = [Point(case.name, *point) for case in cases.values() for point in case.points]
+        wanted = every if given.points is None else _spread(every, given.points)
+        runs = [name for name, case in cases.items() if isinstance(case, RunCase)]
+        wanted += [Point(runs[n % len(runs)], "random", n) for n in range(given.random if runs else 0)]
+        known = _known(given.out, cases)
+        todo = [point for point in wanted if point not in known]
+        print(f"{len(every)} points, {len(wanted)} wanted, {len(todo)} to do", flush=True)
+        _shared_out(todo, given.at_once, lambda point, slot: _kept_row(cases, point, slot, given.out), Path(folder))
+        known = _known(given.out, cases)
+    return _told([known[point] for point in wanted if point in known], len(wanted))
+
+
+def _load() -> None:
+    """Import what the forked processes need, and become the parent of what they leave."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    for name in LOADED:
+        importlib.import_module(f"orchestrator.workers.{name}")
+    code_digest()
+    adopt_orphans()
+
+
+def _cases(folder: Path, only: list[str]) -> Iterator[Case]:
+    for small in WORLDS:
+        if small.name in (only or [small.name]):
+            yield RunCase(SmallRun(small, folder / small.name), folder / "unbroken")
+    if BrokerCase.name in (only or [BrokerCase.name]):
+        yield BrokerCase(folder / "unbroken")
+
+
+def _spread(points: list[Point], count: int) -> list[Point]:
+    """So many of the points, evenly over all."""
+    count = min(count, len(points))
+    return [points[(2 * n + 1) * len(points) // (2 * count)] for n in range(count)]
+
+
+def _known(out: Path, cases: dict[str, Case]) -> dict[Point, Row]:
+    """What was done before, of the runs as they are now."""
+    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = [row for row in rows if row["case"] in cases and row["whole"] == cases[row["case"]].whole]
+    return {Point(row["case"], row["call"], row["number"]): row for row in done}
+
+
+def _shared_out(todo: list[Point], at_once: int, do: Callable[[Point, Path], None], folder: Path) -> None:
+    """Do the points, ``at_once`` of them beside each other, each in the folder of its process, which ends with us."""
+    children, parent = [], os.getpid()
+    for n in range(at_once):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                adopt_orphans()
+                for point in todo[n::at_once]:
+                    if os.getppid() != parent:
+                        break
+                    do(point, folder / f"slot{n}")
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    assert not any(codes), "a part of the campaign itself failed"
+
+
+def _kept_row(cases: dict[str, Case], point: Point, slot: Path, out: Path) -> None:
+    """Do one point and write down what came of it."""
+    case, began_s, began_cpu_s = cases[point.case], time.monotonic(), _cpu_s()
+    if point.call == "random":
+        assert isinstance(case, RunCase)
+        found = random_kill(case, point.number, slot)
+    else:
+        found = case.kill(point.call, point.number, slot)
+    spent = {"cpu_s": round(_cpu_s() - began_cpu_s, 3), "seconds": round(time.monotonic() - began_s, 2)}
+    row = {**point._asdict(), "whole": case.whole, **found, **spent}
+    with out.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _told(rows: list[Row], wanted: int) -> int:
+    """Print the sums."""
+    for kind in sorted({(row["case"], row["call"]) for row in rows}):
+        of_kind = [row for row in rows if (row["case"], row["call"]) == kind]
+        print(
+            json.dumps(
+                {
+                    "case": kind[0],
+                    "call": kind[1],
+                    "points": len(of_kind),
+                    "killed": sum(row["killed"] for row in of_kind),
+                    "same": sum(row["same"] for row in of_kind),
+                    "results_compared": sum(row["results"] for row in of_kind),
+                    "alive_after_1_s": sum(row["alive"] for row in of_kind),
+                    "not_a_prefix": sum(row["records"] is None for row in of_kind),
+                    "cpu_s_a_point": round(sum(row["cpu_s"] for row in of_kind) / len(of_kind), 2),
+                }
+            )
+        )
+    broken = [row for row in rows if not row["same"] or row["alive"] or row["records"] is None]
+    cases = dict(Counter(row["case"] for row in rows))
+    print(json.dumps({"done": len(rows), "wanted": wanted, "broken": len(broken), "cases": cases}))
+    for row in broken[:5]:
+        print(json.dumps(row))
+    return 1 if broken or len(rows) < wanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

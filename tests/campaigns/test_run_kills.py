@@ -1,0 +1,28 @@
+"""A few points of the campaign of kills, of a run and of the broker: the whole of it is `make crash`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes.training import ROOT, strace
+
+
+@pytest.mark.process
+@pytest.mark.skipif(strace() is None, reason="strace is not installed, or may not trace")
+def test_a_run_and_its_broker_killed_at_a_system_call_end_with_the_same_bytes(tmp_path: Path) -> None:
+    """A point of each and a kill at random; the file of results is then complete, and nothing is done twice."""
+    out = tmp_path / "kills.jsonl"
+    chosen = ["--only", "entries-rules", "broker", "--points", "2", "--random", "1", "--out", str(out)]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.run_kills", *chosen], capture_output=True, text=True, cwd=ROOT
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {row["case"] for row in rows} == {"entries-rules", "broker"} and len(rows) == 3
+    assert all(row["killed"] and row["same"] and row["alive"] == 0 for row in rows if row["call"] != "random")
+    assert ended.stdout.splitlines()[0].endswith("3 wanted, 3 to do")
