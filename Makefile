@@ -78,10 +78,12 @@ crash: setup
 	$(BIN)/python -m tests.campaigns.run_kills --random 1000 --out .cache/run_kills.jsonl
 	$(BIN)/python -m tests.campaigns.power_loss --images 100000 --flips 20000
 
-# 1,000 damages of a checkpoint, each to be refused; 1,000,000 replies to the gate, none of which may raise a risk
+# 1,000 damages of a checkpoint, each to be refused; 1,000,000 replies to the gate, none of which may raise a risk; 10,000,000
+# messages for each decoder (some hours: it goes on where it was interrupted), each read or refused by the one documented error
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.corrupt --times 1000
 	$(BIN)/python -m tests.campaigns.fuzz_replies --replies 1000000
+	$(BIN)/python -m tests.campaigns.fuzz_frames --frames 10000000 --out .cache/fuzz_frames.jsonl
 
 # 20,000 calls through a proxy that breaks them, 64 at a time, against the gate's deadline
 storm: setup
