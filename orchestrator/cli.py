@@ -18,13 +18,14 @@ from orchestrator.commands.accounts import AccountsFile, run_accounts
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.doctor import doctor
-from orchestrator.commands.feed import feed
+from orchestrator.commands.feed import feed as play_feed
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.run_options import (
     Checkpoint,
     Clock,
     Contract,
+    FeedAddress,
     GateEngine,
     MinuteBars,
     Mode,
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
 app = new_app("Run the whole stack over bars, and say what it is worth.")
 app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
-for command in (doctor, status, watch, halt, flatten, resume, replay, feed, compare, teach, weigh):
+for command in (doctor, status, watch, halt, flatten, resume, replay, compare, teach, weigh):
     app.command()(command)
+app.command("feed")(play_feed)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
 app.command("walk-gate")(walk_gate)
@@ -75,6 +77,7 @@ def main() -> None:
 def run(
     mode: Mode = None,
     bars: MinuteBars = None,
+    feed: FeedAddress = None,
     clock: Clock = None,
     seconds: SecondBars = None,
     market: Contract = None,
@@ -103,7 +106,7 @@ def run(
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
-    options = {"--mode": mode, "--clock": clock, **bars_options, **who_options, **gate_options}
+    options = {"--mode": mode, "--feed": feed, "--clock": clock, **bars_options, **who_options, **gate_options}
     asked_for = run_asked_for(config, settings, options)
     if accounts is not None:
         run_accounts(accounts, config, settings or (), options, say=say, as_json=as_json)

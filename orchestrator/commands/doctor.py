@@ -9,6 +9,7 @@ from orchestrator.commands.run_options import (
     Checkpoint,
     Clock,
     Contract,
+    FeedAddress,
     GateEngine,
     MinuteBars,
     Mode,
@@ -27,6 +28,7 @@ from trigate.errors import TrigateError
 def doctor(
     mode: Mode = None,
     bars: MinuteBars = None,
+    feed: FeedAddress = None,
     clock: Clock = None,
     seconds: SecondBars = None,
     market: Contract = None,
@@ -45,6 +47,7 @@ def doctor(
     """Say whether `run` with the same options would start, and what to mend; ends as `run` would, 0 if it starts."""
     options = {
         "--mode": mode,
+        "--feed": feed,
         "--clock": clock,
         "--bars": bars,
         "--seconds": seconds,

@@ -1,15 +1,18 @@
-"""The command `orchestrator feed`: recorded bars played into a growing csv, as a feed would write them."""
+"""The command `orchestrator feed`: recorded bars played into a growing csv or to a port, as a feed would give them."""
 
 import re
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import typer
 
-from orchestrator.clock import MarketClock, wall_time_ns
+from orchestrator.clock import Deadline, MarketClock, wall_time_ns
+from orchestrator.messaging.row_feed import RowFeed
 from orchestrator.run.rehearsal import MOST_SPEED, Rehearsal, write_rehearsal
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
@@ -28,6 +31,11 @@ LOOK_S = 0.01
 def feed(
     bars: Annotated[Path, typer.Argument(help="Recorded minute bars.")],
     to: Annotated[Path, typer.Option(help="The csv file that is to grow; its clock is written beside it.")],
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Of 127.0.0.1: --to keeps the history, and bars come from here; 0: any."),
+    ] = None,
+    stay: Annotated[float, typer.Option(min=0, help="--port: end so many seconds after nobody asks any more.")] = 60.0,
     speed: Annotated[float, typer.Option(min=0.001, max=MOST_SPEED, help="700: a day in two minutes.")] = 700.0,
     sessions: Annotated[int, typer.Option(min=1, help="So many of the last are played; the others are history.")] = 1,
     begin: Annotated[
@@ -38,22 +46,40 @@ def feed(
     timezone: Timezone = None,
     stamp: Stamped = None,
 ) -> None:
-    """Play recorded bars into a csv file that grows, each when it is over, for a run in paper mode to follow."""
+    """Play recorded bars into a csv file that grows, or to a port, each when it is over, for a run in paper mode."""
     if to.suffix != ".csv":
         raise ConfigError(f"--to {to}: a file that ends in .csv was expected, as its rows are appended")
     if to.exists():
         raise ConfigError(f"--to {to}: is there already; remove it, or name another file")
     played = declared(bars, read_bars(bars, market=market, timezone=timezone, stamp=stamp))
     first, rows = _first_played(bars, played, sessions, begin), _rows(played, to)
-    write_whole(to, "".join(rows[: first + 1]))  # the header stands above them
-    clock_file = to.with_name(to.name + CLOCK_SUFFIX)
-    starts_ns, starts_wall_ns = int(played.ts_event_ns[first]), wall_time_ns() + int(wait * 1e9)
-    rehearsal = Rehearsal(market_ns=starts_ns, wall_ns=starts_wall_ns, speed=speed, world=played.world)
-    write_rehearsal(clock_file, rehearsal)
-    takes_s = (int(played.ts_event_ns[-1]) + MINUTE_NS - starts_ns) / 1e9 / speed + wait
-    typer.echo(f"{first:,} bars of history stand in {to}; {len(played) - first:,} follow within {takes_s:,.0f} s")
-    typer.echo(f"orchestrator run --mode paper --bars {to} --clock {clock_file}")
-    _play(rows[first + 1 :], played.ts_event_ns[first:].tolist(), to, MarketClock(rehearsal.pace))
+    served = None if port is None else RowFeed(uuid4().hex, rows[0].strip(), port=port)
+    with ExitStack() as held:
+        if served is not None:
+            held.callback(served.close)
+        write_whole(to, "".join(rows[: first + 1]))  # the header stands above them
+        clock_file = to.with_name(to.name + CLOCK_SUFFIX)
+        starts_ns, starts_wall_ns = int(played.ts_event_ns[first]), wall_time_ns() + int(wait * 1e9)
+        rehearsal = Rehearsal(market_ns=starts_ns, wall_ns=starts_wall_ns, speed=speed, world=played.world)
+        write_rehearsal(clock_file, rehearsal)
+        takes_s = (int(played.ts_event_ns[-1]) + MINUTE_NS - starts_ns) / 1e9 / speed + wait
+        typer.echo(f"{first:,} bars of history stand in {to}; {len(played) - first:,} follow within {takes_s:,.0f} s")
+        fed = "" if served is None else f" --feed {served.address}"
+        typer.echo(f"orchestrator run --mode paper --bars {to}{fed} --clock {clock_file}")
+        coming, clock = _Coming(rows[first + 1 :], played.ts_event_ns[first:].tolist()), MarketClock(rehearsal.pace)
+        if served is None:
+            _append(coming, to, clock)
+        else:
+            _serve(coming, served, clock, stay)
+
+
+class _Coming(NamedTuple):
+    """What is played."""
+
+    rows: list[str]
+    """With their line ends."""
+    starts_ns: list[int]
+    """Of their bars."""
 
 
 def _first_played(path: Path, bars: Bars, sessions: int, begin: str) -> int:
@@ -92,11 +118,23 @@ def _rows(bars: Bars, to: Path) -> list[str]:
         return scratch.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-def _play(rows: list[str], starts_ns: list[int], to: Path, clock: MarketClock) -> None:
-    """Append each row to the file ``to`` once its bar, which starts then, is over by the ``clock``."""
+def _append(coming: _Coming, to: Path, clock: MarketClock) -> None:
+    """Append each row to the file ``to`` once its bar is over by the ``clock``."""
     with disk_faults(to), to.open("a", encoding="utf-8") as file:
-        for row, ts_ns in zip(rows, starts_ns, strict=True):
+        for row, ts_ns in zip(*coming, strict=True):
             while clock.now_ns() < ts_ns + MINUTE_NS:
                 time.sleep(LOOK_S)
             file.write(row)
             file.flush()
+
+
+def _serve(coming: _Coming, served: RowFeed, clock: MarketClock, stay_s: float) -> None:
+    """Give each row to whoever asks once its bar is over; then until nobody has asked for ``stay_s``."""
+    for row, ts_ns in zip(*coming, strict=True):
+        while clock.now_ns() < ts_ns + MINUTE_NS:
+            served.serve(LOOK_S)
+        served.append(row.strip())
+    left = Deadline(stay_s)
+    while not left.expired:
+        if served.serve(min(left.remaining(), 1.0)):
+            left = Deadline(stay_s)

@@ -18,7 +18,15 @@ Mode = Annotated[
         "do. live is refused."
     ),
 ]
-MinuteBars = Annotated[Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows.")]
+MinuteBars = Annotated[
+    Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows, or with --feed what came before.")
+]
+FeedAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--feed", metavar="ADDRESS", help="In paper mode: bars come from tcp://127.0.0.1:PORT or ipc:///PATH."
+    ),
+]
 Clock = Annotated[Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")]
 SecondBars = Annotated[Path | None, typer.Option(help="Second bars of the same market.")]
 Contract = Annotated[str | None, typer.Option(help="Contract of the bars.")]

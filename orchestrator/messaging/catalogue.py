@@ -9,6 +9,7 @@
 | `EntryProposals` | runner of many accounts, gate | `Reviews` | configuration | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
 | `Shutdown` | runner, worker | exit status 0 | 2 s for all | kill |
+| `RowsAsked` (`row_feed.py`) | runner on paper, a feed | `RowsGiven` | 2 s | say so, ask again from the same row |
 
 Simulated time stands still while somebody is waited for, so nothing that fails changes a result: it is asked again
 until supervision gives its worker up, which stops the run; the same command continues it. A verdict that failed on

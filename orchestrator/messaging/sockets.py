@@ -1,4 +1,8 @@
-"""Our only ZeroMQ: encrypted, allow-listed and bounded sockets that carry frames and wait for nobody for ever."""
+"""Our only ZeroMQ: bounded sockets that carry frames and wait for nobody for ever.
+
+Those between our own processes are encrypted and let in issued keys alone. The two of a feed of bars (`FeedClient`,
+`FeedServer`) speak plainly, because somebody else's program is at the other end, and never leave this machine.
+"""
 
 import math
 import os
@@ -23,6 +27,8 @@ _YOUNG_S = 10.0
 _HANDSHAKE_MS = 2000
 _QUEUE = 64
 """Messages that wait on either side of a connection."""
+FEED_MAX_FRAME = 1 << 20
+"""Bytes above which a feed's frame ends the connection; from `MAX_FRAME` on it is refused with a word."""
 _MAX_PATH = 107
 """Bytes that the path of a Unix socket may have."""
 
@@ -177,6 +183,81 @@ class ClientSocket:
         """Disconnect, after at most ``linger_s`` for what is still to be sent; a second call does nothing."""
         if not self._socket.closed:
             self._socket.close(linger=math.ceil(linger_s * 1000))
+            self._context.term()
+
+
+class FeedClient:
+    """A DEALER that connects to a feed of bars on this machine, and again whenever the connection is lost."""
+
+    def __init__(self, address: str) -> None:
+        """Begin to connect, without waiting for it; ``address`` is one that ZeroMQ understands."""
+        self._context = zmq.Context()
+        self._socket = _limited(self._context.socket(zmq.DEALER))
+        self._socket.maxmsgsize = FEED_MAX_FRAME
+        self._socket.immediate = True  # a question that waits for a connection would be answered twice
+        self._socket.connect(address)
+
+    def send(self, frames: list[bytes], *, within_s: float) -> bool:
+        """Send; False where nobody is connected within so long."""
+        if not self._socket.poll(math.ceil(within_s * 1000), zmq.POLLOUT):
+            return False
+        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a message is there, after waiting for it at most so long."""
+        return _wait(self._socket, seconds)
+
+    def receive(self) -> list[bytes]:
+        """The next message; call it when ``wait`` has said that there is one."""
+        return self._socket.recv_multipart()
+
+    def close(self) -> None:
+        """Disconnect; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.close(linger=0)
+            self._context.term()
+
+
+class FeedServer:
+    """A ROUTER on the loopback address, which any program on this machine may ask."""
+
+    def __init__(self, port: int) -> None:
+        """Bind; port 0 takes a free one.
+
+        Raises:
+            ResourceError: the port is taken.
+        """
+        self._context = zmq.Context()
+        self._socket = _limited(self._context.socket(zmq.ROUTER))
+        self.address = f"tcp://127.0.0.1:{port or '*'}"
+        try:
+            self._socket.bind(self.address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise ResourceError(f"{self.address}: {error}; name another --port") from error
+        endpoint = self._socket.last_endpoint
+        assert isinstance(endpoint, bytes), "a bound socket has one"
+        self.address = endpoint.decode("ascii")
+
+    def send(self, route: bytes, frames: list[bytes]) -> None:
+        """Send at once or not at all: who is gone, or reads nothing, asks again."""
+        with suppress(zmq.Again):
+            self._socket.send_multipart([route, *frames], zmq.NOBLOCK)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a message is there, after waiting for it at most so long."""
+        return _wait(self._socket, seconds)
+
+    def receive(self) -> tuple[bytes, list[bytes]]:
+        """The way back and the frames of the next message; call it when ``wait`` has said that there is one."""
+        route, *frames = self._socket.recv_multipart()
+        return route, frames
+
+    def close(self) -> None:
+        """Stop listening; a second call does nothing."""
+        if not self._socket.closed:
+            self._socket.close(linger=0)
             self._context.term()
 
 

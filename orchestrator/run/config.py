@@ -115,6 +115,12 @@ class PaperSection(_Section):
     silent_after_s: float = Field(180.0, gt=0, description="an open market without a bar for so long is an alarm")
 
 
+class FeedSection(_Section):
+    """Where the bars of a run in paper mode come from, if not from rows that are appended to ``bars``."""
+
+    source: str | None = Field(None, description="tcp://127.0.0.1:PORT or ipc:///PATH; none: bars itself grows")
+
+
 def _cents(dollars: Decimal | None) -> int | None:
     return None if dollars is None else int(dollars * 100)
 
@@ -123,7 +129,7 @@ class RunConfig(_Section):
     """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
 
     mode: Literal["sim", "paper", "advisory", "live"] = Field(
-        "sim", description="sim: recorded bars; paper, advisory: a csv file that grows; live is refused"
+        "sim", description="sim: recorded bars; paper, advisory: bars as they come; live is refused"
     )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
@@ -145,6 +151,7 @@ class RunConfig(_Section):
     gate: GateSection = GateSection()
     guards: GuardsSection = GuardsSection()
     paper: PaperSection = PaperSection()
+    feed: FeedSection = FeedSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
         "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
     )
@@ -157,9 +164,15 @@ class RunConfig(_Section):
             raise ValueError("seen_until belongs to entries: a checkpoint knows itself what it was trained on")
         return self
 
+    @model_validator(mode="after")
+    def _only_bars_that_come_are_fed(self) -> Self:
+        if self.feed != FeedSection() and self.mode not in FOLLOWING:
+            raise ValueError(f"feed is for mode {' or '.join(FOLLOWING)}; in mode {self.mode} the bars are recorded")
+        return self
+
     @property
     def follows(self) -> bool:
-        """Whether its bars are still to come: the rows that are appended to a file."""
+        """Whether its bars are still to come."""
         return self.mode in FOLLOWING
 
     @property
@@ -167,12 +180,14 @@ class RunConfig(_Section):
         """What makes it this run and no other: every setting from which a record may follow.
 
         Where a run lies, and what a signal or the clock does to it (which is recorded itself), make no other run;
-        guards that are off and simulation, as in runs that were made before there was anything else, do not either.
+        guards that are off, simulation and bars that grow, as in runs that were made before there was anything else,
+        do not either.
         Of a checkpoint and entries only what decides is named.
         """
         left_out = {"runs", "min_free_mb", "on_shutdown", "paper"} | (
             {"guards"} if self.guards == GuardsSection() else set()
         )
+        left_out |= {"feed"} if self.feed == FeedSection() else set()
         left_out |= {"mode"} if self.mode == "sim" else set()
         left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}
         return self.model_dump(mode="json", exclude=left_out)

@@ -14,12 +14,14 @@ from llm_gate.serving.memory_plan import Device, gpus, machine_memory, need_of, 
 from llm_gate.serving.model_folders import longest_text
 from llm_gate.serving.processes import checked_port, nvidia_smi
 from llm_gate.serving.server import VllmServer
-from orchestrator.clock import wall_time_ns
+from orchestrator.clock import Deadline, wall_time_ns
 from orchestrator.journal.journal import check_journal, refuse_other_run, whole_records
 from orchestrator.messaging.sockets import ServerSocket
 from orchestrator.run.config import RunConfig
+from orchestrator.run.fed_rows import FedRows, check_address
 from orchestrator.run.folder import RunFolder, run_to_continue, unfinished
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.growing_file import Grown
 from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, warn_of_old_bars
 from orchestrator.run.plan import RunPlan, Say, TradedBy, plan_over, trader_of, warn_of_old_rules
 from orchestrator.run.rehearsal import read_rehearsal
@@ -38,6 +40,7 @@ from trigate.locks import holder_of
 Level = Literal["ok", "warning", "wrong", "open"]
 """``open``: it could not be looked at, as something that it needs is wrong."""
 T = TypeVar("T")
+FEED_S = 3.0
 CORES, FREE_BYTES = 2, 1 << 30
 """With less, a run starts and is told to expect trouble."""
 
@@ -113,6 +116,9 @@ def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | N
     if config.paper.clock is not None and config.follows:
         clock = config.paper.clock
         looks.take("clock", lambda warn: (read_rehearsal(clock), f"{clock}: a rehearsal's"))
+    if config.feed.source is not None:
+        address = config.feed.source
+        looks.take("feed", lambda warn: _feed(address, warn))
     bars = looks.take("bars", lambda warn: _bars(config, warn))
     if bars is None:
         looks.leave("calendar", "the bars")
@@ -154,6 +160,19 @@ def _bars(config: RunConfig, warn: Say) -> tuple[Bars, str]:
         bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
     first, last = _day(int(bars.ts_event_ns[0])), _day(int(bars.ts_event_ns[-1]))
     return bars, f"{config.bars}: {len(bars):,} bars of {bars.instrument.symbol}, {first} to {last}"
+
+
+def _feed(address: str, warn: Say) -> tuple[None, str]:
+    """A run waits for a feed that is not there yet."""
+    check_address(address)
+    told, deadline, grown = list[str](), Deadline(FEED_S), Grown([], 0, "", known=True)
+    rows = FedRows(address, told.append)
+    while not (grown.lines or told or deadline.expired):
+        grown = rows.read()
+    rows.close()
+    if not grown.lines:
+        warn(told[0] if told else f"feed {address}: gave nothing within {FEED_S:g} s; the run waits for it")
+    return None, f"{address}: gives rows"
 
 
 def _seconds(config: RunConfig, bars: Bars) -> tuple[Bars, str]:

@@ -11,7 +11,8 @@
 | a bar that is not over yet | recorded, never played | `early` |
 | a bar outside every session | recorded, never played | `closed_market` |
 | a row that is no bar, or half or twice the last price | recorded, never played | `malformed` |
-| a file that was cut, or another in its place | read from its start, known rows left out | `truncated`, `replaced` |
+| a file or feed that was cut, or another in its place | read anew, known rows left out | `truncated`, `replaced` |
+| rows that a feed no longer has when it is asked for them | played on after them | `lost` |
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from orchestrator.clock import MarketClock
+from orchestrator.clock import Deadline, MarketClock
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.run.growing_file import GrowingFile, Grown
+from orchestrator.run.growing_file import Grown, RowSource
 from orchestrator.run.runner import FeedBar, FeedNote
 from rl_core.bars.bars import Bars
 from rl_core.bars.layouts import Stamp
@@ -36,19 +37,22 @@ EARLY_S = 5.0
 MOST_TIMES = 2.0
 """A close this many times the one before it, or its inverse, is no market's within a minute."""
 LONGEST_FAULT = 240
+MOMENT_S = 0.2
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 
 
 class Source(NamedTuple):
-    """The file that is followed, and how it is to be read."""
+    """The rows that are followed, and how they are to be read."""
 
-    path: Path
+    rows: RowSource
+    name: str
+    """Of the file or feed, for errors."""
     timezone: str | None
     stamp: Stamp | None
 
 
 class FollowedBars:
-    """The bars of a csv file that grows, each in its turn, from the first that a run does not know yet."""
+    """The bars that a source of rows gives, each in its turn, from the first that a run does not know yet."""
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class FollowedBars:
         """Nothing is read yet.
 
         Args:
-            source: the file.
+            source: of the rows.
             history: what was shown before the run began.
             recorded: the journal of the run so far.
             clock: the market's.
@@ -71,12 +75,11 @@ class FollowedBars:
             sessions: so many are traded; None: no end.
         """
         self._source, self._history, self._clock = source, history, clock
-        self._file = GrowingFile(source.path)
         self._reader: RowReader | None = None
         self._late_after_s, self._most_sessions = late_after_s, sessions
         self._calendar = self._covering(int(history.ts_event_ns[0]))
         self._known: dict[int, set[BarRow]] = {}
-        self._told_rows: set[int] = set()  # lines of the file that a record tells of and that are no known bar
+        self._told_rows: set[tuple[int, int]] = set()  # number and time of rows that a record tells of; no bar: 0
         self._late = False
         self._sessions: list[int] = []
         self._closes_ns = 0  # of the last session that was traded
@@ -89,9 +92,19 @@ class FollowedBars:
         self._remember(history, recorded)
 
     def read(self) -> list[FeedBar | FeedNote]:
-        """What has come since the last call."""
-        grown = self._file.read()
+        """What has come since the last call; nothing where no row has, or none but known ones within a moment."""
+        moment = Deadline(MOMENT_S)
+        while True:
+            grown = self._source.rows.read()
+            found = self._found(grown)
+            if found or not grown.lines or moment.expired:
+                return found
+
+    def _found(self, grown: Grown) -> list[FeedBar | FeedNote]:
+        """What the rows that were added are."""
         found: list[FeedBar | FeedNote] = [FeedNote(grown.again, {})] if grown.again else []
+        if grown.lost:
+            found.append(FeedNote("lost", {"rows": grown.lost, "row": grown.first}))
         if not self.ended:
             found += self._taken(grown)
         # Only a look that found nothing ends a session by the clock: what is still to be read comes first.
@@ -115,14 +128,14 @@ class FollowedBars:
                 self._remember_note(record.payload)
 
     def _remember_note(self, told: Mapping[str, Any]) -> None:
-        self._told_rows.add(told.get("row", 0))
+        self._told_rows.add((told.get("row", 0), told.get("ts_event_ns", 0)))
         if "close" in told:
             self._known.setdefault(told["ts_event_ns"], set()).add(_row(told))
 
     def _taken(self, grown: Grown) -> list[FeedBar | FeedNote]:
         lines, first = grown.lines, grown.first
-        if first == 1 and lines:
-            lines, first = self._begun(lines)
+        if grown.begins:
+            lines, first = self._begun(lines, first)
         if self._reader is None:
             return []
         numbered = [(first + index, line) for index, line in enumerate(lines) if line.strip()]
@@ -133,21 +146,23 @@ class FollowedBars:
             found += self._happened(number, row, grown.known)
         return found
 
-    def _begun(self, lines: list[bytes]) -> tuple[list[bytes], int]:
-        """Understand the file by its first line; the rows below it, and which line the first of them is."""
-        first_line, name = lines[0].removeprefix(b"\xef\xbb\xbf"), Path(self._source.path.name)
+    def _begun(self, lines: list[bytes], first: int) -> tuple[list[bytes], int]:
+        """Understand the rows by their first line; those below it, and the number of the first of them."""
+        first_line, name = lines[0].removeprefix(b"\xef\xbb\xbf"), Path(self._source.name)
         timezone, stamp = self._source.timezone, self._source.stamp
         self._reader = RowReader(name, first_line, self._history.instrument, timezone=timezone, stamp=stamp)
-        return (lines[1:], 2) if self._reader.has_header else ([first_line, *lines[1:]], 1)
+        return (lines[1:], first + 1) if self._reader.has_header else ([first_line, *lines[1:]], first)
 
     def _happened(self, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
-        """What a row of the file means; ``known``: it stood there when the file was opened."""
-        if known and number in self._told_rows:
+        """What a row means; ``known``: it was there before the first look."""
+        # The time too: where another file or feed counts anew, the number alone is another row's.
+        place = (number, row.ts_event_ns if isinstance(row, BarRow) else 0)
+        if known and place in self._told_rows:
             return []
         assert self.last is not None, "a run begins with a history"
         note = self._fault_of(row)
         if note is not None:
-            self._told_rows.add(number)
+            self._told_rows.add(place)
             return [FeedNote(note.code, {**note.facts, "row": number})]
         assert isinstance(row, BarRow)
         if row.ts_event_ns > self.last.ts_event_ns:

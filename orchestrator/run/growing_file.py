@@ -1,8 +1,8 @@
-"""The complete lines of a text file that somebody else writes on; says when it was cut or replaced."""
+"""Rows that somebody else adds to, as lines of text; here those of a file, which says when it was cut or replaced."""
 
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Again = Literal["", "truncated", "replaced"]
 _AT_ONCE = 1 << 22
@@ -15,11 +15,25 @@ class Grown(NamedTuple):
     lines: list[bytes]
     """Complete ones, without their line ends."""
     first: int
-    """Line of the file, from 1, that the first of them is."""
+    """Number of the first of them: in a file its line, from 1; in a feed its row, from 1, after a header numbered 0."""
     again: Again
-    """The file is not the one that was read so far, and is read from its start."""
+    """The rows are not those that were read so far, and are read from their start."""
     known: bool
-    """Whether these lines stood there when the file was opened, so that an earlier look may have seen them."""
+    """Whether these lines were there before the first look, so that an earlier run may have seen them."""
+    begins: bool = False
+    """Whether the first of the lines is the first of all, which tells how they are written."""
+    lost: int = 0
+    """Rows before the first of these that nobody has any more, though the ones before them were read."""
+
+
+class RowSource(Protocol):
+    """Where rows come from as they happen."""
+
+    def read(self) -> Grown:
+        """What was added since the last call; it waits for nobody for longer than a moment."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class GrowingFile:
@@ -44,6 +58,9 @@ class GrowingFile:
         finally:
             os.close(handle)
 
+    def close(self) -> None:
+        """Nothing is held between two looks."""
+
     def _read(self, handle: int) -> Grown:
         again = self._what_happened(handle)
         if again:
@@ -55,7 +72,7 @@ class GrowingFile:
         self._catching_up = known and len(data) == _AT_ONCE
         self._offset, self._line = self._offset + len(whole), self._line + len(lines)
         self._before = (self._before + whole)[-_REMEMBERED:]
-        return Grown(lines, first, again, known)
+        return Grown(lines, first, again, known, begins=first == 1 and bool(lines))
 
     def _what_happened(self, handle: int) -> Again:
         status = os.fstat(handle)

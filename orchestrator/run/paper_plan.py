@@ -1,14 +1,16 @@
-"""The plan of a run in paper mode: its history is what stands in the growing file, and is kept from then on."""
+"""The plan of a run in paper mode: its history is what stands in its bars file at first, and is kept from then on."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import RunConfig
+from orchestrator.run.fed_rows import FedRows, check_address
 from orchestrator.run.folder import HISTORY, RunFolder, unfinished
-from orchestrator.run.growing_file import GrowingFile
+from orchestrator.run.followed_bars import Source
+from orchestrator.run.growing_file import GrowingFile, RowSource
 from orchestrator.run.plan import RunPlan, Say, history_shown, plan_over
 from orchestrator.run.rehearsal import read_rehearsal
 from orchestrator.run.room import check_room
@@ -41,7 +43,7 @@ def plan_paper(config: RunConfig, *, say: Say = lambda text: None) -> RunPlan:
         begun = plan_over(config, replace(kept_history(folder), world=world), say=lambda text: None)
         if begun.inputs == folder.manifest().inputs:
             return begun
-    history = history_shown(bars_standing(config))
+    history = history_shown(_bars_there(config))
     if config.paper.clock is None:
         warn_of_old_bars(config, history, say)
     return plan_over(config, replace(history, world=world), say=say)
@@ -73,7 +75,7 @@ def bars_before(config: RunConfig) -> Bars:
         DataError: it cannot be used.
     """
     begun = next(_runs_of_the_file(config), None)
-    return history_shown(bars_standing(config)) if begun is None else kept_history(begun)
+    return history_shown(_bars_there(config)) if begun is None else kept_history(begun)
 
 
 def warn_of_old_bars(config: RunConfig, history: Bars, say: Say) -> None:
@@ -115,11 +117,31 @@ def check_paper(config: RunConfig) -> None:
         )
     if config.seconds is not None:
         raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
-    if config.bars.suffix not in (".csv", ".txt"):
+    if config.feed.source is not None:
+        check_address(config.feed.source)
+    elif config.bars.suffix not in (".csv", ".txt"):
         raise ConfigError(
             f"--mode {config.mode}: {config.bars} is no csv file; its bars are the rows that somebody appends to one: "
-            f"name it with --bars, or play recorded bars into one with orchestrator feed"
+            f"name it with --bars, or play recorded bars into one with orchestrator feed, or name a feed with --feed"
         )
+
+
+def rows_of(config: RunConfig, told: Callable[[str], None]) -> Source:
+    """Where the bars of the run come from; ``told`` hears of trouble with a feed."""
+    source, name = config.feed.source, config.bars.name
+    rows: RowSource = GrowingFile(config.bars) if source is None else FedRows(source, told)
+    return Source(rows, name if source is None else "feed", config.timezone, config.stamp)
+
+
+def _bars_there(config: RunConfig) -> Bars:
+    """What is known before the first bar that comes.
+
+    Raises:
+        DataError: the file is not there, or a row of it is none.
+    """
+    if config.feed.source is None:
+        return bars_standing(config)
+    return read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
 
 
 def bars_standing(config: RunConfig) -> Bars:

@@ -17,6 +17,7 @@ OPTIONS = {
     "--mode": "mode",
     "--clock": "paper.clock",
     "--bars": "bars",
+    "--feed": "feed.source",
     "--seconds": "seconds",
     "--market": "market",
     "--timezone": "timezone",

@@ -11,11 +11,12 @@ from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import GateSection
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, open_run
-from orchestrator.run.followed_bars import FollowedBars, Source
+from orchestrator.run.followed_bars import FollowedBars
 from orchestrator.run.jobs import jobs_of
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.model_server import ModelServer, begin_server, prove_server
 from orchestrator.run.paper_answers import PaperAnswers
+from orchestrator.run.paper_plan import rows_of
 from orchestrator.run.plan import RunPlan, Say
 from orchestrator.run.rehearsal import read_rehearsal
 from orchestrator.run.runner import Answerers, DeferredAnswers, Finished, Runner
@@ -146,10 +147,12 @@ class _Simulation:
         return answers
 
     def _in_paper(self, crew: Crew) -> PaperAnswers:
-        """Who answers while the market goes on; the file is read from its start, and what is known of it left out."""
+        """Who answers while the market goes on; rows are read from the first, and what is known of them left out."""
         config, recorded = self._plan.config, self._journal.records
+        source = rows_of(config, self._feed_told)
+        self._stack.callback(source.rows.close)
         bars = FollowedBars(
-            Source(config.bars, config.timezone, config.stamp),
+            source,
             self._plan.bars,
             recorded,
             self._clock,
@@ -176,6 +179,10 @@ class _Simulation:
         watch = ServerWatch(server, patience=patience_of(self._plan.config.gate), notify=self._notify)
         self._stack.enter_context(watch)
         return ModelPatience(watch, say=self._notify, check=look_after)
+
+    def _feed_told(self, text: str) -> None:
+        self._telemetry.note("feed_trouble", text=text)
+        self._hooks.say(text)
 
     def _notify(self, text: str) -> None:
         self._telemetry.note("worker", text=text)

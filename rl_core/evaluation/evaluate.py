@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rl_core.bars.rungs import Ladder
 from rl_core.checkpoints.policy import Decider
-from rl_core.envs.env import Env, EnvParams, EnvState, Observation, StepResult, TradeClosed, new_accounts
+from rl_core.envs.env import Env, EnvParams, EnvState, Observation, TradeClosed, new_accounts
 from rl_core.envs.market_arrays import MarketArrays, make_market
 from rl_core.evaluation.choices import ChoicesSeen
 from rl_core.evaluation.entrants import Trained
@@ -89,18 +89,19 @@ def play_fresh(policy: Decider, inputs: EvaluationInputs, seen: ChoicesSeen | No
     failed = np.zeros(len(days), bool)
     decided = starts[begins].astype(np.int64)
     rows: list[Trades] = []
+    bar = starts[begins]
     while playing.any():
-        decided = np.where(np.asarray(state.position.quantity) == 0, np.asarray(state.bar), decided)
+        decided = np.where(np.asarray(state.position.quantity) == 0, bar, decided)
         observation = _observed(market, params, state, env=env)
         shown, legal = np.asarray(observation.values), np.asarray(observation.legal_actions)
         action = policy.decide_batch(shown, legal)
         if seen is not None:
             seen.take(shown[playing], legal[playing], action[playing])
-        step = _stepped(market, params, state, jnp.asarray(action), env=env)
-        rows.append(_closed(jax.device_get(step.trade), days, decided, np.asarray(step.state.bar), playing))
-        failed |= playing & np.asarray(step.failed)
-        playing &= ~np.asarray(step.terminated | step.truncated)
-        state = _advance_playing(playing, step.state, state)
+        state, step = _stepped(market, params, state, action, playing, env=env)
+        trade, bar, lost, goes_on = jax.device_get(step)
+        rows.append(_closed(trade, days, decided, bar, playing))
+        failed |= playing & lost
+        playing = goes_on
     trades = Trades(*(np.concatenate(column) for column in zip(*rows, strict=True)))
     return Evaluation(trades, len(days), int(failed.sum()), session_block_bootstrap(trades.r, trades.session))
 
@@ -134,17 +135,27 @@ def _fresh_accounts(bar: jax.Array, params: EnvParams) -> EnvState:
     return EnvState(bar, Position(*(zeros for _ in FLAT)), new_accounts(params.venue.rules, len(bar)))
 
 
-def _advance_playing(playing: npt.NDArray[np.bool_], new: EnvState, old: EnvState) -> EnvState:
-    """``new`` states where a session goes on [B]; ended ones keep their bar, so that no index runs off the market."""
-    mask = jnp.asarray(playing)
-    return cast(EnvState, jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old))
-
-
 @partial(jax.jit, static_argnames=("env",))
 def _observed(market: MarketArrays, params: EnvParams, state: EnvState, *, env: Env) -> Observation:
     return env.observe(market, params, state)
 
 
+class _Stepped(NamedTuple):
+    """What one bar did to the sessions [B]."""
+
+    trade: TradeClosed
+    bar: jax.Array  # on which it closed
+    failed: jax.Array  # bool; the account's floor was met
+    playing: jax.Array  # bool; goes on
+
+
+# One program a bar: what is left to the host, JAX starts operation by operation.
 @partial(jax.jit, static_argnames=("env",))
-def _stepped(market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array, *, env: Env) -> StepResult:
-    return env.step(market, params, state, action)
+def _stepped(
+    market: MarketArrays, params: EnvParams, state: EnvState, action: jax.Array, playing: jax.Array, *, env: Env
+) -> tuple[EnvState, _Stepped]:
+    """Play one bar; a session that has ended keeps its bar, so that no index runs off the market."""
+    step = env.step(market, params, state, action)
+    goes_on = playing & ~(step.terminated | step.truncated)
+    after = jax.tree.map(lambda new, old: jnp.where(goes_on, new, old), step.state, state)
+    return after, _Stepped(step.trade, step.state.bar, step.failed, goes_on)

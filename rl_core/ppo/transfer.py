@@ -1,5 +1,6 @@
 """Widens phase 1's network for phase 2, so that both enter trades with the same probabilities at first."""
 
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -57,9 +58,10 @@ def transfer(
     Raises:
         FitError: nothing could be copied, shapes cannot be widened, or the two disagree on entries.
     """
+    config = config.model_copy(update={"seed": 0})  # the seed stays out of what is compiled, as in `initial_state`
     old, old_normaliser = learned
     size, num_actions = states_seen.values.shape[1], states_seen.legal_actions.shape[1]
-    wanted = initial_parameters(config, size, num_actions, key)
+    wanted = _fresh_parameters(config, size, num_actions, key)
     origins: dict[str, ParameterOrigin] = {}
 
     def place(path: tuple[jax.tree_util.KeyEntry, ...], fresh: jax.Array) -> jax.Array:
@@ -97,13 +99,28 @@ def entry_divergence(
 
     The old policy gets the first inputs of each observation [N, O] and may take the first of its actions [N, A].
     """
+    divergence, states = _entry_divergence(config, old, new, states_seen)
+    return float(divergence), int(states)
+
+
+# One program each: a phase that starts would else wait for some hundred operations to compile by themselves.
+_fresh_parameters = jax.jit(initial_parameters, static_argnums=(0, 1, 2))
+
+
+@partial(jax.jit, static_argnums=0)
+def _entry_divergence(
+    config: PPOConfig,
+    old: tuple[Parameters, Normaliser],
+    new: tuple[Parameters, Normaliser],
+    states_seen: ObservedBatch,
+) -> tuple[jax.Array, jax.Array]:
     size, num_actions = old[1].mean.shape[0], old[0]["actor"]["head"]["bias"].shape[0]
     legal = states_seen.legal_actions[:, :num_actions]
     before = log_probabilities(_logits(config, old, states_seen.values[:, :size]), legal)
     after = log_probabilities(_logits(config, new, states_seen.values), states_seen.legal_actions)[:, :num_actions]
     apart = jnp.sum(jnp.exp(before) * (before - after), axis=-1)
     may_enter = jnp.any(legal[:, HOLD + 1 :], axis=-1)
-    return float(mean_where(may_enter, apart)), int(jnp.sum(may_enter))
+    return mean_where(may_enter, apart), jnp.sum(may_enter)
 
 
 def _logits(config: PPOConfig, policy: tuple[Parameters, Normaliser], raw: jax.Array) -> jax.Array:

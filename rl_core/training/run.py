@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from rl_core.checkpoints.checkpoint import (
 from rl_core.checkpoints.manifest import Expected, installed_versions, is_final, read_manifest
 from rl_core.errors import FitError, NotFiniteError
 from rl_core.ppo.devices import gather
+from rl_core.ppo.environment import EnvArrays, Environment, ObservedBatch
 from rl_core.ppo.loop import gave_up, train
 from rl_core.ppo.metrics import MetricRow, entropy_adjustments
 from rl_core.ppo.networks import Parameters
@@ -165,9 +167,15 @@ def _first_parameters_of_phase_2(
     """Phase 2's first parameters and normaliser, made of phase 1's last."""
     env, env_arrays, ppo = plan.env, plan.env_arrays, plan.config.ppo
     key_states, key_new = jax.random.split(jax.random.key(ppo.seed + 1))
-    states_seen = env.observe(*env_arrays, env.reset(*env_arrays, key_states, TRANSFER_STATES))
+    states_seen = _drawn_states(env_arrays, key_states, env=env)
     started = transfer(ppo, (learned.parameters, learned.normaliser), states_seen, key=key_new)
     return (started.parameters, started.normaliser), started.report
+
+
+@partial(jax.jit, static_argnames=("env",))
+def _drawn_states(env_arrays: EnvArrays, key: jax.Array, *, env: Environment) -> ObservedBatch:
+    """What is observed at `TRANSFER_STATES` first bars."""
+    return env.observe(*env_arrays, env.reset(*env_arrays, key, TRANSFER_STATES))
 
 
 def _other_versions(card: RunCard) -> list[str]:

@@ -1,8 +1,10 @@
-"""A market that a test drives: a growing csv, a clock that is set by hand, and workers that answer at once."""
+"""A market that a test drives: rows in a file or from a feed, a clock set by hand, workers that answer at once."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +14,15 @@ from llm_gate.contract import EntryProposal
 from orchestrator.clock import MarketClock, Pace
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import GATE
+from orchestrator.messaging.row_feed import RowFeed
 from orchestrator.messaging.runner_end import Missed, NoReplyError
 from orchestrator.messaging.wire import Received
 from orchestrator.run.config import RunConfig
 from orchestrator.run.control import Control
+from orchestrator.run.fed_rows import FedRows
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.followed_bars import FollowedBars, Source
+from orchestrator.run.growing_file import GrowingFile
 from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
@@ -64,6 +69,15 @@ class Market:
         with self.path.open("ab") as file:
             file.write(content)
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Those of a run that trades here."""
+        return {"bars": self.path}
+
+    def source(self) -> Source:
+        """Where that run finds its rows."""
+        return Source(GrowingFile(self.path), self.path.name, None, None)
+
     def until(self, number: int, late_s: float = 0.5) -> None:
         """Set the clock to the end of a bar of the world, and some more."""
         self.set_ns(int(self.bars.ts_event_ns[number]) + MINUTE_NS, late_s)
@@ -79,6 +93,57 @@ class Market:
             self.say(self.row(self.next))
             self.next += 1
             yield
+
+
+class FedMarket(Market):
+    """The same market from a feed on this machine: the file holds the history alone."""
+
+    def __init__(self, world: FileWorld, folder: Path, first: int, history: int = HISTORY) -> None:
+        """Answer from now on, beside the run, until the context is left."""
+        super().__init__(world, folder, first, history)
+        self.told: list[str] = []
+        self._begin("first", 0)
+
+    def _begin(self, name: str, port: int) -> None:
+        self.feed, self._over = RowFeed(name, self.rows[0].decode().strip(), port=port), threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def begin_anew(self, name: str) -> None:
+        """End the feed, and begin one without rows in its place."""
+        port = int(self.feed.address.rpartition(":")[2])
+        self.end()
+        self._begin(name, port)
+
+    def end(self) -> None:
+        """Nobody answers any more."""
+        self._over.set()
+        self._thread.join()
+        self.feed.close()
+
+    def say(self, content: bytes) -> None:
+        """Give the lines of ``content`` as rows."""
+        for row in content.decode().splitlines():
+            self.feed.append(row)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Those of a run that trades here."""
+        return {"bars": self.path, "feed": {"source": self.feed.address}}
+
+    def source(self) -> Source:
+        """One that waits until it is answered, however busy the machine is."""
+        return Source(FedRows(self.feed.address, self.told.append, moment_s=10.0), "feed", None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            self.feed.serve(0.02)
 
 
 class ReadyCrew:
@@ -126,12 +191,12 @@ def play_paper(
     **settings: object,
 ) -> tuple[RunFolder, Finished]:
     """Run in paper mode over what ``happens``, or go on with the run that is there; stops where it ends."""
-    given = {"mode": "paper", "bars": market.path, "checkpoint": world.checkpoint, "gate": {"engine": "rules"}}
+    given = {"mode": "paper", **market.settings, "checkpoint": world.checkpoint, "gate": {"engine": "rules"}}
     plan = plan_paper(RunConfig.model_validate({**given, "runs": runs, **settings}))
     folder = open_run(plan.config, plan.manifest(), kept=plan.kept)
     with Journal.open(folder.journal, folder.manifest().known_head) as journal:
         folder.mark_started()
-        source = Source(market.path, None, None)
+        source = market.source()
         late_s = plan.config.paper.late_after_s
         sessions = plan.config.sessions
         bars = FollowedBars(source, plan.bars, journal.records, market.clock, late_after_s=late_s, sessions=sessions)
@@ -153,6 +218,7 @@ def play_paper(
             done = runner.run(
                 stop_asked=lambda: stopping.due(holds=runner.holds) or (answers.idle and next(script, _OVER) is _OVER)
             )
+        source.rows.close()
         journal.sync()
         folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
     return folder, done

@@ -1,4 +1,4 @@
-"""A compressed day on paper, as docs/operating.md has it: watched on its page, halted, killed, continued, verified."""
+"""A compressed day on paper, as docs/operating.md has it: fed, watched, halted, killed, continued, verified."""
 
 import json
 import os
@@ -46,13 +46,13 @@ class Page:
 
 
 @pytest.fixture
-def fed(demo_world: DemoWorld, tmp_path: Path) -> Iterator[Path]:
-    """A csv file into which the last session of the demo world comes, from half past nine on."""
-    grows = tmp_path / "NQ_live.csv"
-    line = ("feed", demo_world.minutes, "--to", grows, "--speed", SPEED, "--from", FROM, "--wait", 4)
-    with Started(tmp_path / "output", "orchestrator", *line) as feed:
-        feed.until(lambda: grows.with_name(grows.name + ".clock").exists())
-        yield grows
+def fed(demo_world: DemoWorld, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The options of a run to which the last session of the demo world comes from a port, from half past nine on."""
+    past = tmp_path / "NQ_past.csv"
+    line = ("feed", demo_world.minutes, "--to", past, "--port", 0, "--stay", 10)
+    with Started(tmp_path / "output", "orchestrator", *line, "--speed", SPEED, "--from", FROM, "--wait", 4) as feed:
+        feed.until(lambda: feed.stdout.count("\n") == 2)
+        yield tuple(feed.stdout.splitlines()[1].split()[2:])
         assert feed.wait() == 0, feed.stderr
 
 
@@ -64,10 +64,10 @@ def said(*line: object) -> str:
 
 
 def test_a_day_on_paper_is_watched_halted_killed_continued_and_verified(
-    start: Start, fed: Path, tmp_path: Path
+    start: Start, fed: tuple[str, ...], tmp_path: Path
 ) -> None:
     runs = tmp_path / "runs"
-    paper = ("--mode", "paper", "--bars", fed, "--clock", f"{fed}.clock", "--set", "paper.late_after_s=3")
+    paper = (*fed, "--set", "paper.late_after_s=3")
     with ExitStack() as held:
         tab = None if BROWSER is None else held.enter_context(browser(tmp_path))
         run = start(*paper)

@@ -66,6 +66,8 @@ BROKEN: dict[str, tuple[str, int, Callable[[FileWorld, Path], Words]]] = {
     "no csv": ("settings", 2, lambda world, folder: ["--mode", "paper"]),
     "full disk": ("disk", 7, lambda world, folder: ["--set", "min_free_mb=1000000000"]),
     "runs is a file": ("disk", 7, no_folder),
+    "feed of another machine": ("settings", 2, lambda world, folder: ["--mode=paper", "--feed=tcp://10.0.0.1:5557"]),
+    "feed in sim": ("settings", 2, lambda world, folder: ["--feed=tcp://127.0.0.1:5557"]),
     "no clock": ("clock", 2, lambda world, folder: ["--mode=paper", "--bars=no.csv", "--clock=no.clock"]),
     "no bars": ("bars", 3, lambda world, folder: ["--bars", folder / "NQ_D1M.csv"]),
     "malformed bars": ("bars", 3, malformed),

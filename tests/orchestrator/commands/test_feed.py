@@ -1,16 +1,26 @@
-"""`orchestrator feed`: recorded bars come into a csv file one by one, with a clock beside it."""
+"""`orchestrator feed`: recorded bars come into a csv file or from a port one by one, with a clock beside the file."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.messaging.sockets import FeedServer
+from orchestrator.run.fed_rows import FedRows
 from orchestrator.run.rehearsal import read_rehearsal
 from rl_core.bars.read import read_bars
 from tests.orchestrator.played_files import FileWorld
 from trigate.errors import ConfigError
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody has."""
+    served = FeedServer(0)
+    served.close()
+    return int(served.address.rpartition(":")[2])
 
 
 def feed(*line: object) -> str:
@@ -33,6 +43,30 @@ def test_the_last_minutes_of_a_session_come_as_they_happened(file_world: FileWor
     clock = read_rehearsal(Path(f"{grows}.clock"))
     assert (clock.market_ns, clock.speed) == (int(recorded.ts_event_ns[-10]), 10_000.0)
     assert json.loads(clock.world)["declaration"], "the bars of a generated world say so here too"
+
+
+def test_bars_come_from_a_port_as_well(file_world: FileWorld, tmp_path: Path) -> None:
+    """The file keeps the history; whoever asks late gets the ten bars too, and the feed ends without a reader."""
+    past = tmp_path / "NQ_past.csv"
+    line = (file_world.bars, "--to", past, "--port", 0, "--speed", 10_000, "--from", "16:50", "--wait", 0, "--stay", 2)
+    clock = Path(f"{past}.clock")
+    with ThreadPoolExecutor() as beside:
+        port = free_port()
+        playing = beside.submit(feed, *line[:4], port, *line[5:])
+        told, got = list[str](), list[bytes]()
+        rows = FedRows(f"tcp://127.0.0.1:{port}", told.append)
+        while len(got) < 11:
+            got += rows.read().lines
+        rows.close()
+        said = playing.result()
+
+    recorded = read_bars(file_world.bars)
+    whole = past.read_bytes() + b"".join(line + b"\n" for line in got[1:])
+    past.write_bytes(whole)
+    assert read_bars(past).digest == recorded.digest and whole.startswith(got[0])
+    assert f"orchestrator run --mode paper --bars {past} --feed tcp://127.0.0.1:{port} --clock {clock}" in said
+    assert [line for line in told if "nobody answers" not in line and "gives its rows" not in line] == []
+    assert read_rehearsal(clock).speed == 10_000.0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from orchestrator.run.folder import RunFolder
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.replay import replay_run
 from rl_core.trading.hours import MINUTE_NS
-from tests.orchestrator.paper_market import HISTORY, Happenings, Market, ReadyCrew, play_paper
+from tests.orchestrator.paper_market import HISTORY, FedMarket, Happenings, Market, ReadyCrew, play_paper
 from tests.orchestrator.played_files import FileWorld, play_file
 
 MORNING = 2760 + 930  # 09:30 in New York, in the third session
@@ -280,6 +280,77 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWo
     assert again == folder and folder.manifest().starts == 3
     assert codes(once) == ["corrected", "malformed", "doubled"]
     assert folder.journal.read_bytes() == once.journal.read_bytes()
+
+
+def goes_on_over_a_feed(world: FileWorld, folder: Path, then: Callable[[FedMarket], object]) -> RunFolder:
+    """Twenty bars and some rows that are none, a stop, what happens ``then``, and twenty more bars."""
+
+    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(20)
+        market.say(corrected(market) + b"no row\n")
+        yield
+
+    def rest(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(20)
+        market.say(corrected(market))
+        yield
+
+    folder.mkdir()
+    with FedMarket(world, folder, MORNING) as market:
+        begun, _ = play_paper(world, market, folder / "runs", first)
+        then(market)
+        again, _ = play_paper(world, market, folder / "runs", rest)
+        assert again == begun and market.told == []
+    return again
+
+
+def repeated(market: FedMarket) -> None:
+    """Another feed at the same address, with the bars alone: other rows have the numbers of what was none."""
+    market.begin_anew("second")
+    for number in range(MORNING, market.next):
+        market.say(market.row(number))
+
+
+def test_a_feed_has_the_rules_of_a_file_and_loses_nothing_over_a_stop(file_world: FileWorld, tmp_path: Path) -> None:
+    """The bytes are those of the file's run, whose settings alone differ, also where another feed goes on."""
+    (tmp_path / "file").mkdir()
+    market = morning(file_world, tmp_path / "file")
+
+    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(20)
+        market.say(corrected(market) + b"no row\n")
+        yield
+        yield from market.trade(20)
+        market.say(corrected(market))
+        yield
+
+    of_file, _ = play_paper(file_world, market, tmp_path / "file" / "runs", whole)
+    same = goes_on_over_a_feed(file_world, tmp_path / "same", lambda market: None)
+    other = goes_on_over_a_feed(file_world, tmp_path / "other", repeated)
+
+    told = [[{**note, "fault": "", "row": 0} for note in records(run, "feed")] for run in (of_file, same, other)]
+    assert codes(of_file) == ["corrected", "malformed", "doubled"] and told[0] == told[1] == told[2]
+    assert records(same, "feed")[1]["fault"].startswith("feed:22: short_row")
+    for kind in ("bar", "acted"):  # the others name orders, and an order is named after its run
+        assert records(of_file, kind) == records(same, kind) == records(other, kind), kind
+    assert len(records(same, "bar")) == 40 and replays(same) and replays(other)
+
+
+def test_a_feed_that_begins_anew_while_a_run_follows_it_is_read_again(file_world: FileWorld, tmp_path: Path) -> None:
+    def happens(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        assert isinstance(market, FedMarket)
+        yield from market.trade(3)
+        repeated(market)
+        yield
+        yield from market.trade(3)
+
+    with FedMarket(file_world, tmp_path, MORNING) as market:
+        folder, _ = play_paper(file_world, market, tmp_path / "runs", happens)
+
+    assert codes(folder) == ["replaced"]
+    played = [bar["ts_event_ns"] for bar in records(folder, "bar")]
+    assert played == market.bars.ts_event_ns[MORNING : MORNING + 6].tolist()
+    assert replays(folder)
 
 
 def test_another_file_is_another_run(file_world: FileWorld, tmp_path: Path) -> None:
