@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from llm_gate.contract import Approve, EntryProposal, EntryProposals, GateFailed, Resize, Reviewed, Reviews, Veto
-from orchestrator.messaging import broker, catalogue
+from orchestrator.messaging import broker, catalogue, row_feed
 from orchestrator.messaging.wire import MAX_FRAME, Array, Heartbeat, Ready, Refused, Shutdown, WorkerFailed
 from rl_core.contract import PolicyQueries, PolicyQuery, PolicyReplies, PolicyReply
 from tests.campaigns.fuzz_replies import BYTE_CHANGES
@@ -99,6 +99,14 @@ def broker_messages() -> list[Example]:
         Example(execution),
         Example(catalogue.Bar(seq=0, ts_event_ns=1, open=1, high=2, low=1, close=2, volume=3)),
     ]
+
+
+def feed_messages() -> list[Example]:
+    """Of every kind between a run in paper mode and a feed, which speaks without keys."""
+    given = row_feed.RowsGiven(
+        feed="f.1", columns="time,open,high,low,close,volume", count=9, first=2, rows=("2024-01-02T00:00Z,1,2,1,2,3",)
+    )
+    return [Example(row_feed.RowsAsked(first=2, most=500)), Example(given), Example(Refused(cause="no question"))]
 
 
 def _review(proposal_id: str, outcome: BaseModel) -> Reviewed:

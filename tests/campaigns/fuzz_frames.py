@@ -25,11 +25,12 @@ from pydantic import ValidationError
 
 from orchestrator.messaging.broker import BROKER_CATALOGUE
 from orchestrator.messaging.catalogue import CATALOGUE, BarBlock
+from orchestrator.messaging.row_feed import FEED_CATALOGUE
 from orchestrator.messaging.sockets import Credentials
 from orchestrator.messaging.wire import Catalogue, Envelope, Received, WireError, decode, encode
 from orchestrator.run.answers import unpacked
 from orchestrator.workers.processes import Bootstrap
-from tests.campaigns.frames import Example, Frames, blocks, broker_messages, changed, run_messages
+from tests.campaigns.frames import Example, Frames, blocks, broker_messages, changed, feed_messages, run_messages
 from tests.campaigns.storm import resident_mib
 from trigate.versions import code_digest
 
@@ -55,6 +56,7 @@ def decoders() -> dict[str, Decoder]:
     return {
         "run": _of(CATALOGUE, run_messages()),
         "broker": _of(BROKER_CATALOGUE, broker_messages()),
+        "feed": _of(FEED_CATALOGUE, feed_messages()),
         "block": Decoder(_encoded(CATALOGUE, blocks()), WireError, _bars, lambda bars: bars),
         "bootstrap": Decoder([[_bootstrap()]], ValidationError, _started, lambda told: told),
     }

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from orchestrator.messaging.broker import BROKER_CATALOGUE
 from orchestrator.messaging.catalogue import CATALOGUE
-from tests.campaigns.frames import Frames, broker_messages, run_messages
+from orchestrator.messaging.row_feed import FEED_CATALOGUE
+from tests.campaigns.frames import Frames, broker_messages, feed_messages, run_messages
 from tests.campaigns.fuzz_frames import Decoder, decoders, fault_of, range_of
 
 
@@ -23,8 +24,8 @@ def test_any_frames_are_a_message_or_the_one_error(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("examples", "catalogue"),
-    [(run_messages(), CATALOGUE), (broker_messages(), BROKER_CATALOGUE)],
-    ids=["run", "broker"],
+    [(run_messages(), CATALOGUE), (broker_messages(), BROKER_CATALOGUE), (feed_messages(), FEED_CATALOGUE)],
+    ids=["run", "broker", "feed"],
 )
 def test_every_kind_of_message_is_among_the_good_ones(examples: list, catalogue: dict[str, type[BaseModel]]) -> None:
     assert {type(example.message) for example in examples} == set(catalogue.values())
