@@ -14,14 +14,15 @@ import typer
 from orchestrator.clock import Deadline, MarketClock, wall_time_ns
 from orchestrator.messaging.row_feed import RowFeed
 from orchestrator.run.rehearsal import MOST_SPEED, Rehearsal, write_rehearsal
-from rl_core.bars.bars import Bars
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.read import read_bars
+from rl_core.bars.seconds import read_seconds
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import declared
 from rl_core.commands.options import Stamped, Timezone
 from rl_core.exchange.calendar import Located, locate
 from rl_core.trading.hours import MINUTE_NS
-from trigate.errors import ConfigError
+from trigate.errors import ConfigError, DataError
 from trigate.whole_files import disk_faults, write_whole
 
 CLOCK_SUFFIX = ".clock"
@@ -34,6 +35,9 @@ def feed(
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Of 127.0.0.1: --to keeps the history, and bars come from here; 0: any."),
+    ] = None,
+    seconds: Annotated[
+        Path | None, typer.Option(help="--port: second bars of the same market, played in the place of the minutes.")
     ] = None,
     stay: Annotated[float, typer.Option(min=0, help="--port: end so many seconds after nobody asks any more.")] = 60.0,
     speed: Annotated[float, typer.Option(min=0.001, max=MOST_SPEED, help="700: a day in two minutes.")] = 700.0,
@@ -51,8 +55,14 @@ def feed(
         raise ConfigError(f"--to {to}: a file that ends in .csv was expected, as its rows are appended")
     if to.exists():
         raise ConfigError(f"--to {to}: is there already; remove it, or name another file")
+    if seconds is not None and port is None:
+        raise ConfigError("--seconds: seconds come from a port, as --to holds minutes; name one with --port")
     played = declared(bars, read_bars(bars, market=market, timezone=timezone, stamp=stamp))
     first, rows = _first_played(bars, played, sessions, begin), _rows(played, to)
+    coming = _Coming(rows[first + 1 :], (played.ts_event_ns[first:] + MINUTE_NS).tolist())
+    if seconds is not None:
+        of_seconds = read_seconds(seconds, played, timezone=timezone, stamp=stamp)
+        coming = _seconds_coming(seconds, of_seconds, int(played.ts_event_ns[first]), to)
     served = None if port is None else RowFeed(uuid4().hex, rows[0].strip(), port=port)
     with ExitStack() as held:
         if served is not None:
@@ -62,11 +72,15 @@ def feed(
         starts_ns, starts_wall_ns = int(played.ts_event_ns[first]), wall_time_ns() + int(wait * 1e9)
         rehearsal = Rehearsal(market_ns=starts_ns, wall_ns=starts_wall_ns, speed=speed, world=played.world)
         write_rehearsal(clock_file, rehearsal)
-        takes_s = (int(played.ts_event_ns[-1]) + MINUTE_NS - starts_ns) / 1e9 / speed + wait
-        typer.echo(f"{first:,} bars of history stand in {to}; {len(played) - first:,} follow within {takes_s:,.0f} s")
+        takes_s = (coming.over_ns[-1] - starts_ns) / 1e9 / speed + wait
+        kind = "" if seconds is None else " seconds"
+        typer.echo(
+            f"{first:,} bars of history stand in {to}; {len(coming.rows):,}{kind} follow within {takes_s:,.0f} s"
+        )
         fed = "" if served is None else f" --feed {served.address}"
+        fed += "" if seconds is None else " --set feed.rows=seconds"
         typer.echo(f"orchestrator run --mode paper --bars {to}{fed} --clock {clock_file}")
-        coming, clock = _Coming(rows[first + 1 :], played.ts_event_ns[first:].tolist()), MarketClock(rehearsal.pace)
+        clock = MarketClock(rehearsal.pace)
         if served is None:
             _append(coming, to, clock)
         else:
@@ -78,8 +92,20 @@ class _Coming(NamedTuple):
 
     rows: list[str]
     """With their line ends."""
-    starts_ns: list[int]
-    """Of their bars."""
+    over_ns: list[int]
+    """When each is over."""
+
+
+def _seconds_coming(path: Path, seconds: Bars, starts_ns: int, to: Path) -> _Coming:
+    """The rows of the seconds from then on, which lie in the file ``path``.
+
+    Raises:
+        DataError: there is none.
+    """
+    part = seconds.slice(int(np.searchsorted(seconds.ts_event_ns, starts_ns)), len(seconds))
+    if not len(part):
+        raise DataError(f"{path}: ends before the first minute that is played; give the seconds of the same time")
+    return _Coming(_rows(part, to)[1:], (part.ts_event_ns + NS_PER_SECOND).tolist())
 
 
 def _first_played(path: Path, bars: Bars, sessions: int, begin: str) -> int:
@@ -121,8 +147,8 @@ def _rows(bars: Bars, to: Path) -> list[str]:
 def _append(coming: _Coming, to: Path, clock: MarketClock) -> None:
     """Append each row to the file ``to`` once its bar is over by the ``clock``."""
     with disk_faults(to), to.open("a", encoding="utf-8") as file:
-        for row, ts_ns in zip(*coming, strict=True):
-            while clock.now_ns() < ts_ns + MINUTE_NS:
+        for row, over_ns in zip(*coming, strict=True):
+            while clock.now_ns() < over_ns:
                 time.sleep(LOOK_S)
             file.write(row)
             file.flush()
@@ -130,8 +156,8 @@ def _append(coming: _Coming, to: Path, clock: MarketClock) -> None:
 
 def _serve(coming: _Coming, served: RowFeed, clock: MarketClock, stay_s: float) -> None:
     """Give each row to whoever asks once its bar is over; then until nobody has asked for ``stay_s``."""
-    for row, ts_ns in zip(*coming, strict=True):
-        while clock.now_ns() < ts_ns + MINUTE_NS:
+    for row, over_ns in zip(*coming, strict=True):
+        while clock.now_ns() < over_ns:
             served.serve(LOOK_S)
         served.append(row.strip())
     left = Deadline(stay_s)

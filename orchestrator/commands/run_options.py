@@ -24,7 +24,9 @@ MinuteBars = Annotated[
 FeedAddress = Annotated[
     str | None,
     typer.Option(
-        "--feed", metavar="ADDRESS", help="In paper mode: bars come from tcp://127.0.0.1:PORT or ipc:///PATH."
+        "--feed",
+        metavar="ADDRESS",
+        help="In paper mode: rows come from tcp://127.0.0.1:PORT, ipc:///PATH or a csv that grows.",
     ),
 ]
 Clock = Annotated[Path | None, typer.Option(help="In paper mode: the clock that orchestrator feed wrote; none: UTC.")]

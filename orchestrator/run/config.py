@@ -13,6 +13,7 @@ from llm_gate.review.gate import GateConfig
 from llm_gate.serving.model_folders import MADE_HERE
 from orchestrator.trader.guards import Guards
 from rl_core.bars.layouts import Stamp
+from rl_core.bars.rows import RowKind
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
 FOLLOWING = ("paper", "advisory")
@@ -112,13 +113,19 @@ class PaperSection(_Section):
     clock: Path | None = Field(None, description="the clock of orchestrator feed; none: the market's time is UTC")
     late_after_s: float = Field(10.0, gt=0, description="a bar that comes so long after its end is not decided on")
     policy_deadline_s: float = Field(1.0, gt=0, description="for an answer; none in time is a hold")
+    settle_s: float = Field(
+        1.0, ge=0, description="of seconds or ticks: so long after its end a minute is made if no later row has come"
+    )
     silent_after_s: float = Field(180.0, gt=0, description="an open market without a bar for so long is an alarm")
 
 
 class FeedSection(_Section):
     """Where the bars of a run in paper mode come from, if not from rows that are appended to ``bars``."""
 
-    source: str | None = Field(None, description="tcp://127.0.0.1:PORT or ipc:///PATH; none: bars itself grows")
+    source: str | None = Field(
+        None, description="tcp://127.0.0.1:PORT, ipc:///PATH, or a csv file that grows; none: bars itself grows"
+    )
+    rows: RowKind = Field("minutes", description="what its rows are; minutes are made of seconds and ticks")
 
 
 def _cents(dollars: Decimal | None) -> int | None:
@@ -162,12 +169,6 @@ class RunConfig(_Section):
     def _only_entries_were_seen(self) -> Self:
         if self.seen_until is not None and self.entries is None:
             raise ValueError("seen_until belongs to entries: a checkpoint knows itself what it was trained on")
-        return self
-
-    @model_validator(mode="after")
-    def _only_bars_that_come_are_fed(self) -> Self:
-        if self.feed != FeedSection() and self.mode not in FOLLOWING:
-            raise ValueError(f"feed is for mode {' or '.join(FOLLOWING)}; in mode {self.mode} the bars are recorded")
         return self
 
     @property

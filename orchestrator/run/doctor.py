@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from time import sleep
 from typing import Literal, NamedTuple, TypeVar
 
 from llm_gate.serving.memory_plan import Device, gpus, machine_memory, need_of, plan_memory, refuse_if_too_large
@@ -18,11 +19,10 @@ from orchestrator.clock import Deadline, wall_time_ns
 from orchestrator.journal.journal import check_journal, refuse_other_run, whole_records
 from orchestrator.messaging.sockets import ServerSocket
 from orchestrator.run.config import RunConfig
-from orchestrator.run.fed_rows import FedRows, check_address
 from orchestrator.run.folder import RunFolder, run_to_continue, unfinished
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.growing_file import Grown
-from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, warn_of_old_bars
+from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, rows_of, warn_of_old_bars
 from orchestrator.run.plan import RunPlan, Say, TradedBy, plan_over, trader_of, warn_of_old_rules
 from orchestrator.run.rehearsal import read_rehearsal
 from orchestrator.run.room import check_room
@@ -40,7 +40,7 @@ from trigate.locks import holder_of
 Level = Literal["ok", "warning", "wrong", "open"]
 """``open``: it could not be looked at, as something that it needs is wrong."""
 T = TypeVar("T")
-FEED_S = 3.0
+FEED_S, LOOK_S = 3.0, 0.02
 CORES, FREE_BYTES = 2, 1 << 30
 """With less, a run starts and is told to expect trouble."""
 
@@ -117,8 +117,7 @@ def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | N
         clock = config.paper.clock
         looks.take("clock", lambda warn: (read_rehearsal(clock), f"{clock}: a rehearsal's"))
     if config.feed.source is not None:
-        address = config.feed.source
-        looks.take("feed", lambda warn: _feed(address, warn))
+        looks.take("feed", lambda warn: _feed(config, warn))
     bars = looks.take("bars", lambda warn: _bars(config, warn))
     if bars is None:
         looks.leave("calendar", "the bars")
@@ -162,12 +161,13 @@ def _bars(config: RunConfig, warn: Say) -> tuple[Bars, str]:
     return bars, f"{config.bars}: {len(bars):,} bars of {bars.instrument.symbol}, {first} to {last}"
 
 
-def _feed(address: str, warn: Say) -> tuple[None, str]:
+def _feed(config: RunConfig, warn: Say) -> tuple[None, str]:
     """A run waits for a feed that is not there yet."""
-    check_address(address)
+    address = config.feed.source
     told, deadline, grown = list[str](), Deadline(FEED_S), Grown([], 0, "", known=True)
-    rows = FedRows(address, told.append)
+    rows = rows_of(config, told.append).rows
     while not (grown.lines or told or deadline.expired):
+        sleep(LOOK_S)
         grown = rows.read()
     rows.close()
     if not grown.lines:

@@ -30,8 +30,8 @@ def check_address(address: str) -> None:
     """
     if not _ADDRESS.match(address):
         raise ConfigError(
-            f"feed.source = {address!r}: tcp://127.0.0.1:PORT or ipc:///PATH was expected: a feed speaks without keys "
-            f"and stays on this machine; one elsewhere is reached through ssh -L"
+            f"feed.source = {address!r}: tcp://127.0.0.1:PORT, ipc:///PATH or a csv file was expected: a feed "
+            f"speaks without keys and stays on this machine; one elsewhere is reached through ssh -L"
         )
     if address.startswith("ipc://"):
         _check_folder(Path(address.removeprefix("ipc://")).parent)
@@ -65,13 +65,15 @@ class FedRows:
         self._until = Deadline(0.0)  # for its answer, or before the next question
         self._connected_by = Deadline(ANSWER_S)
         self._read: deque[Grown] = deque()
+        self._current = False  # the answer of this look says that there is no further row
         self._trouble = ""
 
     def read(self) -> Grown:
         """The rows since the last call, at most some hundreds of them; none where the feed has none to give."""
+        self._current = False
         if not self._read and (self._asked or self._ask()):
             self._look()
-        return self._read.popleft() if self._read else Grown([], self._first, "", known=False)
+        return self._read.popleft() if self._read else Grown([], self._first, "", known=False, current=self._current)
 
     def close(self) -> None:
         """Disconnect."""
@@ -150,7 +152,8 @@ class FedRows:
             lines = [_line(row) for row in given.rows]
             self._read.append(Grown(lines, given.first, "", known, lost=lost))
             self._first = given.first + len(lines)
-        self._catching_up = known and self._first <= given.count
+        self._current = self._first > given.count
+        self._catching_up = known and not self._current
 
     def _refuse(self, cause: str) -> None:
         """Drop what came, ask again later, and for less where it was too long."""

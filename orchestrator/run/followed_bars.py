@@ -13,6 +13,8 @@
 | a row that is no bar, or half or twice the last price | recorded, never played | `malformed` |
 | a file or feed that was cut, or another in its place | read anew, known rows left out | `truncated`, `replaced` |
 | rows that a feed no longer has when it is asked for them | played on after them | `lost` |
+
+Rows may also be seconds or ticks, of which minutes are made first (`made_minutes.py`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,10 +27,11 @@ from orchestrator.clock import Deadline, MarketClock
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.run.growing_file import Grown, RowSource
+from orchestrator.run.made_minutes import Made, MadeMinutes
 from orchestrator.run.runner import FeedBar, FeedNote
-from rl_core.bars.bars import Bars
+from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.layouts import Stamp
-from rl_core.bars.rows import BadRow, BarRow, RowReader
+from rl_core.bars.rows import LASTS_S, BadRow, BarRow, RowKind, RowReader
 from rl_core.exchange.calendar import Calendar
 from rl_core.trading.hours import MINUTE_NS
 
@@ -49,6 +52,9 @@ class Source(NamedTuple):
     """Of the file or feed, for errors."""
     timezone: str | None
     stamp: Stamp | None
+    kind: RowKind = "minutes"
+    settle_s: float = 1.0
+    """A minute that is made is made so long after its end where no later row has come."""
 
 
 class FollowedBars:
@@ -76,6 +82,8 @@ class FollowedBars:
         """
         self._source, self._history, self._clock = source, history, clock
         self._reader: RowReader | None = None
+        self._making = None if source.kind == "minutes" else MadeMinutes(ticks=source.kind == "ticks")
+        self._price = int(history.close[-1])  # of the last row that counted
         self._late_after_s, self._most_sessions = late_after_s, sessions
         self._calendar = self._covering(int(history.ts_event_ns[0]))
         self._known: dict[int, set[BarRow]] = {}
@@ -105,8 +113,12 @@ class FollowedBars:
         found: list[FeedBar | FeedNote] = [FeedNote(grown.again, {})] if grown.again else []
         if grown.lost:
             found.append(FeedNote("lost", {"rows": grown.lost, "row": grown.first}))
+        if self._making is not None and (grown.again or grown.lost):
+            self._making.begin_anew()
         if not self.ended:
             found += self._taken(grown)
+        if not self.ended and self._making is not None:
+            found += self._made_besides(self._making, grown)
         # Only a look that found nothing ends a session by the clock: what is still to be read comes first.
         if not grown.lines and self._most_sessions is not None and len(self._sessions) >= self._most_sessions:
             self.ended = self.ended or self._clock.seconds_since(self._closes_ns) > self._late_after_s
@@ -143,24 +155,69 @@ class FollowedBars:
         for number, row in zip(*_split(self._reader, numbered), strict=True):
             if self.ended:
                 break
-            found += self._happened(number, row, grown.known)
+            if self._making is None:
+                found += self._happened(number, row, grown.known)
+            else:
+                found += self._counted(self._making, number, row, grown.known)
         return found
+
+    def _counted(self, making: MadeMinutes, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
+        """What a second or a tick means: perhaps the minute before it is over."""
+        place = _place_of(number, row)
+        if known and place in self._told_rows:
+            return []
+        note = self._fault_of(row, LASTS_S[self._source.kind], self._price)
+        if note is not None:
+            self._told_rows.add(place)
+            return [FeedNote(note.code, {**note.facts, "row": number})]
+        assert isinstance(row, BarRow)
+        until_ns, self._price = making.open_until_ns, row.close
+        over = making.close() if until_ns is not None and row.ts_event_ns >= until_ns else []
+        found = [each for made in over for each in self._made(made)]
+        opens = not making.begun and self._opens_in(row.ts_event_ns // MINUTE_NS * MINUTE_NS)
+        taken = making.take(number, row, known=known, opens=opens)
+        if taken != "new" and not known:
+            found.append(FeedNote(taken, {"row": number, "ts_event_ns": row.ts_event_ns}))
+        return found
+
+    def _made_besides(self, making: MadeMinutes, grown: Grown) -> list[FeedBar | FeedNote]:
+        """Minutes that got rows after they were made, and the one that is over by the clock once all rows are here."""
+        until_ns, over = making.open_until_ns, list[Made]()
+        if not grown.lines and grown.current and until_ns is not None:
+            over = making.close() if self._clock.seconds_since(until_ns) > self._source.settle_s else []
+        return [each for made in [*making.changed(), *over] for each in self._made(made)]
+
+    def _made(self, made: Made) -> list[FeedBar | FeedNote]:
+        """What a minute that was made is; one that may have begun before its first row is no bar."""
+        assert self.last is not None
+        ts_ns = made.row.ts_event_ns
+        if made.whole or ts_ns <= self.last.ts_event_ns:
+            return self._happened(made.number, made.row, made.known) if made.whole else []
+        place = (made.number, ts_ns)
+        if made.known and place in self._told_rows:
+            return []
+        self._told_rows.add(place)
+        return [FeedNote("partial", {"row": made.number, "ts_event_ns": ts_ns})]
 
     def _begun(self, lines: list[bytes], first: int) -> tuple[list[bytes], int]:
         """Understand the rows by their first line; those below it, and the number of the first of them."""
         first_line, name = lines[0].removeprefix(b"\xef\xbb\xbf"), Path(self._source.name)
         timezone, stamp = self._source.timezone, self._source.stamp
-        self._reader = RowReader(name, first_line, self._history.instrument, timezone=timezone, stamp=stamp)
+        self._reader = RowReader(
+            name, first_line, self._history.instrument, timezone=timezone, stamp=stamp, kind=self._source.kind
+        )
         return (lines[1:], first + 1) if self._reader.has_header else ([first_line, *lines[1:]], first)
 
     def _happened(self, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
         """What a row means; ``known``: it was there before the first look."""
-        # The time too: where another file or feed counts anew, the number alone is another row's.
-        place = (number, row.ts_event_ns if isinstance(row, BarRow) else 0)
+        place = _place_of(number, row)
         if known and place in self._told_rows:
             return []
         assert self.last is not None, "a run begins with a history"
-        note = self._fault_of(row)
+        note = self._fault_of(row, LASTS_S["minutes"], self.last.close)
+        if isinstance(row, BarRow) and note is None and row.ts_event_ns > self.last.ts_event_ns:
+            closed = self._place(row.ts_event_ns)[0] < 0
+            note = FeedNote("closed_market", {"ts_event_ns": row.ts_event_ns}) if closed else None
         if note is not None:
             self._told_rows.add(place)
             return [FeedNote(note.code, {**note.facts, "row": number})]
@@ -176,8 +233,8 @@ class FollowedBars:
         values.add(row)
         return [FeedNote(code, {"row": number, **row._asdict()})]
 
-    def _fault_of(self, row: BarRow | BadRow) -> FeedNote | None:
-        """Why a row is no bar, or none that may be played."""
+    def _fault_of(self, row: BarRow | BadRow, lasts_s: int, price: int) -> FeedNote | None:
+        """Why a row that lasts so long, after one at ``price``, is none, or none that may count."""
         if isinstance(row, BadRow):
             fault = row.fault.encode("ascii", "backslashreplace").decode()
             return FeedNote("malformed", {"fault": fault[:LONGEST_FAULT]})
@@ -185,12 +242,10 @@ class FollowedBars:
         if row.ts_event_ns <= self.last.ts_event_ns:
             return None
         facts: Mapping[str, int | str] = {"ts_event_ns": row.ts_event_ns}
-        if self._clock.seconds_since(row.ts_event_ns + MINUTE_NS) < -EARLY_S:
+        if self._clock.seconds_since(row.ts_event_ns + lasts_s * NS_PER_SECOND) < -EARLY_S:
             return FeedNote("early", facts)
-        if self._place(row.ts_event_ns)[0] < 0:
-            return FeedNote("closed_market", facts)
-        if not 1 / MOST_TIMES < row.close / max(1, self.last.close) < MOST_TIMES:
-            fault = f"scale: a close of {row.close} ticks after {self.last.close}"
+        if not 1 / MOST_TIMES < row.close / max(1, price) < MOST_TIMES:
+            fault = f"scale: a close of {row.close} ticks after {price}"
             return FeedNote("malformed", {**facts, "fault": fault})
         return None
 
@@ -221,6 +276,11 @@ class FollowedBars:
         self._known.setdefault(row.ts_event_ns, set()).add(row)
         self.played += 1
 
+    def _opens_in(self, minute_ns: int) -> bool:
+        """Whether a session begins with this minute."""
+        session = self._place(minute_ns)[0]
+        return session >= 0 and self._place(minute_ns - MINUTE_NS)[0] != session
+
     def _place(self, ts_ns: int) -> tuple[int, int]:
         """The session of a bar that starts then, below 0 outside every one, and when it closes."""
         if not self._calendar.open_ns[0] <= ts_ns < self._calendar.close_ns[-1]:
@@ -230,6 +290,11 @@ class FollowedBars:
 
     def _covering(self, ts_ns: int) -> Calendar:
         return Calendar.covering(ts_ns, ts_ns + _AHEAD_NS, self._history.instrument.calendar)
+
+
+def _place_of(number: int, row: BarRow | BadRow) -> tuple[int, int]:
+    """By what a row is known again: its time too, as the number alone is another row's once a feed counts anew."""
+    return number, row.ts_event_ns if isinstance(row, BarRow) else 0
 
 
 def _split(reader: RowReader, numbered: list[tuple[int, bytes]]) -> tuple[list[int], list[BarRow | BadRow]]:

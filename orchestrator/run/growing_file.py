@@ -22,6 +22,8 @@ class Grown(NamedTuple):
     """Whether these lines were there before the first look, so that an earlier run may have seen them."""
     begins: bool = False
     """Whether the first of the lines is the first of all, which tells how they are written."""
+    current: bool = False
+    """Whether whoever writes was there, and had no further row."""
     lost: int = 0
     """Rows before the first of these that nobody has any more, though the ones before them were read."""
 
@@ -72,7 +74,8 @@ class GrowingFile:
         self._catching_up = known and len(data) == _AT_ONCE
         self._offset, self._line = self._offset + len(whole), self._line + len(lines)
         self._before = (self._before + whole)[-_REMEMBERED:]
-        return Grown(lines, first, again, known, begins=first == 1 and bool(lines))
+        current = len(data) < _AT_ONCE
+        return Grown(lines, first, again, known, begins=first == 1 and bool(lines), current=current)
 
     def _what_happened(self, handle: int) -> Again:
         status = os.fstat(handle)

@@ -117,20 +117,41 @@ def check_paper(config: RunConfig) -> None:
         )
     if config.seconds is not None:
         raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
-    if config.feed.source is not None:
-        check_address(config.feed.source)
-    elif config.bars.suffix not in (".csv", ".txt"):
+    _check_feed(config)
+    if config.feed.source is None and config.bars.suffix not in (".csv", ".txt"):
         raise ConfigError(
             f"--mode {config.mode}: {config.bars} is no csv file; its bars are the rows that somebody appends to one: "
             f"name it with --bars, or play recorded bars into one with orchestrator feed, or name a feed with --feed"
         )
 
 
+def _check_feed(config: RunConfig) -> None:
+    source, rows = config.feed.source, config.feed.rows
+    if source is None and rows != "minutes":
+        raise ConfigError(
+            f"feed.rows = {rows!r}: the history in {config.bars} is minutes; name the {rows} apart, with --feed"
+        )
+    if rows != "minutes" and config.paper.settle_s >= config.paper.late_after_s:
+        raise ConfigError(
+            f"paper.settle_s = {config.paper.settle_s:g}: less than paper.late_after_s = {config.paper.late_after_s:g} "
+            f"was expected, as every bar would be late"
+        )
+    if source is not None and not _grows(source):
+        check_address(source)
+
+
+def _grows(source: str) -> bool:
+    """Whether a feed is a file, not an address."""
+    return "://" not in source and Path(source).suffix in (".csv", ".txt")
+
+
 def rows_of(config: RunConfig, told: Callable[[str], None]) -> Source:
     """Where the bars of the run come from; ``told`` hears of trouble with a feed."""
-    source, name = config.feed.source, config.bars.name
-    rows: RowSource = GrowingFile(config.bars) if source is None else FedRows(source, told)
-    return Source(rows, name if source is None else "feed", config.timezone, config.stamp)
+    source = str(config.bars) if config.feed.source is None else config.feed.source
+    file = config.feed.source is None or _grows(source)
+    rows: RowSource = GrowingFile(Path(source)) if file else FedRows(source, told)
+    name = Path(source).name if file else "feed"
+    return Source(rows, name, config.timezone, config.stamp, config.feed.rows, config.paper.settle_s)
 
 
 def _bars_there(config: RunConfig) -> Bars:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.config import RunConfig
+from orchestrator.run.config import FOLLOWING, FeedSection, RunConfig
 from orchestrator.run.gate_setup import check_gate
 from orchestrator.run.modes import check_mode
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
@@ -80,6 +80,10 @@ def check_settings(config: RunConfig) -> None:
         RefusedError: orders would be sent.
     """
     check_mode(config)
+    if config.feed != FeedSection() and not config.follows:
+        raise ConfigError(
+            f"feed is for mode {' or '.join(FOLLOWING)}: in mode {config.mode} the bars are recorded; leave feed out"
+        )
     if config.trading is not None:
         check_account(resolved(config.trading, seconds=config.seconds is not None))
     check_gate(config.gate)

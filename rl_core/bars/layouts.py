@@ -92,6 +92,15 @@ LAYOUTS = {
         ),
     )
 }
+TICKS = Layout(
+    "ticks",
+    TIME_COLUMNS,
+    renamed={
+        **dict.fromkeys(BAR_COLUMNS[:4], ("price",)),
+        "volume": ("size", "volume"),
+    },
+)
+"""Trades as they come, each a bar of one price; only where somebody says that a file's rows are ticks."""
 ALIASES = {"massive": "polygon", "sierra": "sierrachart", "interactivebrokers": "ibkr"}
 
 

@@ -178,7 +178,7 @@ def parse_columns(
         path: of the file, for errors.
         raw: its columns.
         contract: of the prices.
-        interval_s: seconds a bar lasts.
+        interval_s: seconds a bar lasts; 0: moments, in any order, as trades come.
         clock: how its times are to be understood.
         part: they are some of its rows: bars far apart are no sign of another interval, and contracts may have rolled.
 
@@ -201,7 +201,10 @@ def parse_columns(
         roll_index, wrong = check_rolls(table[ROLL_COLUMN], lines, part=part)
     faults += wrong
     times = _times(raw, clock, interval_s)
-    faults += times.faults + _order_faults(raw, times, interval_s, _repeats((*checked.values(), volume)), sparse=part)
+    faults += times.faults
+    if interval_s:
+        repeats = _repeats((*checked.values(), volume))
+        faults += _order_faults(raw, times, interval_s, repeats, sparse=part)
     refuse(path, faults)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
     prices = Prices(times.ts_event_ns, opened, high, low, close, volume.values)

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rl_core.bars.columns import csv_columns
 from rl_core.bars.faults import refuse
-from rl_core.bars.layouts import Layout, Stamp, layout_of
+from rl_core.bars.layouts import TICKS, Layout, Stamp, layout_of
 from rl_core.bars.opening import encoding_problem
 from rl_core.bars.read import arrow_faults, clock_of, parse_columns
 from rl_core.exchange.instruments import Instrument
 from trigate.errors import DataError
 
-MINUTE_S = 60
+RowKind = Literal["minutes", "seconds", "ticks"]
+LASTS_S: dict[RowKind, int] = {"minutes": 60, "seconds": 1, "ticks": 0}
+"""How long after its time a row is over."""
 MOST_TOGETHER = 4096
 """Lines that are parsed in one go: many are as quick as one."""
 
@@ -38,10 +40,17 @@ class BadRow(NamedTuple):
 
 
 class RowReader:
-    """Reads the rows of one file of minute bars, each for itself: what order they come in is for others to judge."""
+    """Reads the rows of one file, each for itself: what order they come in is for others to judge."""
 
     def __init__(
-        self, path: Path, first_line: bytes, contract: Instrument, *, timezone: str | None, stamp: Stamp | None
+        self,
+        path: Path,
+        first_line: bytes,
+        contract: Instrument,
+        *,
+        timezone: str | None,
+        stamp: Stamp | None,
+        kind: RowKind = "minutes",
     ) -> None:
         """Understand the file by its ``first_line``, which names its columns unless the vendor writes no header.
 
@@ -50,14 +59,17 @@ class RowReader:
             first_line: without its line end.
             contract: of the prices.
             timezone: of times that state none, as for `read_bars`.
-            stamp: which end of its bar a time marks, as for `read_bars`.
+            stamp: which end of its bar a time marks, as for `read_bars`; a tick has none.
+            kind: what a row is; of ticks the file names a time, ``price`` and ``size``.
         """
-        self._path, self._contract = path, contract
+        self._path, self._contract, self._kind = path, contract, kind
         text = first_line.decode(errors="replace")
-        layout: Layout = layout_of(text, [name.strip().lower() for name in text.rstrip("\r").split(",")])
+        known = layout_of(text, [name.strip().lower() for name in text.rstrip("\r").split(",")])
+        layout: Layout = TICKS if kind == "ticks" else known
+        self._layout = TICKS if kind == "ticks" else None
         self.has_header = not layout.header
         self._header = first_line + b"\n" if self.has_header else b""
-        self._timezone, self._stamp = timezone, stamp
+        self._timezone, self._stamp = timezone, "start" if kind == "ticks" else stamp
 
     def read(self, lines: Sequence[bytes], first: int) -> list[BarRow | BadRow]:
         """What each of the ``lines`` is, which stand in the file from line ``first`` on."""
@@ -81,10 +93,10 @@ class RowReader:
         problem = encoding_problem(text)
         if problem is not None:
             refuse(self._path, [replace(problem, lines=problem.lines * 0 + first)])
-        raw = csv_columns(self._path, text, above=first - (2 if self.has_header else 1))
+        raw = csv_columns(self._path, text, self._layout, above=first - (2 if self.has_header else 1))
         clock = clock_of(raw.layout, self._timezone, self._stamp)
         with arrow_faults(self._path):
-            parsed = parse_columns(self._path, raw, self._contract, MINUTE_S, clock, part=True)
+            parsed = parse_columns(self._path, raw, self._contract, LASTS_S[self._kind], clock, part=True)
         assert len(parsed.prices.close) == len(lines), "a row for each line, as none is blank"
         columns = [column.tolist() for column in parsed.prices]
         contracts = parsed.roll_index.tolist() or [0] * len(lines)

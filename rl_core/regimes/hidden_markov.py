@@ -1,6 +1,7 @@
 """A small Gaussian hidden Markov model: fitted by EM on whole sessions, used through its forward filter only."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,28 +42,46 @@ def filtered_step(model: HiddenMarkov, before: Reals | None, value: Reals) -> Re
 
     Only elementwise arithmetic in a fixed order, so that one session gives the same bits as many.
     """
-    states = range(len(model.start))
-    if before is None:
-        prior = [np.full(value.shape, model.start[k]) for k in states]
-    else:
-        prior = [_sum([before[:, j] * model.transition[j, k] for j in states]) for k in states]
-    # The log density is taken relative to the likeliest state, so that no outlier makes every state impossible.
-    log_density = [-0.5 * ((value - model.mean[k]) / model.spread[k]) ** 2 - np.log(model.spread[k]) for k in states]
-    best = np.maximum.reduce(log_density)
-    joint = [np.maximum(TINY, prior[k] * np.exp(log_density[k] - best)) for k in states]
-    total = _sum(joint)
-    return np.stack([part / total for part in joint], axis=-1)
+    parts = None if before is None else [before[:, k] for k in range(len(model.start))]
+    return np.stack(_met(model, parts, _likelihoods(model, value)), axis=-1)
 
 
 def filtered(model: HiddenMarkov, values: Reals, session: npt.NDArray[np.int32]) -> Reals:
-    """Probabilities [T, K] of the states at each bar from the bars of its session up to it, ``values`` [T]."""
+    """Probabilities [T, K] of the states at each bar from the bars of its session up to it, ``values`` [T].
+
+    The bits of `filtered_step`, bar after bar: what needs no bar before it is computed for all of them at once.
+    """
     table, row, column = _by_session(values, session)
-    probabilities = np.empty((*table.shape, len(model.start)))
-    before = None
-    for n in range(table.shape[1]):
-        before = filtered_step(model, before, np.nan_to_num(table[:, n]))
-        probabilities[:, n] = before
-    return probabilities[row, column]
+    probabilities = np.empty((*table.T.shape, len(model.start)))
+    parts = None
+    for after, likelihoods in zip(
+        probabilities, zip(*_likelihoods(model, np.nan_to_num(table.T)), strict=True), strict=True
+    ):
+        parts = _met(model, parts, likelihoods)
+        for k, part in enumerate(parts):
+            after[:, k] = part
+    return probabilities[column, row]
+
+
+def _likelihoods(model: HiddenMarkov, value: Reals) -> list[Reals]:
+    """How likely each of the K states makes ``value`` [...]."""
+    states = range(len(model.start))
+    # The log density is taken relative to the likeliest state, so that no outlier makes every state impossible.
+    log_density = [-0.5 * ((value - model.mean[k]) / model.spread[k]) ** 2 - np.log(model.spread[k]) for k in states]
+    best = np.maximum.reduce(log_density)
+    return [np.exp(each - best) for each in log_density]
+
+
+def _met(model: HiddenMarkov, before: Sequence[Reals] | None, likelihoods: Sequence[Reals]) -> list[Reals]:
+    """The probability [S] of each state after a value with its ``likelihoods`` [S], by those ``before`` it."""
+    states = range(len(model.start))
+    if before is None:
+        prior = [np.full(likelihoods[k].shape, model.start[k]) for k in states]
+    else:
+        prior = [_sum([before[j] * model.transition[j, k] for j in states]) for k in states]
+    joint = [np.maximum(TINY, prior[k] * likelihoods[k]) for k in states]
+    total = _sum(joint)
+    return [part / total for part in joint]
 
 
 def fit(values: Reals, session: npt.NDArray[np.int32], states: int, *, rounds: int = 100, least: float = 1e-6) -> Fit:

@@ -32,6 +32,7 @@ from orchestrator.trader.events import Recorded
 from orchestrator.workers.crew import Crew
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
+from rl_core.bars.rows import RowKind
 from rl_core.bars.write import write_bars
 from rl_core.contract import PolicyQuery, PolicyReply
 from rl_core.trading.hours import MINUTE_NS
@@ -98,6 +99,10 @@ class Market:
 class FedMarket(Market):
     """The same market from a feed on this machine: the file holds the history alone."""
 
+    columns = ""
+    """Of its rows; none: those of the file."""
+    kind: RowKind = "minutes"
+
     def __init__(self, world: FileWorld, folder: Path, first: int, history: int = HISTORY) -> None:
         """Answer from now on, beside the run, until the context is left."""
         super().__init__(world, folder, first, history)
@@ -105,7 +110,8 @@ class FedMarket(Market):
         self._begin("first", 0)
 
     def _begin(self, name: str, port: int) -> None:
-        self.feed, self._over = RowFeed(name, self.rows[0].decode().strip(), port=port), threading.Event()
+        columns = self.columns or self.rows[0].decode().strip()
+        self.feed, self._over = RowFeed(name, columns, port=port), threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -129,11 +135,12 @@ class FedMarket(Market):
     @property
     def settings(self) -> dict[str, object]:
         """Those of a run that trades here."""
-        return {"bars": self.path, "feed": {"source": self.feed.address}}
+        return {"bars": self.path, "feed": {"source": self.feed.address, "rows": self.kind}}
 
     def source(self) -> Source:
         """One that waits until it is answered, however busy the machine is."""
-        return Source(FedRows(self.feed.address, self.told.append, moment_s=10.0), "feed", None, None)
+        rows = FedRows(self.feed.address, self.told.append, moment_s=10.0)
+        return Source(rows, "feed", None, None, self.kind)
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +151,22 @@ class FedMarket(Market):
     def _serve(self) -> None:
         while not self._over.is_set():
             self.feed.serve(0.02)
+
+
+class TickMarket(FedMarket):
+    """The same market as trades: four of each minute, at its open, high, low and close."""
+
+    columns = "datetime,price,size"
+    kind = "ticks"
+
+    def row(self, number: int) -> bytes:
+        """The trades of a bar of the world."""
+        opened, high, low, close = (
+            int(getattr(self.bars, name)[number]) * 0.25 for name in ("open", "high", "low", "close")
+        )
+        volume, start = int(self.bars.volume[number]), np.datetime64(int(self.bars.ts_event_ns[number]), "ns")
+        trades = zip((0, 21_003, 40_500, 59_999), (opened, high, low, close), (volume - 3, 1, 1, 1), strict=True)
+        return "".join(f"{start + np.timedelta64(ms, 'ms')}Z,{price},{size}\n" for ms, price, size in trades).encode()
 
 
 class ReadyCrew:

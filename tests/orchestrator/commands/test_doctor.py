@@ -68,6 +68,16 @@ BROKEN: dict[str, tuple[str, int, Callable[[FileWorld, Path], Words]]] = {
     "runs is a file": ("disk", 7, no_folder),
     "feed of another machine": ("settings", 2, lambda world, folder: ["--mode=paper", "--feed=tcp://10.0.0.1:5557"]),
     "feed in sim": ("settings", 2, lambda world, folder: ["--feed=tcp://127.0.0.1:5557"]),
+    "ticks as history": (
+        "settings",
+        2,
+        lambda world, folder: ["--mode=paper", "--bars=no.csv", "--set=feed.rows=ticks"],
+    ),
+    "always late": (
+        "settings",
+        2,
+        lambda world, folder: ["--mode=paper", "--feed=a.csv", "--set=feed.rows=ticks", "--set=paper.late_after_s=1"],
+    ),
     "no clock": ("clock", 2, lambda world, folder: ["--mode=paper", "--bars=no.csv", "--clock=no.clock"]),
     "no bars": ("bars", 3, lambda world, folder: ["--bars", folder / "NQ_D1M.csv"]),
     "malformed bars": ("bars", 3, malformed),

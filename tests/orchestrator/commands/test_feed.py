@@ -12,6 +12,7 @@ from orchestrator.messaging.sockets import FeedServer
 from orchestrator.run.fed_rows import FedRows
 from orchestrator.run.rehearsal import read_rehearsal
 from rl_core.bars.read import read_bars
+from rl_core.bars.write import write_bars
 from tests.orchestrator.played_files import FileWorld
 from trigate.errors import ConfigError
 
@@ -55,7 +56,7 @@ def test_bars_come_from_a_port_as_well(file_world: FileWorld, tmp_path: Path) ->
         playing = beside.submit(feed, *line[:4], port, *line[5:])
         told, got = list[str](), list[bytes]()
         rows = FedRows(f"tcp://127.0.0.1:{port}", told.append)
-        while len(got) < 11:
+        while len(got) < 11 and not playing.done():
             got += rows.read().lines
         rows.close()
         said = playing.result()
@@ -69,11 +70,31 @@ def test_bars_come_from_a_port_as_well(file_world: FileWorld, tmp_path: Path) ->
     assert read_rehearsal(clock).speed == 10_000.0
 
 
+def test_seconds_come_from_a_port_in_the_place_of_minutes(file_world: FileWorld, tmp_path: Path) -> None:
+    """One a minute here, at its start; those of the history are not played."""
+    recorded = read_bars(file_world.bars)
+    past, seconds = tmp_path / "NQ_past.csv", tmp_path / "NQ_D1S.csv"
+    write_bars(recorded.slice(len(recorded) - 15, len(recorded)), seconds)
+    port = free_port()
+    line = (file_world.bars, "--seconds", seconds, "--to", past, "--port", port, "--speed", 10_000, "--from", "16:50")
+    with ThreadPoolExecutor() as beside:
+        playing, got = beside.submit(feed, *line, "--wait", 0, "--stay", 1), list[bytes]()
+        rows = FedRows(f"tcp://127.0.0.1:{port}", lambda text: None)
+        while len(got) < 11 and not playing.done():
+            got += rows.read().lines
+        rows.close()
+        said = playing.result()
+
+    assert got[1:] == seconds.read_bytes().splitlines()[6:]
+    assert "10 seconds follow" in said and f"--feed tcp://127.0.0.1:{port} --set feed.rows=seconds --clock" in said
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         (("--to", "NQ_live.parquet"), "a file that ends in .csv was expected"),
         (("--to", "NQ_live.csv", "--sessions", 3), "leaves none as history"),
+        (("--to", "NQ_live.csv", "--seconds", "NQ_D1S.csv"), "seconds come from a port"),
         (("--to", "NQ_live.csv", "--from", "9.30"), "a time like 09:30 was expected"),
         (("--to", "NQ_live.csv", "--from", "17:30"), "the session has no bar then or later"),
     ],

@@ -294,7 +294,7 @@ def test_a_port_that_is_taken_is_named(feed: RowFeed) -> None:
     ["tcp://0.0.0.0:5557", "tcp://10.0.0.1:5557", "tcp://127.0.0.1:0", "tcp://127.0.0.1:5557 ", "udp://x", "5557"],
 )
 def test_a_feed_of_another_machine_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:PORT or ipc:///PATH was expected"):
+    with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:PORT, ipc:///PATH or a csv file was expected"):
         check_address(address)
 
 

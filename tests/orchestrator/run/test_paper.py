@@ -13,7 +13,7 @@ from orchestrator.run.folder import RunFolder
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.replay import replay_run
 from rl_core.trading.hours import MINUTE_NS
-from tests.orchestrator.paper_market import HISTORY, FedMarket, Happenings, Market, ReadyCrew, play_paper
+from tests.orchestrator.paper_market import HISTORY, FedMarket, Happenings, Market, ReadyCrew, TickMarket, play_paper
 from tests.orchestrator.played_files import FileWorld, play_file
 
 MORNING = 2760 + 930  # 09:30 in New York, in the third session
@@ -351,6 +351,40 @@ def test_a_feed_that_begins_anew_while_a_run_follows_it_is_read_again(file_world
     played = [bar["ts_event_ns"] for bar in records(folder, "bar")]
     assert played == market.bars.ts_event_ns[MORNING : MORNING + 6].tolist()
     assert replays(folder)
+
+
+def test_ticks_are_traded_as_the_minutes_that_they_make_also_over_a_stop_within_one(
+    file_world: FileWorld, tmp_path: Path
+) -> None:
+    """A stop between two trades of a minute."""
+
+    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(10, late_s=1.5)
+        lines = market.row(market.next).splitlines(keepends=True)
+        market.set_ns(int(market.bars.ts_event_ns[market.next]), 30.0)
+        market.say(b"".join(lines[:2]))
+        yield
+
+    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        market.until(market.next, 1.5)
+        market.say(b"".join(market.row(market.next).splitlines(keepends=True)[2:]))
+        market.next += 1
+        yield
+        yield from market.trade(9, late_s=1.5)
+
+    for name in ("minutes", "ticks"):
+        (tmp_path / name).mkdir()
+    of_file, _ = play_paper(
+        file_world, morning(file_world, tmp_path / "minutes"), tmp_path / "minutes" / "runs", after(19, lambda _: None)
+    )
+    with TickMarket(file_world, tmp_path / "ticks", MORNING) as market:
+        begun, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", first)
+        again, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", then)
+
+    assert again == begun and codes(again) == []
+    for kind in ("bar", "acted"):
+        assert records(of_file, kind) == records(again, kind), kind
+    assert len(records(again, "bar")) == 20 and replays(again)
 
 
 def test_another_file_is_another_run(file_world: FileWorld, tmp_path: Path) -> None:
