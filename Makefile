@@ -70,26 +70,33 @@ lint: setup
 shape: setup
 	$(BIN)/python -m tests.shape
 
-# 100 kills of a training run; runs and their broker killed at every system call that matters (over 2,000), and 1,000 at
-# random; each continued and compared, and nothing of it done twice: goes on where it was interrupted. Then 100,000 disks
+# 100 kills of a training run; runs and their broker killed at every system call that matters (over 2,000), 1,000 at random,
+# and 50 with the gate on vLLM; each continued and compared, and nothing of it done twice: goes on where it was interrupted. Then 100,000 disks
 # after a loss of power and 20,000 with damaged bits
 crash: setup
 	$(BIN)/python -m tests.campaigns.crash --kills 50 --out .cache/crash.jsonl
 	$(BIN)/python -m tests.campaigns.run_kills --random 1000 --out .cache/run_kills.jsonl
+	$(BIN)/python -m tests.campaigns.run_kills --gate vllm --random 50 --out .cache/run_kills.jsonl
 	$(BIN)/python -m tests.campaigns.power_loss --images 100000 --flips 20000
 
-# 1,000 damages of a checkpoint, each to be refused; 1,000,000 replies to the gate, none of which may raise a risk
+# 1,000 damages of a checkpoint, each to be refused; 1,000,000 replies to the gate, none of which may raise a risk; 10,000,000
+# messages for each decoder (some hours: it goes on where it was interrupted), each read or refused by the one documented error;
+# and ten attacks on the socket of a run that plays
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.corrupt --times 1000
 	$(BIN)/python -m tests.campaigns.fuzz_replies --replies 1000000
+	$(BIN)/python -m tests.campaigns.fuzz_frames --frames 10000000 --out .cache/fuzz_frames.jsonl
+	$(BIN)/python -m tests.campaigns.socket_attacks
 
 # 20,000 calls through a proxy that breaks them, 64 at a time, against the gate's deadline
 storm: setup
 	$(BIN)/python -m tests.campaigns.storm --calls 20000
 
-# Lines broken on purpose, one at a time: at least 95 % must fail a test; goes on where it was interrupted
+# Lines broken on purpose, one at a time: at least 95 % must fail a test; then planted defects that only a kill, a loss of
+# power or a stranger shows; goes on where it was interrupted
 mutants: setup
 	$(BIN)/python -m tests.campaigns.mutants
+	$(BIN)/python -m tests.campaigns.mutants --list planted
 
 lock: $(UV)
 	sh requirements/lock.sh

@@ -27,6 +27,8 @@ from orchestrator.messaging.wire import (
 )
 
 _SEND_S = 5.0
+_CONNECT_S = 60.0
+"""Half of what the runner allows a start: on a machine with too much to do a handshake alone may take seconds."""
 _FAREWELL_S = 0.5
 
 
@@ -50,7 +52,7 @@ class RunnerConnection:
         Raises:
             UnreachableError: the runner cannot be reached.
         """
-        self._send(Ready(serves=dict(serves)))
+        self._send(Ready(serves=dict(serves)), within_s=_CONNECT_S)
 
     def serve(self, handlers: Handlers) -> None:
         """Answer requests until Shutdown comes; a request that cannot be read or has no handler is refused.

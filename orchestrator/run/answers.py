@@ -7,13 +7,13 @@ DECISIONS 19 says why.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from llm_gate.contract import EntryProposal, FailureCause, GateFailed, Reviewed
+from llm_gate.contract import EntryProposal, FailureCause, GateFailed, Reviewed, first_fault
 from llm_gate.review.sameness_alarm import WINDOW, Sameness
 from orchestrator.messaging.catalogue import (
     BARS_AHEAD,
@@ -29,7 +29,7 @@ from orchestrator.messaging.catalogue import (
     Second,
 )
 from orchestrator.messaging.runner_end import NoReplyError
-from orchestrator.messaging.wire import Array, Received
+from orchestrator.messaging.wire import Array, Received, WireError
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.runner import FeedBar
 from orchestrator.run.telemetry import Telemetry
@@ -109,8 +109,13 @@ class WorkerAnswers:
 
     def _block_from(self, seq: int) -> list[FeedBar]:
         question = NextBars(seq=seq, most=BARS_AHEAD)
-        received = self._asked(FEED, question, deadline_s=FEED_DEADLINE_S, usable=_is_block(seq))
-        return [] if isinstance(received.message, EndOfBars) else unpacked(received)
+        while True:
+            received = self._asked(FEED, question, deadline_s=FEED_DEADLINE_S, usable=_is_block(seq))
+            try:
+                return [] if isinstance(received.message, EndOfBars) else unpacked(received)
+            except WireError as error:
+                self._telemetry.note(f"{FEED}_missed", cause="malformed")
+                self._crew.refuse_answer(FEED, str(error))
 
     def _asked(
         self,
@@ -147,13 +152,21 @@ def note_review(telemetry: Telemetry, reviewed: Reviewed, sameness: Sameness, al
 
 
 def unpacked(received: Received) -> list[FeedBar]:
-    """The bars of a block, each with its seconds and their digest."""
+    """The bars of a block, each with its seconds and their digest.
+
+    Raises:
+        WireError: its arrays are not what a block has.
+    """
     assert isinstance(received.message, BarBlock)
+    _check_block(received.message, received.arrays)
     long, prices, *rest = received.arrays
     names = ("ts_event_ns", "volume", "contract", "open", "high", "low", "close")
     columns = zip(*long.tolist(), *prices.tolist(), strict=True)
     numbered = enumerate(columns, received.message.seq)
-    bars = [Bar.model_validate(dict(zip(names, row, strict=True)) | {"seq": seq}) for seq, row in numbered]
+    try:
+        bars = [Bar.model_validate(dict(zip(names, row, strict=True)) | {"seq": seq}) for seq, row in numbered]
+    except ValidationError as error:
+        raise WireError(f"bar_block: a bar's {first_fault(error)}") from None
     if not rest:
         return [FeedBar(bar, "") for bar in bars]
     counts, rows = rest
@@ -162,6 +175,18 @@ def unpacked(received: Received) -> list[FeedBar]:
         FeedBar(bar, hashlib.sha256(frame.tobytes()).hexdigest(), tuple(Second(*row) for row in frame.tolist()))
         for bar, frame in zip(bars, frames, strict=True)
     ]
+
+
+def _check_block(block: BarBlock, arrays: Sequence[Array]) -> None:
+    """Raise WireError unless the arrays are a block's: their number, their types, and shapes that fit one another."""
+    found, count = [(array.dtype.str, array.shape) for array in arrays], block.count
+    rows = arrays[3].shape[:1] if len(arrays) == 4 else ()
+    minutes = [("<i8", (3, count)), ("<i4", (4, count))]
+    seconds = [("<i4", (count,)), ("<i4", (*rows, 5))]
+    if found != minutes and found != [*minutes, *seconds]:
+        raise WireError(f"bar_block: {count} bars do not come as {found}")
+    if rows and (arrays[2].min() < 0 or int(arrays[2].sum()) != rows[0]):
+        raise WireError(f"bar_block: {rows[0]} rows of seconds are not what its minutes add up to")
 
 
 def _is_block(seq: int) -> Callable[[BaseModel], bool]:

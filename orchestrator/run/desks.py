@@ -21,7 +21,7 @@ from orchestrator.messaging.catalogue import (
     NextBars,
 )
 from orchestrator.messaging.runner_end import NoReplyError, Pending
-from orchestrator.messaging.wire import MAX_FRAME, Received, Reply
+from orchestrator.messaging.wire import MAX_FRAME, Received, Reply, WireError
 from orchestrator.run.answers import GATE_ATTEMPTS, GATE_MARGIN_S, by_the_server, unpacked
 from orchestrator.run.model_patience import WatchedServer
 from orchestrator.run.runner import ActionAsked, Answer, BarAsked, FeedBar, ReviewAsked
@@ -225,7 +225,10 @@ class FeedTalk:
         message = received.message
         if not isinstance(message, BarBlock | EndOfBars) or message.seq != number * WITH_SECONDS:
             return None
-        self._blocks[number] = [] if isinstance(message, EndOfBars) else unpacked(received)
+        try:
+            self._blocks[number] = [] if isinstance(message, EndOfBars) else unpacked(received)
+        except WireError:
+            return None
         while len(self._blocks) > BLOCKS_KEPT:
             self._blocks.popitem(last=False)
         return [self.at_hand(question)[0] for question in questions]

@@ -103,8 +103,14 @@ class Crew:
         """
         self.tend()
         self._await(worker)
+
+        def check() -> None:
+            self._check()
+            if not self._workers[worker].alive():  # no answer will come, and the deadline may be long
+                raise NoReplyError(worker, "failed", _how_it_ended(self._workers[worker]))
+
         try:
-            return self._connections.request(worker, message, arrays, deadline_s=deadline_s, check=self._check)
+            return self._connections.request(worker, message, arrays, deadline_s=deadline_s, check=check)
         except NoReplyError as error:
             self._failed(worker, str(error))
             raise

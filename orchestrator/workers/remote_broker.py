@@ -50,6 +50,9 @@ class RemoteBroker:
         """All above ``after`` that are kept, in as many messages as they need."""
         found: list[Execution] = []
         while more := self._asked(ExecutionsAfter(after=after), Executions).executions:
+            if more[-1].number <= after:  # one that tells the same again and again would never come to an end
+                told = f"asked for executions above {after} it told {more[-1].number} last"
+                raise NoReplyError(BROKER, "refused", told)
             found += more
             after = more[-1].number
         return found

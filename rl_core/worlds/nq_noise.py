@@ -4,6 +4,7 @@ Measured on NQ 2023-11..2025-12 (543 sessions); docstrings give the measured val
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import exp, lgamma, log
 
 import numpy as np
@@ -103,11 +104,16 @@ def _sum_of_series(
     total = np.zeros(shape)
     for variance, decay in parts:
         series = generator.standard_normal(shape) * np.sqrt(variance)
-        kept = np.sqrt(1 - decay**2)
-        for n in range(1, len(series)):
-            series[n] = decay * series[n - 1] + kept * series[n]
-        total += series
+        series[1:] *= np.sqrt(1 - decay**2)
+        total += _accumulated(series, decay)
     return total
+
+
+def _accumulated(noise: Floats, decay: float) -> Floats:
+    """[N, B] x_n = decay * x_{n-1} + noise_n along the first axis."""
+    # Over steps of one number each NumPy takes ten times as long as Python.
+    rows = noise[:, 0].tolist() if noise.shape[1] == 1 else noise
+    return np.array(list(accumulate(rows, lambda last, now: decay * last + now))).reshape(noise.shape)
 
 
 def _news(sessions: int, generator: np.random.Generator) -> Floats:

@@ -30,7 +30,8 @@ class ForkedWorker:
 
     def __init__(self, pid: int, stdin: BinaryIO) -> None:
         """``stdin`` is our end of its pipe."""
-        self.pid, self.stdin = pid, stdin
+        self.pid = pid
+        self.stdin: BinaryIO | _Tapped = stdin
         self.returncode: int | None = None
 
     def terminate(self) -> None:
@@ -42,6 +43,23 @@ class ForkedWorker:
         if self.returncode is None:
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.returncode
+
+
+class _Tapped:
+    """A worker's pipe of which a copy is kept."""
+
+    def __init__(self, pipe: "BinaryIO | _Tapped", copy: Path) -> None:
+        self._pipe, self._copy = pipe, copy
+
+    def write(self, line: bytes) -> int:
+        """To both."""
+        with self._copy.open("ab") as file:
+            file.write(line)
+        return self._pipe.write(line)
+
+    def close(self) -> None:
+        """The pipe."""
+        self._pipe.close()
 
 
 class Begun(NamedTuple):
@@ -76,7 +94,7 @@ class Begun(NamedTuple):
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def begin(play: Callable[[], None], *, spares: int, log: Path, pids: Path) -> Begun:
+def begin(play: Callable[[], None], *, spares: int, log: Path, pids: Path, tap: Path | None = None) -> Begun:
     """Fork a process that waits, then plays; its workers will be ``spares`` that were forked before it has a thread.
 
     Args:
@@ -85,13 +103,14 @@ def begin(play: Callable[[], None], *, spares: int, log: Path, pids: Path) -> Be
         log: gets what it says.
         pids: gets a line ``MODULE PID`` for each worker that it starts, and before them one for each `SPARE`, of which
             the last is taken first.
+        tap: gets the first line of each worker, its secret keys among it.
     """
     (ready, told), (gate, go) = os.pipe(), os.pipe()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         os.close(go)
-        _be_runner(play, spares, (log, pids), (told, gate))
+        _be_runner(play, spares, (log, pids, tap), (told, gate))
     os.close(told)
     os.close(gate)
     assert os.read(ready, 1) == b"!", f"it ended before it began: {log.read_text()}"
@@ -105,42 +124,36 @@ def workers_in(pids: Path, module: str) -> list[int]:
     return [int(pid) for name, _, pid in (line.partition(" ") for line in lines) if name == module]
 
 
-def left_alive(within_s: float = GONE_WITHIN_S) -> int:
+def left_alive(within_s: float = GONE_WITHIN_S, *, beside: frozenset[int] = frozenset()) -> int:
     """How many of our descendants still live after ``within_s``; all are ended and reaped then.
 
-    For a process that has adopted orphans (`trigate.process_control`), once it has waited for its other children.
+    For a process that has adopted orphans (`trigate.process_control`), so that what a dead process leaves is its child.
+
+    Args:
+        within_s: how long they have.
+        beside: children that have nothing to do with it.
     """
     end_s = time.monotonic() + within_s
-    while time.monotonic() < end_s:
-        if not _reaped():
-            return 0
+    while (left := _living(beside)) and time.monotonic() < end_s:
         time.sleep(0.005)
-    left = _children()
     for pid in left:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    while _reaped():
+    while _living(beside):
         time.sleep(0.005)
     return len(left)
 
 
-def _reaped() -> bool:
-    """Reap what has ended; whether a child is left."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
+def _living(beside: frozenset[int]) -> list[int]:
+    """Our other children that live; those that have ended are reaped."""
+    children = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return [pid for pid in children if pid not in beside and os.waitpid(pid, os.WNOHANG)[0] == 0]
 
 
-def _children() -> list[int]:
-    """Of this process; those that have ended are reaped before."""
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-
-
-def _be_runner(play: Callable[[], None], spares: int, files: tuple[Path, Path], gates: tuple[int, int]) -> NoReturn:
-    (log, pids), (told, gate) = files, gates
+def _be_runner(
+    play: Callable[[], None], spares: int, files: tuple[Path, Path, Path | None], gates: tuple[int, int]
+) -> NoReturn:
+    (log, pids, tap), (told, gate) = files, gates
     os.setsid()
     _write_to(log)
     waiting = [_spare() for _ in range(spares)]
@@ -152,6 +165,8 @@ def _be_runner(play: Callable[[], None], spares: int, files: tuple[Path, Path], 
         worker.stdin.write(json.dumps([module, str(log)]).encode() + b"\n")
         with pids.open("a") as file:
             file.write(f"{module} {worker.pid}\n")
+        if tap is not None:
+            worker.stdin = _Tapped(worker.stdin, tap)
         return worker
 
     processes._spawned = spawned  # type: ignore[assignment]

@@ -1,11 +1,12 @@
 """Lines broken on purpose, one at a time: does one of the tests that guard them fail?
 
-    python -m tests.campaigns.mutants [--only TEXT] [--out FILE]
+    python -m tests.campaigns.mutants [--list mutants] [--only TEXT] [--out FILE]
 
-`mutants.toml` beside this file lists them. Each is broken in a copy of the repository, so that whatever ends this
-program leaves the working tree as it is. A line counts once for each text of its file and its tests: an interrupted
-campaign goes on where it was, and a later one runs what has changed. Exit code 0 if at least 95 % are caught, else 1;
-2 if an entry fits its file no longer, or its tests fail without any fault.
+`mutants.toml` beside this file lists them; `planted.toml` those that only a kill, a loss of power or a stranger would
+show. Each is broken in a copy of the repository, so that whatever ends this program leaves the working tree as it is. A
+line counts once for each text of its file and its tests: an interrupted campaign goes on where it was, and a later one
+runs what has changed. Exit code 0 if at least 95 % are caught, else 1; 2 if an entry fits its file no longer, or its
+tests fail without any fault.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
-LIST = Path(__file__).with_suffix(".toml")
+LISTS = ("mutants", "planted")  # beside this file, as toml
 LEAST_CAUGHT = 0.95
 DEADLINE_S = 900
 FAILED_CODES = (1, 2)  # of pytest: a test failed, or the module does not even load
@@ -42,11 +43,15 @@ class Mutant(NamedTuple):
     line: str
     broken: str
     tests: tuple[str, ...]
+    process: bool = False
+    """Whether those of its tests that start processes run too."""
 
     def key(self, root: Path) -> str:
         """The same as long as neither the file, nor its tests, nor the entry change."""
         texts = [(root / name.partition("::")[0]).read_text() for name in (self.file, *self.tests)]
-        return hashlib.sha256(json.dumps([*self, *texts]).encode()).hexdigest()[:16]
+        # Without the mark, as outcomes were kept before there was one.
+        entry = self if self.process else self[:-1]
+        return hashlib.sha256(json.dumps([*entry, *texts]).encode()).hexdigest()[:16]
 
     def text(self, root: Path) -> str:
         """The file with the line broken.
@@ -62,10 +67,14 @@ class Mutant(NamedTuple):
         return "".join(lines)
 
 
-def mutants(only: str) -> list[Mutant]:
-    """The entries of the list whose file or line contains ``only``."""
-    guards = tomllib.loads(LIST.read_text())["guard"]
-    every = [Mutant(g["file"], line, broken, tuple(g["tests"])) for g in guards for line, broken in g["lines"]]
+def mutants(only: str, name: str = LISTS[0]) -> list[Mutant]:
+    """The entries of the list ``name`` whose file or line contains ``only``."""
+    guards = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text())["guard"]
+    every = [
+        Mutant(g["file"], line, broken, tuple(g["tests"]), g.get("process", False))
+        for g in guards
+        for line, broken in g["lines"]
+    ]
     return [mutant for mutant in every if only in mutant.file or only in mutant.line]
 
 
@@ -81,13 +90,13 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def exit_code(root: Path, tests: tuple[str, ...], log: Path) -> int:
-    """What pytest ends with over ``tests`` in ``root``, in a process of its own; -9 if it had to be killed."""
+def exit_code(root: Path, mutant: Mutant, log: Path) -> int:
+    """What pytest ends with over its tests in ``root``, in a process of its own; -9 if it had to be killed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of any fork; it has started no thread yet
         child = os.fork()
     if child == 0:
-        _become_pytest(root, tests, log)
+        _become_pytest(root, mutant, log)
     end_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < end_s:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -99,7 +108,7 @@ def exit_code(root: Path, tests: tuple[str, ...], log: Path) -> int:
     return -9
 
 
-def _become_pytest(root: Path, tests: tuple[str, ...], log: Path) -> None:
+def _become_pytest(root: Path, mutant: Mutant, log: Path) -> None:
     code = 70
     try:
         os.setsid()
@@ -115,8 +124,9 @@ def _become_pytest(root: Path, tests: tuple[str, ...], log: Path) -> None:
         sys.path.insert(0, str(root))
         import pytest
 
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not process and not model", "--order-seed", "0"]
-        code = int(pytest.main([*options, *tests]))
+        marks = "not model" if mutant.process else "not process and not model"
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", marks, "--order-seed", "0"]
+        code = int(pytest.main([*options, *mutant.tests]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -144,7 +154,7 @@ class Campaign:
         path.write_text(mutant.text(self._root))
         began_s = time.monotonic()
         try:
-            code = exit_code(self._root, mutant.tests, self._log)
+            code = exit_code(self._root, mutant, self._log)
         finally:
             path.write_text(whole)
         assert code in (0, -9, *FAILED_CODES), f"pytest ended with {code}: {self._log.read_text()[-2000:]}"
@@ -156,7 +166,7 @@ class Campaign:
         """The log of tests that fail although nothing is broken: with them every break would count as caught."""
         if all(mutant.key(self._root) in self._known for mutant in guarded):
             return None
-        if exit_code(self._root, guarded[0].tests, self._log) == 0:
+        if exit_code(self._root, guarded[0], self._log) == 0:
             return None
         return f"{' '.join(guarded[0].tests)} fail without a fault:\n{self._log.read_text()[-2000:]}"
 
@@ -170,10 +180,11 @@ class Campaign:
 def main() -> int:
     """Run the list; print each line and the share that was caught."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--list", choices=LISTS, default=LISTS[0])
     parser.add_argument("--only", default="", help="a part of the file's name or of the line")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "mutants.jsonl")
     given = parser.parse_args()
-    every = mutants(given.only)
+    every = mutants(given.only, given.list)
     for library in LIBRARIES:
         importlib.import_module(library)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -183,7 +194,7 @@ def main() -> int:
             print("\n".join(unfit))
             return 2
         caught, faults = [], []
-        for _, group in groupby(every, key=lambda mutant: mutant.tests):
+        for _, group in groupby(every, key=lambda mutant: (mutant.tests, mutant.process)):
             guarded = list(group)
             if fault := campaign.fault_of_the_whole(guarded):
                 print(fault, flush=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 SEED = 20
 RUNNER = "runner"
 SPARES = 10
+STILL_STARTING = " while starting; see "
+"""How a run stops that loses a worker before its first answer: the same command plays it."""
 LATEST = 0.9
 """Share of the journal after which no kill is aimed: the run would end before it."""
 
@@ -36,9 +38,11 @@ def random_kill(case: "RunCase", number: int, slot: Path) -> dict[str, Any]:
     code = begun.wait()
     found = {"killed": bool(killed), "victims": killed, "place": place, "pause_s": round(pause_s, 4)}
     found |= {"alive": left_alive(), "records": case.whole_records(journal)}
-    if code not in (0, -signal.SIGKILL):
-        return found | {"results": False, "same": False, "said": (slot / "log").read_text()[-2000:]}
-    if RUNNER in killed:
+    stopped = code not in (0, -signal.SIGKILL)
+    said = (slot / "log").read_text()[-2000:] if stopped else ""
+    if stopped and STILL_STARTING not in said:
+        return found | {"results": False, "same": False, "said": said}
+    if stopped or RUNNER in killed:
         return found | case.continued(slot, report=number % 4 == 0, spares=SPARES)
     return found | {"results": False, "same": code == 0 and case.is_whole(case.run.kept(slot), report=False)}
 

@@ -1,6 +1,7 @@
 """Kill runs and their broker at every system call, and at random; continue them; compare every byte.
 
     python -m tests.campaigns.run_kills [--points N] [--random N] [--only NAME ...] [--at-once 1] [--out FILE]
+    python -m tests.campaigns.run_kills --gate vllm --random N
 
 The points of a run are enumerated from an unbroken one: every write and every fdatasync of its journal, every message
 that it hands to a socket; of the broker worker the same. At each of them the process is killed by strace. One second
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -30,7 +32,7 @@ import structlog
 from tests.campaigns.broker_kills import BrokerCase
 from tests.campaigns.forked_runs import left_alive
 from tests.campaigns.random_kills import random_kill
-from tests.campaigns.small_runs import WORLDS, Kept, SmallRun
+from tests.campaigns.small_runs import MODEL, WORLDS, Kept, SmallRun, served_model
 from tests.campaigns.traced import killed_at, listed, points_in
 from trigate.process_control import adopt_orphans
 from trigate.versions import code_digest
@@ -65,8 +67,8 @@ class Case(Protocol):
 class RunCase:
     """A run of a few bars."""
 
-    def __init__(self, run: SmallRun, slot: Path) -> None:
-        """Play it twice unbroken: once listed, so that its points are known."""
+    def __init__(self, run: SmallRun, slot: Path, beside: frozenset[int] = frozenset()) -> None:
+        """Play it unbroken and listed, so that its points are known; processes ``beside`` it are not its own."""
         self.name, self.run = run.small.name, run
         journal = run.fresh(slot).journal
         begun = run.begin(slot, spares=SPARES, report=True)
@@ -74,7 +76,7 @@ class RunCase:
         begun.let_go()
         assert begun.wait() == 0, (slot / "log").read_text()
         tracer.wait()
-        assert left_alive() == 0, "an unbroken run left a process"
+        assert left_alive(beside=beside) == 0, "an unbroken run left a process"
         self.unbroken = run.kept(slot)
         self.whole = self.unbroken.head
         self.points = points_in(slot / "trace", journal)
@@ -116,13 +118,15 @@ def main() -> int:
     parser.add_argument("--points", type=int, help="so many, evenly over all; none: every one")
     parser.add_argument("--random", type=int, default=0, help="kills of any process, or two, at any moment")
     parser.add_argument("--only", nargs="+", default=[], help="cases: the runs' names, and broker; none: all")
+    parser.add_argument("--gate", choices=("vllm",), help="only a run whose gate asks a vLLM server, at random")
     parser.add_argument("--at-once", type=int, default=1, help="points beside each other")
     parser.add_argument("--out", type=Path, default=Path(".cache/run_kills.jsonl"))
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    _load()
-    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        cases = {case.name: case for case in _cases(Path(folder), given.only)}
+    load()
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder, ExitStack() as stack:
+        made = _with_a_model(Path(folder), stack) if given.gate else _cases(Path(folder), given.only)
+        cases = {case.name: case for case in made}
         every = [Point(case.name, *point) for case in cases.values() for point in case.points]
         wanted = every if given.points is None else _spread(every, given.points)
         runs = [name for name, case in cases.items() if isinstance(case, RunCase)]
@@ -135,7 +139,7 @@ def main() -> int:
     return _told([known[point] for point in wanted if point in known], len(wanted))
 
 
-def _load() -> None:
+def load() -> None:
     """Import what the forked processes need, and become the parent of what they leave."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
@@ -153,6 +157,13 @@ def _cases(folder: Path, only: list[str]) -> Iterator[Case]:
             yield RunCase(SmallRun(small, folder / small.name), folder / "unbroken")
     if BrokerCase.name in (only or [BrokerCase.name]):
         yield BrokerCase(folder / "unbroken")
+
+
+def _with_a_model(folder: Path, stack: ExitStack) -> Iterator[Case]:
+    server, gate = stack.enter_context(served_model(folder))
+    case = RunCase(SmallRun(MODEL, folder / MODEL.name, gate), folder / "unbroken", frozenset((server,)))
+    case.points = []
+    yield case
 
 
 def _spread(points: list[Point], count: int) -> list[Point]:

@@ -2,8 +2,13 @@
 
 import gc
 import os
+import secrets
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +55,11 @@ WORLDS = (
 )
 
 
+MODEL = Small("entries-vllm", seed=7, bars=60, gate="vllm", entries=True)
+"""Its gate asks a model server (`served_model`), which a campaign starts once for all of its runs."""
+PORT = 18_733  # always the same: a verdict names its server
+
+
 class Kept(NamedTuple):
     """What a run left that no clock changes."""
 
@@ -63,10 +73,10 @@ class Kept(NamedTuple):
 class SmallRun:
     """A run that can be begun any number of times, from nothing or from what a kill left."""
 
-    def __init__(self, small: Small, folder: Path) -> None:
-        """Make its inputs in ``folder`` and plan it."""
+    def __init__(self, small: Small, folder: Path, gate: dict[str, Any] | None = None) -> None:
+        """Make its inputs in ``folder`` and plan it; ``gate`` are more settings of its gate."""
         self.small = small
-        self.plan = _planned(small, folder)
+        self.plan = _planned(small, folder, {"engine": small.gate, **(gate or {})})
         begun = open_run(self.plan.config, self.plan.manifest(), kept=self.plan.kept).path
         self._fresh = begun.rename(folder / begun.name)
         gc.collect()
@@ -82,9 +92,18 @@ class SmallRun:
         """The run in ``slot``."""
         return RunFolder(slot / "runs" / self._fresh.name)
 
-    def begin(self, slot: Path, *, spares: int, report: bool) -> Begun:
-        """A process that plays what is left of the run in ``slot``, as the same command does."""
-        return begin(self._playing(slot, report), spares=spares, log=slot / "log", pids=slot / "pids")
+    def begin(self, slot: Path, *, spares: int, report: bool, bar_s: float = 0.0, tap: Path | None = None) -> Begun:
+        """A process that plays what is left of the run in ``slot``, as the same command does.
+
+        Args:
+            slot: the folder that the run is alone in.
+            spares: as many workers as it may start.
+            report: whether it makes tables and page at its end.
+            bar_s: waited after each bar, so that the run lasts.
+            tap: as `tests.campaigns.forked_runs.begin`.
+        """
+        play = self._playing(slot, report, bar_s)
+        return begin(play, spares=spares, log=slot / "log", pids=slot / "pids", tap=tap)
 
     def kept(self, slot: Path) -> Kept:
         """What it left."""
@@ -96,12 +115,13 @@ class SmallRun:
         }
         return Kept(run.journal.read_bytes(), results, run.manifest().journal_head)
 
-    def _playing(self, slot: Path, report: bool) -> Callable[[], None]:
+    def _playing(self, slot: Path, report: bool, bar_s: float) -> Callable[[], None]:
         plan = self.plan._replace(config=self.plan.config.model_copy(update={"runs": slot / "runs"}))
 
         def play() -> None:
             os.environ["TRIGATE_TRIES"] = str(slot / "tries.jsonl")
-            outcome = simulate(plan, RunHooks(say=lambda text: print(text, flush=True)))
+            hooks = RunHooks(say=lambda text: print(text, flush=True), on_bar=lambda bars: time.sleep(bar_s))
+            outcome = simulate(plan, hooks)
             assert outcome.complete
             if report:
                 report_on(outcome.folder.path)
@@ -109,7 +129,26 @@ class SmallRun:
         return play
 
 
-def _planned(small: Small, folder: Path) -> RunPlan:
+@contextmanager
+def served_model(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A vLLM server on the tiny random model: its process, and the settings of a gate that asks it."""
+    os.environ.setdefault("VLLM_API_KEY", secrets.token_hex(16))
+    tool = str(Path(sys.executable).with_name("llm-gate"))
+    words = ["serve", "--model", "tiny", "--port", str(PORT), "--mode", "choice", "--deadline", "400"]
+    line = [tool, *words, "--log-file", str(folder / "serve" / "vllm.log")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            told = process.stdout.readline().split()
+            assert told[:1] == ["ready"], "the model server did not start"
+            # A busy machine answers slowly, and a deadline that is missed would be recorded.
+            review = {"deadline_s": 60.0}
+            yield process.pid, {"url": told[1], "model": "gate", "review": review, "ready_deadline_s": 400.0}
+        finally:
+            process.terminate()
+
+
+def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     world = demo_world(small.seed, HISTORY + 1, seconds=small.seconds)
     trading = compile_trading(TradingConfig(), world.minutes.instrument)
     view = view_of(world.minutes, trading.pack, trading.hours)
@@ -118,7 +157,7 @@ def _planned(small: Small, folder: Path) -> RunPlan:
     opens = first + int(np.flatnonzero(view.hours.entry_open[first:])[0]) - BEFORE
     bars = _rows(world.minutes, np.r_[0:first, opens : opens + small.bars])
     folder.mkdir(parents=True)
-    settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": {"engine": small.gate}}
+    settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": gate}
     write_bars(bars, settings["bars"])
     if world.seconds is not None:
         from_ns, ts_ns = int(bars.ts_event_ns[first]), world.seconds.ts_event_ns

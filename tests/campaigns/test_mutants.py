@@ -9,10 +9,11 @@ from tests.campaigns.mutants import ROOT, Mutant, mutants, stale
 ENTRY = Mutant("a.py", "x = 1", "x = 2", ("test_a.py",))
 
 
-def test_every_entry_breaks_a_file_and_names_tests_that_are_there() -> None:
-    every = mutants("")
+@pytest.mark.parametrize(("name", "least"), [("mutants", 50), ("planted", 12)])
+def test_every_entry_breaks_a_file_and_names_tests_that_are_there(name: str, least: int) -> None:
+    every = mutants("", name)
 
-    assert len(every) >= 50 and len(set(every)) == len(every)
+    assert len(every) >= least and len(set(every)) == len(every)
     assert all(mutant.line != mutant.broken for mutant in every)
     assert [name for mutant in every for name in (mutant.file, *mutant.tests) if not is_there(name)] == []
     assert [told for mutant in every if (told := stale(mutant, ROOT)) is not None] == []

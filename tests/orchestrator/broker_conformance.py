@@ -134,6 +134,7 @@ def executions_are_dense_and_kept_until_they_are_acknowledged(account: Account) 
 
     assert [each.number for each in kept] == [first + 1, first + 2, first + 3, first + 4]
     assert list(account.broker.executions(first)) == kept, "an execution was gone once it had been told"
+    assert list(account.broker.executions(first + 2)) == kept[2:], "only those above a number were asked for"
     account.acknowledge(kept[:1])
     assert list(account.broker.executions(first + 1)) == kept[1:]
     account.take()

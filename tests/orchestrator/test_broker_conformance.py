@@ -14,11 +14,13 @@ from orchestrator.messaging.broker import (
     BrokerAdapter,
     Execution,
     ExecutionGapError,
+    Executions,
     OrderState,
     new_executions,
 )
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.messaging.runner_end import WorkerConnections
+from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
+from orchestrator.messaging.wire import Received
 from orchestrator.workers.processes import Bootstrap, Worker
 from orchestrator.workers.remote_broker import BROKER, RemoteBroker
 from orchestrator.workers.simulated_broker import SimulatedBroker
@@ -304,3 +306,19 @@ def test_a_second_gap_stops_everything() -> None:
 
     with pytest.raises(ExecutionGapError, match="execution 6, and told 7"):
         new_executions(broker, 4)
+
+
+class SaysTheSame:
+    """A broker that answers every question for executions with its first one."""
+
+    def request(self, worker: str, message: Any, *, deadline_s: float) -> Received:
+        """Whatever is asked."""
+        return Received(worker, "1", Executions(executions=tuple(Scripted((1,)).executions(0))))
+
+
+def test_a_broker_that_tells_the_same_executions_again_and_again_is_refused() -> None:
+    """It would otherwise be asked for ever."""
+    connections: Any = SaysTheSame()
+
+    with pytest.raises(NoReplyError, match="asked for executions above 1 it told 1 last"):
+        RemoteBroker(connections).executions(0)

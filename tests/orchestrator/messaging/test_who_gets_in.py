@@ -1,6 +1,7 @@
 """Who may connect and as whom: keys alone decide, and the socket's folder is its maker's."""
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_a_worker_cannot_take_anothers_name(connections: WorkerConnections) -> N
 
     assert claim.sender == "raw"
     assert (answer.sender, answer.message) == ("echo", Answer(number=3))
+
+
+def test_a_worker_goes_on_knocking_for_longer_than_a_busy_machine_keeps_it_waiting(
+    connections: WorkerConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at its key sleeps for 5.3 s first, so that no handshake comes to its end before."""
+    credentials, allowed = connections.add_worker("echo"), connections._socket._allowed
+    looks = allowed.callback
+    monkeypatch.setattr(allowed, "callback", lambda *key: time.sleep(pauses.pop() if pauses else 0.0) or looks(*key))
+    pauses = [5.3]
+
+    with RunnerConnection(credentials, CATALOGUE) as runner:
+        runner.ready({"model": "m1"})
+
+        assert set(connections.wait_ready(["echo"], deadline_s=5)) == {"echo"}
 
 
 def test_folders_of_makers_that_were_killed_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

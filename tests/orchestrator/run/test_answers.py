@@ -13,7 +13,9 @@ from orchestrator.messaging.catalogue import BARS_AHEAD, Bar, BarBlock, EndOfBar
 from orchestrator.messaging.runner_end import Missed, NoReplyError
 from orchestrator.messaging.wire import Array, Received, Reply
 from orchestrator.run.answers import WorkerAnswers
+from orchestrator.run.desks import FeedTalk
 from orchestrator.run.model_patience import ModelPatience
+from orchestrator.run.runner import BarAsked
 from orchestrator.run.telemetry import Telemetry, read_telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
@@ -146,6 +148,39 @@ def test_a_feed_that_answers_with_other_bars_is_asked_again(telemetry: Telemetry
     assert crew.refused == ["feed"]
     asked = [NextBars(seq=seq, most=BARS_AHEAD) for seq in (7, 7, 7, 8)]
     assert [message for _, message in crew.asked] == asked
+
+
+def spoilt(place: int, array: Array) -> Reply:
+    """A block of two bars whose ``place``-th array is another; behind the last: one more."""
+    message, arrays = block(7, 2)
+    return Reply(message, (*arrays[:place], array, *arrays[place + 1 :]))
+
+
+SPOILT = {
+    "no arrays": Reply(BarBlock(seq=7, count=2)),
+    "one bar too few": block(7)._replace(message=BarBlock(seq=7, count=2)),
+    "prices of another type": spoilt(1, np.ones((4, 2), "<i8")),
+    "three prices": spoilt(1, np.ones((3, 2), "<i4")),
+    "counts without rows": spoilt(2, np.ones(2, "<i4")),
+    "a volume below 0": spoilt(0, np.full((3, 2), -1, "<i8")),
+    "fewer seconds than are counted": Reply(
+        BarBlock(seq=7, count=2), (*block(7, 2).arrays, np.array([2, 1], "<i4"), np.ones((2, 5), "<i4"))
+    ),
+    "a count of seconds below 0": Reply(
+        BarBlock(seq=7, count=2), (*block(7, 2).arrays, np.array([3, -1], "<i4"), np.ones((2, 5), "<i4"))
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", SPOILT.values(), ids=SPOILT.keys())
+def test_a_block_that_is_none_counts_against_the_feed(telemetry: Telemetry, wrong: Reply) -> None:
+    crew = ScriptedCrew(wrong, block(7, 2))
+
+    given = answers(crew, telemetry).next_bar(7)
+
+    assert given is not None and given.bar == BAR
+    assert crew.refused == ["feed"]
+    assert FeedTalk().answers([BarAsked(7)], Received("feed", "1", *wrong)) is None
 
 
 def test_the_feed_is_asked_once_for_all_bars_of_a_block(telemetry: Telemetry) -> None:

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from orchestrator.journal.journal import KnownHead
+from orchestrator.journal.journal import Journal, KnownHead
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, RunInputs, RunManifest, new_manifest, open_run
+from orchestrator.run.runner import Finished
+from orchestrator.run.simulate import mark_finished
+from orchestrator.trader.state import TraderState
 from trigate.errors import ResourceError
 
 FACTS = {"market": "NQ", "contract": "MNQ", "rule_pack": "p", "rule_pack_as_of": "2026-08-31", "declaration": ""}
@@ -158,3 +161,28 @@ def test_a_manifest_comes_back_as_written(tmp_path: Path) -> None:
 
     assert RunFolder(tmp_path).manifest() == made
     assert made.run_id == made.inputs.run_id and made.versions["trigate"]
+
+
+class Watched(Journal):
+    """Notes what the manifest says when the journal is made durable."""
+
+    folder: RunFolder
+    said: list[str]
+
+    def sync(self) -> None:
+        """As before."""
+        self.said.append(self.folder.manifest().status)
+        super().sync()
+
+
+@pytest.mark.parametrize(("complete", "status"), [(True, "ended"), (False, "stopped")])
+def test_the_manifest_knows_of_a_record_only_once_it_is_on_disk(tmp_path: Path, complete: bool, status: str) -> None:
+    """After a loss of power the journal would else lack what the manifest says that it holds."""
+    folder = open_run(RunConfig(runs=tmp_path / "runs"), manifest())
+    with Watched.open(folder.journal) as journal:
+        journal.folder, journal.said = folder, []
+        journal.append("bar", {})
+        mark_finished(folder, journal, Finished(cast(TraderState, None), 1, complete))
+
+        assert journal.said == ["running"]
+        assert (folder.manifest().status, folder.manifest().journal_head) == (status, journal.head)

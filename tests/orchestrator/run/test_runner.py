@@ -135,6 +135,14 @@ def test_every_event_is_recorded_before_what_follows_from_it(tmp_path: Path, who
     assert all(kinds[i - 1] in ("bar", "bars_ended") for i, kind in enumerate(kinds) if kind == "fill")
 
 
+def test_what_an_order_rests_on_is_on_disk_before_it_leaves(tmp_path: Path, whole: bytes) -> None:
+    """Verdict, intent, fill and end outlive a loss of power; a bar or an action would only be asked for again."""
+    found = records(tmp_path, whole)
+
+    assert {record.type for record in found if record.synced} == {"decided", "intent", "fill", "end"}
+    assert not {record.type for record in found if not record.synced} & {"decided", "intent", "fill", "end"}
+
+
 def test_cut_after_any_record_and_continued_the_bytes_are_the_same(tmp_path: Path, whole: bytes) -> None:
     lines = whole.splitlines(keepends=True)
 
