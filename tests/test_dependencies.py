@@ -16,6 +16,8 @@ DISTRIBUTIONS = {
     "rejax": "rejax",
     "gymnax": "gymnax",
     "overfit_gauntlet": "overfit-gauntlet",
+    "vectorbt": "vectorbt",
+    "nautilus_trader": "nautilus-trader",
     "peft": "peft",
     "vllm": "vllm",
     "ray": "ray",

@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from rl_core.proofs.combinatorial_walk import SplitResult
     from rl_core.proofs.walk_runs import MarketSeen, Train, WalkInputs
 
-RECORD = "cpcv.json"
+RECORD, PAGE = "cpcv.json", "cpcv.html"
 
 
 def judge_combinations(
     inputs: "WalkInputs", rules: "CombinatorialRules", seen: "MarketSeen", train: "Train", *, as_json: bool
 ) -> None:
-    """Train and judge every split, write the record and print it; without a record where it was asked to stop."""
+    """Train and judge every split, write page and record and print them; neither where it was asked to stop."""
+    from rl_core.bars.card import examine
     from rl_core.proofs.combinatorial import combinatorial_splits
+    from rl_core.proofs.combinatorial_page import combinatorial_page
     from rl_core.proofs.combinatorial_walk import judge_splits, paths_result, record_of_paths
     from rl_core.statistics.criteria import read_criteria
 
+    card = examine(inputs.bars, inputs.source.bars)  # before hours of training, as it may refuse them
     splits = combinatorial_splits(seen.sessions, rules)
     say(
         f"{rules.splits} splits of {rules.groups} groups, {rules.judged} judged at a time: "
@@ -41,12 +44,13 @@ def judge_combinations(
         return
     found = paths_result(done, rules, seen, inputs, read_criteria().policy)
     record = record_of_paths(found, rules)
+    write_whole(inputs.out / PAGE, combinatorial_page(card, found, rules, _how(inputs, rules)))
     write_whole(inputs.out / RECORD, json.dumps(record, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(record))
         return
     typer.echo("\n".join(_lines(record)))
-    typer.echo(f"figures: {inputs.out / RECORD}")
+    typer.echo(f"page: {inputs.out / PAGE}")
 
 
 def refuse_with_cpcv(given: Mapping[str, object]) -> None:
@@ -54,6 +58,14 @@ def refuse_with_cpcv(given: Mapping[str, object]) -> None:
     for option, is_given in given.items():
         if is_given:
             raise ConfigError(f"{option} goes with --scheme anchored or rolling: cpcv judges every session, none first")
+
+
+def _how(inputs: "WalkInputs", rules: "CombinatorialRules") -> str:
+    gap = "1 session" if rules.embargo == 1 else f"{rules.embargo} sessions"
+    return (
+        f"{rules.splits} splits of {rules.groups} groups, {rules.judged} judged at a time, {len(inputs.seeds)} seeds, "
+        f"phase {len(inputs.phases)}; {gap} on both sides of a judged group train nobody."
+    )
 
 
 def _line(result: "SplitResult") -> str:

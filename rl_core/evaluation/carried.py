@@ -15,6 +15,7 @@ from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.entrants import Enters, Moment
 from rl_core.evaluation.gates import APPROVED, Gate, Wanted
 from rl_core.evaluation.path_tables import PathTables
+from rl_core.evaluation.quiet_bars import after_quiet_bars
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.trades import Trades, trades_from
 from rl_core.features.market_view import MarketView
@@ -39,7 +40,7 @@ from rl_core.market.days import Days, expired
 from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.types import EXIT_NAMES, BarPrices, Limits, Order
+from rl_core.market.types import EXIT_NAMES, Account, BarPrices, Limits, Order
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
 
 
@@ -122,7 +123,7 @@ def played_again(
     bar = span.first
     while bar < span.stop:
         standing = path.play(standing, bar, first=bar == span.first)
-        bar = path.following(standing, bar)
+        standing, bar = path.following(standing, bar, span.stop)
     path.close_session(standing, span.stop - 1)
     return CarriedPath(trades_from(path.trades), np.array(path.ordered, np.int64), tuple(path.ended))
 
@@ -149,14 +150,34 @@ class _Path:
         standing = self._meet(standing, bar, None if first else bar - 1)
         return self._decide(standing, bar)
 
-    def following(self, standing: _Standing, bar: int) -> int:
-        """The next bar in which anything can happen: without position and order, only entries and sessions do."""
+    def following(self, standing: _Standing, bar: int, stop: int) -> tuple[_Standing, int]:
+        """The next bar in which anything can happen, ``stop`` at the latest if a position is open, and how it is met.
+
+        Without position and order, only entries and sessions make anything happen; an open bracket waits until a price,
+        the clock, the session's end or whoever manages it does.
+        """
         held = standing.broker
-        if held.position.quantity or held.order.quantity:
-            return bar + 1
+        if held.order.quantity or held.order.flatten:
+            return standing, bar + 1
+        if held.position.quantity:
+            return self._after_quiet(standing, bar, stop)
         account, max_loss = held.account, self._trading.venue.rules.max_loss
         active = standing.status == "active"
-        return self._tables.following(bar, AccountRoom(account.cash, account.floor, max_loss) if active else None)
+        room = AccountRoom(account.cash, account.floor, max_loss) if active else None
+        return standing, self._tables.following(bar, room)
+
+    def _after_quiet(self, standing: _Standing, bar: int, stop: int) -> tuple[_Standing, int]:
+        """Past the bars after ``bar`` in which the open bracket meets nothing and whoever manages it holds."""
+        held, manages, deeds = standing.broker, self._who.phase != 1, self._tables.held
+        if held.position.trailing or self._seconds is not None or (manages and deeds is None):
+            return standing, bar + 1
+        due, venue = min(stop, self._tables.due(bar)), self._trading.venue
+        after, following = after_quiet_bars(held, self._prices, bar + 1, due, venue)
+        if deeds is not None:
+            deed = deeds.first_deed(held, bar + 1, following)
+            if deed < following:
+                after, following = after_quiet_bars(held, self._prices, bar + 1, deed, venue)
+        return standing._replace(broker=after), following
 
     def close_session(self, standing: _Standing, bar: int) -> _Standing:
         """Go flat at the close of ``bar``, the session's last; end an account that has no room for a trade."""
@@ -194,6 +215,8 @@ class _Path:
     def _meet(self, standing: _Standing, bar: int, before: int | None) -> _Standing:
         """Let the order and the bracket meet ``bar``; what fills may slip was known at the close ``before``."""
         held, bars = standing.broker, self._view.bars
+        if not (held.order.quantity or held.position.quantity) and _within_limits(held.account):
+            return self._judge(standing, bar, failed=False)  # nothing of it meets the bar
         frictions = self._trading.frictions
         if frictions is not None and frictions.volume_milli and held.order.quantity:
             held = held._replace(order=capped(XP, held.order, fillable(frictions, int(bars.volume[bar]))))
@@ -223,10 +246,14 @@ class _Path:
                 standing = standing._replace(entry=fill)
             else:
                 standing = self._close_trade(standing, fill, int(step.played.risk), bar)
+        return self._judge(standing, bar, failed=bool(step.played.failed))
+
+    def _judge(self, standing: _Standing, bar: int, *, failed: bool) -> _Standing:
+        """End the attempt if it has passed or failed by ``bar``."""
         if standing.status != "active":
             return standing
         held, rules = standing.broker, self._trading.venue.rules
-        status = judged(standing.days, held.account, held.position, rules, failed=bool(step.played.failed))
+        status = judged(standing.days, held.account, held.position, rules, failed=failed)
         return standing if status == "active" else self._end(standing, status, bar)
 
     def _close_trade(self, standing: _Standing, leaving: Fill, risk: int, bar: int) -> _Standing:
@@ -256,7 +283,10 @@ class _Path:
 
     def _decide(self, standing: _Standing, bar: int) -> _Standing:
         """Flatten if due, else ask whoever enters where there is a choice."""
-        held, venue = standing.broker, self._venue(bar)
+        held = standing.broker
+        if held.position.quantity and self._who.phase == 1 and not self._flatten_due[bar]:
+            return standing  # an open bracket leaves no choice to whoever only enters
+        venue = self._venue(bar)
         limits = limits_today(XP, self._trading.limits, held.account)
         entry_open = self._entry_open[bar] and standing.status == "active"
         own = self._who.bracket_at(bar)
@@ -311,3 +341,8 @@ class _Path:
 
     def _wanted(self, standing: _Standing, bar: int, order: Order) -> Wanted:
         return Wanted(bar, order, standing.broker.account, standing.losing_streak)
+
+
+def _within_limits(account: Account) -> bool:
+    """Whether a closed balance is above floor and day's limit, so that a bar without a position does nothing."""
+    return bool(account.cash > max(account.floor, account.day_floor))

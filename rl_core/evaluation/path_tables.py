@@ -6,6 +6,7 @@ import numpy.typing as npt
 from rl_core.bars.seconds import SecondsByMinute
 from rl_core.evaluation.entrants import Enters, Trained
 from rl_core.evaluation.flat_decisions import FlatDecisions
+from rl_core.evaluation.held_decisions import HeldDecisions
 from rl_core.features.market_view import MarketView
 from rl_core.features.observation import AccountRoom
 from rl_core.trading.setup import Trading
@@ -28,8 +29,16 @@ class PathTables:
         session, chosen = view.located.session, who.entries()
         opens = np.append(True, session[1:] != session[:-1])
         self._opens = _next_from(opens)
+        self._due = _next_from(opens | view.hours.flatten_due | np.append(False, view.last_in_session[:-1]))
         self._busy = _next_from(opens | (entry_open if chosen is None else entry_open & chosen))
         self._flat = FlatDecisions(who.policy, view) if isinstance(who, Trained) else None
+        self.held: HeldDecisions | None = None  # of a policy that manages, where what fills slip stays the same
+        if isinstance(who, Trained) and who.phase == 2 and trading.frictions is None:
+            self.held = HeldDecisions(who.policy, view, trading)
+
+    def due(self, bar: int) -> int:
+        """The bar after ``bar`` in which the clock acts on what is open: it must go, has gone, or a session opens."""
+        return self._due[bar + 1]
 
     def following(self, bar: int, room: AccountRoom | None) -> int:
         """The bar after ``bar`` in which anything can happen to whoever is flat: an entry, or a session that opens.

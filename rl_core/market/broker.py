@@ -86,6 +86,8 @@ def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Ve
 
 def follow(state: BrokerState, close: int, true_range_sum: int, yardstick: Yardstick = USUAL) -> BrokerState:
     """The trailing stop, moved at the close; it binds from the next bar."""
+    if not state.position.trailing:
+        return state
     return state._replace(position=trailed(XP, state.position, close, true_range_sum, yardstick))
 
 
@@ -95,6 +97,8 @@ def equity_at(state: BrokerState, mark: int, venue: Venue) -> int:
 
 
 def _in_force(state: BrokerState, venue: Venue) -> Venue:
+    if not state.account.locked:
+        return venue  # as it is: building the rules anew costs a tenth of a bar
     return venue._replace(rules=rules_in_force(XP, venue.rules, state.account))
 
 

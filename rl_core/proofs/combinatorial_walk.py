@@ -52,6 +52,7 @@ class PathOverfitting(NamedTuple):
     probability: float  # that it does not
     median_rank: float  # of the best inside, outside: 0 worst, 1 best
     paths: int
+    each: tuple[float, ...]  # the probability on each path
 
 
 class PathsResult(NamedTuple):
@@ -64,6 +65,8 @@ class PathsResult(NamedTuple):
     expectancy: Interval | None  # mean R a trade of all splits and seeds, with sessions as the blocks
     verdict: Verdict
     tries: Tries
+    days: npt.NDArray[np.int32]  # [T] that were judged
+    by_session: Floats  # [P, T, S] R of each
 
 
 def judge_splits(inputs: WalkInputs, splits: Sequence[Split], seen: MarketSeen, train: Train) -> Iterator[SplitResult]:
@@ -116,6 +119,8 @@ def paths_result(
         expectancy=expectancy,
         verdict=verdict_on(evidence, criteria),
         tries=evidence.tries,
+        days=days,
+        by_session=by_session,
     )
 
 
@@ -149,6 +154,7 @@ def _overfitting(by_session: Floats) -> PathOverfitting | None:
         probability=float(np.mean([each.probability for each in found])),
         median_rank=float(np.mean([each.median_rank for each in found])),
         paths=len(found),
+        each=tuple(each.probability for each in found),
     )
 
 

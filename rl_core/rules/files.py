@@ -69,6 +69,18 @@ def resolved(name: str, folder: Path = RULES_FOLDER) -> Path:
     return Path(f"{_pack_file(file, folder)}{mark}{pack}")
 
 
+def full_name(name: str, folder: Path = RULES_FOLDER) -> str:
+    """How the pack that a person names is listed; a file that only stands for another pack gives that one's name.
+
+    Raises:
+        ConfigError: there is no such pack.
+    """
+    path = resolved(name, folder)
+    pack_content(path)
+    same_as = read_toml(Path(str(path).partition("#")[0])).get("same_as")
+    return str(same_as or path.name).replace(".toml", "")
+
+
 def _pack_file(name: str, folder: Path = RULES_FOLDER) -> Path:
     """The file of that name or path; folder and ending may be left out, and what ships comes last.
 

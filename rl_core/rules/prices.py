@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from rl_core.rules.fields import Dollars, Section
+from rl_core.rules.files import full_name
+from trigate.errors import ConfigError
 from trigate.shipped import found_file
 from trigate.toml_config import read_toml, validated
 
@@ -31,10 +33,19 @@ class AccountPrice(Section):
 
 
 def read_prices(path: Path = PRICES) -> Mapping[str, AccountPrice]:
-    """The prices of each pack that the file names; the shipped one names none.
+    """The prices of each pack that the file names, by the name that it is listed under; the shipped one names none.
 
     Raises:
-        ConfigError: no such file, not TOML, or a key or value is wrong; all are listed.
+        ConfigError: no such file, not TOML, a key or value is wrong, no pack is called so, or two prices are of one.
     """
-    tables = read_toml(found_file(path))
-    return {name: validated(AccountPrice, table, f"{path}, {name}") for name, table in tables.items()}
+    prices: dict[str, AccountPrice] = {}
+    for name, table in read_toml(found_file(path)).items():
+        price = validated(AccountPrice, table, f"{path}, {name}")
+        try:
+            listed = full_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"{path}, {name}: a price of no pack: {error}") from error
+        if listed in prices:
+            raise ConfigError(f"{path}, {name}: a second price of {listed}; leave one of them out")
+        prices[listed] = price
+    return prices

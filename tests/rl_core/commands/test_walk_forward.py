@@ -158,6 +158,10 @@ def test_every_choice_of_folds_is_judged_by_policies_that_saw_nothing_of_it(tmp_
     each_group = np.array([group["r_a_session"] for group in judged])
     assert path["by_seed"] == pytest.approx(np.array([2, 3, 4]) @ each_group / 9)
     assert record["verdict"] == "NOT PROVEN" and "sessions after the judged ones" in record["because"][0]
+    page = (out / "cpcv.html").read_text()
+    assert page.count('<td class="trained">') == 6 and page.count("<small>path 1</small>") == 3
+    assert all(f">{r:+.3f}<small>" in page for r in each_group[:, 0]), "each group under the split that judged it"
+    assert "sessions after the judged ones" in page and "10 sessions" in page
 
 
 def test_a_policy_knows_nothing_of_sessions_that_were_left_out(tmp_path: Path) -> None:

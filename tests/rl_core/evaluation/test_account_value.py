@@ -158,6 +158,22 @@ def test_the_shipped_file_names_no_price_and_a_pack_without_one_has_no_value(tmp
         read_prices(wrong)
 
 
+def test_a_price_is_of_a_pack_by_any_of_its_names_and_of_no_other(tmp_path: Path) -> None:
+    """The default of every configuration stands for another pack, which is listed; a misspelt name is told."""
+    body = """as_of = 2026-11-27\nsource = "made up"\nevaluation = 100\nmonthly = 10\nactivation = 80
+funded = "apex_legacy#50k-pa"\nsplit_percent = 90\nleast = 500\nkeep = 0\n"""
+    file = tmp_path / "prices.toml"
+
+    file.write_text(f"[apex_legacy_50k_eval]\n{body}")
+    assert list(read_prices(file)) == ["apex_legacy#50k-eval-rithmic"]
+    file.write_text(f'[apex_legacy_50k_eval]\n{body}["apex_legacy#50k-eval-rithmic"]\n{body}')
+    with pytest.raises(ConfigError, match="a second price of apex_legacy#50k-eval-rithmic"):
+        read_prices(file)
+    file.write_text(f'["topstep_combine#5k"]\n{body}')
+    with pytest.raises(ConfigError, match=r"topstep_combine#5k: a price of no pack: .*did you mean '50k'"):
+        read_prices(file)
+
+
 def test_the_example_of_the_shipped_file_is_a_price(tmp_path: Path) -> None:
     """Uncommented from its table on, both of its packs are there."""
     lines = (RULES_FOLDER.parent / "account_prices.toml").read_text().splitlines()
