@@ -38,6 +38,7 @@ from tests.campaigns.traced import killed_at, listed, points_in
 from trigate.process_control import adopt_orphans
 from trigate.versions import code_digest
 
+ROOT = Path(__file__).parents[2]
 SPARES = 4  # workers that one start of a run may need
 RESULTS_EVERY = 4
 LOADED = ("feed", "policy", "gate", "broker")
@@ -124,8 +125,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(".cache/run_kills.jsonl"))
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out = given.out.resolve()
     load()
     with tempfile.TemporaryDirectory(prefix="kills-") as folder, ExitStack() as stack:
+        os.chdir(folder)  # a run's name holds the paths of its inputs: relative ones are those of the next campaign too
+        stack.callback(os.chdir, ROOT)
         made = _with_a_model(Path(folder), stack) if given.gate else _cases(Path(folder), given.only)
         cases = {case.name: case for case in made}
         every = [Point(case.name, *point) for case in cases.values() for point in case.points]
@@ -155,14 +159,14 @@ def load() -> None:
 def _cases(folder: Path, only: list[str]) -> Iterator[Case]:
     for small in WORLDS:
         if small.name in (only or [small.name]):
-            yield RunCase(SmallRun(small, folder / small.name), folder / "unbroken")
+            yield RunCase(SmallRun(small, Path(small.name)), folder / "unbroken")
     if BrokerCase.name in (only or [BrokerCase.name]):
         yield BrokerCase(folder / "unbroken")
 
 
 def _with_a_model(folder: Path, stack: ExitStack) -> Iterator[Case]:
     server, gate = stack.enter_context(served_model(folder))
-    case = RunCase(SmallRun(MODEL, folder / MODEL.name, gate), folder / "unbroken", frozenset((server,)))
+    case = RunCase(SmallRun(MODEL, Path(MODEL.name), gate), folder / "unbroken", frozenset((server,)))
     case.points = []
     yield case
 

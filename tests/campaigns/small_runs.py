@@ -74,7 +74,7 @@ class SmallRun:
     """A run that can be begun any number of times, from nothing or from what a kill left."""
 
     def __init__(self, small: Small, folder: Path, gate: dict[str, Any] | None = None) -> None:
-        """Make its inputs in ``folder`` and plan it; ``gate`` are more settings of its gate."""
+        """Make its inputs in ``folder``, whose path is a part of its name, and plan it; ``gate``: more of its gate."""
         self.small = small
         self.plan = _planned(small, folder, {"engine": small.gate, **(gate or {})})
         begun = open_run(self.plan.config, self.plan.manifest(), kept=self.plan.kept).path

@@ -1,5 +1,6 @@
 """A few points of the campaign of kills, of a run and of the broker: the whole of it is `make crash`."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaigns.small_runs import WORLDS, SmallRun
 from tests.processes.training import ROOT, strace
 
 
@@ -26,3 +28,15 @@ def test_a_run_and_its_broker_killed_at_a_system_call_end_with_the_same_bytes(tm
     assert {row["case"] for row in rows} == {"entries-rules", "broker"} and len(rows) == 3
     assert all(row["killed"] and row["same"] and row["alive"] == 0 for row in rows if row["call"] != "random")
     assert ended.stdout.splitlines()[0].endswith("3 wanted, 3 to do")
+
+
+def test_a_campaign_knows_the_runs_of_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever its folder lies: what was done would otherwise be done again."""
+    names = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        names.add(SmallRun(WORLDS[0], Path("inputs")).plan.inputs.run_id)
+        gc.unfreeze()
+
+    assert len(names) == 1
