@@ -214,7 +214,7 @@ def _seen_by_the_clock(seen: Mapping[str, int], again: str) -> Iterator[str]:
     if seen.get("given_up"):
         yield "a worker was given up: the run takes no further entry, closes what is open and stops (exit code 5)"
     if troubles := seen.get("feed_trouble"):
-        yield f"the feed was away or gave what are no rows: telemetry.jsonl tells it in {troubles} lines"
+        yield f"the feed was away or gave what are no rows: told {troubles} times in telemetry.jsonl"
     if silent := seen.get("feed_silent"):
         yield f"the feed fell silent in an open market: {silent} times"
     for name, count in sorted(seen.items()):

@@ -11,6 +11,7 @@
 | a bar that is not over yet | recorded, never played | `early` |
 | a bar outside every session | recorded, never played | `closed_market` |
 | a row that is no bar, or half or twice the last price | recorded, never played | `malformed` |
+| a header by which no row can be read | recorded once, its rows are left alone | `malformed` |
 | a file or feed that was cut, or another in its place | read anew, known rows left out | `truncated`, `replaced` |
 | rows that a feed no longer has when it is asked for them | played on after them | `lost` |
 
@@ -146,12 +147,13 @@ class FollowedBars:
 
     def _taken(self, grown: Grown) -> list[FeedBar | FeedNote]:
         lines, first = grown.lines, grown.first
+        found: list[FeedBar | FeedNote] = []
         if grown.begins:
             lines, first = self._begun(lines, first)
+            found += self._header_refused(grown)
         if self._reader is None:
-            return []
+            return found
         numbered = [(first + index, line) for index, line in enumerate(lines) if line.strip()]
-        found: list[FeedBar | FeedNote] = []
         for number, row in zip(*_split(self._reader, numbered), strict=True):
             if self.ended:
                 break
@@ -160,6 +162,19 @@ class FollowedBars:
             else:
                 found += self._counted(self._making, number, row, grown.known)
         return found
+
+    def _header_refused(self, grown: Grown) -> list[FeedBar | FeedNote]:
+        """One record of rows of which none can be read; they are left alone until others come in their place."""
+        assert self._reader is not None, "it has begun"
+        fault = self._reader.header_fault()
+        if not fault:
+            return []
+        self._reader = None
+        place = (grown.first, 0)
+        if grown.known and place in self._told_rows:
+            return []
+        self._told_rows.add(place)
+        return [_malformed(fault, {"row": grown.first})]
 
     def _counted(self, making: MadeMinutes, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
         """What a second or a tick means: perhaps the minute before it is over."""
@@ -236,8 +251,7 @@ class FollowedBars:
     def _fault_of(self, row: BarRow | BadRow, lasts_s: int, price: int) -> FeedNote | None:
         """Why a row that lasts so long, after one at ``price``, is none, or none that may count."""
         if isinstance(row, BadRow):
-            fault = row.fault.encode("ascii", "backslashreplace").decode()
-            return FeedNote("malformed", {"fault": fault[:LONGEST_FAULT]})
+            return _malformed(row.fault, {})
         assert self.last is not None
         if row.ts_event_ns <= self.last.ts_event_ns:
             return None
@@ -290,6 +304,10 @@ class FollowedBars:
 
     def _covering(self, ts_ns: int) -> Calendar:
         return Calendar.covering(ts_ns, ts_ns + _AHEAD_NS, self._history.instrument.calendar)
+
+
+def _malformed(fault: str, facts: Mapping[str, int | str]) -> FeedNote:
+    return FeedNote("malformed", {**facts, "fault": fault.encode("ascii", "backslashreplace").decode()[:LONGEST_FAULT]})
 
 
 def _place_of(number: int, row: BarRow | BadRow) -> tuple[int, int]:

@@ -215,11 +215,11 @@ def _choose(path: Path, header: list[str], layout: Layout) -> tuple[dict[str, st
     optional = ((name, _actual(name, names, layout)) for name in (SYMBOL_COLUMN, ROLL_COLUMN))
     wanted |= {name: actual for name, actual in optional if actual in names}
     faults = []
-    for name in wanted.values():
+    for name in dict.fromkeys(wanted.values()):
         if name not in names:
             needed = f"time ({', '.join(TIME_COLUMNS)}) and {', '.join(VALUE_COLUMNS)} are needed"
             if layout.name != PLAIN.name:
-                needed = f"{', '.join(wanted.values())} are needed in a file of {layout.name}'s form"
+                needed = f"{', '.join(dict.fromkeys(wanted.values()))} are needed in a file of {layout.name}'s form"
             faults.append(in_header("missing_column", name, ",".join(header), needed, _header_remedy(header)))
         elif names.count(name) > 1:
             remedy = "Keep the right one of them"

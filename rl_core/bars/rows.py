@@ -71,6 +71,17 @@ class RowReader:
         self._header = first_line + b"\n" if self.has_header else b""
         self._timezone, self._stamp = timezone, "start" if kind == "ticks" else stamp
 
+    def header_fault(self) -> str:
+        """What keeps every row from being read, as a column that is not there; empty where nothing does."""
+        if not self.has_header:
+            return ""
+        row = b",".join([b"0"] * (self._header.count(b",") + 1)) + b"\n"
+        try:
+            csv_columns(self._path, bytearray(self._header + row), self._layout, above=-1)
+        except DataError as error:
+            return str(error)
+        return ""
+
     def read(self, lines: Sequence[bytes], first: int) -> list[BarRow | BadRow]:
         """What each of the ``lines`` is, which stand in the file from line ``first`` on."""
         found: list[BarRow | BadRow] = []
@@ -97,7 +108,9 @@ class RowReader:
         clock = clock_of(raw.layout, self._timezone, self._stamp)
         with arrow_faults(self._path):
             parsed = parse_columns(self._path, raw, self._contract, LASTS_S[self._kind], clock, part=True)
-        assert len(parsed.prices.close) == len(lines), "a row for each line, as none is blank"
+        if len(parsed.prices.close) != len(lines):
+            # The end of a whole file may be blank rows or a vendor's footer; here each is a row that is none.
+            raise DataError(f"{self._path}:{first}: {len(lines)} lines hold {len(parsed.prices.close)} rows")
         columns = [column.tolist() for column in parsed.prices]
         contracts = parsed.roll_index.tolist() or [0] * len(lines)
         return [BarRow(*row) for row in zip(*columns, contracts, strict=True)]

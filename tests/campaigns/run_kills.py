@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -115,7 +116,7 @@ class RunCase:
 def main() -> int:
     """Do what is missing; 1 if one point failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, help="so many, evenly over all; none: every one")
+    parser.add_argument("--points", type=int, help="so many, drawn out of all; none: every one")
     parser.add_argument("--random", type=int, default=0, help="kills of any process, or two, at any moment")
     parser.add_argument("--only", nargs="+", default=[], help="cases: the runs' names, and broker; none: all")
     parser.add_argument("--gate", choices=("vllm",), help="only a run whose gate asks a vLLM server, at random")
@@ -136,7 +137,7 @@ def main() -> int:
         print(f"{len(every)} points, {len(wanted)} wanted, {len(todo)} to do", flush=True)
         _shared_out(todo, given.at_once, lambda point, slot: _kept_row(cases, point, slot, given.out), Path(folder))
         known = _known(given.out, cases)
-    return _told([known[point] for point in wanted if point in known], len(wanted))
+    return _told(list(known.values()), missing=sum(point not in known for point in wanted))
 
 
 def load() -> None:
@@ -167,9 +168,15 @@ def _with_a_model(folder: Path, stack: ExitStack) -> Iterator[Case]:
 
 
 def _spread(points: list[Point], count: int) -> list[Point]:
-    """So many of the points, evenly over all."""
-    count = min(count, len(points))
-    return [points[(2 * n + 1) * len(points) // (2 * count)] for n in range(count)]
+    """So many of the points, as many of each case, drawn by their names.
+
+    A larger count goes on from a smaller one, and a point more or less moves no other.
+    """
+    ranks, ranked = Counter[str](), []
+    for point in sorted(points, key=lambda point: blake2b(repr(tuple(point)).encode()).digest()):
+        ranked.append((ranks[point.case], point))
+        ranks[point.case] += 1
+    return [point for _, point in sorted(ranked, key=lambda each: each[0])][:count]
 
 
 def _known(out: Path, cases: dict[str, Case]) -> dict[Point, Row]:
@@ -220,8 +227,8 @@ def _cpu_s() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _told(rows: list[Row], wanted: int) -> int:
-    """Print the sums."""
+def _told(rows: list[Row], missing: int) -> int:
+    """Print the sums of what was done so far."""
     for kind in sorted({(row["case"], row["call"]) for row in rows}):
         of_kind = [row for row in rows if (row["case"], row["call"]) == kind]
         print(
@@ -241,10 +248,10 @@ def _told(rows: list[Row], wanted: int) -> int:
         )
     broken = [row for row in rows if not row["same"] or row["alive"] or row["records"] is None]
     cases = dict(Counter(row["case"] for row in rows))
-    print(json.dumps({"done": len(rows), "wanted": wanted, "broken": len(broken), "cases": cases}))
+    print(json.dumps({"done": len(rows), "missing": missing, "broken": len(broken), "cases": cases}))
     for row in broken[:5]:
         print(json.dumps(row))
-    return 1 if broken or len(rows) < wanted else 0
+    return 1 if broken or missing else 0
 
 
 if __name__ == "__main__":

@@ -82,6 +82,14 @@ def test_an_ended_run_is_flat_and_agrees_with_its_report(ended: RunFolder) -> No
     assert found["alarms"] == []
 
 
+def test_trouble_with_a_feed_is_an_alarm(ended: RunFolder) -> None:
+    """How often it was told stands in the telemetry of every start."""
+    with Telemetry(ended.telemetry) as telemetry:
+        telemetry.note("feed_trouble", text="feed tcp://127.0.0.1:5557: nobody answers there")
+
+    assert "the feed was away or gave what are no rows: told 1 times in telemetry.jsonl" in told(ended)["alarms"]
+
+
 def test_a_living_run_is_told_by_its_process_though_its_last_line_is_half_written(
     file_world: FileWorld, tmp_path: Path
 ) -> None:

@@ -231,6 +231,17 @@ def test_a_tick_that_is_none_is_recorded_and_changes_no_minute(tmp_path: Path, l
     assert market.found() == ([bar(17000, 17001, 17000, 17001, 2)], [])
 
 
+def test_rows_of_which_none_can_be_read_are_one_record_until_others_come(tmp_path: Path) -> None:
+    market = Following(tmp_path, "minutes")
+    market.rows.say("time of day,price", *["09:30,17000"] * 50)
+    bars, notes = market.found()
+    assert (bars, notes) == ([], [("malformed", 0)])
+    market.rows.begin_anew()
+    market.rows.say(COLUMNS["seconds"], second(0, (17000, 17000, 17000, 17000)))
+
+    assert market.found() == ([bar(17000, 17000, 17000, 17000, 1)], [("replaced", 0)])
+
+
 def test_what_is_recorded_is_not_told_again_by_a_run_that_goes_on(tmp_path: Path) -> None:
     """Every row is read again from the first, bad and late ones too; the open minute goes on where it was."""
     lines = (tick(0, 17000), tick(1, 170000), tick(0, 17001, minute=1), tick(30, 17004), tick(4, 17003, minute=1))
@@ -250,6 +261,16 @@ def test_what_is_recorded_is_not_told_again_by_a_run_that_goes_on(tmp_path: Path
     again.now_s = 121.0
 
     assert again.found() == ([bar(17001, 17009, 17001, 17009, 3, minute=1)], [])
+
+
+def test_a_feed_that_numbers_anew_loses_no_bar_to_a_number_that_was_told(tmp_path: Path) -> None:
+    """Row 2 was none when the run was stopped; in the feed that it finds again row 2 is a bar that is due."""
+    told = {"code": "malformed", "row": 2, "fault": "short_row", "bar": -1}
+    market = Following(tmp_path, "minutes", recorded=[Record(1, "feed", told, False, "")])
+    market.rows.say(COLUMNS["seconds"], "2024-01-03T16:59:00Z,17000,17000,17000,17000,1", known=True)
+    market.rows.say(second(0, (17000, 17001, 17000, 17001)), known=True)
+
+    assert market.found() == ([bar(17000, 17001, 17000, 17001, 1)], [])
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared market bars are not here")

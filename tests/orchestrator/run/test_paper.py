@@ -282,58 +282,44 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWo
     assert folder.journal.read_bytes() == once.journal.read_bytes()
 
 
-def goes_on_over_a_feed(world: FileWorld, folder: Path, then: Callable[[FedMarket], object]) -> RunFolder:
-    """Twenty bars and some rows that are none, a stop, what happens ``then``, and twenty more bars."""
-
-    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market) + b"no row\n")
-        yield
-
-    def rest(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market))
-        yield
-
-    folder.mkdir()
-    with FedMarket(world, folder, MORNING) as market:
-        begun, _ = play_paper(world, market, folder / "runs", first)
-        then(market)
-        again, _ = play_paper(world, market, folder / "runs", rest)
-        assert again == begun and market.told == []
-    return again
-
-
 def repeated(market: FedMarket) -> None:
-    """Another feed at the same address, with the bars alone: other rows have the numbers of what was none."""
+    """Another feed at the same address, with the bars that have come."""
     market.begin_anew("second")
     for number in range(MORNING, market.next):
         market.say(market.row(number))
 
 
 def test_a_feed_has_the_rules_of_a_file_and_loses_nothing_over_a_stop(file_world: FileWorld, tmp_path: Path) -> None:
-    """The bytes are those of the file's run, whose settings alone differ, also where another feed goes on."""
-    (tmp_path / "file").mkdir()
-    market = morning(file_world, tmp_path / "file")
+    """What is recorded is that of the file's run, whose settings alone differ."""
 
-    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
         market.say(corrected(market) + b"no row\n")
         yield
+
+    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(20)
         market.say(corrected(market))
         yield
 
-    of_file, _ = play_paper(file_world, market, tmp_path / "file" / "runs", whole)
-    same = goes_on_over_a_feed(file_world, tmp_path / "same", lambda market: None)
-    other = goes_on_over_a_feed(file_world, tmp_path / "other", repeated)
+    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from first(market, crew, folder)
+        yield from then(market, crew, folder)
 
-    told = [[{**note, "fault": "", "row": 0} for note in records(run, "feed")] for run in (of_file, same, other)]
-    assert codes(of_file) == ["corrected", "malformed", "doubled"] and told[0] == told[1] == told[2]
-    assert records(same, "feed")[1]["fault"].startswith("feed:22: short_row")
+    for name in ("file", "feed"):
+        (tmp_path / name).mkdir()
+    of_file, _ = play_paper(file_world, morning(file_world, tmp_path / "file"), tmp_path / "file" / "runs", whole)
+    with FedMarket(file_world, tmp_path / "feed", MORNING) as market:
+        begun, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", first)
+        of_feed, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", then)
+        assert of_feed == begun and market.told == []
+
+    told = [[{**note, "fault": "", "row": 0} for note in records(run, "feed")] for run in (of_file, of_feed)]
+    assert codes(of_file) == ["corrected", "malformed", "doubled"] and told[0] == told[1]
+    assert records(of_feed, "feed")[1]["fault"].startswith("feed:22: short_row")
     for kind in ("bar", "acted"):  # the others name orders, and an order is named after its run
-        assert records(of_file, kind) == records(same, kind) == records(other, kind), kind
-    assert len(records(same, "bar")) == 40 and replays(same) and replays(other)
+        assert records(of_file, kind) == records(of_feed, kind), kind
+    assert len(records(of_feed, "bar")) == 40 and replays(of_feed)
 
 
 def test_a_feed_that_begins_anew_while_a_run_follows_it_is_read_again(file_world: FileWorld, tmp_path: Path) -> None:

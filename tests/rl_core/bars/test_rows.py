@@ -45,6 +45,36 @@ def test_a_bad_row_names_its_line_and_leaves_its_neighbours_whole(line: bytes, f
     assert isinstance(bad, BadRow) and bad.fault.startswith(fault)
 
 
+def test_a_row_of_nothing_at_the_end_is_a_bad_row_and_no_end_of_the_file() -> None:
+    """A whole file may end in what a spreadsheet leaves behind; rows that come are each one or none."""
+    before, bad = reader().read([GOOD, b",,,,,"], 2)
+
+    assert before == ROW and isinstance(bad, BadRow) and "blank rows only" in bad.fault
+
+
+def test_a_header_that_no_row_can_be_read_by_says_so() -> None:
+    assert reader().header_fault() == "" and reader(b"20240103 143100;1;1;1;1;1").header_fault() == ""
+    assert "NQ_live.csv:1:volume: missing_column" in reader(HEADER.rpartition(b",")[0]).header_fault()
+
+
+def test_a_tick_is_a_bar_of_one_price_at_any_moment() -> None:
+    """Two of one time and one out of order are read too: what order they come in is for others to judge."""
+    ticks = RowReader(
+        Path("feed"), b"ts_event,side,price,size", instrument("NQ"), timezone=None, stamp=None, kind="ticks"
+    )
+    at = (1_704_292_200_000_000_001, 1_704_292_200_000_000_001, 1_704_292_199_500_000_000)
+    found = ticks.read(
+        [f"{at[0]},B,17000.25,3".encode(), f"{at[1]},B,17000.25,3".encode(), b"1704292199.5,B,17001,1"], 1
+    )
+
+    assert found[:2] == [BarRow(ts, 68001, 68001, 68001, 68001, 3) for ts in at[:2]]
+    assert found[2] == BarRow(at[2], 68004, 68004, 68004, 68004, 1)
+    assert (
+        "datetime, price, volume are needed"
+        in RowReader(Path("feed"), HEADER, instrument("NQ"), timezone=None, stamp=None, kind="ticks").header_fault()
+    )
+
+
 def test_rolls_are_read_where_the_file_counts_them() -> None:
     """A part of a file begins with any count; one that steps back is a bad row."""
     rows = reader(HEADER + b",roll_index").read([GOOD + b",2", GOOD + b",3", GOOD + b",-1"], 2)
