@@ -59,7 +59,7 @@ def judged_world(kind: str, number: int, given: Given, folder: Path) -> Row:
     """Draw one world, train on its first year and judge on its second.
 
     Raises:
-        SystemExit: the training failed; what it said is printed.
+        SystemExit: the training failed, or was asked to stop; what it said is printed.
     """
     began = time.process_time()
     world = drawn_worlds(SEED + number, 1, given.inside + given.outside, drift_atr=KINDS[kind])
@@ -72,6 +72,8 @@ def judged_world(kind: str, number: int, given: Given, folder: Path) -> Row:
     if done.exit_code:
         raise SystemExit(f"{kind} {number}: {done.output}{done.exception or ''}")
     job = prepare_evaluation(run, bars=bars, part="held_out", market=None)
+    if not job.training_ended:  # a signal is the command's to answer: it saves, and says that it was asked to stop
+        raise SystemExit(f"{kind} {number}: stopped before its training had ended; the same command goes on")
     inputs = job.inputs()
     evaluation = play_account("fresh", inputs)
     verdict, tries = judge(evaluation, job.count_look(inputs.span), NOTHING_TO_DOUBT, CALIBRATED)
