@@ -56,6 +56,19 @@ class Pending(NamedTuple):
     deadline: Deadline
 
 
+def _outcome(received: Received) -> Received | NoReplyError:
+    """What a message is to the question that its sender was asked last.
+
+    A failure ends the wait for that worker at once: no answer will come, and its cause beats a timeout's.
+    """
+    message = received.message
+    if isinstance(message, WorkerFailed):
+        return NoReplyError(received.sender, "failed", message.cause)
+    if isinstance(message, Refused):
+        return NoReplyError(received.sender, "refused", message.cause)
+    return received
+
+
 class WorkerConnections:
     """The runner's connections to its workers: one request at a time, and what they report in between.
 
@@ -272,13 +285,8 @@ class WorkerConnections:
         if isinstance(message, Ready | WorkerFailed):
             self._report(received)
         question = self._open.get(sender)
-        # A failure ends the wait for that worker at once: no answer will come, and its cause beats a timeout's.
-        if question is not None and isinstance(message, WorkerFailed):
-            self._answers.setdefault(question, NoReplyError(sender, "failed", message.cause))
-        elif question is not None and re == question and isinstance(message, Refused):
-            self._answers.setdefault(question, NoReplyError(sender, "refused", message.cause))
-        elif question is not None and re == question:
-            self._answers.setdefault(question, received)  # the first of two is the answer
+        if question is not None and (re == question or isinstance(message, WorkerFailed)):
+            self._answers.setdefault(question, _outcome(received))  # the first of two is the answer
         elif re is not None:
             self.dropped["late"] += 1
 

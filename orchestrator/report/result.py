@@ -101,14 +101,7 @@ class RunResult(NamedTuple):
 
 def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResult:
     """Every figure of one run, of which ``tries`` different ones were judged on some of its sessions."""
-    run_bars = run_bars_of(
-        book.bars,
-        facts.trading.pack,
-        facts.trading.hours,
-        complete=book.ended,
-        family=facts.trading.contract.calendar,
-    )
-    run_bars = run_bars._replace(seconds=book.seconds)
+    run_bars = _run_bars(facts, book)
     trades, proposals = trades_of(book), proposals_of(book)
     points = equity_points(book, run_bars.session)
     ledger = veto_ledger(proposals, run_bars, facts.trading.venue)
@@ -120,6 +113,7 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
     gate = gate_figures(proposals, facts.latency_s, alarm_from=facts.alarm_window)
     stepped_in = interventions(book)
     checks = reconcile(book, facts.trading.contract.tick_value)
+    faults = _record_faults(book, checks)
     return RunResult(
         facts=facts,
         book=book,
@@ -144,17 +138,18 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         checks=checks,
         break_even=_break_even(trades, facts.trading.venue.terms),
         tries=looked,
-        verdict=verdict_on(
-            _evidence(facts, figures, gate, (looked, _record_faults(book, checks))), read_criteria().policy
-        ),
-        caveats=[
-            *caveats(facts, figures, attempts, gate, len(np.unique(run_bars.session)), looked),
-            *stepped_in.sentences,
-        ],
+        verdict=verdict_on(_evidence(facts, figures, gate, (looked, faults)), read_criteria().policy),
+        caveats=[*caveats(facts, figures, attempts, gate, sessions, looked), *stepped_in.sentences],
         interventions=stepped_in,
-        management=management_of(facts, book, trades, ledger, days=days, faults=_record_faults(book, checks)),
+        management=management_of(facts, book, trades, ledger, days=days, faults=faults),
         own_fates=None if facts.entries is None else own_fates(facts.entries, book, proposals, trades),
     )
+
+
+def _run_bars(facts: RunFacts, book: AccountBook) -> RunBars:
+    trading = facts.trading
+    bars = run_bars_of(book.bars, trading.pack, trading.hours, complete=book.ended, family=trading.contract.calendar)
+    return bars._replace(seconds=book.seconds)
 
 
 def _entry_days(trades: list[BookedTrade], book: AccountBook, run_bars: RunBars) -> npt.NDArray[np.int64]:
