@@ -84,40 +84,14 @@ def by_backtesting(given: Arrays) -> Trades:
 
 def by_nautilus(given: Arrays) -> Trades:
     """A strategy with bracket orders; a market order fills at the close that it is sent at, which is the next open."""
-    from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
-    from nautilus_trader.config import LoggingConfig
-    from nautilus_trader.model.currencies import USD
-    from nautilus_trader.model.data import Bar, BarType
-    from nautilus_trader.model.enums import AccountType, AssetClass, OmsType, OrderSide
+    from nautilus_trader.model.data import BarType
+    from nautilus_trader.model.enums import OrderSide
     from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
-    from nautilus_trader.model.instruments import FuturesContract
-    from nautilus_trader.model.objects import Money, Price, Quantity
+    from nautilus_trader.model.objects import Price, Quantity
     from nautilus_trader.trading.strategy import Strategy
 
-    name = InstrumentId(Symbol("NQ"), Venue("SIM"))
-    contract = FuturesContract(
-        instrument_id=name,
-        raw_symbol=Symbol("NQ"),
-        asset_class=AssetClass.INDEX,
-        currency=USD,
-        price_precision=2,
-        price_increment=Price(TICK, 2),
-        multiplier=Quantity.from_int(1),
-        lot_size=Quantity.from_int(1),
-        underlying="NQ",
-        activation_ns=0,
-        expiration_ns=2**62,
-        ts_event=0,
-        ts_init=0,
-    )
-    kind = BarType.from_str("NQ.SIM-1-MINUTE-LAST-EXTERNAL")
+    kind, name = BarType.from_str("NQ.SIM-1-MINUTE-LAST-EXTERNAL"), InstrumentId(Symbol("NQ"), Venue("SIM"))
     one = Quantity.from_int(1)
-    ends = (given["ts_event_ns"] + 60_000_000_000).tolist()
-    columns = [given[each].tolist() for each in ("open", "high", "low", "close")]
-    bars = [
-        Bar(kind, *(Price(each, 2) for each in prices), Quantity.from_int(1000), end, end)
-        for *prices, end in zip(*columns, ends, strict=True)
-    ]
     side, stop, target = (given[each].tolist() for each in ("side", "stop", "target"))
     flatten = given["flatten"].tolist()
     fills: list[tuple[int, float]] = []
@@ -147,9 +121,47 @@ def by_nautilus(given: Arrays) -> Trades:
         def on_order_filled(self, event: Any) -> None:
             fills.append((self.seen, float(event.last_px)))
 
+    engine = _nautilus_engine(given, kind)
+    engine.add_strategy(Listed())
+    engine.run()
+    engine.dispose()
+    whole = np.array(fills, np.float64)[: len(fills) // 2 * 2]
+    return whole.reshape(-1, 4)
+
+
+def _nautilus_engine(given: Arrays, kind: Any) -> Any:
+    """A venue with one future and its bars, which are of ``kind`` and known as they end."""
+    from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+    from nautilus_trader.config import LoggingConfig
+    from nautilus_trader.model.currencies import USD
+    from nautilus_trader.model.data import Bar
+    from nautilus_trader.model.enums import AccountType, AssetClass, OmsType
+    from nautilus_trader.model.instruments import FuturesContract
+    from nautilus_trader.model.objects import Money, Price, Quantity
+
+    name = kind.instrument_id
+    contract = FuturesContract(
+        instrument_id=name,
+        raw_symbol=name.symbol,
+        asset_class=AssetClass.INDEX,
+        currency=USD,
+        price_precision=2,
+        price_increment=Price(TICK, 2),
+        multiplier=Quantity.from_int(1),
+        lot_size=Quantity.from_int(1),
+        underlying="NQ",
+        activation_ns=0,
+        expiration_ns=2**62,
+        ts_event=0,
+        ts_init=0,
+    )
+    ends = (given["ts_event_ns"] + 60_000_000_000).tolist()
+    columns = [given[each].tolist() for each in ("open", "high", "low", "close")]
+    rows = zip(*columns, ends, strict=True)
+    bars = [Bar(kind, *(Price(each, 2) for each in row), Quantity.from_int(1000), end, end) for *row, end in rows]
     engine = BacktestEngine(BacktestEngineConfig(logging=LoggingConfig(bypass_logging=True)))
     engine.add_venue(
-        venue=Venue("SIM"),
+        venue=name.venue,
         oms_type=OmsType.NETTING,
         account_type=AccountType.MARGIN,
         base_currency=USD,
@@ -157,11 +169,7 @@ def by_nautilus(given: Arrays) -> Trades:
     )
     engine.add_instrument(contract)
     engine.add_data(bars)
-    engine.add_strategy(Listed())
-    engine.run()
-    engine.dispose()
-    whole = np.array(fills, np.float64)[: len(fills) // 2 * 2]
-    return whole.reshape(-1, 4)
+    return engine
 
 
 PEERS: dict[str, tuple[str, Callable[[Arrays], Trades]]] = {
