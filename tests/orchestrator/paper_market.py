@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from llm_gate.contract import EntryProposal
 from orchestrator.clock import MarketClock, Pace
-from orchestrator.journal.journal import Journal
+from orchestrator.journal.journal import Journal, read_journal
 from orchestrator.messaging.catalogue import GATE
 from orchestrator.messaging.row_feed import RowFeed
 from orchestrator.messaging.runner_end import Missed, NoReplyError
@@ -25,6 +25,7 @@ from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.growing_file import GrowingFile
 from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
+from orchestrator.run.replay import replay_run
 from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
@@ -39,6 +40,7 @@ from rl_core.trading.hours import MINUTE_NS
 from tests.orchestrator.played_files import FileWorld, Script
 from trigate.errors import ProcessNotReadyError
 
+MORNING = 2760 + 930  # 09:30 in New York, in the third session
 HISTORY = 1450
 """Enough to be warm at the next bar."""
 CERTAIN = (1.0, 0.0, 0.0)
@@ -248,6 +250,44 @@ def play_paper(
 
 
 _OVER = object()
+
+
+def records(folder: RunFolder, *kinds: str) -> list[dict[str, Any]]:
+    """The payloads of these types, in order; each with its type."""
+    return [{"t": r.type, **r.payload} for r in read_journal(folder.journal) if r.type in kinds]
+
+
+def codes(folder: RunFolder) -> list[str]:
+    """What was noted of the feed, in order."""
+    return [note["code"] for note in records(folder, "feed")]
+
+
+def replays(folder: RunFolder) -> bool:
+    """Whether every byte comes out again, from the run's folder alone."""
+    found = replay_run(folder)
+    return found.difference == "" and found.derived == folder.journal.read_bytes()
+
+
+def morning(world: FileWorld, folder: Path) -> Market:
+    """A market that opens with what is known at 09:30."""
+    return Market(world, folder, MORNING)
+
+
+def after(bars: int, then: Callable[[Market], object], more: int = 1) -> Happenings:
+    """So many bars come, then something happens, then more bars come."""
+
+    def happens(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(bars)
+        then(market)
+        yield
+        yield from market.trade(more)
+
+    return happens
+
+
+def corrected(market: Market) -> bytes:
+    """A row for a bar that was played, with another volume."""
+    return market.row(MORNING + 3).rpartition(b",")[0] + b",1\n"
 
 
 class _Answers(PaperAnswers):

@@ -1,0 +1,112 @@
+"""A run over a feed instead of a growing file: the same rules, and minutes that are made of ticks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.run.folder import RunFolder
+from tests.orchestrator.paper_market import (
+    MORNING,
+    FedMarket,
+    Market,
+    ReadyCrew,
+    TickMarket,
+    after,
+    codes,
+    corrected,
+    morning,
+    play_paper,
+    records,
+    replays,
+)
+from tests.orchestrator.played_files import FileWorld
+
+
+def repeated(market: FedMarket) -> None:
+    """Another feed at the same address, with the bars that have come."""
+    market.begin_anew("second")
+    for number in range(MORNING, market.next):
+        market.say(market.row(number))
+
+
+def test_a_feed_has_the_rules_of_a_file_and_loses_nothing_over_a_stop(file_world: FileWorld, tmp_path: Path) -> None:
+    """What is recorded is that of the file's run, whose settings alone differ."""
+
+    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(20)
+        market.say(corrected(market) + b"no row\n")
+        yield
+
+    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(20)
+        market.say(corrected(market))
+        yield
+
+    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from first(market, crew, folder)
+        yield from then(market, crew, folder)
+
+    for name in ("file", "feed"):
+        (tmp_path / name).mkdir()
+    of_file, _ = play_paper(file_world, morning(file_world, tmp_path / "file"), tmp_path / "file" / "runs", whole)
+    with FedMarket(file_world, tmp_path / "feed", MORNING) as market:
+        begun, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", first)
+        of_feed, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", then)
+        assert of_feed == begun and market.told == []
+
+    told = [[{**note, "fault": "", "row": 0} for note in records(run, "feed")] for run in (of_file, of_feed)]
+    assert codes(of_file) == ["corrected", "malformed", "doubled"] and told[0] == told[1]
+    assert records(of_feed, "feed")[1]["fault"].startswith("feed:22: short_row")
+    for kind in ("bar", "acted"):  # the others name orders, and an order is named after its run
+        assert records(of_file, kind) == records(of_feed, kind), kind
+    assert len(records(of_feed, "bar")) == 40 and replays(of_feed)
+
+
+def test_a_feed_that_begins_anew_while_a_run_follows_it_is_read_again(file_world: FileWorld, tmp_path: Path) -> None:
+    def happens(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        assert isinstance(market, FedMarket)
+        yield from market.trade(3)
+        repeated(market)
+        yield
+        yield from market.trade(3)
+
+    with FedMarket(file_world, tmp_path, MORNING) as market:
+        folder, _ = play_paper(file_world, market, tmp_path / "runs", happens)
+
+    assert codes(folder) == ["replaced"]
+    played = [bar["ts_event_ns"] for bar in records(folder, "bar")]
+    assert played == market.bars.ts_event_ns[MORNING : MORNING + 6].tolist()
+    assert replays(folder)
+
+
+def test_ticks_are_traded_as_the_minutes_that_they_make_also_over_a_stop_within_one(
+    file_world: FileWorld, tmp_path: Path
+) -> None:
+    """A stop between two trades of a minute."""
+
+    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(10, late_s=1.5)
+        lines = market.row(market.next).splitlines(keepends=True)
+        market.set_ns(int(market.bars.ts_event_ns[market.next]), 30.0)
+        market.say(b"".join(lines[:2]))
+        yield
+
+    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        market.until(market.next, 1.5)
+        market.say(b"".join(market.row(market.next).splitlines(keepends=True)[2:]))
+        market.next += 1
+        yield
+        yield from market.trade(9, late_s=1.5)
+
+    for name in ("minutes", "ticks"):
+        (tmp_path / name).mkdir()
+    of_file, _ = play_paper(
+        file_world, morning(file_world, tmp_path / "minutes"), tmp_path / "minutes" / "runs", after(19, lambda _: None)
+    )
+    with TickMarket(file_world, tmp_path / "ticks", MORNING) as market:
+        begun, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", first)
+        again, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", then)
+
+    assert again == begun and codes(again) == []
+    for kind in ("bar", "acted"):
+        assert records(of_file, kind) == records(again, kind), kind
+    assert len(records(again, "bar")) == 20 and replays(again)
