@@ -34,6 +34,7 @@ from rl_core.bars.write import write_bars
 from rl_core.cli import app
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.judgement import judge
+from rl_core.evaluation.tries import ELSEWHERE, TRIES
 from rl_core.statistics.proportions import wilson_interval
 from rl_core.training.sources import prepare_evaluation
 
@@ -82,20 +83,27 @@ def judged_world(kind: str, number: int, given: Given, folder: Path) -> Row:
     figures = {name: told[name] for name in names} | {"tries": tries.made}
     said = {"word": verdict.word, "because": "; ".join(verdict.reasons)}
     spent = round(time.process_time() - began, 1)
-    return {"kind": kind, "world": number, **said, **figures, "bars": given.bars, "cpu_s": spent}
+    return {"kind": kind, "world": number, **said, **figures, **settings_of(given), "cpu_s": spent}
+
+
+def settings_of(given: Given) -> Row:
+    """What has to be the same for all worlds of a log."""
+    return {"bars": given.bars, "inside": given.inside, "outside": given.outside, "set": list(given.more)}
 
 
 def experiment(given: Given, log: Path) -> list[Row]:
     """Every world that the log does not hold yet, kind after kind in turn, so that a part of it is a fair part."""
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    if other := {row["bars"] for row in rows} - {given.bars}:
-        raise SystemExit(f"{log}: holds trainings of {other} bars, {given.bars} are asked for; give another --log")
+    wanted = settings_of(given)
+    if any({name: row.get(name) for name in wanted} != wanted for row in rows):
+        raise SystemExit(f"{log}: holds worlds of other settings than {wanted}; give another --log")
     known = {(row["kind"], row["world"]) for row in rows}
     for number in range(given.worlds):
         for kind in KINDS:
             if (kind, number) in known:
                 continue
             with tempfile.TemporaryDirectory() as folder:
+                os.environ[ELSEWHERE] = str(Path(folder) / TRIES)  # no world counts as a try on another, or on a user's
                 row = judged_world(kind, number, given, Path(folder))
             rows.append(row)
             with log.open("a") as file:

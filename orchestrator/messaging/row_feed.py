@@ -106,15 +106,19 @@ class RowFeed:
             first=envelope.message.first,
             rows=given,
         )
-        return encode(Envelope(envelope.run, "answer", envelope.id, answer), FEED_CATALOGUE)
+        try:
+            return encode(Envelope(envelope.run, "answer", envelope.id, answer), FEED_CATALOGUE)
+        except WireError as error:
+            cause = Refused(cause=clean_cause(f"row {answer.first}: {error}"))
+            return encode(Envelope(envelope.run, "refusal", envelope.id, cause), FEED_CATALOGUE)
 
 
 def _fitting(rows: Sequence[str], asked: RowsAsked) -> tuple[str, ...]:
-    """Of the rows that were asked for as many as fit into one answer."""
+    """Of the rows that were asked for as many as fit into one answer; the first one in any case."""
     given, room = list[str](), _ANSWER_BYTES
     for row in rows[asked.first - 1 : asked.first - 1 + asked.most]:
         room -= len(row.encode()) + 3  # quotes and a comma
-        if room < 0:
+        if room < 0 and given:
             break
         given.append(row)
     return tuple(given)

@@ -29,7 +29,7 @@ _QUEUE = 64
 """Messages that wait on either side of a connection."""
 FEED_MAX_FRAME = 1 << 20
 """Bytes above which a feed's frame ends the connection; from `MAX_FRAME` on it is refused with a word."""
-_MAX_PATH = 107
+MAX_PATH = 107
 """Bytes that the path of a Unix socket may have."""
 
 
@@ -140,8 +140,8 @@ class ServerSocket:
 
     def _bind(self) -> None:
         path = self.endpoint.removeprefix("ipc://")
-        if len(path.encode()) > _MAX_PATH:
-            raise ResourceError(f"{path}: a socket's path has at most {_MAX_PATH} bytes: set TMPDIR to a shorter one")
+        if len(path.encode()) > MAX_PATH:
+            raise ResourceError(f"{path}: a socket's path has at most {MAX_PATH} bytes: set TMPDIR to a shorter one")
         try:
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:

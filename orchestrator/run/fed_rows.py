@@ -1,5 +1,6 @@
 """The rows of a feed on this machine, as those of a growing file; what is no answer is told, and asked for again."""
 
+import os
 import re
 from collections import deque
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 
 from orchestrator.clock import Deadline
 from orchestrator.messaging.row_feed import FEED_CATALOGUE, MOST_ROWS, RowsAsked, RowsGiven
-from orchestrator.messaging.sockets import FeedClient
+from orchestrator.messaging.sockets import MAX_PATH, FeedClient
 from orchestrator.messaging.wire import Envelope, Refused, WireError, clean_cause, decode, encode
 from orchestrator.run.growing_file import Again, Grown
 from trigate.errors import ConfigError
@@ -17,6 +18,9 @@ from trigate.errors import ConfigError
 ANSWER_S = 2.0
 """Within which a feed answers; it is asked again then."""
 LOOK_S = 0.05
+FRESH_S = 0.5
+"""Older answers do not say that there is no further row now."""
+MOST_PORT = 65_535
 AGAIN_S = 1.0
 """Between what was no answer and the next question."""
 _ADDRESS = re.compile(r"tcp://127\.0\.0\.1:[1-9]\d{0,4}\Z|ipc:///.+\Z", re.ASCII)
@@ -28,21 +32,27 @@ def check_address(address: str) -> None:
     Raises:
         ConfigError: it is neither a port of 127.0.0.1 nor a socket in a folder that only its owner can change.
     """
-    if not _ADDRESS.match(address):
+    port = address.removeprefix("tcp://127.0.0.1:")
+    if not _ADDRESS.match(address) or (port.isdecimal() and int(port) > MOST_PORT):
         raise ConfigError(
             f"feed.source = {address!r}: tcp://127.0.0.1:PORT, ipc:///PATH or a csv file was expected: a feed "
             f"speaks without keys and stays on this machine; one elsewhere is reached through ssh -L"
         )
     if address.startswith("ipc://"):
-        _check_folder(Path(address.removeprefix("ipc://")).parent)
+        path = Path(address.removeprefix("ipc://"))
+        if len(os.fsencode(path)) > MAX_PATH:
+            raise ConfigError(f"feed.source: {path}: a socket's path has at most {MAX_PATH} bytes; take a shorter one")
+        _check_folder(path.parent)
 
 
 def _check_folder(folder: Path) -> None:
     try:
-        mode = folder.stat().st_mode
+        found = folder.stat()
     except OSError as error:
         raise ConfigError(f"feed.source: {folder}: {error.strerror}; make it, for its owner alone") from error
-    if mode & 0o022:
+    if found.st_uid not in (0, os.geteuid()):
+        raise ConfigError(f"feed.source: {folder}: another user's, who could speak as the feed; take one of yours")
+    if found.st_mode & 0o022:
         raise ConfigError(f"feed.source: {folder}: others may write there, and speak as the feed; chmod 700 {folder}")
 
 
@@ -61,6 +71,8 @@ class FedRows:
         self._client = FeedClient(address)
         self._feed, self._columns, self._first, self._most = "", "", 1, MOST_ROWS
         self._catching_up, self._questions = True, 0
+        self._took = False  # rows of this numbering, so that those missing before the next ones are lost
+        self._fresh = Deadline(0.0)  # until when an answer says what there is now
         self._asked = ""  # id of the question that is out
         self._until = Deadline(0.0)  # for its answer, or before the next question
         self._connected_by = Deadline(ANSWER_S)
@@ -90,7 +102,7 @@ class FedRows:
             if self._connected_by.expired:
                 self._tell("nobody answers there; it is asked again until somebody does")
             return False
-        self._asked, self._until = str(self._questions), Deadline(ANSWER_S)
+        self._asked, self._until, self._fresh = str(self._questions), Deadline(ANSWER_S), Deadline(FRESH_S)
         return True
 
     def _look(self) -> None:
@@ -125,6 +137,8 @@ class FedRows:
         last = given.first + len(given.rows) - 1
         if given.rows and last > given.count:
             return f"rows_given: row {last} of {given.count}"
+        if not given.rows and given.count >= self._first and not self._again(given):
+            return f"rows_given: none of the rows {self._first} to {given.count}, which it has"
         same = given.feed == self._feed
         if same and given.columns != self._columns:
             return "rows_given: other columns than before; a feed that numbers other rows has another name"
@@ -140,20 +154,21 @@ class FedRows:
 
     def _take(self, given: RowsGiven, again: Again) -> None:
         if again:
-            self._feed, self._columns, self._first, self._catching_up = "", "", 1, True
+            self._feed, self._columns, self._first, self._catching_up, self._took = "", "", 1, True, False
             self._read.append(Grown([], 1, again, known=True))
             return
         known = self._catching_up
         if not self._feed:
             self._feed, self._columns = given.feed, given.columns
             self._read.append(Grown([_line(given.columns)], 0, "", known, begins=True))
-        lost = 0 if known or not given.rows else given.first - self._first
         if given.rows:
+            lost = given.first - self._first if self._took else 0
             lines = [_line(row) for row in given.rows]
             self._read.append(Grown(lines, given.first, "", known, lost=lost))
-            self._first = given.first + len(lines)
-        self._current = self._first > given.count
-        self._catching_up = known and not self._current
+            self._first, self._took = given.first + len(lines), True
+        at_end = self._first > given.count
+        self._current = at_end and not self._fresh.expired
+        self._catching_up = known and not at_end
 
     def _refuse(self, cause: str) -> None:
         """Drop what came, ask again later, and for less where it was too long."""

@@ -92,7 +92,8 @@ class MadeMinutes:
         made = self._minutes[self._open_ns].made(self._open_ns)
         self._made_until_ns, self._open_ns = self._open_ns + MINUTE_NS, None
         for start_ns in sorted(self._minutes)[:-KEPT]:
-            del self._minutes[start_ns]
+            if start_ns not in self._changed:  # those are made again first
+                del self._minutes[start_ns]
         return [made]
 
     def changed(self) -> list[Made]:

@@ -1,6 +1,7 @@
 """Rows from a feed on this machine: none is lost or doubled, and what is no answer is told and asked for again."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,39 @@ def test_rows_that_the_feed_has_no_more_are_counted(stranger: FeedServer, odd_ta
     assert odd_talk.lost == 3 and odd_talk.got[1:] == [(50, b"row 50"), (54, b"row 54")]
 
 
+def test_rows_that_go_while_they_are_read_for_the_first_time_are_counted(
+    stranger: FeedServer, odd_talk: Conversation
+) -> None:
+    """A feed that keeps its last rows alone."""
+    odd_talk.until(answers(stranger, given(50, rows(50, 60), count=200)), lambda grown: len(odd_talk.got) == 11)
+    odd_talk.until(answers(stranger, given(100, rows(100, 110), count=200)), lambda grown: len(odd_talk.got) == 21)
+
+    assert odd_talk.lost == 40
+
+
+def test_a_row_too_long_for_an_answer_is_told_and_not_waited_for_in_silence(feed: RowFeed, talk: Conversation) -> None:
+    feed.append("short")
+    feed.append("x" * (MAX_FRAME + 1))
+    talk.until(feed.serve, lambda grown: talk.told != [])
+
+    assert talk.got[-1] == (1, b"short")
+    assert "row 2: a frame of" in talk.told[0] and "is over the limit" in talk.told[0]
+
+
+def test_an_answer_that_took_long_does_not_say_that_there_is_no_more(
+    stranger: FeedServer, odd_talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came meanwhile is not in it, and a minute would be made without."""
+    monkeypatch.setattr("orchestrator.run.fed_rows.FRESH_S", 0.0)
+    begun(stranger, odd_talk)
+    for _ in range(3):
+        answers(stranger, given(4, [], count=3))(0.0)
+        assert not odd_talk.look().current
+
+    monkeypatch.undo()
+    odd_talk.until(answers(stranger, given(4, [], count=3)), lambda grown: grown.current)
+
+
 RUBBISH: dict[str, tuple[Callable[[dict[str, Any]], list[bytes]], str]] = {
     "no JSON": (lambda good: [b"hello"], "header is not strict JSON"),
     "no frame of ours": (lambda good: [b"", json.dumps(good).encode()], "header is not strict JSON"),
@@ -185,6 +219,7 @@ RUBBISH: dict[str, tuple[Callable[[dict[str, Any]], list[bytes]], str]] = {
     "a row that is no text": (lambda good: [changed(good, rows=[1])], "rows_given: rows.0: Input should be"),
     "an earlier row": (lambda good: [changed(good, first=2)], "from row 2 on, and 4 was asked for"),
     "more rows than there are": (lambda good: [changed(good, count=3)], "rows_given: row 4 of 3"),
+    "none of its rows": (lambda good: [changed(good, rows=[], count=9)], "none of the rows 4 to 9, which it has"),
     "other columns": (lambda good: [changed(good, columns="time")], "other columns than before"),
     "a question": (lambda good: [refused(good)], "it refused the question: what?"),
 }
@@ -293,7 +328,15 @@ def test_a_port_that_is_taken_is_named(feed: RowFeed) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["tcp://0.0.0.0:5557", "tcp://10.0.0.1:5557", "tcp://127.0.0.1:0", "tcp://127.0.0.1:5557 ", "udp://x", "5557"],
+    [
+        "tcp://0.0.0.0:5557",
+        "tcp://10.0.0.1:5557",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:5557 ",
+        "udp://x",
+        "5557",
+        "tcp://127.0.0.1:65536",
+    ],
 )
 def test_a_feed_of_another_machine_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:PORT, ipc:///PATH or a csv file was expected"):
@@ -317,6 +360,20 @@ def test_the_rows_of_a_run_are_its_bars_file_another_csv_or_a_feed(tmp_path: Pat
     assert isinstance(fed.rows, FedRows) and (fed.name, fed.kind) == ("feed", "minutes")
     fed.rows.close()
     assert "feed" not in made[0].identity and made[1].identity["feed"]["rows"] == "ticks"
+
+
+def test_a_socket_that_no_path_can_name_or_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="a socket's path has at most 107 bytes; take a shorter one"):
+        check_address(f"ipc://{tmp_path}/{'x' * 107}")
+    monkeypatch.setattr("os.geteuid", lambda: 12_345)
+    owner, found = tmp_path.stat().st_uid, tmp_path / "of_another"
+    found.mkdir()
+    if owner == 0:
+        os.chown(found, 1, 1)
+    with pytest.raises(ConfigError, match="another user's, who could speak as the feed"):
+        check_address(f"ipc://{found}/feed")
 
 
 def test_a_socket_in_a_folder_that_others_may_change_is_refused(tmp_path: Path) -> None:

@@ -141,6 +141,22 @@ def test_a_row_of_a_minute_that_was_made_makes_a_corrected_bar(tmp_path: Path) -
     assert market.bars.last == bar(17000, 17000, 17000, 17000, 1), "what was played stays"
 
 
+@pytest.mark.parametrize("kind", ["seconds", "ticks"])
+def test_a_late_row_counts_though_many_minutes_come_in_the_same_look(tmp_path: Path, kind: RowKind) -> None:
+    """As at a restart, which reads in one look what came in many."""
+
+    def row(of: int, minute: int) -> str:
+        return tick(of, 17_000, minute=minute) if kind == "ticks" else second(of, (17_000,) * 4, minute=minute)
+
+    market = Following(tmp_path, kind)
+    market.now_s = 60.0 * 30
+    market.rows.say(row(0, 0), row(0, 1), row(30, 0), *(row(0, minute) for minute in range(2, 14)))
+    bars, notes = market.found()
+
+    assert [each.ts_event_ns for each in bars][:2] == [NOON, NOON + MINUTE_NS] and len(bars) >= 13
+    assert [code for code, _ in notes].count("corrected") == 1
+
+
 def test_a_second_that_is_doubled_counts_once_and_one_that_is_corrected_in_time_counts(tmp_path: Path) -> None:
     market = Following(tmp_path, "seconds")
     once, twice = second(0, (17000, 17001, 17000, 17001), 4), second(5, (17001, 17002, 17001, 17002), 1)
