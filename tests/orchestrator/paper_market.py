@@ -290,6 +290,26 @@ def corrected(market: Market) -> bytes:
     return market.row(MORNING + 3).rpartition(b",")[0] + b",1\n"
 
 
+def until_corrected(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+    """Twenty bars, a corrected one and a row that is none."""
+    yield from market.trade(20)
+    market.say(corrected(market) + b"no row\n")
+    yield
+
+
+def corrected_again(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+    """Twenty bars more, and the same correction."""
+    yield from market.trade(20)
+    market.say(corrected(market))
+    yield
+
+
+def both_corrections(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+    """The one after the other."""
+    yield from until_corrected(market, crew, folder)
+    yield from corrected_again(market, crew, folder)
+
+
 class _Answers(PaperAnswers):
     """Answers that say when they had nothing, which is when a test lets something happen."""
 

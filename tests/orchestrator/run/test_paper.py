@@ -16,12 +16,14 @@ from tests.orchestrator.paper_market import (
     Market,
     ReadyCrew,
     after,
+    both_corrections,
     codes,
-    corrected,
+    corrected_again,
     morning,
     play_paper,
     records,
     replays,
+    until_corrected,
 )
 from tests.orchestrator.played_files import FileWorld, play_file
 
@@ -227,26 +229,11 @@ def test_a_run_that_goes_on_reads_what_came_meanwhile_before_it_looks_at_the_clo
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(file_world: FileWorld, tmp_path: Path) -> None:
     """Known rows, corrections among them, are not told again: one stopped twice has the bytes of one that was not."""
-
-    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market) + b"no row\n")
-        yield
-
-    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market))
-        yield
-
-    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from first(market, crew, folder)
-        yield from then(market, crew, folder)
-
     market = morning(file_world, tmp_path)
-    folder, _ = play_paper(file_world, market, tmp_path / "runs", first)
+    folder, _ = play_paper(file_world, market, tmp_path / "runs", until_corrected)
     play_paper(file_world, market, tmp_path / "runs", lambda *_: iter(()))
-    again, _ = play_paper(file_world, market, tmp_path / "runs", then)
-    once, _ = play_paper(file_world, morning(file_world, tmp_path), tmp_path / "once", whole)
+    again, _ = play_paper(file_world, market, tmp_path / "runs", corrected_again)
+    once, _ = play_paper(file_world, morning(file_world, tmp_path), tmp_path / "once", both_corrections)
 
     assert again == folder and folder.manifest().starts == 3
     assert codes(once) == ["corrected", "malformed", "doubled"]

@@ -11,12 +11,14 @@ from tests.orchestrator.paper_market import (
     ReadyCrew,
     TickMarket,
     after,
+    both_corrections,
     codes,
-    corrected,
+    corrected_again,
     morning,
     play_paper,
     records,
     replays,
+    until_corrected,
 )
 from tests.orchestrator.played_files import FileWorld
 
@@ -30,27 +32,14 @@ def repeated(market: FedMarket) -> None:
 
 def test_a_feed_has_the_rules_of_a_file_and_loses_nothing_over_a_stop(file_world: FileWorld, tmp_path: Path) -> None:
     """What is recorded is that of the file's run, whose settings alone differ."""
-
-    def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market) + b"no row\n")
-        yield
-
-    def then(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from market.trade(20)
-        market.say(corrected(market))
-        yield
-
-    def whole(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
-        yield from first(market, crew, folder)
-        yield from then(market, crew, folder)
-
     for name in ("file", "feed"):
         (tmp_path / name).mkdir()
-    of_file, _ = play_paper(file_world, morning(file_world, tmp_path / "file"), tmp_path / "file" / "runs", whole)
+    of_file, _ = play_paper(
+        file_world, morning(file_world, tmp_path / "file"), tmp_path / "file" / "runs", both_corrections
+    )
     with FedMarket(file_world, tmp_path / "feed", MORNING) as market:
-        begun, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", first)
-        of_feed, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", then)
+        begun, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", until_corrected)
+        of_feed, _ = play_paper(file_world, market, tmp_path / "feed" / "runs", corrected_again)
         assert of_feed == begun and market.told == []
 
     told = [[{**note, "fault": "", "row": 0} for note in records(run, "feed")] for run in (of_file, of_feed)]
