@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import pytest
+import structlog
 from jax._src import compiler
 
 from rl_core.training.compile_cache import use_compile_cache
@@ -38,6 +39,13 @@ compiler.get_compile_options = _options
 
 # What one worker has compiled the other loads, and so does the next session: a program is its own key.
 use_compile_cache()
+
+
+@pytest.fixture(autouse=True)
+def usual_log() -> Iterator[None]:
+    """What a campaign or a command played in this process chose to log ends with its test."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
