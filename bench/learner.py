@@ -1,11 +1,12 @@
 """What one changed setting costs the learner of phase 1: its share of the computed optimum after some bars.
 
-    python bench/learner.py [--json] [--seeds 3] [--strength 1.5] [--world-seed 31] [--only NAME ...]
+    python bench/learner.py [--json] [--seeds 3] [--world planted] [--strength 1.5] [--world-seed 31] [--only NAME ...]
 
 Each row is the quick selftest's phase 1 (`configs/selftest_quick.toml`: the defaults on fewer environments) with one
 setting changed to what is usual for other tasks, or to the learner that makes entries and learns from those alone
 (GAE). Shares are means over seeds, of policies judged on another world; what a policy earns that never enters stands
-beside them. JSON: one object a row.
+beside them. JSON: one object a row. With `--world reverting`, whose move comes back, and more `--sessions` or `--bars`
+than the quick selftest has, it shows what the fading credit of a trade's later bars costs.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from rl_core.proofs.selftest import trade_costs
 from rl_core.proofs.selftest_config import SelftestConfig
 from rl_core.proofs.untrained_policies import declared_rule
 from rl_core.training.compile_cache import use_compile_cache
-from rl_core.worlds.controls import planted_world
+from rl_core.worlds.controls import planted_world, reverting_drift, reverting_world
 from rl_core.worlds.demo import fading_drift
 from rl_core.worlds.planted_value import bracket_value
 from trigate.toml_config import read_config
@@ -62,11 +63,11 @@ class Judged(NamedTuple):
         return 1 + (earned - self.rule) / self.optimum
 
 
-def judged_world(market: Any, config: SelftestConfig, strength: float) -> Judged:
-    """The test world with its rule played and its optimum computed."""
+def judged_world(market: Any, config: SelftestConfig, drift: Any) -> Judged:
+    """The test world with its rule played and its optimum computed; ``drift`` is what follows a signal."""
     world = traded_world(market, config.trading)
     rule = world.judge(declared_rule())
-    each = bracket_value(fading_drift(strength)).mean_r - trade_costs(world, at_signals=True)
+    each = bracket_value(drift).mean_r - trade_costs(world, at_signals=True)
     return Judged(world, float(r_by_session(rule).mean()), each * len(rule.trades.r) / rule.sessions)
 
 
@@ -86,25 +87,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--strength", type=float, default=1.5, help="ATR of drift after a signal")
+    parser.add_argument("--world", choices=("planted", "reverting"), default="planted")
+    parser.add_argument("--strength", type=float, default=1.5, help="planted: ATR of drift after a signal")
     parser.add_argument("--world-seed", type=int, default=31, help="the test world has the next one")
     parser.add_argument("--only", choices=CHANGES, nargs="+", default=list(CHANGES))
+    parser.add_argument("--sessions", type=int, help="to train on; by default the quick selftest's")
+    parser.add_argument("--test-sessions", type=int, help="to judge on; the same")
+    parser.add_argument("--bars", type=int, help="of a training; the same")
     given = parser.parse_args()
     use_compile_cache()
     config = read_config(SelftestConfig, Path("configs/selftest_quick.toml"), ())
-    world = partial(planted_world, drift_atr=given.strength)
-    train = traded_world(world(given.world_seed, config.train_sessions), config.trading)
-    test = judged_world(world(given.world_seed + 1, config.test_sessions), config, given.strength)
+    named, world, drift = "reverting", reverting_world, reverting_drift()
+    if given.world == "planted":
+        drift = fading_drift(given.strength)
+        named, world = f"planted {given.strength:g}", partial(planted_world, drift_atr=given.strength)
+    train = traded_world(world(given.world_seed, given.sessions or config.train_sessions), config.trading)
+    judged = world(given.world_seed + 1, given.test_sessions or config.test_sessions)
+    test = judged_world(judged, config, drift)
+    learner = config.phase1.model_copy(update={"total_steps": given.bars or config.phase1.total_steps})
     facts = {
         "never_enters": test.share(0.0),
-        "world": f"planted {given.strength:g}, {given.world_seed}",
+        "world": f"{named}, {given.world_seed}",
         "device": str(jax.devices()[0].device_kind),
         "versions": versions("jax", "jaxlib", "numpy"),
     }
     if not given.json:
         print(f"{facts['world']}: a policy that never enters scores {facts['never_enters']:+.3f}")
     for name in given.only:
-        looks = shares_of(config.phase1.model_copy(update=CHANGES[name]), train, test, given.seeds)
+        looks = shares_of(learner.model_copy(update=CHANGES[name]), train, test, given.seeds)
         if given.json:
             print(json.dumps({"name": name, "settings": CHANGES[name], "looks": looks, **facts}), flush=True)
         else:

@@ -27,9 +27,9 @@ _older_generator = True
 
 
 def _options(*arguments: Any, **named: Any) -> Any:
-    """JAX's own, without the newer code generator where little is optimised: it takes three times as long."""
+    """JAX's own, without the newer code generator: it takes three times as long."""
     options = _usual_options(*arguments, **named)
-    if _older_generator and jax.config.values["jax_disable_most_optimizations"]:
+    if _older_generator:
         options.env_option_overrides = [*options.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
     return options
 
@@ -58,7 +58,10 @@ def optimised() -> Iterator[None]:
 
 @pytest.fixture
 def newer_generator() -> Iterator[None]:
-    """For tests that compare the bits of two programs: the older generator may contract a sum in one of them alone."""
+    """For tests of the program that users run, or of the bits of two programs.
+
+    The older generator may contract a sum in one of them alone.
+    """
     global _older_generator
     _older_generator = False
     yield

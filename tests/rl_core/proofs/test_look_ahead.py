@@ -35,7 +35,7 @@ def trading() -> Trading:
     return compile_trading(config, instrument("NQ"))
 
 
-BARS = random_bars(3, session_minutes(6))
+BARS = random_bars(3, session_minutes(5)).slice(0, 4_600)
 
 
 def test_nothing_in_the_project_depends_on_the_future() -> None:

@@ -36,7 +36,7 @@ def selftest(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("optimised")
+@pytest.mark.usefixtures("optimised", "newer_generator")
 def test_the_learner_passes_the_quick_selftest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = selftest("--json", "--out", str(tmp_path), monkeypatch=monkeypatch)
 
