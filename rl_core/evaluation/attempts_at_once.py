@@ -41,7 +41,7 @@ AMOUNTS = (
     *("start", "target", "max_loss", "floor_cap", "lock_at_close", "tiers", "min_days", "max_days"),
     *("open_loss_raised_at", "open_loss_base"),
 )
-LANES = 24_000  # played beside each other: more do not fit the processor's caches
+LANES = 40_000  # played beside each other: more do not fit the processor's caches
 ENDINGS = ("open", "passed", "floor", "daily_loss", "no_room", "out_of_days")
 
 Integers = npt.NDArray[np.int64]
@@ -73,8 +73,9 @@ class Setting(NamedTuple):
 
     @property
     def within_a_day(self) -> "Setting":
-        """The same without tiers, which act as a day opens."""
-        return self._replace(rules=self.rules._replace(tiers=ANY_SIZE))
+        """The same without what acts as a day opens alone: tiers, shares of the profit, the last day."""
+        rules = self.rules._replace(tiers=ANY_SIZE, max_days=0, open_loss_raised_at=0, open_loss_base=0)
+        return self._replace(rules=rules)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -104,7 +105,7 @@ class Lanes(NamedTuple):
     ending: npt.NDArray[np.int8]
     setting: Setting
 
-    def where(self, which: Bools | Integers) -> "Lanes":
+    def where(self, which: Integers) -> "Lanes":
         """Some of them."""
         account = Account(*(column[which] for column in self.account))
         names = ("number", "steps", "opening", "traded_today", "traded", "best", "ending")
@@ -221,10 +222,11 @@ def _session_traded(lanes: Lanes, priced: _Priced, first: Integers, trades: Inte
     lanes = lanes._replace(setting=setting.within_a_day)
     for nth in range(int(trades.max(initial=0))):
         meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
-        if meets.all():
+        at = np.flatnonzero(meets)
+        if len(at) == len(meets):
             lanes = _traded(lanes, priced, first + nth)
-        elif meets.any():
-            _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth))
+        elif len(at):
+            _written(lanes, at, _traded(lanes.where(at), priced, first[at] + nth))
     return lanes._replace(setting=setting)
 
 
@@ -272,15 +274,16 @@ def _day_closed(lanes: Lanes) -> Lanes:
 
 def _going_on(lanes: Lanes, ended: Ended, horizon: int) -> Lanes:
     """The lanes that go on; what became of the others is written down."""
-    over = (lanes.ending != ACTIVE) | (lanes.steps == horizon)
-    if not over.any():
+    ends = (lanes.ending != ACTIVE) | (lanes.steps == horizon)
+    over = np.flatnonzero(ends)
+    if not len(over):
         return lanes
     ended.ending[lanes.number[over]] = lanes.ending[over]
     ended.sessions[lanes.number[over]] = lanes.steps[over]
-    return lanes.where(~over)
+    return lanes.where(np.flatnonzero(~ends))
 
 
-def _written(lanes: Lanes, which: Bools, new: Lanes) -> None:
+def _written(lanes: Lanes, which: Integers, new: Lanes) -> None:
     """Put ``new`` in the place of the lanes ``which``."""
     for name in ("cash", "floor", "paused"):
         getattr(lanes.account, name)[which] = getattr(new.account, name)
