@@ -98,8 +98,10 @@ def evaluate(
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs
     from rl_core.evaluation.trades import check_ending, write_trades
+    from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.source_file import FileTimes
 
+    use_compile_cache()
     kind, times = account_kind(account), FileTimes(timezone, stamp)
     packs = [] if rules is None else chosen_packs(rules)
     check_asked(packs, checklist=checklist, phase1=phase1)

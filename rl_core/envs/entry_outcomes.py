@@ -29,13 +29,21 @@ class ListedEntries(NamedTuple):
     bracket: Bracket | None = None  # [N] int32 a field; None: the usual one
 
 
+class Outcome(NamedTuple):
+    """What entries have come to, float32 a field; apart, as XLA computes a column of a stack number by number."""
+
+    credit: jax.Array
+    r: jax.Array
+    bars: jax.Array
+
+
 class _Playing(NamedTuple):
     """Accounts [B], each in the middle of one entry."""
 
     entry: jax.Array  # int32, its number in the list
     bar: jax.Array  # int32, at whose close it was decided
     state: EnvState
-    outcome: jax.Array  # [B, 3] float32: credit, R and bars so far
+    outcome: Outcome  # so far
 
 
 def with_entry_outcomes(
@@ -53,20 +61,23 @@ def with_entry_outcomes(
         yardstick: of the bracket that is entered.
     """
     plain, env = params._replace(curriculum=None, eased=None), Env(1, yardstick)
-    table = _tabulated(market, plain, jnp.float32(credit_decay), env=env)
-    credit, r, bars = jnp.moveaxis(table.reshape(-1, 2, 3), -1, 0)
-    return market._replace(entries=EntryOutcomes(credit, r, bars.astype(jnp.int32)))
+    credit, r, bars = _tabulated(market, plain, jnp.float32(credit_decay), env=env)
+    sides = (len(market.prices), 2)
+    return market._replace(
+        entries=EntryOutcomes(credit.reshape(sides), r.reshape(sides), bars.reshape(sides).astype(jnp.int32))
+    )
 
 
 @partial(jax.jit, static_argnames="env")
 def played_entries(market: MarketArrays, params: EnvParams, entries: ListedEntries, *, env: Env) -> jax.Array:
     """R and bars [N, 2] of each entry: as `with_entry_outcomes` plays them, with whatever bracket each brings."""
-    return _played(market, params, entries, jnp.float32(0), env)[:, 1:]
+    played = _played(market, params, entries, jnp.float32(0), env)
+    return jnp.stack([played.r, played.bars], axis=-1)
 
 
 @partial(jax.jit, static_argnames="env")
-def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array, *, env: Env) -> jax.Array:
-    """[2 T, 3] credit, R and bars of the long and the short of every bar; zeros where none may be decided."""
+def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array, *, env: Env) -> Outcome:
+    """[2 T] of the long and the short of every bar; zeros where none may be decided."""
     rows = 2 * market.prices.shape[0]
     number = jnp.arange(rows, dtype=jnp.int32)
     bar, total, market_index = jnp.repeat(market.starts, 2), 2 * jnp.sum(market.start_count), None
@@ -74,27 +85,30 @@ def _tabulated(market: MarketArrays, params: EnvParams, credit_decay: jax.Array,
         market_index = jnp.searchsorted(market.start_first, number // 2, side="right").astype(jnp.int32) - 1
     listed = ListedEntries(bar, jnp.where(number % 2 == 0, BUY, SELL), total, market_index)
     place = jnp.where(number < total, 2 * bar + number % 2, rows)
-    return jnp.zeros((rows, 3)).at[place].set(_played(market, params, listed, credit_decay, env), mode="drop")
+    played = _played(market, params, listed, credit_decay, env)
+    return Outcome(*(jnp.zeros(rows).at[place].set(column, mode="drop") for column in played))
 
 
 def _played(
     market: MarketArrays, params: EnvParams, entries: ListedEntries, credit_decay: jax.Array, env: Env
-) -> jax.Array:
-    """[N, 3] credit, R and bars of each entry; zeros where it may not be decided."""
+) -> Outcome:
+    """[N] of each entry; zeros where it may not be decided."""
     rows, total = entries.bar.shape[0], entries.listed
     accounts = max(1, min(MOST_ACCOUNTS, rows // (2 * BARS_AN_ACCOUNT)))
     numbers = jnp.arange(accounts, dtype=jnp.int32)
 
-    def one_bar(carry: tuple[_Playing, jax.Array, jax.Array]) -> tuple[_Playing, jax.Array, jax.Array]:
+    def one_bar(carry: tuple[_Playing, jax.Array, Outcome]) -> tuple[_Playing, jax.Array, Outcome]:
         playing, following, table = carry
         playing, ended = _later(market, params, entries, playing, credit_decay, env)
         row = jnp.where(ended & (playing.entry < total), playing.entry, rows)
-        table = table.at[row].set(playing.outcome, mode="drop")
+        table = Outcome(
+            *(column.at[row].set(new, mode="drop") for column, new in zip(table, playing.outcome, strict=True))
+        )
         fresh = _begun(params, entries, following + jnp.cumsum(ended, dtype=jnp.int32) - 1)
-        chosen = jax.tree.map(lambda a, b: jnp.where(ended.reshape(-1, *[1] * (b.ndim - 1)), a, b), fresh, playing)
+        chosen = jax.tree.map(lambda a, b: jnp.where(ended, a, b), fresh, playing)
         return chosen, following + jnp.sum(ended, dtype=jnp.int32), table
 
-    start = _begun(params, entries, numbers), jnp.int32(accounts), jnp.zeros((rows, 3))
+    start = _begun(params, entries, numbers), jnp.int32(accounts), Outcome(*(jnp.zeros(rows) for _ in Outcome._fields))
     return jax.lax.while_loop(lambda carry: jnp.any(carry[0].entry < total), one_bar, start)[2]
 
 
@@ -105,7 +119,8 @@ def _begun(params: EnvParams, entries: ListedEntries, number: jax.Array) -> _Pla
     account = new_accounts(params_by_account(params, market_index).venue.rules, number.shape[0])
     bar, zeros = entries.bar[known], jnp.zeros_like(number)
     state = EnvState(bar, Position(*(zeros for _ in FLAT)), account, market_index)
-    return _Playing(number, bar, state, jnp.zeros((number.shape[0], 3)))
+    nothing = jnp.zeros(number.shape)
+    return _Playing(number, bar, state, Outcome(nothing, nothing, nothing))
 
 
 def _later(
@@ -127,6 +142,6 @@ def _later(
     result = env.step(market, params, state, jnp.where(enters, entries.action[known], HOLD), bracket)
     ended = (result.state.position.quantity == 0) | result.terminated | result.truncated
     bars = (result.state.bar - playing.bar).astype(jnp.float32)
-    gained = jnp.stack([result.reward * bars**-credit_decay, result.reward, jnp.ones_like(bars)], axis=-1)
-    counts = (enters | ~first)[:, None]
-    return playing._replace(state=result.state, outcome=playing.outcome + jnp.where(counts, gained, 0.0)), ended
+    gained, counts = Outcome(result.reward * bars**-credit_decay, result.reward, jnp.ones_like(bars)), enters | ~first
+    outcome = jax.tree.map(lambda sofar, more: sofar + jnp.where(counts, more, 0.0), playing.outcome, gained)
+    return playing._replace(state=result.state, outcome=outcome), ended

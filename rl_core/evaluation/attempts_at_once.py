@@ -21,6 +21,7 @@ from rl_core.market.account import (
 )
 from rl_core.market.types import (
     ANY_PERCENT,
+    ANY_SIZE,
     AT_DAILY_LOSS,
     AT_TARGET,
     CLOSED_BALANCE,
@@ -36,8 +37,11 @@ from rl_core.market.types import (
 
 XP = cast(Namespace, np)
 ACTIVE, PASSED, FLOOR, DAILY_LOSS, NO_ROOM, OUT_OF_DAYS = range(6)
-AMOUNTS = ("start", "target", "max_loss", "floor_cap", "lock_at_close", "tiers", "min_days", "max_days")
-MOST_LANES = 20_000  # played beside each other: more do not fit the processor's caches
+AMOUNTS = (
+    *("start", "target", "max_loss", "floor_cap", "lock_at_close", "tiers", "min_days", "max_days"),
+    *("open_loss_raised_at", "open_loss_base"),
+)
+LANES = 40_000  # played beside each other: more do not fit the processor's caches
 ENDINGS = ("open", "passed", "floor", "daily_loss", "no_room", "out_of_days")
 
 Integers = npt.NDArray[np.int64]
@@ -52,8 +56,26 @@ class Setting(NamedTuple):
     terms: Terms
 
     def where(self, which: Any) -> "Setting":
-        """That of some lanes."""
-        return cast(Setting, _picked(self, which))
+        """That of some lanes; what differs between settings of one kind are amounts and limits."""
+        rules = self.rules
+        amounts = {
+            name: _picked(value, which) for name in AMOUNTS if not isinstance(value := getattr(rules, name), int)
+        }
+        return self._replace(rules=rules._replace(**amounts), limits=_picked(self.limits, which))
+
+    @property
+    def of_attempts(self) -> "Setting":
+        """The same without what no attempt meets: the days of a payout, and a best day that blocks only those."""
+        rules = self.rules._replace(winning_day=0, payout_days=0, payout_winning_days=0)
+        if not rules.best_day_blocks_pass:
+            rules = rules._replace(best_day_percent=ANY_PERCENT, best_day_inclusive=1)
+        return self._replace(rules=rules)
+
+    @property
+    def within_a_day(self) -> "Setting":
+        """The same without what acts as a day opens alone: tiers, shares of the profit, the last day."""
+        rules = self.rules._replace(tiers=ANY_SIZE, max_days=0, open_loss_raised_at=0, open_loss_base=0)
+        return self._replace(rules=rules)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -74,6 +96,7 @@ class Lanes(NamedTuple):
     """Attempts that go on [L]."""
 
     number: Integers
+    steps: Integers  # sessions that each has played
     account: Account  # [L] a field
     opening: Integers  # balance as the day opened
     traded_today: Bools
@@ -82,10 +105,10 @@ class Lanes(NamedTuple):
     ending: npt.NDArray[np.int8]
     setting: Setting
 
-    def where(self, which: Bools | Integers) -> "Lanes":
+    def where(self, which: Integers) -> "Lanes":
         """Some of them."""
         account = Account(*(column[which] for column in self.account))
-        names = ("number", "opening", "traded_today", "traded", "best", "ending")
+        names = ("number", "steps", "opening", "traded_today", "traded", "best", "ending")
         columns = {name: getattr(self, name)[which] for name in names}
         return self._replace(account=account, setting=self.setting.where(which), **columns)
 
@@ -114,45 +137,52 @@ def play_attempts(
         days: [H] calendar day of each step, by which attempts run out of days.
         after_day: what is done at the end of each day.
     """
-    return _played(tape, [setting], order, days, after_day)[0]
+    return _played(tape, [setting], order, days, after_day=after_day)[0]
 
 
-def play_packs(tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers) -> list[Ended]:
-    """The same under each of several settings, as if one after the other: packs of a kind are played together."""
-    most, kinds = max(1, MOST_LANES // len(order)), [setting.kind for setting in settings]
+def play_packs(
+    tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers, *, width: int = LANES
+) -> list[Ended]:
+    """The same under each of several settings, as if one after the other: packs of a kind share ``width`` lanes."""
+    settings = [setting.of_attempts for setting in settings]
+    kinds = [setting.kind for setting in settings]
     ended: dict[int, Ended] = {}
     for kind in dict.fromkeys(kinds):
         alike = [number for number, each in enumerate(kinds) if each == kind]
-        for begin in range(0, len(alike), most):
-            some = alike[begin : begin + most]
-            ended.update(zip(some, _played(tape, [settings[number] for number in some], order, days), strict=True))
+        played = _played(tape, [settings[number] for number in alike], order, days, width=width)
+        ended.update(zip(alike, played, strict=True))
     return [ended[number] for number in range(len(settings))]
 
 
 def _played(
-    tape: Tape, settings: Sequence[Setting], order: Integers, days: Integers, after_day: AfterDay | None = None
+    tape: Tape,
+    settings: Sequence[Setting],
+    order: Integers,
+    days: Integers,
+    *,
+    width: int = LANES,
+    after_day: AfterDay | None = None,
 ) -> list[Ended]:
-    """Attempts under settings of one kind, beside each other: lane n plays order n % L."""
+    """Attempts under settings of one kind: number n plays order n % L, and begins as soon as there is a lane for it."""
     (count, horizon), packs = order.shape, len(settings)
-    ended = Ended(np.zeros(packs * count, np.int8), np.full(packs * count, horizon, np.int64))
-    lanes, priced = _opened(_stacked(settings, count), packs * count), _priced(tape, settings[0])
-    for step in range(horizon):
-        lanes.ending[np.broadcast_to(days[step] - days[0] >= lanes.setting.rules.max_days, lanes.ending.shape)] = (
-            OUT_OF_DAYS
-        )
-        lanes = _going_on(lanes, ended, step)
-        if not len(lanes.number):
-            break
-        lanes = _day_opened(lanes)
-        session = order[lanes.number % count, step]
+    most = packs * count
+    ended = Ended(np.zeros(most, np.int8), np.full(most, horizon, np.int64))
+    setting, priced = _stacked(settings, count), _priced(tape, settings[0])
+    lanes, begun = _opened(setting.where(slice(0)), np.arange(0)), 0
+    while len(lanes.number) or begun < most:
+        if len(lanes.number) <= width // 2 and begun < most:
+            new = np.arange(begun, min(most, begun + width - len(lanes.number)))
+            lanes, begun = cast(Lanes, _beside(lanes, _opened(setting.where(new), new))), begun + len(new)
+        lanes.ending[days[lanes.steps] - days[0] >= lanes.setting.rules.max_days] = OUT_OF_DAYS
+        lanes = _day_opened(_going_on(lanes, ended, horizon))
+        session = order[lanes.number % count, lanes.steps]
         lanes = _session_traded(lanes, priced, tape.first[session], tape.trades[session])
-        lanes = _going_on(lanes, ended, step + 1)
-        lanes = _day_closed(lanes)
+        lanes = _day_closed(lanes._replace(steps=lanes.steps + 1))
         if after_day is not None:
             lanes = after_day(lanes)
         room = lanes.account.cash - lanes.account.floor
         lanes.ending[(room <= lanes.setting.limits.risk_budget) & (lanes.ending == ACTIVE)] = NO_ROOM
-        lanes = _going_on(lanes, ended, step + 1)
+        lanes = _going_on(lanes, ended, horizon)
     parts = (np.split(column, packs) for column in ended)
     return [Ended(*each) for each in zip(*parts, strict=True)]
 
@@ -178,15 +208,26 @@ def _picked(value: Any, which: Any) -> Any:
     return value[which] if isinstance(value, np.ndarray) else value
 
 
+def _beside(lanes: Any, more: Any) -> Any:
+    """The arrays of nested tuples, one after the other; a scalar is of every lane."""
+    if isinstance(lanes, tuple):
+        fields = [_beside(each, other) for each, other in zip(lanes, more, strict=True)]
+        return type(lanes)(*fields) if hasattr(lanes, "_fields") else tuple(fields)
+    return np.concatenate([lanes, more]) if isinstance(lanes, np.ndarray) else lanes
+
+
 def _session_traded(lanes: Lanes, priced: _Priced, first: Integers, trades: Integers) -> Lanes:
     """The lanes [L] after their session's trades, of which each has ``trades`` from number ``first`` on."""
+    setting = lanes.setting
+    lanes = lanes._replace(setting=setting.within_a_day)
     for nth in range(int(trades.max(initial=0))):
         meets = (trades > nth) & (lanes.ending == ACTIVE) & (lanes.account.paused == NOT_PAUSED)
-        if meets.all():
+        at = np.flatnonzero(meets)
+        if len(at) == len(meets):
             lanes = _traded(lanes, priced, first + nth)
-        elif meets.any():
-            _written(lanes, meets, _traded(lanes.where(meets), priced, first[meets] + nth))
-    return lanes
+        elif len(at):
+            _written(lanes, at, _traded(lanes.where(at), priced, first[at] + nth))
+    return lanes._replace(setting=setting)
 
 
 def _priced(tape: Tape, setting: Setting) -> _Priced:
@@ -207,13 +248,13 @@ def _priced(tape: Tape, setting: Setting) -> _Priced:
     return _Priced(np.stack(columns), tape.drop * value, tape.loss * value + commission)
 
 
-def _opened(setting: Setting, count: int) -> Lanes:
-    """New attempts."""
-    zeros, rules = np.zeros(count, np.int64), setting.rules
+def _opened(setting: Setting, number: Integers) -> Lanes:
+    """New attempts, one a ``number`` [L]."""
+    zeros, rules = np.zeros(len(number), np.int64), setting.rules
     cash = zeros + rules.start
     names = {name: zeros for name in ("day_floor", "max_open_loss", "max_minis", "paused", "locked")}
     account = Account(cash=cash, floor=cash - rules.max_loss, **names)
-    return Lanes(np.arange(count), account, cash, zeros > 0, zeros, zeros, np.zeros(count, np.int8), setting)
+    return Lanes(number, zeros, account, cash, zeros > 0, zeros, zeros, np.zeros(len(number), np.int8), setting)
 
 
 def _day_opened(lanes: Lanes) -> Lanes:
@@ -231,17 +272,18 @@ def _day_closed(lanes: Lanes) -> Lanes:
     return lanes._replace(account=closed, traded=lanes.traded + lanes.traded_today, best=np.maximum(lanes.best, result))
 
 
-def _going_on(lanes: Lanes, ended: Ended, sessions: int) -> Lanes:
+def _going_on(lanes: Lanes, ended: Ended, horizon: int) -> Lanes:
     """The lanes that go on; what became of the others is written down."""
-    over = lanes.ending != ACTIVE
-    if not over.any():
+    ends = (lanes.ending != ACTIVE) | (lanes.steps == horizon)
+    over = np.flatnonzero(ends)
+    if not len(over):
         return lanes
     ended.ending[lanes.number[over]] = lanes.ending[over]
-    ended.sessions[lanes.number[over]] = sessions
-    return lanes.where(~over)
+    ended.sessions[lanes.number[over]] = lanes.steps[over]
+    return lanes.where(np.flatnonzero(~ends))
 
 
-def _written(lanes: Lanes, which: Bools, new: Lanes) -> None:
+def _written(lanes: Lanes, which: Integers, new: Lanes) -> None:
     """Put ``new`` in the place of the lanes ``which``."""
     for name in ("cash", "floor", "paused"):
         getattr(lanes.account, name)[which] = getattr(new.account, name)
@@ -260,7 +302,8 @@ def _traded(lanes: Lanes, priced: _Priced, trade: Integers) -> Lanes:
     killed = account.cash - quantity * worst <= floor
     if setting.rules.ratchet == INTRADAY:
         deep = np.flatnonzero((quantity * drop >= rules.max_loss) & (np.asarray(rules.ratchet) == INTRADAY))
-        killed[deep] |= _followed(account.cash[deep], quantity[deep], (priced, trade[deep]), setting.where(deep).rules)
+        reach = (_picked(setting.rules.max_loss, deep), _picked(setting.rules.floor_cap, deep))
+        killed[deep] |= _followed(account.cash[deep], quantity[deep], (priced, trade[deep]), reach)
         floor = floor_after_open_equity(XP, floor, account.cash + quantity * best, rules)
     if setting.rules.ratchet in (INTRADAY, CLOSED_BALANCE):
         floor = floor_after_close(XP, floor, cash, rules)
@@ -284,11 +327,14 @@ def _quantity(account: Account, row: tuple[Integers, Integers, Integers], settin
     return np.asarray(np.where(room > quantity * stop, np.minimum(quantity, fills), 0))
 
 
-def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], rules: Rules) -> Bools:
-    """Whether a floor that had risen with a trade's best was reached at one of its points [L]."""
+def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], reach: tuple[Any, Any]) -> Bools:
+    """Whether a floor that had risen with a trade's best was reached at one of its points [L].
+
+    Its ``reach`` is the largest loss that the account may take, and where its floor locks.
+    """
     priced, trade = at
     drop, loss = (table[trade] * quantity[:, None] for table in (priced.drop, priced.loss))
-    most, cap = (np.asarray(each)[..., None] for each in (rules.max_loss, rules.floor_cap))
+    most, cap = (np.asarray(each)[..., None] for each in reach)
     return np.asarray(((drop >= most) & (cash[:, None] - loss <= cap)).any(axis=1))
 
 

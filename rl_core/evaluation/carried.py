@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rl_core.bars.seconds import SecondsByMinute
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.evaluation.entrants import Enters, Moment
-from rl_core.evaluation.gates import APPROVED, Gate, Wanted
+from rl_core.evaluation.gates import Gate, Wanted
 from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.quiet_bars import after_quiet_bars
 from rl_core.evaluation.span import Span
@@ -40,7 +40,7 @@ from rl_core.market.days import Days, expired
 from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.types import EXIT_NAMES, Account, BarPrices, Limits, Order
+from rl_core.market.types import EXIT_NAMES, Account, BarPrices, Limits
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
 
 
@@ -227,6 +227,8 @@ class _Path:
             own = self._who.bracket_at(standing.ordered)
             held = held._replace(order=at_own_prices(held.order, own, fill))
         standing = self._book(standing, broker.meet(held, prices, ts, venue, seconds), bar)
+        if not standing.broker.position.trailing:
+            return standing
         followed = broker.follow(standing.broker, prices.close, self._ranges[bar], self._trading.yardstick)
         return standing._replace(broker=followed)
 
@@ -283,9 +285,12 @@ class _Path:
 
     def _decide(self, standing: _Standing, bar: int) -> _Standing:
         """Flatten if due, else ask whoever enters where there is a choice."""
-        held = standing.broker
-        if held.position.quantity and self._who.phase == 1 and not self._flatten_due[bar]:
-            return standing  # an open bracket leaves no choice to whoever only enters
+        held, may_enter = standing.broker, self._tables.may_enter
+        if held.position.quantity:
+            if self._who.phase == 1 and not self._flatten_due[bar]:
+                return standing  # an open bracket leaves no choice to whoever only enters
+        elif may_enter is not None and not may_enter[bar]:
+            return standing
         venue = self._venue(bar)
         limits = limits_today(XP, self._trading.limits, held.account)
         entry_open = self._entry_open[bar] and standing.status == "active"
@@ -329,18 +334,16 @@ class _Path:
         if standing.entries >= self._accounts.most_entries:
             return standing
         order = order_for(XP, action, held.position, known, venue.terms, limits)
-        said = APPROVED if self._gate is None else self._gate.review(self._wanted(standing, bar, order))
-        # Floored towards zero on both sides: half of 3 contracts is 1, long or short.
-        order = order._replace(quantity=XP.sign(order.quantity) * int(said.share * abs(order.quantity)))
-        refusals = standing.refusals._replace(vetoes=standing.refusals.vetoes + said.vetoed)
-        standing = standing._replace(refusals=refusals)
+        if self._gate is not None:
+            said = self._gate.review(Wanted(bar, order, held.account, standing.losing_streak))
+            # Floored towards zero on both sides: half of 3 contracts is 1, long or short.
+            order = order._replace(quantity=XP.sign(order.quantity) * int(said.share * abs(order.quantity)))
+            refusals = standing.refusals._replace(vetoes=standing.refusals.vetoes + said.vetoed)
+            standing = standing._replace(refusals=refusals)
         if not order.quantity:
             return standing
         self.ordered.append(bar)
         return standing._replace(broker=held._replace(order=order), entries=standing.entries + 1, ordered=bar)
-
-    def _wanted(self, standing: _Standing, bar: int, order: Order) -> Wanted:
-        return Wanted(bar, order, standing.broker.account, standing.losing_streak)
 
 
 def _within_limits(account: Account) -> bool:

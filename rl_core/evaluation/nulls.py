@@ -56,7 +56,7 @@ class _Places(NamedTuple):
     """Bars of the span at which an entry may be decided."""
 
     order: Integers  # [K] bars by session and hour
-    key: Integers  # [K] session's place * 24 + hour of the day, rising
+    edge: Integers  # [24 sessions + 1] where the bars of each session's hour begin in ``order``, and where the last end
     sessions: int
 
 
@@ -186,11 +186,11 @@ class _Moved:
         """A random bar of the entry's hour (else of any) in session ``to`` [N, P], wherever ``where`` holds."""
         places, session = self._places, to[where]
         hour = np.broadcast_to(self._hour[:, None], to.shape)[where]
-        low, high = (np.searchsorted(places.key, session * HOURS + hour, edge) for edge in ("left", "right"))
+        key = session * HOURS + hour
+        low, high = places.edge[key], places.edge[key + 1]
         none = low == high
-        low[none] = np.searchsorted(places.key, session[none] * HOURS, "left")
-        high[none] = np.searchsorted(places.key, (session[none] + 1) * HOURS, "left")
-        chosen = places.order[low + (rng.random(len(low)) * (high - low)).astype(np.int64)]
+        low[none], high[none] = places.edge[session[none] * HOURS], places.edge[(session[none] + 1) * HOURS]
+        chosen: Integers = places.order[low + (rng.random(len(low)) * (high - low)).astype(np.int64)]
         return chosen.reshape(to.shape) if where.all() else chosen
 
     def _played(self, bar: Integers, where: npt.NDArray[np.bool_]) -> tuple[Floats, Integers]:
@@ -224,8 +224,8 @@ def _places(inputs: EvaluationInputs, outcomes: Outcomes) -> _Places:
     bars = span.first + np.flatnonzero(outcomes.bars[span.first : span.stop, 0] > 0)
     session = np.unique(view.located.session[bars], return_inverse=True)[1]
     key = session * HOURS + view.hours.decision_minute[bars].astype(np.int64) // 60
-    order = np.argsort(key, kind="stable")
-    return _Places(bars[order], key[order], int(session.max()) + 1)
+    order, sessions = np.argsort(key, kind="stable"), int(session.max()) + 1
+    return _Places(bars[order], np.searchsorted(key[order], np.arange(sessions * HOURS + 1)), sessions)
 
 
 def _bars_by_minute(inputs: EvaluationInputs, outcomes: Outcomes) -> Integers:

@@ -19,7 +19,8 @@ class PathTables:
         """Of whoever enters, on the whole file, under an account's setting; seconds where fills read them."""
         bars = view.bars
         self.who, self.view, self.trading, self.seconds = who, view, trading, seconds
-        self.prices: list[list[int]] = np.stack([bars.open, bars.high, bars.low, bars.close], axis=-1).tolist()
+        columns = [column.tolist() for column in (bars.open, bars.high, bars.low, bars.close)]
+        self.prices: list[tuple[int, int, int, int]] = list(zip(*columns, strict=True))
         self.ranges: list[int] = view.features.true_range_sum.tolist()
         self.session: list[int] = view.located.session.tolist()
         self.flatten_due: list[bool] = view.hours.flatten_due.tolist()
@@ -27,6 +28,7 @@ class PathTables:
         self.entry_open: list[bool] = entry_open.tolist()
         self.last: list[bool] = view.last_in_session.tolist()
         session, chosen = view.located.session, who.entries()
+        self.may_enter: list[bool] | None = None if chosen is None else chosen.tolist()  # None: it has to be asked
         opens = np.append(True, session[1:] != session[:-1])
         self._opens = _next_from(opens)
         self._due = _next_from(opens | view.hours.flatten_due | np.append(False, view.last_in_session[:-1]))

@@ -42,8 +42,10 @@ def after_quiet_bars(
         if favourable > best:
             open_equity = account.cash + (favourable - side * position.entry) * value
             floor = floor_after_open_equity(XP, account.floor, open_equity, rules)
-            raised = account._replace(floor=floor)
-            higher = edge if floor == account.floor else _edge(raised, position, value, rules)
+            raised, higher = account, edge
+            if floor != account.floor:
+                raised = account._replace(floor=floor)
+                higher = _edge(raised, position, value, rules)
             if adverse <= higher:
                 break
             account, edge, best = raised, higher, favourable

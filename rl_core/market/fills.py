@@ -43,6 +43,7 @@ from rl_core.market.types import (
     Rules,
     Terms,
     Ticks,
+    chosen,
 )
 from rl_core.market.yardstick import USUAL, Yardstick
 
@@ -234,14 +235,21 @@ def resting_level(xp: Namespace, position: Position, account: Account, bar: BarP
 
 def closed_where(xp: Namespace, closing: Bool, position: Position) -> Position:
     """The position [B] made flat where ``closing`` [B] holds."""
-    return Position(*(xp.where(closing, flat, field) for flat, field in zip(FLAT, position, strict=True)))
+    return chosen(xp, closing, FLAT, position)
 
 
-def _settled(xp: Namespace, position: Position, account: Account, price: Ticks, venue: Venue) -> Account:
-    """The account once the whole position was closed at ``price`` ticks."""
+class _Settled(NamedTuple):
+    """An account that has closed its position."""
+
+    cash: Cents
+    floor: Cents
+
+
+def _settled(xp: Namespace, position: Position, account: Account, floor: Cents, price: Ticks, venue: Venue) -> _Settled:
+    """The account once the whole position was closed at ``price`` ticks, with the ``floor`` that stood then."""
     commission = xp.abs(position.quantity) * venue.terms.commission
     cash = equity(account, position, price, venue.terms) - commission
-    return account._replace(cash=cash, floor=floor_after_close(xp, account.floor, cash, venue.rules))
+    return _Settled(cash, floor_after_close(xp, floor, cash, venue.rules))
 
 
 class _LimitedAccount(NamedTuple):
@@ -282,7 +290,7 @@ def _entered(xp: Namespace, position: Position, order: Order, bar: BarPrices, te
         bars_held=0,
     )
     enters = (position.quantity == 0) & (order.quantity != 0)
-    return Position(*(xp.where(enters, entered, held) for entered, held in zip(new, position, strict=True)))
+    return chosen(xp, enters, new, position)
 
 
 def open_bar(
@@ -308,12 +316,12 @@ def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) 
     price = xp.where(flattens, bar.open - xp.sign(position.quantity) * slip, bracket.price)
     open_equity = equity(account, position, bar.open, venue.terms)
     floor_at_open = floor_after_open_equity(xp, account.floor, open_equity, venue.rules)
-    account = account._replace(floor=xp.where(flattens, floor_at_open, bracket.floor))
+    floor = xp.where(flattens, floor_at_open, bracket.floor)
 
     exits = reason != NO_EXIT
-    settled = _settled(xp, position, account, price, venue)
+    settled = _settled(xp, position, account, floor, price, venue)
     after = account._replace(
-        cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, account.floor)
+        cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, floor)
     )
     remaining = closed_where(xp, exits, position)
     standing = _with_limits_applied(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
@@ -351,7 +359,7 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
     """The outcome [B] of a session that ends without an open to flatten at: out at ``close``, one slippage worse."""
     held = position.quantity != 0
     price = close - xp.sign(position.quantity) * stop_slippage(xp, venue.terms)
-    settled = _settled(xp, position, account, price, venue)
+    settled = _settled(xp, position, account, account.floor, price, venue)
     after = account._replace(
         cash=xp.where(held, settled.cash, account.cash), floor=xp.where(held, settled.floor, account.floor)
     )

@@ -6,7 +6,7 @@ its form open: each stands for one Python integer, or for an array [B] with one 
 caller.
 """
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 Ticks: TypeAlias = Any  # a price, or a distance between prices
 Cents: TypeAlias = Any  # money
@@ -21,6 +21,8 @@ Code: TypeAlias = Any  # one of the named integers below
 Flag: TypeAlias = Any  # 1 or 0
 Number: TypeAlias = Any  # an integer of any unit
 Bool: TypeAlias = Any
+
+Fields = TypeVar("Fields", bound=tuple[Any, ...])  # a named tuple
 
 NO_EXIT, STOP, TARGET, LIQUIDATION, FLATTEN, SESSION_END, DAILY_LOSS = range(7)
 EXIT_NAMES = ("none", "stop", "target", "liquidation", "flatten", "session_end", "daily_loss")
@@ -67,12 +69,12 @@ class PlainIntegers:
     @staticmethod
     def minimum(a: int, b: int, /) -> int:
         """The smaller."""
-        return min(a, b)
+        return a if a < b else b
 
     @staticmethod
     def maximum(a: int, b: int, /) -> int:
         """The larger."""
-        return max(a, b)
+        return a if a > b else b
 
     @staticmethod
     def abs(a: int, /) -> int:
@@ -88,6 +90,13 @@ class PlainIntegers:
     def logical_not(a: bool, /) -> bool:
         """The negation."""
         return not a
+
+
+def chosen(xp: Namespace, condition: Bool, if_true: Fields, if_false: Fields) -> Fields:
+    """Each field of ``if_true`` where the condition holds, else of ``if_false``."""
+    if isinstance(xp, PlainIntegers):
+        return if_true if condition else if_false
+    return type(if_false)(*(xp.where(condition, a, b) for a, b in zip(if_true, if_false, strict=True)))
 
 
 class BarPrices(NamedTuple):

@@ -1,6 +1,9 @@
 """`rl-core evaluate --entries` as a trader runs it: own entries and written rules, judged without a checkpoint."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,21 @@ def test_own_entries_are_judged_without_a_checkpoint(folder: Path) -> None:
     assert found["shuffled_draws"] == 1_000 and found["shuffled_low"] < found["shuffled_high"]
     assert (found["verdict"], found["in_sample"]) == ("NOT PROVEN", False)
     assert "nobody has said" not in found["because"] and "fewer than 60" in found["because"]
+
+
+def test_what_was_compiled_is_there_for_the_next_evaluation(folder: Path, tmp_path: Path) -> None:
+    """A process of its own, as the tests of this one share a cache already."""
+    own = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    own |= {
+        "XDG_CACHE_HOME": str(tmp_path),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    words = ["-m", "rl_core", "evaluate", "--entries", "flat", *map(str, given(folder)), "--json"]
+
+    subprocess.run([sys.executable, *words], env=own, check=True, stdout=subprocess.DEVNULL)
+
+    assert list(tmp_path.glob("trigate/jax-*/jit__tabulated*"))
 
 
 def test_entries_of_which_nobody_says_when_they_were_made_prove_nothing(folder: Path) -> None:

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rl_core.evaluation.attempts_at_once import Setting
+from rl_core.evaluation.attempts_at_once import Setting, play_packs
 from rl_core.evaluation.pack_odds import (
     NamedPack,
     PackOdds,
+    calendar_days,
     chosen_packs,
     odds_lines,
     odds_under,
@@ -146,6 +147,20 @@ def test_packs_played_beside_each_other_end_as_each_would_alone() -> None:
     alone = [odds_under([p], tape(gains), [s], order)[0] for p, s in zip(packs, settings, strict=True)]
 
     assert together == alone and len({tuple(each.shares.values()) for each in together}) > 10
+
+
+def test_attempts_that_wait_for_a_lane_end_as_if_all_began_together() -> None:
+    """Nine lanes for the attempts of each kind: one begins where others have ended, so their days are not the same."""
+    gains = np.random.default_rng(2).normal(10, 150, 40).astype(int).tolist()
+    settings = [Setting(named.pack.compiled(), LIMITS, TERMS) for named in chosen_packs("all")][:9]
+    order, days = orders(40, draws=50, horizon=60), calendar_days(60)
+
+    few, many = (play_packs(tape(gains), settings, order, days, width=width) for width in (9, 10_000))
+
+    for waited, at_once in zip(few, many, strict=True):
+        assert waited.ending.tolist() == at_once.ending.tolist()
+        assert waited.sessions.tolist() == at_once.sessions.tolist()
+    assert len({int(took) for ended in few for took in ended.sessions}) > 10
 
 
 def test_packs_are_named_as_elsewhere() -> None:
