@@ -35,7 +35,7 @@ def judged(kind: str, world: int, word: str) -> dict[str, Any]:
 def test_a_world_is_trained_on_its_first_sessions_and_judged_on_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 24 sessions, four of them warm-up, three in five are trained on; one look at them is counted, proving nothing."""
+    """Of 24 sessions, four of them warm-up, ten are held out; one look at them is counted, and proves nothing."""
     monkeypatch.setenv("TRIGATE_TRIES", str(tmp_path / "tries.jsonl"))
 
     row = judged_world("planted", 0, TINY, tmp_path)
