@@ -126,7 +126,7 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         regimes=by_regime(ledger, run_bars),
         thresholds=thresholds_in_words(facts.regimes),
         shift=shift_of(book, facts.regimes),
-        resolutions=_by_resolution(proposals, run_bars, facts),
+        resolutions=_by_resolution(ledger, run_bars, facts),
         without_seconds=_without_seconds(book),
         figures=figures,
         attempts=attempts,
@@ -188,15 +188,17 @@ def _groups(ledger: list[LedgerRow], run_bars: RunBars) -> list[GroupFigures]:
     return [group_figures(name, group, run_bars.session) for name, group in rows.items() if group]
 
 
-def _by_resolution(proposals: list[BookedProposal], run_bars: RunBars, facts: RunFacts) -> list[GroupFigures]:
-    """The brackets that were ordered, alone, under every resolution that the run's bars allow."""
-    taken = [proposal._replace(order=proposal.taken) for proposal in proposals if proposal.taken != NO_ORDER]
-    venue = facts.trading.venue
-    return [
-        group_figures(name, veto_ledger(taken, run_bars, venue._replace(resolution=code)), run_bars.session)
-        for name, code in RESOLUTIONS.items()
-        if code != SECONDS or run_bars.seconds is not None
-    ]
+def _by_resolution(ledger: list[LedgerRow], run_bars: RunBars, facts: RunFacts) -> list[GroupFigures]:
+    """The entries that were ordered, alone, under every resolution that the run's bars allow; R is that of any size."""
+    venue, taken = facts.trading.venue, [row for row in ledger if row.proposal.taken != NO_ORDER]
+    proposals, figures = [row.proposal for row in taken], []
+    for name, code in RESOLUTIONS.items():
+        if code == SECONDS and run_bars.seconds is None:
+            continue
+        own = code == venue.resolution
+        rows = taken if own else veto_ledger(proposals, run_bars, venue._replace(resolution=code))
+        figures.append(group_figures(name, rows, run_bars.session))
+    return figures
 
 
 def _without_seconds(book: AccountBook) -> int:

@@ -15,8 +15,8 @@ from rl_core.market.fills import Venue
 from rl_core.market.types import Limits
 
 
-def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
-    """What is known at the last close, and which actions the policy may choose there."""
+def known_at_close(state: TraderState, setting: Setting) -> KnownAtClose:
+    """What is known at the last close."""
     assert state.last_bar is not None and state.view is not None
     view = state.view
     held_back = guards_now(state, setting)
@@ -26,7 +26,7 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
         entry_open = entry_open and state.last_bar.seq in setting.entries  # elsewhere there is nothing to choose
     own = setting.own_at(state.last_bar)
     flatten_due = view.flatten_due or state.standing == "flat" or "flat" in held_back.values()
-    known = KnownAtClose(
+    return KnownAtClose(
         close=state.last_bar.close,
         true_range_sum=view.true_range_sum,
         entry_open=entry_open,
@@ -34,7 +34,11 @@ def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, 
         yardstick=setting.yardstick,
         bracket=None if own is None else own.distances,
     )
-    held = state.broker
+
+
+def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
+    """What is known at the last close, and which actions the policy may choose there."""
+    known, held = known_at_close(state, setting), state.broker
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
 

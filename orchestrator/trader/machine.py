@@ -30,7 +30,14 @@ from typing import Any, assert_never
 from llm_gate.contract import Approve, GateFailed, Resize, Reviewed, Veto
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events, risk
-from orchestrator.trader.at_close import guards_now, legal_at_close, limits_now, observation_at_close, venue_after_close
+from orchestrator.trader.at_close import (
+    guards_now,
+    known_at_close,
+    legal_at_close,
+    limits_now,
+    observation_at_close,
+    venue_after_close,
+)
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.guards import OFF, cut
 from orchestrator.trader.proposals import propose
@@ -266,8 +273,10 @@ def _note_guards(state: TraderState, setting: Setting) -> Step:
 
 
 def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
-    known, _ = legal_at_close(state, setting)
-    if not (known.flatten_due and state.broker.position.quantity):
+    if not state.broker.position.quantity:
+        return Step(state)
+    known = known_at_close(state, setting)
+    if not known.flatten_due:
         return Step(state)
     flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
     return Step(flattening, (events.flatten_ordered(state.order_id),))

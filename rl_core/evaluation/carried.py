@@ -40,7 +40,7 @@ from rl_core.market.days import Days, expired
 from rl_core.market.decisions import KnownAtClose, LegalActions, action_mask, legal_actions, managed, order_for
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.types import EXIT_NAMES, Account, BarPrices, Limits
+from rl_core.market.types import EXIT_NAMES, BarPrices, Limits
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading
 
 
@@ -215,8 +215,8 @@ class _Path:
     def _meet(self, standing: _Standing, bar: int, before: int | None) -> _Standing:
         """Let the order and the bracket meet ``bar``; what fills may slip was known at the close ``before``."""
         held, bars = standing.broker, self._view.bars
-        if not (held.order.quantity or held.position.quantity) and _within_limits(held.account):
-            return self._judge(standing, bar, failed=False)  # nothing of it meets the bar
+        if broker.untouched(held):
+            return self._judge(standing, bar, failed=False)
         frictions = self._trading.frictions
         if frictions is not None and frictions.volume_milli and held.order.quantity:
             held = held._replace(order=capped(XP, held.order, fillable(frictions, int(bars.volume[bar]))))
@@ -344,8 +344,3 @@ class _Path:
             return standing
         self.ordered.append(bar)
         return standing._replace(broker=held._replace(order=order), entries=standing.entries + 1, ordered=bar)
-
-
-def _within_limits(account: Account) -> bool:
-    """Whether a closed balance is above floor and day's limit, so that a bar without a position does nothing."""
-    return bool(account.cash > max(account.floor, account.day_floor))

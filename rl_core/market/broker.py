@@ -21,6 +21,7 @@ from rl_core.market.types import (
 from rl_core.market.yardstick import USUAL, Yardstick
 
 XP = PlainIntegers()
+NOTHING_PLAYED = (0, 0, 0, NO_EXIT, 0, False, False)  # the fields of a `BarOutcome` after position and account
 
 
 class Fill(NamedTuple):
@@ -55,6 +56,10 @@ def meet(
     state: BrokerState, prices: BarPrices, ts_event_ns: int, venue: Venue, seconds: Sequence[BarPrices] = ()
 ) -> BrokerStep:
     """The working order and bracket meet one bar, by its ``seconds`` where the venue asks; the order is used up."""
+    if untouched(state):
+        return BrokerStep(
+            state._replace(order=NO_ORDER), (), BarOutcome(state.position, state.account, *NOTHING_PLAYED)
+        )
     venue = _in_force(state, venue)
     entered = state.order.quantity
     # `order_for` gives no order to an account in a position, and `play_bar` would fill none.
@@ -74,6 +79,13 @@ def meet(
     fills += _exit_fills(played, state.executions + len(fills), ts_event_ns, venue)
     after = BrokerState(played.account, played.position, NO_ORDER, state.executions + len(fills))
     return BrokerStep(after, fills, played)
+
+
+def untouched(state: BrokerState) -> bool:
+    """Whether no bar changes anything: nothing is held or ordered, the balance is above floor and day's limit."""
+    order, account = state.order, state.account
+    idle = not (state.position.quantity or order.quantity or order.flatten)
+    return bool(idle and account.cash > max(account.floor, account.day_floor))
 
 
 def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> BrokerStep:

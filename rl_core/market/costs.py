@@ -3,6 +3,7 @@
 Each function is elementwise: it takes plain integers or int32 arrays [B], [T] where bars are meant.
 """
 
+import math
 from fractions import Fraction
 
 from rl_core.market.types import Cents, Contracts, Frictions, Limits, Minute, Namespace, Order, Terms, Ticks
@@ -17,7 +18,7 @@ def stop_distance(xp: Namespace, true_range_sum: Ticks, yardstick: Yardstick = U
         true_range_sum: the last ``yardstick.atr_bars`` true ranges.
         yardstick: what a stop is in ATRs.
     """
-    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.stop_atr / yardstick.atr_bars))
+    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.stop_atr, yardstick.atr_bars))
 
 
 def target_distance(stop_ticks: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
@@ -27,12 +28,15 @@ def target_distance(stop_ticks: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
 
 def trail_distance(xp: Namespace, true_range_sum: Ticks, yardstick: Yardstick = USUAL) -> Ticks:
     """Ticks [B] from a close to the stop that trails it, rounded up, at least 1; usually 1 x ATR14."""
-    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.trail_atr / yardstick.atr_bars))
+    return xp.maximum(1, _rounded_up(true_range_sum, yardstick.trail_atr, yardstick.atr_bars))
 
 
-def _rounded_up(ticks: Ticks, times: Fraction) -> Ticks:
-    """``times`` x ``ticks`` [B] in integers; the limits of the settings keep the product within an int32."""
-    return (times.numerator * ticks + times.denominator - 1) // times.denominator
+def _rounded_up(ticks: Ticks, times: Fraction, of: int = 1) -> Ticks:
+    """``times`` x ``ticks`` [B] / ``of`` in integers; the limits of the settings keep the product within an int32."""
+    numerator, denominator = times.numerator, of * times.denominator
+    common = math.gcd(numerator, denominator)
+    numerator, denominator = numerator // common, denominator // common
+    return (numerator * ticks + denominator - 1) // denominator
 
 
 def stop_slippage(xp: Namespace, terms: Terms) -> Ticks:

@@ -16,8 +16,11 @@ from orchestrator.report.facts import facts_of
 from orchestrator.report.gate_words import in_words
 from orchestrator.report.report import report_on
 from orchestrator.report.result import run_result
+from orchestrator.report.veto_ledger import veto_ledger
+from rl_core.market.types import NO_ORDER
 from rl_core.regimes.fitted import RegimeModel, as_text
 from rl_core.regimes.labels import Thresholds
+from rl_core.trading.setup import RESOLUTIONS
 
 DAY = ("2024-06-03",)
 
@@ -165,3 +168,23 @@ def test_a_letter_is_shown_as_what_it_stands_for(tmp_path: Path) -> None:
     report_on(folder.path)
 
     assert {row["reason"] for row in explored(folder)["rows"]} == {"the model gave shrinking a probability of 0.36"}
+
+
+def test_what_was_ordered_is_read_both_ways(tmp_path: Path) -> None:
+    """The ledger is of proposed sizes and of the run's own reading, which is not played twice; R has no size."""
+    wide = {"high": 300, "low": -290}
+    bars = [
+        bar.model_copy(update={name: getattr(bar, name) + more for name, more in wide.items() if bar.seq % 10 == 5})
+        for bar in walk()
+    ]
+    folder = play(tmp_path, bars, every_tenth_minute(bars), verdict_in_turn, engine="vllm")
+    facts, book = facts_of(folder.path, folder.manifest()), read_account_book(folder)
+
+    result = run_result(facts, book)
+
+    taken = [each._replace(order=each.taken) for each in result.proposals if each.taken != NO_ORDER]
+    assert {each.taken == each.order for each in result.proposals if each.taken != NO_ORDER} == {True, False}
+    for name, group in zip(("pessimistic", "adaptive"), result.resolutions, strict=True):
+        anew = veto_ledger(taken, result.run_bars, facts.trading.venue._replace(resolution=RESOLUTIONS[name]))
+        assert group.name == name and group.r.tolist() == [row.result.r for row in anew if row.result is not None]
+    assert result.resolutions[0].r.tolist() != result.resolutions[1].r.tolist()

@@ -1,13 +1,17 @@
-"""The broker's own part of a bar: a locked floor stays where it is."""
+"""The broker's own part of a bar: a locked floor stays where it is, and who holds nothing is left alone."""
 
-from rl_core.market.broker import BrokerState, end_session, meet
-from rl_core.market.fills import Venue
+import pytest
+
+from rl_core.market.broker import XP, BrokerState, end_session, meet, untouched
+from rl_core.market.fills import Venue, play_bar
 from rl_core.market.types import (
     FLAT,
     INTRADAY,
     NEVER_LOCKS,
+    NO_ORDER,
     PESSIMISTIC,
     SECONDS,
+    STATIC,
     Account,
     BarPrices,
     Order,
@@ -54,3 +58,26 @@ def test_fills_are_numbered_one_after_another_also_within_a_bar() -> None:
 
     assert [(fill.execution, fill.reason, fill.quantity) for fill in step.fills] == [(7, "entry", 1), (8, "stop", -1)]
     assert step.state.executions == 8 and step.state.order.quantity == 0
+
+
+@pytest.mark.parametrize("cash", [4_750_001, 5_000_000, 5_400_000])
+@pytest.mark.parametrize("ratchet", [STATIC, INTRADAY])
+def test_a_bar_does_nothing_to_whoever_holds_and_orders_nothing(cash: int, ratchet: int) -> None:
+    """What is not played comes to what playing it would, also with the target banked; just above the floor at least."""
+    venue = VENUE._replace(rules=VENUE.rules._replace(ratchet=ratchet))
+    state = BrokerState(Account(cash, 4_750_000, day_floor=4_700_000), executions=4)
+
+    step = meet(state, RISING, 0, venue)
+
+    assert untouched(state) and (step.state, step.fills) == (state, ())
+    assert step.played == play_bar(XP, FLAT, state.account, NO_ORDER, RISING, venue)
+
+
+@pytest.mark.parametrize("limit", ["floor", "day_floor"])
+def test_whoever_stands_at_a_limit_is_judged_by_every_bar(limit: str) -> None:
+    state = BrokerState(Account(4_750_000, 4_700_000, day_floor=4_700_000)._replace(**{limit: 4_750_000}))
+
+    step = meet(state, RISING, 0, VENUE)
+
+    assert not untouched(state)
+    assert step.played.failed == (limit == "floor") and (step.state.account.paused != 0) == (limit == "day_floor")
