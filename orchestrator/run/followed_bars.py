@@ -89,6 +89,7 @@ class FollowedBars:
         self._calendar = self._covering(int(history.ts_event_ns[0]))
         self._known: dict[int, set[BarRow]] = {}
         self._told_rows: set[tuple[int, int]] = set()  # number and time of rows that a record tells of; no bar: 0
+        self._rolls: int | None = None  # by how much the rows count more rolls than what is known; None: not known yet
         self._late = False
         self._sessions: list[int] = []
         self._closes_ns = 0  # of the last session that was traded
@@ -114,6 +115,8 @@ class FollowedBars:
         found: list[FeedBar | FeedNote] = [FeedNote(grown.again, {})] if grown.again else []
         if grown.lost:
             found.append(FeedNote("lost", {"rows": grown.lost, "row": grown.first}))
+        if grown.again:
+            self._rolls = None
         if self._making is not None and (grown.again or grown.lost):
             self._making.begin_anew()
         if not self.ended:
@@ -229,6 +232,7 @@ class FollowedBars:
         if known and place in self._told_rows:
             return []
         assert self.last is not None, "a run begins with a history"
+        row = row if isinstance(row, BadRow) else self._counted_as_known(row)
         note = self._fault_of(row, LASTS_S["minutes"], self.last.close)
         if isinstance(row, BarRow) and note is None and row.ts_event_ns > self.last.ts_event_ns:
             closed = self._place(row.ts_event_ns)[0] < 0
@@ -247,6 +251,20 @@ class FollowedBars:
         code = "corrected" if values else "out_of_order"
         values.add(row)
         return [FeedNote(code, {"row": number, **row._asdict()})]
+
+    def _counted_as_known(self, row: BarRow) -> BarRow:
+        """The row with its rolls counted as those of the history, which is a part of its file and begins at 0.
+
+        A source that counts none is of one contract: that of the bar that is known, or else of the last.
+        """
+        assert self.last is not None and self._reader is not None
+        known = next(iter(self._known.get(row.ts_event_ns, ())), None)
+        anchor = known or self.last
+        if not self._reader.counts_rolls:
+            return row._replace(contract=anchor.contract)
+        if self._rolls is None and (known is not None or row.ts_event_ns > self.last.ts_event_ns):
+            self._rolls = row.contract - anchor.contract
+        return row._replace(contract=row.contract - (self._rolls or 0))
 
     def _fault_of(self, row: BarRow | BadRow, lasts_s: int, price: int) -> FeedNote | None:
         """Why a row that lasts so long, after one at ``price``, is none, or none that may count."""
