@@ -266,8 +266,10 @@ def _note_guards(state: TraderState, setting: Setting) -> Step:
 
 
 def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
+    if not state.broker.position.quantity:
+        return Step(state)
     known, _ = legal_at_close(state, setting)
-    if not (known.flatten_due and state.broker.position.quantity):
+    if not known.flatten_due:
         return Step(state)
     flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
     return Step(flattening, (events.flatten_ordered(state.order_id),))
