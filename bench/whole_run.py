@@ -26,7 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder 
 from bench.facts import versions
 
 ROOT = Path(__file__).parents[1]
-UNITS = {"to_first_bar_s": "s", "bars_per_s": "bars/s", "cpu_s": "s"}
+UNITS = {
+    "to_first_bar_s": "s",
+    "cpu_to_first_bar_s": "s",
+    "bars_per_s": "bars/s",
+    "bars_per_cpu_s": "bars/s",
+    "cpu_s": "s",
+}
 POLL_S = 0.01
 
 
@@ -34,7 +40,9 @@ class Measured(NamedTuple):
     """One run."""
 
     to_first_bar_s: float  # from the command to the first recorded bar
+    cpu_to_first_bar_s: float  # of every process by then
     bars_per_s: float  # from there to the last
+    bars_per_cpu_s: float  # the same, by the CPU seconds of every process
     cpu_s: float  # of every process of the run
 
 
@@ -44,23 +52,32 @@ def measure(code: Path, line: list[str]) -> Measured:
         before, began_s = _cpu_s(), time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "run", *line, "--set", f'runs="{runs}"'],
-            env={**os.environ, "PYTHONPATH": str(code)},
+            env=_environment(code),
             cwd=code,  # which Python looks in before any other place
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        first_s = last_s = 0.0
+        first_s = last_s = cpu_first_s = cpu_last_s = 0.0
         while process.poll() is None:
             for journal in Path(runs).glob("*/journal.jsonl"):
-                first_s = first_s or (time.perf_counter() if b'"t":"bar"' in journal.read_bytes()[:4096] else 0.0)
-            if first_s and not last_s and _ended(Path(runs)):
-                last_s = time.perf_counter()
+                if not first_s and b'"t":"bar"' in journal.read_bytes()[:4096]:
+                    first_s, cpu_first_s = time.perf_counter(), _cpu_of(process.pid)
+            if first_s and not last_s:
+                cpu_last_s = max(cpu_last_s, _cpu_of(process.pid))  # the workers are gone when the manifest says so
+                last_s = time.perf_counter() if _ended(Path(runs)) else 0.0
             time.sleep(POLL_S)
         if process.returncode != 0:
             raise SystemExit(f"the run ended with {process.returncode}: {' '.join(line)}")
         (journal,) = Path(runs).glob("*/journal.jsonl")
         bars = journal.read_bytes().count(b'"t":"bar"')
-    return Measured(first_s - began_s, bars / (last_s - first_s), _cpu_s() - before)
+    rates = bars / (last_s - first_s), bars / (cpu_last_s - cpu_first_s)
+    return Measured(first_s - began_s, cpu_first_s, *rates, _cpu_s() - before)
+
+
+def _environment(code: Path) -> dict[str, str]:
+    """What a run of the checkout is started with; it keeps its bytecode, as an installed one does."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(code)}
 
 
 def _ended(runs: Path) -> bool:
@@ -191,7 +208,10 @@ def _cpu_of(pid: int) -> float:
     """CPU seconds of a process and its living children so far."""
     ticks = 0
     for entry in _family(pid):
-        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -95,8 +95,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trade the held-out bars, or bars as they come; the same command continues a run that was stopped or killed."""
-    from orchestrator.report.advice import Adviser
-    from orchestrator.report.report import report_on
     from orchestrator.run.paper_plan import plan_paper
     from orchestrator.run.plan import plan_run
     from orchestrator.run.simulate import RunHooks, simulate
@@ -116,15 +114,18 @@ def run(
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     for notice in plan.notices:
         say(notice)
-    told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol)) if plan.advises else None
-    if told is not None:
+    told = None
+    if plan.advises:
+        from orchestrator.report.advice import Adviser
+
+        told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol))
         say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")
     with stop_signals() as asked:
         with progress_of(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
             hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told)
             outcome = simulate(plan, hooks)
         # Still under the watch: an ended run gets its report, as running it again would be another run.
-        summary = report_on(outcome.folder.path) if outcome.complete else {}
+        summary = _reported(outcome.folder.path) if outcome.complete else {}
     if not outcome.complete:
         console.print(f"stopped after {outcome.bars} bars; the same command continues it")
         print(outcome.folder.path)
@@ -140,9 +141,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Write the report of a run again, from its journal."""
-    from orchestrator.report.report import report_on
-
-    summary = report_on(run)
+    summary = _reported(run)
     _finish(summary, run, as_json=as_json)
     exit_unless_passed(summary["verdict"], strict=strict)
 
@@ -175,6 +174,13 @@ def cases(
     print(in_sample_line(found.cases))
     print(f"where they come from, for the probe of llm-gate eval alone: {true_days_path(path)}")
     print(path)
+
+
+def _reported(run: Path) -> dict[str, Any]:
+    """Write a run's report; what draws it is loaded now, as no run waits for it before its first bar."""
+    from orchestrator.report.report import report_on
+
+    return report_on(run)
 
 
 def _told_to(adviser: "Adviser") -> "Callable[[Recorded], None]":

@@ -254,12 +254,18 @@ def test_a_planted_cycle_is_found() -> None:
 
 
 HEAVY = ("jax", "jaxlib", "vllm", "torch", "transformers", "ray")
+BEFORE_BARS = ("orchestrator.cli", "orchestrator.run.simulate", "orchestrator.run.paper_plan")
+"""What `orchestrator run` loads before it reads a bars file."""
 WORKERS = tuple(f"orchestrator.workers.{name}" for name in ("feed", "policy", "broker", "gate"))
 
 
 @pytest.mark.parametrize(
     ("modules", "heavy"),
-    [(WITHOUT_JAX, HEAVY), (WORKERS, (*HEAVY, "pandas", "pandas_market_calendars", "pyarrow", "scipy"))],
+    [
+        (WITHOUT_JAX, HEAVY),
+        (BEFORE_BARS, (*HEAVY, "pandas", "pandas_market_calendars", "aiohttp", "plotly", "scipy")),
+        (WORKERS, (*HEAVY, "pandas", "pandas_market_calendars", "pyarrow", "aiohttp", "scipy")),
+    ],
 )
 def test_the_orchestrator_its_workers_and_the_contracts_load_nothing_heavy(
     modules: tuple[str, ...], heavy: tuple[str, ...]

@@ -3,24 +3,18 @@
 import hashlib
 import ipaddress
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from llm_gate.contract import Label, Mode
 from llm_gate.engines.base import SERVED_NAME, Answer, Question, TemplateValue, Turn
 from llm_gate.engines.replies import JSON_EXAMPLES, JSON_SCHEMA, ExpectedReply, parse_completion, parse_json_completion
-from llm_gate.errors import HttpError, RequestError, UnavailableError
+from llm_gate.errors import RequestError
 
 MAX_REPLY_BYTES = 16 * 1024
-LONGEST_WORDS = 300
-"""Characters of a server's own words that an error shows."""
 TOKEN_COUNTERS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 """What moves while the engine works."""
 
@@ -32,8 +26,6 @@ _SAMPLING: dict[Mode, dict[str, object]] = {
     "json": {**_COMMON, "max_tokens": 128, "structured_outputs": {"json": JSON_SCHEMA}},
 }
 _IN_JSON = "Instead of a letter, answer with one JSON object: " + ", ".join(JSON_EXAMPLES.values())
-_CHUNK_BYTES = 4096
-_MAX_ERROR_BYTES = 4096
 _MAX_METRICS_BYTES = 1024 * 1024
 _NUMBER = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?")
 
@@ -67,7 +59,11 @@ class VllmEngine:
         Raises:
             RequestError: the server is neither on the loopback address nor speaks TLS and asks for a key.
         """
+        # Here and not above: it takes longer to import than all else, and a gate without a server needs none of it.
+        from llm_gate.engines import http_exchange
+
         _check_address(url, key)
+        self._http = http_exchange
         self._root = url.rstrip("/")
         self._key = key
         self._served = served
@@ -97,76 +93,16 @@ class VllmEngine:
 
     async def metrics(self) -> dict[str, float]:
         """The server's counters by name, those of one name added up; HttpError where it shows none."""
-        page = await self._exchange(_Request("GET", self._root + "/metrics", "text/plain", _MAX_METRICS_BYTES))
+        http, url = self._http, self._root + "/metrics"
+        page = await http.exchange(http.HttpRequest("GET", url, "text/plain", _MAX_METRICS_BYTES), self._key)
         return _counters(page.decode("utf-8", "replace"))
 
     async def _post(self, body: dict[str, object], request_id: str) -> bytes:
         url = self._root + "/v1/chat/completions"
         headers = {"X-Request-Id": request_id}
         asked = {**body, **self._template, "model": self._served}
-        return await self._exchange(_Request("POST", url, "application/json", self._max_reply_bytes, asked, headers))
-
-    async def _exchange(self, request: "_Request") -> bytes:
-        headers = {"Authorization": f"Bearer {self._key}", "Accept-Encoding": "identity", **request.headers}
-        connector = aiohttp.TCPConnector(force_close=True)
-        timeout = aiohttp.ClientTimeout(total=None)
-        try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session,
-                session.request(
-                    request.method, request.url, json=request.body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                return await _checked_body(response, request)
-        except (aiohttp.ClientConnectionError, ConnectionError) as error:
-            raise UnavailableError(f"{request.url}: {_connection_fault(error)}") from None
-        except aiohttp.ClientError as error:
-            raise HttpError(f"{request.url}: {type(error).__name__}") from None
-
-
-def _connection_fault(error: Exception) -> str:
-    """What the system says of a connection, without the library's own words; those where it says nothing."""
-    number = error.errno if isinstance(error, OSError) else None
-    said = os.strerror(number) if number is not None and number > 0 else str(error) or type(error).__name__
-    return f"cannot connect: {said}" if isinstance(error, aiohttp.ClientConnectorError) else said
-
-
-class _Request(NamedTuple):
-    method: str
-    url: str
-    content_type: str
-    """The content type that the reply must have."""
-    most_bytes: int
-    body: dict[str, object] | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
-
-
-async def _checked_body(response: aiohttp.ClientResponse, request: _Request) -> bytes:
-    if response.status != 200:
-        words = _words(await response.content.read(_MAX_ERROR_BYTES))
-        raise HttpError(f"{request.url}: status {response.status}{words and f': {words}'}", status=response.status)
-    if response.content_type != request.content_type:
-        raise HttpError(f"{request.url}: content type {response.content_type}")
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > request.most_bytes:
-            raise HttpError(f"{request.url}: more than {request.most_bytes} bytes")
-    return bytes(body)
-
-
-def _words(body: bytes) -> str:
-    """What a server says of its refusal, on one line and capped: in the form of OpenAI's errors, or as it stands."""
-    text = body.decode("utf-8", "replace")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError):
-        reply = None
-    if isinstance(reply, dict):
-        fault = reply.get("error", reply)
-        text = str(fault.get("message", text)) if isinstance(fault, dict) else str(fault)
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:LONGEST_WORDS]
+        request = self._http.HttpRequest("POST", url, "application/json", self._max_reply_bytes, asked, headers)
+        return await self._http.exchange(request, self._key)
 
 
 def _counters(page: str) -> dict[str, float]:

@@ -1,10 +1,12 @@
 """`orchestrator doctor`: whether a run could start here and now, one line for each thing that it needs."""
 
 import json
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from llm_gate.commands.prompts import PromptsFolder
+from orchestrator.commands.accounts import AccountsFile
 from orchestrator.commands.run_options import (
     Checkpoint,
     Clock,
@@ -18,11 +20,15 @@ from orchestrator.commands.run_options import (
     SeenUntil,
     Shadow,
     run_asked_for,
+    typed_options,
 )
-from orchestrator.run.config import RunConfig
+from orchestrator.run.accounts_file import parse_accounts
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings
 from trigate.errors import TrigateError
+
+if TYPE_CHECKING:
+    from orchestrator.run.doctor import Check
 
 
 def doctor(
@@ -40,6 +46,7 @@ def doctor(
     gate: GateEngine = None,
     shadow: Shadow = False,
     prompts: PromptsFolder = None,
+    accounts: AccountsFile = None,
     config: ConfigFile = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -61,27 +68,32 @@ def doctor(
         "--shadow": shadow or None,
         "--prompts": prompts,
     }
+    from orchestrator.run.accounts_doctor import examine_accounts  # what a run needs takes seconds to import
+    from orchestrator.run.doctor import Check, examine
+
     try:
         asked_for = run_asked_for(config, settings, options)
+        named = parse_accounts(accounts, config, settings or (), typed_options(options)) if accounts else None
     except TrigateError as error:
-        _tell([("settings", "wrong", str(error))], error.exit_code, as_json=as_json)
-    _examine(asked_for, as_json=as_json)
+        checks = [Check("settings", "wrong", str(error), error.exit_code)]
+    else:
+        checks = examine(asked_for) if named is None else examine_accounts(named, asked_for)
+    _tell(checks, as_json=as_json)
 
 
-def _examine(asked_for: RunConfig, *, as_json: bool) -> None:
-    from orchestrator.run.doctor import examine, exit_code_of  # what a run needs takes seconds to import
+def _tell(checks: "list[Check]", *, as_json: bool) -> NoReturn:
+    """Print one line a check, or one object, and end as `run` would."""
+    from orchestrator.run.doctor import exit_code_of
 
-    checks = examine(asked_for)
-    _tell([(check.name, check.level, check.said) for check in checks], exit_code_of(checks), as_json=as_json)
-
-
-def _tell(rows: list[tuple[str, str, str]], code: int, *, as_json: bool) -> None:
-    """Print one line a check, or one object, and end with ``code``."""
+    code = exit_code_of(checks)
     if as_json:
-        checks = [{"check": name, "level": level, "said": said} for name, level, said in rows]
-        typer.echo(json.dumps({"can_start": code == 0, "exit_code": int(code), "checks": checks}))
+        rows = [{"check": each.name, "level": each.level, "said": each.said} for each in checks]
+        owned = [{"account": each.account} if each.account else {} for each in checks]
+        rows = [{**row, **own} for row, own in zip(rows, owned, strict=True)]
+        typer.echo(json.dumps({"can_start": code == 0, "exit_code": int(code), "checks": rows}))
         raise SystemExit(code)
-    for name, level, said in rows:
-        typer.echo(f"{level:<8} {name:<10} {said}")
+    for each in checks:
+        whose = each.account and f"{each.account}: "
+        typer.echo(f"{each.level:<8} {whose}{each.name:<10} {each.said}")
     typer.echo("a run can start" if code == 0 else f"a run would not start: exit code {int(code)}")
     raise SystemExit(code)

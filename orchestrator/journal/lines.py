@@ -16,6 +16,8 @@ NO_DIGEST = "0" * 32
 MAX_LINE = 1 << 20
 _OWN_KEYS = frozenset("npdst")
 _INT64 = 1 << 63
+_AS_THEY_ARE = frozenset((str, bool, type(None)))
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 class Record(NamedTuple):
@@ -110,8 +112,21 @@ def _digest(body: bytes) -> str:
 
 
 def _canonical(value: object) -> bytes:
-    _refuse_unrepeatable(value, "record")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if not _repeats(value):
+        _refuse_unrepeatable(value, "record")
+    return _encoded(value).encode("ascii")
+
+
+def _repeats(value: object) -> bool:
+    """Whether all of ``value`` comes back from JSON as it goes in; `_refuse_unrepeatable` names what does not."""
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str or not (type(item) in _AS_THEY_ARE or _repeats(item)):
+                return False
+        return True
+    if type(value) is list:
+        return all(map(_repeats, value))
+    return type(value) in _AS_THEY_ARE or (type(value) is int and -_INT64 <= value < _INT64)
 
 
 def _refuse_unrepeatable(value: Any, place: str) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import zmq
 from pydantic import Field
 from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils.monitor import recv_monitor_message
 
 from orchestrator.messaging.wire import MAX_FRAME, Message
 from trigate.errors import ProcessNotReadyError, ResourceError
@@ -29,6 +30,8 @@ _QUEUE = 64
 """Messages that wait on either side of a connection."""
 FEED_MAX_FRAME = 1 << 20
 """Bytes above which a feed's frame ends the connection; from `MAX_FRAME` on it is refused with a word."""
+_RETRY_S = 0.25
+"""Within which ZeroMQ begins to connect again, if it does so at all after a connection has ended."""
 MAX_PATH = 107
 """Bytes that the path of a Unix socket may have."""
 
@@ -195,6 +198,8 @@ class FeedClient:
         self._socket = _limited(self._context.socket(zmq.DEALER))
         self._socket.maxmsgsize = FEED_MAX_FRAME
         self._socket.immediate = True  # a question that waits for a connection would be answered twice
+        self._address, self._ended_s = address, math.inf
+        self._events = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
         self._socket.connect(address)
 
     def send(self, frames: list[bytes], *, within_s: float) -> bool:
@@ -202,6 +207,21 @@ class FeedClient:
         if not self._socket.poll(math.ceil(within_s * 1000), zmq.POLLOUT):
             return False
         self._socket.send_multipart(frames, zmq.NOBLOCK)
+        return True
+
+    def cut_off(self) -> bool:
+        """Whether the connection was ended for good, by a frame over `FEED_MAX_FRAME` or by what is no frame.
+
+        ZeroMQ connects again to a feed that was gone, but not after these: another connection is begun here.
+        """
+        while _wait(self._events, 0):
+            disconnected = recv_monitor_message(self._events)["event"] == zmq.EVENT_DISCONNECTED
+            self._ended_s = time.monotonic() if disconnected else math.inf
+        if time.monotonic() < self._ended_s + _RETRY_S:
+            return False
+        self._socket.disconnect(self._address)
+        self._socket.connect(self._address)
+        self._ended_s = math.inf
         return True
 
     def wait(self, seconds: float) -> bool:
@@ -215,6 +235,8 @@ class FeedClient:
     def close(self) -> None:
         """Disconnect; a second call does nothing."""
         if not self._socket.closed:
+            self._socket.disable_monitor()
+            self._events.close(linger=0)
             self._socket.close(linger=0)
             self._context.term()
 

@@ -171,7 +171,8 @@ def _header(frame: bytes) -> dict[str, Any]:
         raise WireError(f"header is not strict JSON: {error}") from None
     if not isinstance(header, dict):
         raise WireError("header is not a JSON object")
-    _check_depth(header)
+    if frame.count(b"{") + frame.count(b"[") > MAX_DEPTH:  # else it cannot be deeper
+        _check_depth(header)
     if type(header.get("v")) is int and header["v"] != SCHEMA_VERSION:
         mismatch = SchemaVersionError(f"schema version {header['v']}, here it is {SCHEMA_VERSION}")
         mismatch.message_id = header["id"] if _is_name(header.get("id")) else None

@@ -34,21 +34,43 @@ def read_accounts(
         ConfigError: the file, a name or a key cannot be used; every small thing that an account names is looked at.
         RefusedError: the accounts would follow bars as they come.
     """
+    accounts = parse_accounts(path, config, settings, options)
+    for account in accounts:
+        check_account(account)
+    return accounts
+
+
+def parse_accounts(
+    path: Path, config: Path | None, settings: Sequence[str], options: Mapping[str, Any]
+) -> list[Account]:
+    """The same, where nothing that an account names was looked at yet.
+
+    Raises:
+        ConfigError: the file, a name or a key cannot be used.
+    """
     tables = _tables(path)
     accounts = []
     for name, table in tables.items():
         own = [Given(key, value, f"{path} [{TABLE}.{name}] {key}") for key, value in _leaves(table)]
         named = Given("name", name, f"{path} [{TABLE}.{name}]")
         accounts.append(Account(name, read_run_config(config, settings, options, over=[*own, named]).config))
-    for account in accounts:
-        if account.config.follows:
-            raise RefusedError(
-                f"--accounts plays recorded bars, and mode {account.config.mode!r} follows them as they come: "
-                f"start one run for each account"
-            )
-        check_settings(account.config)
-        refuse_missing_demo(account.config)
     return accounts
+
+
+def check_account(account: Account) -> None:
+    """Open every small thing that the account names.
+
+    Raises:
+        ConfigError, GateError: one cannot be used.
+        RefusedError: it would follow bars as they come, or send orders.
+    """
+    if account.config.follows:
+        raise RefusedError(
+            f"--accounts plays recorded bars, and mode {account.config.mode!r} follows them as they come: "
+            f"start one run for each account"
+        )
+    check_settings(account.config)
+    refuse_missing_demo(account.config)
 
 
 def _tables(path: Path) -> dict[str, dict[str, Any]]:

@@ -53,14 +53,36 @@ def held_accounts_folder(runs: Path, name: str, accounts: Sequence[Account]) -> 
         ResourceError: another process holds it, or the disk failed.
     """
     digest = accounts_digest(accounts)
-    found = next((path for path in _folders(runs, digest) if not _is_done(path)), None)
-    folder = AccountsFolder(found or _made(runs, name, digest), digest)
+    folder = AccountsFolder(_unfinished(runs, digest) or _made(runs, name, digest), digest)
     with ExitStack() as stack:
-        with disk_faults(folder.path):
-            handle = os.open(folder.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
-            stack.callback(os.close, handle)
-            lock_in_our_name(handle, folder.path)
+        _hold(folder.path, stack)
         yield folder
+
+
+def accounts_to_continue(runs: Path, accounts: Sequence[Account]) -> AccountsFolder | None:
+    """The folder that `held_accounts_folder` would find again, let go of at once; None where it would make one.
+
+    Raises:
+        ResourceError: another process holds it.
+    """
+    digest = accounts_digest(accounts)
+    found = _unfinished(runs, digest)
+    if found is None:
+        return None
+    with ExitStack() as stack:
+        _hold(found, stack)
+    return AccountsFolder(found, digest)
+
+
+def _unfinished(runs: Path, digest: str) -> Path | None:
+    return next((path for path in _folders(runs, digest) if not _is_done(path)), None)
+
+
+def _hold(path: Path, stack: ExitStack) -> None:
+    with disk_faults(path):
+        handle = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        stack.callback(os.close, handle)
+        lock_in_our_name(handle, path)
 
 
 def _folders(runs: Path, digest: str) -> Iterator[Path]:

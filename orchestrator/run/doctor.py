@@ -19,7 +19,7 @@ from orchestrator.clock import Deadline, wall_time_ns
 from orchestrator.journal.journal import check_journal, refuse_other_run, whole_records
 from orchestrator.messaging.sockets import ServerSocket
 from orchestrator.run.config import RunConfig
-from orchestrator.run.folder import RunFolder, run_to_continue, unfinished
+from orchestrator.run.folder import REPORT, RunFolder, ended_run, run_to_continue, unfinished
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.growing_file import Grown
 from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, rows_of, warn_of_old_bars
@@ -52,6 +52,7 @@ class Check(NamedTuple):
     level: Level
     said: str  # what was found; else what is wrong and what to mend
     exit_code: int = 0  # that `orchestrator run` would end with
+    account: str = ""  # of many; empty for what all share, and for a run of one
 
 
 class Looks:
@@ -59,6 +60,8 @@ class Looks:
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
+        self.account = ""
+        """Whose things are looked at, where a run plays many."""
 
     def take(self, name: str, look: Callable[[Say], tuple[T, str]]) -> T | None:
         """What ``look`` finds; None, and the fault kept, where a run would end. ``look`` is given where to warn."""
@@ -66,14 +69,15 @@ class Looks:
         try:
             found, said = look(lambda text: warnings.append(text.removeprefix("warning: ")))
         except TrigateError as error:
-            self.checks.append(Check(name, "wrong", str(error), error.exit_code))
+            self.checks.append(Check(name, "wrong", str(error), error.exit_code, account=self.account))
             return None
-        self.checks.append(Check(name, "warning" if warnings else "ok", "; ".join(warnings) or said))
+        level: Level = "warning" if warnings else "ok"
+        self.checks.append(Check(name, level, "; ".join(warnings) or said, account=self.account))
         return found
 
     def leave(self, name: str, needs: str) -> None:
         """Say that something could not be looked at."""
-        self.checks.append(Check(name, "open", f"not looked at: it needs {needs}"))
+        self.checks.append(Check(name, "open", f"not looked at: it needs {needs}", account=self.account))
 
 
 def exit_code_of(checks: list[Check]) -> int:
@@ -84,10 +88,25 @@ def exit_code_of(checks: list[Check]) -> int:
 def examine(config: RunConfig) -> list[Check]:
     """Look at everything that the run of ``config`` needs; nothing is started, and no run is changed."""
     looks = Looks()
-    looks.take("machine", _machine)
+    looks.take("machine", look_at_machine)
     looks.take("settings", lambda warn: _settings(config))
+    gate = examine_inputs(looks, config, read_bars)
+    if gate is not None and gate.folder is not None:
+        folder = gate.folder
+        looks.take("server", lambda warn: look_at_server(folder, warn))
+    looks.take("loopback", lambda warn: look_at_loopback())
+    looks.take("left over", lambda warn: look_for_left_over(config, warn))
+    return looks.checks
+
+
+def examine_inputs(looks: Looks, config: RunConfig, read: Callable[..., Bars]) -> GateInputs | None:
+    """Look at disk, data, trader, model and run of ``config``; what its gate is made of, None where that is wrong.
+
+    ``read`` reads a bars file, as `read_bars`.
+    """
+    before = len(looks.checks)
     looks.take("disk", lambda warn: _disk(config))
-    bars, seconds = _market_data(looks, config)
+    bars, seconds = _market_data(looks, config, read)
     who = "checkpoint" if config.entries is None else "entries"
     trader = looks.take(who, lambda warn: _checkpoint(config, warn))
     if bars is None or trader is None:
@@ -95,30 +114,26 @@ def examine(config: RunConfig) -> list[Check]:
     else:
         looks.take("rules", lambda warn: _rules(trader, bars, warn))
     gate = looks.take("model", lambda warn: _model(config))
-    if exit_code_of(looks.checks) or bars is None:
+    settings = [check for check in looks.checks[:before] if check.account == looks.account]
+    if exit_code_of(settings + looks.checks[before:]) or bars is None:
         looks.leave("run", "all of the above")
+        return gate
+    plan = looks.take("plan", lambda warn: _plan(config, bars, seconds))
+    if plan is None:
+        looks.leave("run", "the plan")
     else:
-        plan = looks.take("plan", lambda warn: _plan(config, bars, seconds))
-        if plan is None:
-            looks.leave("run", "the plan")
-        else:
-            looks.take("run", lambda warn: _folder(config, plan))
-    if gate is not None and gate.folder is not None:
-        folder = gate.folder
-        looks.take("server", lambda warn: _server(folder, warn))
-    looks.take("loopback", lambda warn: _loopback())
-    looks.take("left over", lambda warn: _left_over(config, warn))
-    return looks.checks
+        looks.take("run", lambda warn: _folder(config, plan, of_many=bool(looks.account)))
+    return gate
 
 
-def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | None]:
+def _market_data(looks: Looks, config: RunConfig, read: Callable[..., Bars]) -> tuple[Bars | None, Bars | None]:
     """The bars, in paper mode those before the first; and the seconds, where some are named."""
     if config.paper.clock is not None and config.follows:
         clock = config.paper.clock
         looks.take("clock", lambda warn: (read_rehearsal(clock), f"{clock}: a rehearsal's"))
     if config.feed.source is not None:
         looks.take("feed", lambda warn: _feed(config, warn))
-    bars = looks.take("bars", lambda warn: _bars(config, warn))
+    bars = looks.take("bars", lambda warn: _bars(config, read, warn))
     if bars is None:
         looks.leave("calendar", "the bars")
     else:
@@ -131,7 +146,8 @@ def _market_data(looks: Looks, config: RunConfig) -> tuple[Bars | None, Bars | N
     return bars, looks.take("seconds", lambda warn: _seconds(config, bars))
 
 
-def _machine(warn: Say) -> tuple[None, str]:
+def look_at_machine(warn: Say) -> tuple[None, str]:
+    """Its cores and its memory."""
     cores, memory = len(os.sched_getaffinity(0)), machine_memory(Path("/proc/meminfo").read_text())
     if cores < CORES:
         warn(f"{cores} core: runner and workers take turns on it; give the run {CORES}, or expect it slower")
@@ -150,13 +166,13 @@ def _disk(config: RunConfig) -> tuple[int, str]:
     return free_mb, f"{free_mb:,} MB free for {config.runs}; a run begins with {config.min_free_mb}"
 
 
-def _bars(config: RunConfig, warn: Say) -> tuple[Bars, str]:
+def _bars(config: RunConfig, read: Callable[..., Bars], warn: Say) -> tuple[Bars, str]:
     if config.follows:
         bars = bars_before(config)
         if config.paper.clock is None:
             warn_of_old_bars(config, bars, warn)
     else:
-        bars = read_bars(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
+        bars = read(config.bars, market=config.market, timezone=config.timezone, stamp=config.stamp)
     first, last = _day(int(bars.ts_event_ns[0])), _day(int(bars.ts_event_ns[-1]))
     return bars, f"{config.bars}: {len(bars):,} bars of {bars.instrument.symbol}, {first} to {last}"
 
@@ -224,8 +240,11 @@ def _plan(config: RunConfig, bars: Bars, seconds: Bars | None) -> tuple[RunPlan,
     return plan, f"{trades}, after {plan.span.first - plan.span.history:,} that are shown before"
 
 
-def _folder(config: RunConfig, plan: RunPlan) -> tuple[None, str]:
+def _folder(config: RunConfig, plan: RunPlan, *, of_many: bool) -> tuple[None, str]:
     """What an unfinished run of the same inputs says: nobody may hold it, and its record must be whole."""
+    ended = ended_run(config.runs, plan.inputs.run_id) if of_many else None
+    if ended is not None and (ended.path / REPORT).exists():
+        return None, f"{ended.path} has ended, and is left alone"
     folder = run_to_continue(config.runs, plan.inputs.run_id)
     if folder is None:
         return None, f"a new one, {plan.inputs.run_id[:8]}"
@@ -235,7 +254,7 @@ def _folder(config: RunConfig, plan: RunPlan) -> tuple[None, str]:
     return None, f"{folder.path} goes on after {verified.chain.length:,} records"
 
 
-def _server(folder: Path, warn: Say) -> tuple[None, str]:
+def look_at_server(folder: Path, warn: Say) -> tuple[None, str]:
     """What starting vLLM needs: itself, a port on the loopback address, and memory, which is only estimated."""
     server = VllmServer(folder, log_path=folder / "never_written.log")
     port = checked_port(None)
@@ -255,13 +274,14 @@ def _memory(folder: Path, devices: list[Device], warn: Say) -> str:
     return f"it takes some {_mib(plan.need.total)} of {plan.device.name}"
 
 
-def _loopback() -> tuple[None, str]:
+def look_at_loopback() -> tuple[None, str]:
+    """A socket as the workers are spoken to through."""
     socket = ServerSocket()
     socket.close()
     return None, "an encrypted socket for the workers can be made, in a folder of our own"
 
 
-def _left_over(config: RunConfig, warn: Say) -> tuple[None, str]:
+def look_for_left_over(config: RunConfig, warn: Say) -> tuple[None, str]:
     """What runs before have left; a run that lives or can go on is no fault."""
     for process in left_over():
         warn(f"process {process.pid} ({process.name}) has outlived its run: kill {process.pid}")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from orchestrator.clock import Deadline
 from orchestrator.messaging.row_feed import FEED_CATALOGUE, MOST_ROWS, RowsAsked, RowsGiven
-from orchestrator.messaging.sockets import MAX_PATH, FeedClient
+from orchestrator.messaging.sockets import FEED_MAX_FRAME, MAX_PATH, FeedClient
 from orchestrator.messaging.wire import Envelope, Refused, WireError, clean_cause, decode, encode
 from orchestrator.run.growing_file import Again, Grown
 from trigate.errors import ConfigError
@@ -83,6 +83,8 @@ class FedRows:
     def read(self) -> Grown:
         """The rows since the last call, at most some hundreds of them; none where the feed has none to give."""
         self._current = False
+        if self._client.cut_off():
+            self._refuse(f"a frame over the limit of {FEED_MAX_FRAME} bytes, or what is no frame, ended the connection")
         if not self._read and (self._asked or self._ask()):
             self._look()
         return self._read.popleft() if self._read else Grown([], self._first, "", known=False, current=self._current)

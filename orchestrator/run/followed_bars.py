@@ -41,6 +41,8 @@ EARLY_S = 5.0
 MOST_TIMES = 2.0
 """A close this many times the one before it, or its inverse, is no market's within a minute."""
 LONGEST_FAULT = 240
+_OF_BARS = ("closed_market", "partial")
+"""Notes of a minute, never of a row that it is made of."""
 MOMENT_S = 0.2
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
 
@@ -89,7 +91,9 @@ class FollowedBars:
         self._calendar = self._covering(int(history.ts_event_ns[0]))
         self._known: dict[int, set[BarRow]] = {}
         self._told_rows: set[tuple[int, int]] = set()  # number and time of rows that a record tells of; no bar: 0
-        self._late = False
+        self._told_bars: set[tuple[int, int]] = set()  # the same of bars, of which a row may have number and time, too
+        self._rolls: int | None = None  # by how much the rows count more rolls than what is known; None: not known yet
+        self._late, self._catching_up = False, True
         self._sessions: list[int] = []
         self._closes_ns = 0  # of the last session that was traded
         self.ended = False
@@ -114,6 +118,8 @@ class FollowedBars:
         found: list[FeedBar | FeedNote] = [FeedNote(grown.again, {})] if grown.again else []
         if grown.lost:
             found.append(FeedNote("lost", {"rows": grown.lost, "row": grown.first}))
+        if grown.again:
+            self._rolls = None
         if self._making is not None and (grown.again or grown.lost):
             self._making.begin_anew()
         if not self.ended:
@@ -141,9 +147,13 @@ class FollowedBars:
                 self._remember_note(record.payload)
 
     def _remember_note(self, told: Mapping[str, Any]) -> None:
-        self._told_rows.add((told.get("row", 0), told.get("ts_event_ns", 0)))
         if "close" in told:
             self._known.setdefault(told["ts_event_ns"], set()).add(_row(told))
+            return
+        place = (told.get("row", 0), told.get("ts_event_ns", 0))
+        self._told_bars.add(place)
+        if told["code"] not in _OF_BARS:
+            self._told_rows.add(place)
 
     def _taken(self, grown: Grown) -> list[FeedBar | FeedNote]:
         lines, first = grown.lines, grown.first
@@ -188,7 +198,7 @@ class FollowedBars:
         assert isinstance(row, BarRow)
         until_ns, self._price = making.open_until_ns, row.close
         over = making.close() if until_ns is not None and row.ts_event_ns >= until_ns else []
-        found = [each for made in over for each in self._made(made)]
+        found = [each for made in over for each in self._made_at_once(making, made)]
         opens = not making.begun and self._opens_in(row.ts_event_ns // MINUTE_NS * MINUTE_NS)
         taken = making.take(number, row, known=known, opens=opens)
         if taken != "new" and not known:
@@ -196,11 +206,26 @@ class FollowedBars:
         return found
 
     def _made_besides(self, making: MadeMinutes, grown: Grown) -> list[FeedBar | FeedNote]:
-        """Minutes that got rows after they were made, and the one that is over by the clock once all rows are here."""
+        """Minutes that got rows after they were made, and the one that is over by the clock once all rows are here.
+
+        Of rows that were there before the first look the last word of a minute counts: how they came then, one by one
+        or at once, is not known, and what is made of some of them is no correction.
+        """
         until_ns, over = making.open_until_ns, list[Made]()
+        if grown.again or grown.lines or grown.current:
+            self._catching_up = bool(grown.again) or (bool(grown.lines) and grown.known)
         if not grown.lines and grown.current and until_ns is not None:
             over = making.close() if self._clock.seconds_since(until_ns) > self._source.settle_s else []
-        return [each for made in [*making.changed(), *over] for each in self._made(made)]
+        changed = making.changed(only_old=self._catching_up)
+        return [each for made in [*changed, *over] for each in self._made(made)]
+
+    def _made_at_once(self, making: MadeMinutes, made: Made) -> list[FeedBar | FeedNote]:
+        """What a minute is once a row of a later one has come; one that is known waits for all rows that are there."""
+        assert self.last is not None
+        if made.known and made.row.ts_event_ns <= self.last.ts_event_ns:
+            making.make_again(made)
+            return []
+        return self._made(made)
 
     def _made(self, made: Made) -> list[FeedBar | FeedNote]:
         """What a minute that was made is; one that may have begun before its first row is no bar."""
@@ -209,9 +234,9 @@ class FollowedBars:
         if made.whole or ts_ns <= self.last.ts_event_ns:
             return self._happened(made.number, made.row, made.known) if made.whole else []
         place = (made.number, ts_ns)
-        if made.known and place in self._told_rows:
+        if place in self._told_bars:
             return []
-        self._told_rows.add(place)
+        self._told_bars.add(place)
         return [FeedNote("partial", {"row": made.number, "ts_event_ns": ts_ns})]
 
     def _begun(self, lines: list[bytes], first: int) -> tuple[list[bytes], int]:
@@ -226,15 +251,16 @@ class FollowedBars:
     def _happened(self, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
         """What a row means; ``known``: it was there before the first look."""
         place = _place_of(number, row)
-        if known and place in self._told_rows:
+        if known and place in self._told_bars:
             return []
         assert self.last is not None, "a run begins with a history"
+        row = row if isinstance(row, BadRow) else self._counted_as_known(row)
         note = self._fault_of(row, LASTS_S["minutes"], self.last.close)
         if isinstance(row, BarRow) and note is None and row.ts_event_ns > self.last.ts_event_ns:
             closed = self._place(row.ts_event_ns)[0] < 0
             note = FeedNote("closed_market", {"ts_event_ns": row.ts_event_ns}) if closed else None
         if note is not None:
-            self._told_rows.add(place)
+            self._told_bars.add(place)
             return [FeedNote(note.code, {**note.facts, "row": number})]
         assert isinstance(row, BarRow)
         if row.ts_event_ns > self.last.ts_event_ns:
@@ -247,6 +273,20 @@ class FollowedBars:
         code = "corrected" if values else "out_of_order"
         values.add(row)
         return [FeedNote(code, {"row": number, **row._asdict()})]
+
+    def _counted_as_known(self, row: BarRow) -> BarRow:
+        """The row with its rolls counted as those of the history, which is a part of its file and begins at 0.
+
+        A source that counts none is of one contract: that of the bar that is known, or else of the last.
+        """
+        assert self.last is not None and self._reader is not None
+        known = next(iter(self._known.get(row.ts_event_ns, ())), None)
+        anchor = known or self.last
+        if not self._reader.counts_rolls:
+            return row._replace(contract=anchor.contract)
+        if self._rolls is None and (known is not None or row.ts_event_ns > self.last.ts_event_ns):
+            self._rolls = row.contract - anchor.contract
+        return row._replace(contract=row.contract - (self._rolls or 0))
 
     def _fault_of(self, row: BarRow | BadRow, lasts_s: int, price: int) -> FeedNote | None:
         """Why a row that lasts so long, after one at ``price``, is none, or none that may count."""

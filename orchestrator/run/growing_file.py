@@ -1,11 +1,16 @@
 """Rows that somebody else adds to, as lines of text; here those of a file, which says when it was cut or replaced."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from orchestrator.clock import Deadline
+
 Again = Literal["", "truncated", "replaced"]
 _AT_ONCE = 1 << 22
+GONE_S = 2.0
+"""A file that cannot be read for so long is told of: one that is replaced is away for a moment."""
 _REMEMBERED = 256  # bytes before the place reached: they must still stand there
 
 
@@ -41,9 +46,16 @@ class RowSource(Protocol):
 class GrowingFile:
     """Reads on where it stopped; a line counts once its line end is there."""
 
-    def __init__(self, path: Path) -> None:
-        """Read ``path`` from its start; it need not exist yet."""
-        self._path = path
+    def __init__(self, path: Path, told: Callable[[str], None] = lambda text: None) -> None:
+        """Read ``path`` from its start; it need not exist yet.
+
+        Args:
+            path: of the file.
+            told: hears once that it cannot be read, and when it can be again.
+        """
+        self._path, self._told = path, told
+        self._gone: Deadline | None = None  # since it could not be read
+        self._trouble = False
         self._inode: int | None = None
         self._offset, self._line, self._catching_up, self._before = 0, 1, True, b""
 
@@ -51,17 +63,30 @@ class GrowingFile:
         """The complete lines since the last call, at most some megabytes of them; none where it cannot be read."""
         try:
             handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
+            try:
+                grown = self._read(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self._tell(error)
             return Grown([], self._line, "", known=False)
-        try:
-            return self._read(handle)
-        except OSError:
-            return Grown([], self._line, "", known=False)
-        finally:
-            os.close(handle)
+        self._tell(None)
+        return grown
 
     def close(self) -> None:
         """Nothing is held between two looks."""
+
+    def _tell(self, fault: OSError | None) -> None:
+        """Say that the file cannot be read, once it has been so for a while, and when it can be again."""
+        if fault is None:
+            if self._trouble:
+                self._told(f"feed {self._path}: is read again")
+            self._gone, self._trouble = None, False
+            return
+        self._gone = self._gone or Deadline(GONE_S)
+        if self._gone.expired and not self._trouble:
+            self._trouble = True
+            self._told(f"feed {self._path}: cannot be read: {fault.strerror}; it is looked at again until it can")
 
     def _read(self, handle: int) -> Grown:
         again = self._what_happened(handle)

@@ -69,6 +69,7 @@ class MadeMinutes:
         self._ticks = ticks
         self._minutes: dict[int, _Minute] = {}
         self._made_until_ns = 0  # end of the latest minute that was made
+        self._oldest_ns = 0  # start of the first minute that may still get rows
         self._open_ns: int | None = None  # start of the minute that is being made
         self.begun = False
         """Whether a row came, so that a later minute is there from its start on."""
@@ -91,15 +92,25 @@ class MadeMinutes:
             return []
         made = self._minutes[self._open_ns].made(self._open_ns)
         self._made_until_ns, self._open_ns = self._open_ns + MINUTE_NS, None
-        for start_ns in sorted(self._minutes)[:-KEPT]:
+        starts = sorted(self._minutes)
+        self._oldest_ns = starts[-KEPT:][0]
+        for start_ns in starts[:-KEPT]:
             if start_ns not in self._changed:  # those are made again first
                 del self._minutes[start_ns]
         return [made]
 
-    def changed(self) -> list[Made]:
-        """Make those minutes again that got rows after they were made."""
-        changed = [self._minutes[start_ns].made(start_ns) for start_ns in sorted(self._changed)]
-        self._changed.clear()
+    def make_again(self, made: Made) -> None:
+        """Let a minute be among those that `changed` makes."""
+        self._changed.add(made.row.ts_event_ns)
+
+    def changed(self, *, only_old: bool = False) -> list[Made]:
+        """Make those minutes again that got rows after they were made; ``only_old``: that can get no more of them."""
+        starts = sorted(start_ns for start_ns in self._changed if not only_old or start_ns < self._oldest_ns)
+        changed = [self._minutes[start_ns].made(start_ns) for start_ns in starts]
+        self._changed.difference_update(starts)
+        for start_ns in starts:
+            if start_ns < self._oldest_ns:
+                del self._minutes[start_ns]
         return changed
 
     def take(self, number: int, row: BarRow, *, known: bool, opens: bool) -> TakenAs:
@@ -113,12 +124,13 @@ class MadeMinutes:
         """
         start_ns = row.ts_event_ns // MINUTE_NS * MINUTE_NS
         minute = self._minutes.get(start_ns)
+        if self.begun and start_ns < self._oldest_ns:
+            return "out_of_order"
         if minute is None:
-            if self._minutes and start_ns < min(self._minutes) and self.begun:
-                return "out_of_order"
             whole = self.begun or opens or row.ts_event_ns == start_ns
             minute = self._minutes[start_ns] = _Minute(number, known=known, whole=whole)
-        self.begun = True
+        if not self.begun:
+            self.begun, self._oldest_ns = True, start_ns
         place = (row.ts_event_ns, number if self._ticks else 0)
         if minute.rows.get(place) == row:
             return "doubled"

@@ -14,6 +14,8 @@ from rl_core.market.decisions import KnownAtClose, LegalActions, legal_actions
 from rl_core.market.fills import Venue
 from rl_core.market.types import Limits
 
+_NOTHING = LegalActions(enter=False, breakeven=False, enable_trail=False, disable_trail=False)
+
 
 def known_at_close(state: TraderState, setting: Setting) -> KnownAtClose:
     """What is known at the last close."""
@@ -39,6 +41,8 @@ def known_at_close(state: TraderState, setting: Setting) -> KnownAtClose:
 def legal_at_close(state: TraderState, setting: Setting) -> tuple[KnownAtClose, LegalActions]:
     """What is known at the last close, and which actions the policy may choose there."""
     known, held = known_at_close(state, setting), state.broker
+    if not held.position.quantity and (known.flatten_due or not known.entry_open):
+        return known, _NOTHING  # as `legal_actions` finds: most bars of a run are such
     terms, limits = venue_after_close(state, setting).terms, limits_now(state, setting)
     return known, legal_actions(XP, held.position, held.account, known, terms, limits)
 

@@ -154,7 +154,7 @@ class Step(NamedTuple):
     def then(self, change: Callable[Concatenate[TraderState, P], "Step"], *args: P.args, **kwargs: P.kwargs) -> "Step":
         """This step and what ``change`` makes of its state: the records add up, and the last question is asked."""
         after = change(self.state, *args, **kwargs)
-        return Step(after.state, self.records + after.records, after.question)
+        return after if not self.records else Step(after.state, self.records + after.records, after.question)
 
     def record(self, *records: Recorded) -> "Step":
         """This step with more records at its end."""

@@ -4,6 +4,7 @@ The pipe on a worker's standard input carries one line, the bootstrap with its k
 parent dies, however it dies, the worker reads the end of it and goes too.
 """
 
+import gc
 import os
 import signal
 import subprocess
@@ -137,6 +138,7 @@ def worker_main(run: Callable[[RunnerConnection, WorkerConfig], None], catalogue
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     bootstrap = _inherited()
+    gc.enable()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rl_core.bars.columns import csv_columns
+from rl_core.bars.columns import ROLL_COLUMN, csv_columns
 from rl_core.bars.faults import refuse
 from rl_core.bars.layouts import TICKS, Layout, Stamp, layout_of
 from rl_core.bars.opening import encoding_problem
@@ -64,11 +64,14 @@ class RowReader:
         """
         self._path, self._contract, self._kind = path, contract, kind
         text = first_line.decode(errors="replace")
-        known = layout_of(text, [name.strip().lower() for name in text.rstrip("\r").split(",")])
+        names = [name.strip().lower() for name in text.rstrip("\r").split(",")]
+        known = layout_of(text, names)
         layout: Layout = TICKS if kind == "ticks" else known
         self._layout = TICKS if kind == "ticks" else None
         self.has_header = not layout.header
         self._header = first_line + b"\n" if self.has_header else b""
+        self.counts_rolls = self.has_header and ROLL_COLUMN in names
+        """Whether a row says how many contract rolls came before it."""
         self._timezone, self._stamp = timezone, "start" if kind == "ticks" else stamp
 
     def header_fault(self) -> str:

@@ -5,7 +5,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -145,6 +144,8 @@ def _parse_stamps(column: pa.StringArray, *, zoned: bool) -> tuple[pa.Array, npt
     try:
         return pc.cast(column, kind), np.ones(len(column), bool)
     except pa.ArrowInvalid:
+        import pandas as pd  # half a second that most files need not cost
+
         parsed = pd.to_datetime(pd.Series(column.to_pylist()), errors="coerce", utc=zoned, format="ISO8601")
         real = parsed.notna().to_numpy()
         filled = parsed.fillna(parsed[real].iloc[0] if real.any() else pd.Timestamp(0, tz="UTC" if zoned else None))
@@ -182,6 +183,10 @@ def _from_local(column: pa.Array, readable: npt.NDArray[np.bool_], place: _Place
 
 def _format_of(column: pa.StringArray, formats: tuple[str, ...]) -> str | None:
     """The first of ``formats`` that the first row is written in."""
+    if not formats:
+        return None
+    import pandas as pd
+
     first = pd.Series([" ".join(str(column[0].as_py()).split())])
     fitting = (known for known in formats if pd.to_datetime(first, format=known, errors="coerce").notna().all())
     return next(fitting, None)
@@ -190,6 +195,8 @@ def _format_of(column: pa.StringArray, formats: tuple[str, ...]) -> str | None:
 def _from_format(column: pa.StringArray, known: str, place: _Place, timezone: str | None) -> Times:
     """Naive times that are all written as ``known`` says."""
     single = pc.utf8_trim_whitespace(pc.replace_substring_regex(column, r"\s+", " "))
+    import pandas as pd
+
     parsed = pd.to_datetime(pd.Series(single.to_pylist()), format=known, errors="coerce")
     real = parsed.notna().to_numpy()
     times = _from_timestamps(pa.array(parsed.fillna(parsed[real].iloc[0]), pa.timestamp("ns")), place, timezone)

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from orchestrator.journal.journal import hold_journal
+from orchestrator.run.accounts_file import read_accounts
+from orchestrator.run.accounts_folder import held_accounts_folder
 from orchestrator.run.doctor import Looks
+from orchestrator.run.settings import OPTIONS
 from orchestrator.workers.left_over import LeftOver, left_over
 from rl_core.exchange.schedules import CHECKED_YEARS
 from tests.orchestrator.played_files import FileWorld, play_file
@@ -121,6 +124,77 @@ def test_every_fault_is_told_and_what_depends_on_one_is_open(file_world: FileWor
 
     assert [name for name, check in found.items() if check["level"] == "wrong"] == ["bars", "checkpoint"]
     assert [name for name, check in found.items() if check["level"] == "open"] == ["calendar", "rules", "run"]
+
+
+def accounts_file(folder: Path, **tables: str) -> Path:
+    path = folder / "accounts.toml"
+    path.write_text("".join(f"[accounts.{name}]\n{text}\n\n" for name, text in tables.items()))
+    return path
+
+
+def of_accounts(options: Words, code: int) -> dict[tuple[str, str], dict[str, str]]:
+    """What doctor says of each thing of each account, "" for what they share, having ended with ``code``."""
+    ended = call_here("orchestrator", "doctor", *options, "--json")
+    assert (ended.returncode, ended.stderr) == (code, ""), (ended.stdout, ended.stderr)
+    return {(each.get("account", ""), each["check"]): each for each in json.loads(ended.stdout)["checks"]}
+
+
+def test_every_account_of_a_file_is_looked_at_and_the_first_that_is_wrong_counts(
+    file_world: FileWorld, tmp_path: Path
+) -> None:
+    """`run` plays account a, and ends with the code of b, the first in the file that it could not."""
+    broken = damaged(file_world, tmp_path)[1]
+    tables = {
+        "a": 'trading.rules = "topstep_combine#50k"\ntrading.risk_dollars = 150',
+        "b": f'bars = "{tmp_path / "NQ_none.csv"}"',
+        "c": f'checkpoint = "{broken}"',
+        "d": 'trading.contract = "GC"',
+    }
+    options = [*line(file_world, tmp_path), "--accounts", accounts_file(tmp_path, **tables)]
+
+    found = of_accounts(options, 3)
+
+    wrong = [whose for whose, check in found.items() if check["level"] == "wrong"]
+    assert wrong == [("b", "bars"), ("c", "checkpoint"), ("d", "rules")]
+    assert "Topstep Combine 50K" in found["a", "rules"]["said"] and "a new one" in found["a", "run"]["said"]
+    assert found["b", "run"]["level"] == found["d", "run"]["level"] == "open"
+    assert not (tmp_path / "runs").is_dir()
+    told = call_here("orchestrator", "doctor", *options).stdout
+    assert f"wrong    b: bars       {found['b', 'bars']['said']}\n" in told
+
+
+def test_a_fault_of_the_accounts_file_is_told_of_each_and_is_what_run_says(
+    file_world: FileWorld, tmp_path: Path
+) -> None:
+    """Nothing is played then, so the first of them is how `run` ends, whatever else is wrong."""
+    no_rules = 'trading.rules = "no/rules.toml"'
+    file = accounts_file(tmp_path, a="sessions = 1", b=no_rules, c=no_rules)
+    options = [*line(file_world, tmp_path), "--accounts", file]
+
+    found = of_accounts(options, 2)
+    refused = call_here("orchestrator", "run", *options)
+
+    wrong = [name for name, check in found.items() if check["level"] == "wrong"]
+    assert [name for name in wrong if name[1] == "settings"] == [("b", "settings"), ("c", "settings")]
+    assert (refused.returncode, refused.stderr) == (2, f"orchestrator: {found['b', 'settings']['said']}\n")
+    misspelt = [*line(file_world, tmp_path), "--accounts", accounts_file(tmp_path, a="sesions = 1")]
+    assert "sesions" in of_accounts(misspelt, 2)["", "settings"]["said"]
+
+
+def test_accounts_that_somebody_plays_are_wrong(file_world: FileWorld, tmp_path: Path) -> None:
+    file = accounts_file(tmp_path, a="sessions = 1", b="sessions = 1\ntrading.risk_dollars = 100")
+    options = [*line(file_world, tmp_path), "--accounts", file]
+    given = {"--bars": file_world.bars, "--checkpoint": file_world.checkpoint, "--gate": "rules"}
+    settings = ["part=all", f'runs="{tmp_path / "runs"}"']
+    accounts = read_accounts(file, None, settings, dict.fromkeys(OPTIONS) | given)
+
+    with held_accounts_folder(tmp_path / "runs", "sim", accounts):
+        wrong = of_accounts(options, 7)["", "folder"]["said"]
+        refused = call_here("orchestrator", "run", *options)
+
+    assert "locked by pid" in wrong
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (7, f"orchestrator: {wrong}")
+    assert "goes on" in of_accounts(options, 0)["", "folder"]["said"]
 
 
 @contextmanager

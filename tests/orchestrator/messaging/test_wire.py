@@ -12,6 +12,7 @@ from pydantic import Field
 
 from orchestrator.messaging.wire import (
     MAX_ARRAYS,
+    MAX_DEPTH,
     MAX_FRAME,
     Array,
     Envelope,
@@ -54,6 +55,20 @@ FRAMES = encode(Envelope("run1", "a-1", None, Ask(number=7), (ARRAY,)), CATALOGU
 def changed(**fields: Any) -> list[bytes]:
     """The good message with header fields replaced."""
     return [json.dumps({**json.loads(FRAMES[0]), **fields}).encode(), *FRAMES[1:]]
+
+
+def nested(levels: int, opened: str, closed: str) -> Any:
+    """An empty list or object, so many with those around it, of which header and body are the first."""
+    return json.loads(opened * (levels - 3) + ("[]" if opened == "[" else "{}") + closed * (levels - 3))
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"x":', "}")])
+def test_what_is_nested_deeper_than_the_limit_is_refused_for_it(opened: str, closed: str) -> None:
+    """One level less is refused for what it holds; braces in a text are no levels."""
+    for levels, fault in ((MAX_DEPTH + 2, f"nested deeper than {MAX_DEPTH}"), (MAX_DEPTH + 1, "ask: number: Field")):
+        with pytest.raises(WireError, match=fault):
+            decode(changed(body={"share": nested(levels, opened, closed)}), CATALOGUE)
+    assert decode(changed(body={"number": 7, "note": "[" * 20}), CATALOGUE).message == Ask(number=7, note="[" * 20)
 
 
 def spec(dtype: object = "<f4", shape: object = (2, 3)) -> list[dict[str, object]]:

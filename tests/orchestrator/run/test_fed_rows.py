@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.messaging.row_feed import MOST_ROWS, RowFeed
-from orchestrator.messaging.sockets import FeedClient, FeedServer
+from orchestrator.messaging.sockets import FEED_MAX_FRAME, FeedClient, FeedServer
 from orchestrator.messaging.wire import MAX_FRAME
 from orchestrator.run.config import RunConfig
 from orchestrator.run.fed_rows import FedRows, check_address
@@ -273,6 +273,31 @@ def test_after_an_answer_that_was_too_long_fewer_rows_are_asked_for(
     odd_talk.until(greedy, lambda grown: bool(odd_talk.got))
 
     assert most[:3] == [500, 250, 125] and len(odd_talk.told) >= 1
+
+
+def test_an_answer_that_ends_the_connection_is_named_and_fewer_rows_are_asked_for(
+    stranger: FeedServer, odd_talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ZeroMQ drops a frame over the socket's limit and never connects again by itself: all after it was silence."""
+    monkeypatch.setattr("orchestrator.run.fed_rows.AGAIN_S", 0.0)
+    begun(stranger, odd_talk)
+    most: list[int] = []
+
+    def too_long_for_many(_: float) -> None:
+        if asked := question(stranger):
+            most.append(asked[1]["body"]["most"])
+            good = json.dumps(to(asked[1], given(4, ["row 4"]))).encode()
+            stranger.send(asked[0], [good if most[-1] < 200 else b" " * (FEED_MAX_FRAME + 1)])
+
+    odd_talk.until(too_long_for_many, lambda grown: bool(grown.lines))
+
+    assert most == [500, 250, 125]
+    named = f"refused: a frame over the limit of {FEED_MAX_FRAME} bytes, or what is no frame, ended the connection"
+    assert odd_talk.told == [
+        f"feed {stranger.address}: {named}; it is asked again, from row 4 on",
+        f"feed {stranger.address}: gives its rows again",
+    ]
+    assert [number for number, _ in odd_talk.got] == [0, 1, 2, 3, 4]
 
 
 def test_an_answer_to_an_earlier_question_is_dropped(stranger: FeedServer, odd_talk: Conversation) -> None:

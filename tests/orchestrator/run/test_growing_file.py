@@ -1,5 +1,6 @@
 """A file that somebody else writes: only whole lines, and a file that was cut or replaced is found out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,32 @@ def test_a_large_file_comes_in_pieces_and_an_endless_line_as_one(
         found += grown.lines
 
     assert found == [b"one", b"two", b"three", b"xxxxxxxx", b"xxxx"]
+
+
+@pytest.mark.parametrize(
+    ("away", "cause"),
+    [
+        (lambda path: path.unlink(), "No such file or directory"),
+        (lambda path: (path.unlink(), path.mkdir()), "Is a dir"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_of_once_and_when_it_can_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: Callable[[Path], object], cause: str
+) -> None:
+    path, told = tmp_path / "grows.csv", list[str]()
+    path.write_bytes(b"head\n")
+    grows = GrowingFile(path, told.append)
+    grows.read()
+    away(path)
+    assert grows.read().lines == [] and told == [], "one that is replaced is away for a moment"
+
+    monkeypatch.setattr(growing_file, "GONE_S", 0.0)
+    again = GrowingFile(path, told.append)
+    for _ in range(3):
+        assert again.read().lines == []
+    assert len(told) == 1 and told[0].startswith(f"feed {path}: cannot be read: {cause}")
+    if path.is_dir():
+        path.rmdir()
+    path.write_bytes(b"head\n")
+
+    assert again.read().lines == [b"head"] and told[1:] == [f"feed {path}: is read again"]

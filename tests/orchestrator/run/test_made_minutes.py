@@ -258,16 +258,22 @@ def test_rows_of_which_none_can_be_read_are_one_record_until_others_come(tmp_pat
     assert market.found() == ([bar(17000, 17000, 17000, 17000, 1)], [("replaced", 0)])
 
 
+def recorded(market: Following) -> list[Record]:
+    """What a run writes of all that the next looks find."""
+    records = list[Record]()
+    while (found := market.bars.read()) or market.rows.waiting:
+        for each in found:
+            told = {**each.facts, "code": each.code} if isinstance(each, FeedNote) else each.bar.model_dump()
+            records.append(Record(0, "feed" if isinstance(each, FeedNote) else "bar", told, False, ""))
+    return records
+
+
 def test_what_is_recorded_is_not_told_again_by_a_run_that_goes_on(tmp_path: Path) -> None:
     """Every row is read again from the first, bad and late ones too; the open minute goes on where it was."""
     lines = (tick(0, 17000), tick(1, 170000), tick(0, 17001, minute=1), tick(30, 17004), tick(4, 17003, minute=1))
     market = Following(tmp_path, "ticks")
     market.rows.say(*lines)
-    records, number = list[Record](), 0
-    while found := market.bars.read():
-        for each in found:
-            told = {**each.facts, "code": each.code} if isinstance(each, FeedNote) else each.bar.model_dump()
-            records.append(Record(number, "feed" if isinstance(each, FeedNote) else "bar", told, False, ""))
+    records = recorded(market)
     assert [record.type for record in records] == ["feed", "bar", "feed"]
 
     again = Following(tmp_path, "ticks", recorded=records)
@@ -277,6 +283,77 @@ def test_what_is_recorded_is_not_told_again_by_a_run_that_goes_on(tmp_path: Path
     again.now_s = 121.0
 
     assert again.found() == ([bar(17001, 17009, 17001, 17009, 3, minute=1)], [])
+
+
+LATE = {"by the next minute": ([0, 1, 2], [3, 4]), "by the clock": ([0, 1], [3, 2, 4])}
+"""How the second of three minutes is made, before rows of it come late: the rows of each look."""
+
+
+def late_rows(kind: RowKind) -> list[str]:
+    """The first rows of three minutes, and two late ones of the second."""
+    rows = [(0, 17000, 0), (0, 17000, 1), (0, 17001, 2), (30, 17004, 1), (40, 16990, 1)]
+    if kind == "ticks":
+        return [tick(of, price, minute=minute) for of, price, minute in rows]
+    return [second(of, [price] * 4, minute=minute) for of, price, minute in rows]
+
+
+@pytest.mark.parametrize("kind", ["seconds", "ticks"])
+@pytest.mark.parametrize("made", LATE)
+@pytest.mark.parametrize("answers", [(5,), (4, 1), (1, 1, 1, 1, 1)])
+def test_what_was_corrected_once_is_not_so_again_however_the_rows_come_after_a_stop(
+    tmp_path: Path, kind: RowKind, made: str, answers: tuple[int, ...]
+) -> None:
+    """The record of the minute has number and time of its first row, which counts nevertheless.
+
+    Late rows that came at once may come in two answers.
+    """
+    lines, looks = late_rows(kind), LATE[made]
+    market, records = Following(tmp_path, kind), list[Record]()
+    market.now_s = 122.0
+    for look in looks:
+        market.rows.say(*(lines[row] for row in look))
+        records += recorded(market)
+    counted = [(record.type, record.payload["volume"]) for record in records if "volume" in record.payload]
+    assert counted == [("bar", 1), ("bar", 1), ("feed", 3)]
+
+    again, there = Following(tmp_path, kind, recorded=records), iter([row for look in looks for row in look])
+    again.now_s = 122.0
+    for rows in answers:
+        again.rows.say(*(lines[next(there)] for _ in range(rows)), known=True)
+    assert again.found() == ([], [])
+
+
+@pytest.mark.parametrize("minutes", [3, KEPT + 5])
+def test_what_was_corrected_while_a_run_stood_still_is_told_once(tmp_path: Path, minutes: int) -> None:
+    """Also of a minute that can get no further row before all that are there are read."""
+    lines = late_rows("ticks")
+    market = Following(tmp_path, "ticks")
+    market.now_s = 122.0
+    market.rows.say(*lines[:3])
+    records = recorded(market)
+
+    again = Following(tmp_path, "ticks", recorded=records)
+    again.now_s = 60.0 * minutes
+    for line in [*lines, *(tick(0, 17001, minute=minute) for minute in range(3, minutes))]:
+        again.rows.say(line, known=True)
+    bars, notes = again.found()
+
+    assert notes.count(("corrected", 2)) == 1 and len(bars) >= minutes - 3
+    assert [code for code, _ in notes if code != "late"] == ["corrected"]
+
+
+def test_the_first_row_of_a_minute_of_a_closed_market_makes_no_second_record(tmp_path: Path) -> None:
+    lines = ["2024-01-03T22:10:00Z,17000,1", "2024-01-03T22:10:30Z,17001,1", "2024-01-03T22:11:00Z,17000,1"]
+    market = Following(tmp_path, "ticks")
+    market.now_s = 5 * 3600 + 10 * 60 + 70.0
+    market.rows.say(*lines)
+    records = recorded(market)
+    assert [record.payload["code"] for record in records] == ["closed_market"]
+
+    again = Following(tmp_path, "ticks", recorded=records)
+    again.now_s = market.now_s
+    again.rows.say(*lines, known=True)
+    assert again.found() == ([], [])
 
 
 def test_a_feed_that_numbers_anew_loses_no_bar_to_a_number_that_was_told(tmp_path: Path) -> None:

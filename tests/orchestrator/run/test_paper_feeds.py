@@ -70,10 +70,13 @@ def test_a_feed_that_begins_anew_while_a_run_follows_it_is_read_again(file_world
 def test_ticks_are_traded_as_the_minutes_that_they_make_also_over_a_stop_within_one(
     file_world: FileWorld, tmp_path: Path
 ) -> None:
-    """A stop between two trades of a minute."""
+    """A stop between two trades of a minute, after a late trade of an earlier one: corrected, and once."""
 
     def first(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
         yield from market.trade(10, late_s=1.5)
+        *_, last = market.row(market.next - 2).splitlines(keepends=True)
+        market.say(last)
+        yield
         lines = market.row(market.next).splitlines(keepends=True)
         market.set_ns(int(market.bars.ts_event_ns[market.next]), 30.0)
         market.say(b"".join(lines[:2]))
@@ -95,7 +98,7 @@ def test_ticks_are_traded_as_the_minutes_that_they_make_also_over_a_stop_within_
         begun, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", first)
         again, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", then)
 
-    assert again == begun and codes(again) == []
+    assert again == begun and codes(again) == ["corrected"]
     for kind in ("bar", "acted"):
         assert records(of_file, kind) == records(again, kind), kind
     assert len(records(again, "bar")) == 20 and replays(again)

@@ -1,10 +1,15 @@
 """The broker's own part of a bar: a locked floor stays where it is, and who holds nothing is left alone."""
 
+import random
+
 import pytest
 
 from rl_core.market.broker import XP, BrokerState, end_session, meet, untouched
 from rl_core.market.fills import Venue, play_bar
+from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
+    CLOSED_BALANCE,
+    EOD_BALANCE,
     FLAT,
     INTRADAY,
     NEVER_LOCKS,
@@ -81,3 +86,31 @@ def test_whoever_stands_at_a_limit_is_judged_by_every_bar(limit: str) -> None:
 
     assert not untouched(state)
     assert step.played.failed == (limit == "floor") and (step.state.account.paused != 0) == (limit == "day_floor")
+
+
+def test_a_bar_that_meets_nothing_does_what_the_whole_sum_says() -> None:
+    """Flat and without an order, minutes and seconds, over every kind of floor, limit and pause; 600 draws."""
+    draw = random.Random(5)
+    lost = 0
+    for _ in range(600):
+        rules = VENUE.rules._replace(
+            ratchet=draw.choice([STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY]),
+            kills_open=draw.randrange(2),
+            daily_counts_open=draw.randrange(2),
+            daily_fails=draw.randrange(2),
+            stand_down=draw.randrange(2),
+        )
+        cash = draw.randrange(4_700_000, 5_400_000)
+        floor, day_floor = (cash + draw.choice([-100_000, -1, 0, 1, 100_000]) for _ in range(2))
+        account = Account(cash, floor, day_floor, paused=draw.randrange(3), locked=draw.randrange(2))
+        state = BrokerState(account, FLAT, NO_ORDER._replace(flatten=draw.random() < 0.5), 6)
+        minute = BarPrices(80_000, 80_000 + draw.randrange(400), 80_000 - draw.randrange(400), 80_000)
+        venue = VENUE._replace(rules=rules, resolution=draw.choice([PESSIMISTIC, SECONDS]))
+
+        step = meet(state, minute, 0, venue, [minute])
+
+        whole = play_minute(FLAT, account, state.order, minute, [minute], venue)
+        assert step.played == whole and repr(step.played) == repr(whole), (account, venue)
+        assert step == (BrokerState(whole.account, whole.position, NO_ORDER, 6), (), whole)
+        lost += bool(whole.failed)
+    assert 100 < lost < 500
