@@ -8,7 +8,7 @@ import typer
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from rl_core.evaluation.size_near_floor import NearFloorFit
+    from orchestrator.report.sized_gate import SizedGate
 
 
 def size_gate(
@@ -26,7 +26,8 @@ def size_gate(
     from orchestrator.run.found_again import Sources
 
     file = read_logistic(gate)
-    fit = fit_size(run, file.saved, Sources(bars, checkpoint))
+    sized = fit_size(run, file.saved, Sources(bars, checkpoint))
+    fit = sized.fit
     tried = [Trial("threshold", "", file.name, "logistic", f"halved under {line} of {run.name}") for line in fit.tried]
     count = count_trials(trials, tried)
     near = None
@@ -39,19 +40,27 @@ def size_gate(
             trials=count,
         )
     write_whole(out, file.saved.model_copy(update={"near_floor": near}).model_dump_json(indent=1) + "\n")
-    typer.echo("\n".join(lines_of(fit)))
+    typer.echo("\n".join(lines_of(sized)))
     typer.echo(f"{len(fit.tried)} lines tried here, {count} trials on record")
     typer.echo(str(out))
 
 
-def lines_of(fit: "NearFloorFit") -> list[str]:
-    """The fit as lines for the terminal."""
+def lines_of(sized: "SizedGate") -> list[str]:
+    """The fit as lines for the terminal, and what became of later sessions."""
+    fit = sized.fit
     lines = [f"{fit.r:+.3f} R a trade at full size; share of attempts that pass:"]
     lines += [f"  {_line(line)}: {100 * share:.1f} %" for line, share in fit.passes.items()]
     gains = ", ".join(f"{100 * gain:+.1f}" for gain in fit.gains)
     lines.append(f"gain on each fold by what the others chose, percentage points: {gains}")
     chosen = "left-out folds do not say that a smaller size helps: full size everywhere"
-    return [*lines, _line(fit.halve_under) if fit.halve_under else chosen]
+    lines.append(_line(fit.halve_under) if fit.halve_under else chosen)
+    if fit.halve_under and sized.later:
+        full, halved = sized.later[0], sized.later[fit.halve_under]
+        lines.append(
+            f"on {sized.later_sessions} later sessions, which chose nothing: {100 * halved:.1f} % of attempts pass, "
+            f"{100 * full:.1f} % at full size"
+        )
+    return lines
 
 
 def _line(halve_under: int) -> str:

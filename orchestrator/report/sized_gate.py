@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from rl_core.evaluation.gate_worth import Ground
 from rl_core.evaluation.gates import Ruling, Wanted
 from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.path_tables import PathTables
-from rl_core.evaluation.size_near_floor import NearFloorFit, fit_near_floor
+from rl_core.evaluation.size_near_floor import NearFloorFit, fit_near_floor, passes_on
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.market.account import opening_account
@@ -30,11 +31,19 @@ from trigate.errors import ConfigError
 HALF = Fraction(1, 2)
 
 
-def fit_size(run: Path, model: LogisticModel, sources: Sources | None = None) -> NearFloorFit:
+class SizedGate(NamedTuple):
+    """A size near the floor, and what it does on sessions that had no part in it."""
+
+    fit: NearFloorFit
+    later_sessions: int
+    later: dict[int, float]  # share of attempts on them that pass, at full size (0) and by the chosen line; or empty
+
+
+def fit_size(run: Path, model: LogisticModel, sources: Sources | None = None) -> SizedGate:
     """The room to the floor under which half the size helps, on the sessions of ``run`` up to the last that taught.
 
     What the regression approves there is played with an account that stops nothing, a new one each session; what it
-    would do to accounts is then drawn from those sessions. Later ones are left to judge by.
+    would do to accounts is then drawn from those sessions. Later ones only judge what came out.
 
     Raises:
         ConfigError: the regression shrinks already, knows later sessions than the run has, or the policy was trained
@@ -49,10 +58,17 @@ def fit_size(run: Path, model: LogisticModel, sources: Sources | None = None) ->
         raise ConfigError(f"{folder.path}: it was played on paper; give a simulation over the same bars")
     ground = ground_of(found, found.table)
     _refuse_trained_on(training_end_of(folder.manifest()), ground, folder.path)
-    span = _taught(model, ground, folder.path)
-    tape = tape_let_through(ground.tables, found.table, span, lambda told: model.label(model.p_win(told)))
-    venue = found.trading.venue
-    return fit_near_floor(tape, Setting(venue.rules, found.trading.limits, venue.terms))
+    taught, venue = _taught(model, ground, folder.path), found.trading.venue
+    setting = Setting(venue.rules, found.trading.limits, venue.terms)
+
+    def tape(span: Span) -> Tape:
+        return tape_let_through(ground.tables, found.table, span, lambda told: model.label(model.p_win(told)))
+
+    fit = fit_near_floor(tape(taught), setting)
+    if taught.stop == ground.span.stop:
+        return SizedGate(fit, 0, {})
+    later = tape(Span(taught.stop, ground.span.stop))
+    return SizedGate(fit, len(later.session), passes_on(later, setting, (0, fit.halve_under)))
 
 
 def tape_let_through(tables: PathTables, views: CloseViewTable, span: Span, judges: Judges) -> Tape:

@@ -5,6 +5,7 @@ it, and one without an edge only dies more slowly. R a trade cannot see that, so
 pass.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,12 @@ def fit_near_floor(tape: Tape, setting: Setting) -> NearFloorFit:
         gains=tuple(gains.tolist()),
         r=float(_full_r(tape, setting).mean()),
     )
+
+
+def passes_on(tape: Tape, setting: Setting, lines: Sequence[int]) -> dict[int, float]:
+    """The share of attempts on the sessions of ``tape`` that pass, by line."""
+    drawn = orders(len(tape.session), draws=DRAWS, horizon=HORIZON, seed=SEED - 1)
+    return {line: _passes(tape, setting._replace(halved_under=line), drawn) for line in lines}
 
 
 def _folds(tape: Tape) -> list[Integers]:
