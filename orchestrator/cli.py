@@ -36,6 +36,7 @@ from orchestrator.commands.run_options import (
     run_asked_for,
 )
 from orchestrator.commands.show_config import show_config
+from orchestrator.commands.size_gate import size_gate
 from orchestrator.commands.status import list_runs, status
 from orchestrator.commands.teach import teach
 from orchestrator.commands.walk_gate import walk_gate
@@ -61,6 +62,7 @@ app.command("feed")(play_feed)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
 app.command("walk-gate")(walk_gate)
+app.command("size-gate")(size_gate)
 
 
 def main() -> None:

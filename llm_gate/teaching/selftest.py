@@ -200,9 +200,7 @@ def _judged(lessons: Lessons, held_out: Sequence[Case], world: PlantedCases, mod
     r = np.array([(case.outcome_r_milli or 0) / 1000 for case in held_out], np.float64)
     regression = fit_logistic(lessons)
     shares = {
-        "logistic": np.array(
-            [LET_THROUGH[regression.label(regression.p_win(case.proposal))] for case in held_out], np.float64
-        ),
+        "logistic": np.array([LET_THROUGH[regression.judge(case.proposal)] for case in held_out], np.float64),
         "rules": np.array([rule_share(case.proposal) for case in held_out]),
         "random": _random_shares(held_out, model.prompt, world.seed),
         **_model_shares(lessons, held_out, model),

@@ -72,7 +72,7 @@ def weigh_gate(
     found = found_again(folder, sources or Sources())
     _refuse_without_a_gate(folder, book, found)
     views, proposals = found.table, proposals_of(book)
-    ground, first = _ground(found, views), found.span.first - found.span.history
+    ground, first = ground_of(found, views), found.span.first - found.span.history
     factor = Fraction(found.config.gate.review.shrink_factor)
     rulings = {first + each.bar: _ruling(each, found) for each in proposals}
     path, gate = ground.played(RecordedVerdicts(rulings))
@@ -113,7 +113,7 @@ def _refuse_without_a_gate(folder: RunFolder, book: AccountBook, found: FoundAga
             raise ConfigError(f"{folder.path}: {cause}")
 
 
-def _ground(found: FoundAgain, views: CloseViewTable) -> Ground:
+def ground_of(found: FoundAgain, views: CloseViewTable) -> Ground:
     """The bars that the run showed and traded, its policy and its account."""
     market = views.market
     seconds = None

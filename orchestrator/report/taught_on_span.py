@@ -98,7 +98,7 @@ def teach_and_judge(
     model = None if untaught else fit_logistic(lessons_of(lessons), max_veto_rate=how.max_veto_rate)
     if model is not None:
         refuse_taught_on(model, ledger.session(spans.judged.first), policy.name)
-    gate = JudgedByFacts(lambda told: "approve" if model is None else model.label(model.p_win(told)), told, how.factor)
+    gate = JudgedByFacts(lambda told: "approve" if model is None else model.judge(told), told, how.factor)
     own = ground.played(gate)[1]
     others = {APPROVING: approving, THREE_LINES: ground.played(three_lines(told, how.factor))[1]}
     worth = gate_worth(ground, own, others, _rates(gate, how.factor), reruns=how.reruns, on_rerun=on_rerun)

@@ -54,6 +54,7 @@ class Setting(NamedTuple):
     rules: Rules
     limits: Limits
     terms: Terms
+    halved_under: int = 0  # thousandths of the trade's risk: an entry that finds less room to the floor is halved
 
     def where(self, which: Any) -> "Setting":
         """That of some lanes; what differs between settings of one kind are amounts and limits."""
@@ -82,7 +83,8 @@ class Setting(NamedTuple):
         """Which rules there are at all; settings of one kind differ in amounts alone."""
         rules = self.rules._asdict()
         flags = tuple(value for name, value in rules.items() if name not in AMOUNTS)
-        return (flags, self.limits.max_stop_percent, self.terms, rules["lock_at_close"] < NEVER_LOCKS)
+        locks = rules["lock_at_close"] < NEVER_LOCKS
+        return (flags, self.limits.max_stop_percent, self.terms, locks, self.halved_under)
 
 
 class Ended(NamedTuple):
@@ -324,7 +326,12 @@ def _quantity(account: Account, row: tuple[Integers, Integers, Integers], settin
         quantity, np.minimum(account.max_minis * setting.limits.per_mini, setting.limits.max_quantity)
     )
     room = account.cash - np.maximum(account.floor, account.day_floor)
-    return np.asarray(np.where(room > quantity * stop, np.minimum(quantity, fills), 0))
+    # A gate is asked about what is legal at full size, so what has no room for that is not halved but never proposed.
+    quantity = np.where(room > quantity * stop, quantity, 0)
+    if setting.halved_under:
+        near = (account.cash - account.floor) * 1000 < setting.halved_under * quantity * stop
+        quantity = np.where(near, quantity // 2, quantity)
+    return np.asarray(np.minimum(quantity, fills))
 
 
 def _followed(cash: Integers, quantity: Integers, at: tuple[_Priced, Integers], reach: tuple[Any, Any]) -> Bools:

@@ -1,5 +1,6 @@
 """Attempts from a tape end as the account engine ends them, session by session, for every pack."""
 
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -7,13 +8,17 @@ import pytest
 
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.attempts_at_once import ACTIVE, ENDINGS, OUT_OF_DAYS, Setting, play_attempts
-from rl_core.evaluation.carried import Accounts, play_carried
+from rl_core.evaluation.carried import Accounts, play_carried, played_again
 from rl_core.evaluation.entrants import Signals
+from rl_core.evaluation.gates import APPROVED, Ruling, Wanted
 from rl_core.evaluation.inputs import EvaluationInputs
+from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.features.market_view import MarketView, view_of
-from rl_core.market.types import CLOSED_BALANCE, INTRADAY
+from rl_core.market.broker import XP
+from rl_core.market.costs import stop_loss
+from rl_core.market.types import CLOSED_BALANCE, INTRADAY, Terms
 from rl_core.rules.files import pack_paths
 from rl_core.rules.pack import RulePack, limits_of, read_rule_pack
 from rl_core.trading.hours import EntryHours
@@ -126,3 +131,35 @@ def test_sessions_in_their_own_order_end_as_the_account_engine_ends_them() -> No
 )
 def test_rules_that_few_packs_have_end_attempts_alike(changed: dict[str, int], ending: str) -> None:
     assert ending in both_ways(PACKS[0], 100_000, 0.4, **changed)[1]
+
+
+class HalvesNearFloor:
+    """Takes half of an entry that finds less room to the floor than so many thousandths of its risk."""
+
+    def __init__(self, line: int, terms: Terms) -> None:
+        self._line, self._terms, self.halved, self.whole = line, terms, 0, 0
+
+    def review(self, wanted: Wanted) -> Ruling:
+        """Half or all of it."""
+        risk = abs(wanted.order.quantity) * stop_loss(XP, wanted.order.stop_ticks, self._terms)
+        near = (wanted.account.cash - wanted.account.floor) * 1000 < self._line * risk
+        self.halved, self.whole = self.halved + near, self.whole + (not near)
+        return Ruling(Fraction(1, 2)) if near else APPROVED
+
+
+@pytest.mark.parametrize("line", [1_500, 2_500])
+def test_entries_near_the_floor_are_halved_as_a_gate_on_the_path_halves_them(line: int) -> None:
+    """The same attempts end in the same sessions, and others than at full size."""
+    pack = read(next(name for name in PACKS if name.endswith("#50k-eval-rithmic")))
+    made, signals = tape(of_view(pack), 50_000, 0.4)
+    given = inputs(pack, 50_000, 0.4)._replace(who=signals)
+    venue, limits = given.trading.venue, given.trading.limits
+    gate = HalvesNearFloor(line, venue.terms)
+
+    real = played_again(PathTables(signals, given.view, given.trading), given.span, accounts=NO_LIMIT, gate=gate).ended
+    found = replayed(made, Setting(venue.rules, limits, venue.terms, halved_under=line))
+
+    told = [("failed" if ending == "floor" else ending, session) for ending, session in found]
+    assert told == [(STATUS[end.status], end.session) for end in real]
+    assert gate.halved > 2 and gate.whole > 2
+    assert found != replayed(made, Setting(venue.rules, limits, venue.terms))
