@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -180,8 +181,7 @@ def open_run(
     folder = run_to_continue(config.runs, manifest.run_id)
     if folder is not None:
         return folder
-    stamp = datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"{stamp}-{config.name}-{manifest.run_id[:8]}"
+    name = _free_name(config, manifest)
     folder, made = RunFolder(config.runs / name), RunFolder(config.runs / f".{name}.{os.getpid()}.new")
     try:
         config.runs.mkdir(parents=True, exist_ok=True)
@@ -196,6 +196,13 @@ def open_run(
     except OSError as error:
         raise ResourceError(f"{folder.path}: {error.strerror}") from error
     return folder
+
+
+def _free_name(config: RunConfig, manifest: RunManifest) -> str:
+    """Begins with the second in which the run begins, or the first after it that no run of the same id has taken."""
+    stamps = (datetime.fromtimestamp(second, UTC) for second in count(wall_time_ns() // 10**9))
+    names = (f"{stamp:%Y%m%dT%H%M%SZ}-{config.name}-{manifest.run_id[:8]}" for stamp in stamps)
+    return next(name for name in names if not (config.runs / name).exists())
 
 
 def _sweep(runs: Path) -> None:

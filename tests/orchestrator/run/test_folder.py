@@ -84,6 +84,19 @@ def test_an_ended_run_and_another_run_are_not_continued(tmp_path: Path) -> None:
     assert (again.manifest().starts, RunFolder(aside).manifest().status) == (0, "ended")
 
 
+def test_runs_of_one_id_within_a_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Each has ended with its report; the newest has the last name."""
+    config = RunConfig(runs=tmp_path / "runs")
+    folders = []
+    for _ in range(3):
+        folders.append(open_run(config, manifest()))
+        folders[-1].write_manifest(folders[-1].manifest().model_copy(update={"status": "ended"}))
+        (folders[-1].path / "report.html").touch()
+
+    names = [folder.path.name for folder in folders]
+    assert len(set(names)) == 3 and names == sorted(names)
+
+
 def test_a_run_that_ended_without_its_report_is_taken_again(tmp_path: Path) -> None:
     """It was killed in between; the same command replays it and writes the report."""
     config = RunConfig(runs=tmp_path / "runs")
