@@ -136,17 +136,11 @@ def _refuse_unrepeatable(value: Any, place: str) -> None:
         for key, item in value.items():
             if type(key) is not str:
                 raise TypeError(f"{place}: the key {key!r} is no str")
-            if not _comes_back(item):  # asked before the place is named: nearly all do, and a run has millions
-                _refuse_unrepeatable(item, f"{place}.{key}")
+            _refuse_unrepeatable(item, f"{place}.{key}")
     elif kind is list:
         for index, item in enumerate(value):
             _refuse_unrepeatable(item, f"{place}[{index}]")
-    elif not _comes_back(value):
+    elif not _repeats(value):
         raise TypeError(
             f"{place}: {value!r} ({kind.__name__}) cannot be journalled: only int of 64 bits, str, bool, ..."
         )
-
-
-def _comes_back(value: Any) -> bool:
-    kind = type(value)
-    return kind is str or (kind is int and -_INT64 <= value < _INT64) or kind is bool or value is None

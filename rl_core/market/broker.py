@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rl_core.market.account import equity, rules_in_force
-from rl_core.market.fills import Venue, closed_at_last_price, flat_bar, trailed
+from rl_core.market.fills import Venue, closed_at_last_price, trailed
 from rl_core.market.seconds import play_minute
 from rl_core.market.types import (
     EXIT_NAMES,
@@ -64,10 +64,7 @@ def meet(
     entered = state.order.quantity
     # `order_for` gives no order to an account in a position, and `play_bar` would fill none.
     assert not (entered and state.position.quantity), "an entry works while a position is open"
-    if entered or state.position.quantity:
-        played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
-    else:
-        played = flat_bar(XP, state.position, state.account, venue)
+    played = play_minute(state.position, state.account, state.order, prices, seconds, venue)
     fills: tuple[Fill, ...] = ()
     if entered:
         fill = Fill(

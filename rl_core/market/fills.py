@@ -355,22 +355,6 @@ def play_bar(
     return close_bar(xp, opened, bracket_exit(xp, opened.position, opened.account, bar, venue), venue)
 
 
-def flat_bar(xp: Namespace, position: Position, account: Account, venue: Venue) -> BarOutcome:
-    """What `play_bar` says of a bar that an account [B] meets flat and without an order: no price of it counts."""
-    standing = _with_limits_applied(xp, account, account.cash, NO_EXIT, venue.rules)
-    return BarOutcome(
-        position=position._replace(bars_held=0),
-        account=standing.account,
-        entry_price=position.entry,
-        exit_quantity=0,
-        exit_price=0,
-        exit_reason=NO_EXIT,
-        risk=0,
-        failed=standing.failed,
-        ambiguous=False,
-    )
-
-
 def closed_at_last_price(xp: Namespace, position: Position, account: Account, close: Ticks, venue: Venue) -> BarOutcome:
     """The outcome [B] of a session that ends without an open to flatten at: out at ``close``, one slippage worse."""
     held = position.quantity != 0
