@@ -57,27 +57,44 @@ def measure(code: Path, line: list[str]) -> Measured:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        first_s = last_s = cpu_first_s = cpu_last_s = 0.0
-        while process.poll() is None:
-            for journal in Path(runs).glob("*/journal.jsonl"):
-                if not first_s and b'"t":"bar"' in journal.read_bytes()[:4096]:
-                    first_s, cpu_first_s = time.perf_counter(), _cpu_of(process.pid)
-            if first_s and not last_s:
-                cpu_last_s = max(cpu_last_s, _cpu_of(process.pid))  # the workers are gone when the manifest says so
-                last_s = time.perf_counter() if _ended(Path(runs)) else 0.0
-            time.sleep(POLL_S)
+        first, last = _watched(process, Path(runs))
         if process.returncode != 0:
             raise SystemExit(f"the run ended with {process.returncode}: {' '.join(line)}")
         (journal,) = Path(runs).glob("*/journal.jsonl")
         bars = journal.read_bytes().count(b'"t":"bar"')
-    rates = bars / (last_s - first_s), bars / (cpu_last_s - cpu_first_s)
-    return Measured(first_s - began_s, cpu_first_s, *rates, _cpu_s() - before)
+    rates = bars / (last.s - first.s), bars / (last.cpu_s - first.cpu_s)
+    return Measured(first.s - began_s, first.cpu_s, *rates, _cpu_s() - before)
+
+
+class _Moment(NamedTuple):
+    """When something was seen; 0 where it was not yet."""
+
+    s: float = 0.0  # of the clock
+    cpu_s: float = 0.0  # of every process of the run so far
+
+
+def _watched(process: "subprocess.Popen[bytes]", runs: Path) -> tuple[_Moment, _Moment]:
+    """Wait for a run to end: when its first bar was recorded, and when its last."""
+    first = last = _Moment()
+    while process.poll() is None:
+        if not first.s:
+            first = _Moment(time.perf_counter(), _cpu_of(process.pid)) if _begun(runs) else first
+        elif not last.s:
+            # The workers are gone when the manifest says so, and their CPU seconds with them.
+            last = _Moment(time.perf_counter() if _ended(runs) else 0.0, max(last.cpu_s, _cpu_of(process.pid)))
+        time.sleep(POLL_S)
+    return first, last
 
 
 def _environment(code: Path) -> dict[str, str]:
     """What a run of the checkout is started with; it keeps its bytecode, as an installed one does."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPATH": str(code)}
+
+
+def _begun(runs: Path) -> bool:
+    """Whether a bar was recorded."""
+    return any(b'"t":"bar"' in journal.read_bytes()[:4096] for journal in runs.glob("*/journal.jsonl"))
 
 
 def _ended(runs: Path) -> bool:

@@ -11,10 +11,8 @@ import pytest
 from orchestrator.messaging.row_feed import MOST_ROWS, RowFeed
 from orchestrator.messaging.sockets import FEED_MAX_FRAME, FeedClient, FeedServer
 from orchestrator.messaging.wire import MAX_FRAME
-from orchestrator.run.config import RunConfig
 from orchestrator.run.fed_rows import FedRows, check_address
-from orchestrator.run.growing_file import GrowingFile, Grown
-from orchestrator.run.paper_plan import check_paper, rows_of
+from orchestrator.run.growing_file import Grown
 from trigate.errors import ConfigError, ResourceError
 
 COLUMNS = "datetime,open,high,low,close,volume"
@@ -366,25 +364,6 @@ def test_a_port_that_is_taken_is_named(feed: RowFeed) -> None:
 def test_a_feed_of_another_machine_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:PORT, ipc:///PATH or a csv file was expected"):
         check_address(address)
-
-
-def test_the_rows_of_a_run_are_its_bars_file_another_csv_or_a_feed(tmp_path: Path) -> None:
-    """Where they come from is a part of what a run is, unless it is the bars file, as in runs of before."""
-    grows, bars = tmp_path / "NQ_ticks.csv", tmp_path / "NQ_live.csv"
-    grows.write_text("datetime,price,size\n2024-01-03T14:30:00.5Z,17000,1\n")
-    made = [
-        RunConfig.model_validate({"mode": "paper", "bars": bars, "feed": feed})
-        for feed in ({}, {"source": str(grows), "rows": "ticks"}, {"source": "tcp://127.0.0.1:5557"})
-    ]
-    for config in made:
-        check_paper(config)
-    own, other, fed = (rows_of(config, lambda text: None) for config in made)
-
-    assert isinstance(own.rows, GrowingFile) and (own.name, own.kind) == ("NQ_live.csv", "minutes")
-    assert (other.name, other.kind, len(other.rows.read().lines)) == ("NQ_ticks.csv", "ticks", 2)
-    assert isinstance(fed.rows, FedRows) and (fed.name, fed.kind) == ("feed", "minutes")
-    fed.rows.close()
-    assert "feed" not in made[0].identity and made[1].identity["feed"]["rows"] == "ticks"
 
 
 def test_a_socket_that_no_path_can_name_or_of_another_user_is_refused(
