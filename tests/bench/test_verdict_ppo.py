@@ -3,9 +3,11 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from bench import verdict_ppo
 from bench.verdict_ppo import KINDS, Given, experiment, judged_world, lines_of
@@ -51,6 +53,15 @@ def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
         judged_world("no edge", 3, TINY._replace(more=("ppo.no_such_key=1",)), tmp_path)
 
 
+def test_a_training_that_was_asked_to_stop_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was saved on the way can be evaluated, too, and would count as a whole one."""
+    monkeypatch.setattr(verdict_ppo, "prepare_evaluation", lambda *run, **said: SimpleNamespace(training_ended=False))
+    monkeypatch.setattr(CliRunner, "invoke", lambda *given: SimpleNamespace(exit_code=0))
+
+    with pytest.raises(SystemExit, match="planted 2: stopped before its training had ended"):
+        judged_world("planted", 2, TINY, tmp_path)
+
+
 def test_the_log_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kind after kind; a world that the log holds is not played again, and one of other settings is refused."""
     log, played = tmp_path / "ppo.jsonl", []
@@ -74,17 +85,18 @@ def test_the_log_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytes
 def test_the_table_counts_each_kind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of two worlds without an edge passed: Wilson's interval of a half, of two, is 9 to 91 %."""
-    rows = [judged("no edge", 0, "PASS"), judged("no edge", 1, "FAIL"), judged("planted", 0, "NOT PROVEN")]
+    """Two of three worlds without an edge passed: Wilson's interval of two thirds, of three, is 21 to 94 %."""
+    words = ("PASS", "FAIL", "PASS")
+    rows = [*(judged("no edge", *each) for each in enumerate(words)), judged("planted", 0, "NOT PROVEN")]
 
     _, nothing, planted = lines_of(rows)
 
-    assert nothing.split() == ["no", "edge", "2", "1", "0", "1", "9", "to", "91", "%", "+0.250", "3", "to", "4"]
+    assert nothing.split() == ["no", "edge", "3", "2", "0", "1", "21", "to", "94", "%", "+0.250", "3", "to", "5"]
     assert planted.split() == ["planted", "1", "0", "1", "0", "0", "to", "79", "%", "+0.250", "3", "to", "3"]
     log = tmp_path / "ppo.jsonl"
-    log.write_text("".join(json.dumps(row) + "\n" for row in (rows[0], rows[2])))
+    log.write_text("".join(json.dumps(row) + "\n" for row in (rows[0], rows[3])))
     asked = ["--log", str(log), "--worlds", "1", "--bars", "512", "--inside", "12", "--outside", "8", "--json"]
     settings = [word for each in TINY.more for word in ("--set", each)]
     monkeypatch.setattr(sys, "argv", ["verdict_ppo.py", *asked, *settings])
     verdict_ppo.main()
-    assert json.loads(capsys.readouterr().out)["rows"] == [rows[0], rows[2]]
+    assert json.loads(capsys.readouterr().out)["rows"] == [rows[0], rows[3]]
