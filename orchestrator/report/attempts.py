@@ -1,7 +1,7 @@
 """Where every attempt stands under its rule pack, and whether the first would have passed, from the journal."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.report.account_book import AccountBook, EquityPoint
 from rl_core.market.days import Days, best_day_percent, consistent, payout_open
@@ -50,7 +50,7 @@ class WouldPass(NamedTuple):
     """What became of the account that a trader would have bought, and where the last one stands; money in cents."""
 
     word: Literal["yes", "no", "not yet", "nothing to pass"]
-    status: str  # of the first attempt: active, or how it ended
+    status: str  # of the first attempt: active, how it ended, or refused: stranded by its gate
     to_target: int | None  # of the last attempt; None where its pack has no target
     room: int  # above the floor, of the last attempt
 
@@ -59,8 +59,8 @@ def would_pass(book: AccountBook, points: Sequence[EquityPoint], rules: Rules) -
     """Whether the first attempt passed; None of a journal that holds no account yet."""
     if not points:
         return None
-    ends = {event.payload["attempt"]: event.payload["status"] for event in book.of("account_ended")}
-    status, last, target = ends.get(1, "active"), points[-1], rules.start + rules.target
+    ends = {event.payload["attempt"]: event.payload for event in book.of("account_ended")}
+    status, last, target = _how_it_stands(ends.get(1)), points[-1], rules.start + rules.target
     words: dict[str, Literal["yes", "not yet"]] = {"passed": "yes", "active": "not yet"}
     return WouldPass(
         word="nothing to pass" if rules.target >= UNLIMITED else words.get(status, "no"),
@@ -68,3 +68,10 @@ def would_pass(book: AccountBook, points: Sequence[EquityPoint], rules: Rules) -
         to_target=None if rules.target >= UNLIMITED else max(0, target - last.equity),
         room=max(0, last.equity - last.floor),
     )
+
+
+def _how_it_stands(ended: Mapping[str, Any] | None) -> str:
+    """What became of an attempt that ended as ``ended`` records; None: it has not."""
+    if ended is None:
+        return "active"
+    return "refused" if "refused_sessions" in ended else str(ended["status"])

@@ -12,6 +12,7 @@ from orchestrator.report.packs import AccountFit
 from rl_core.evaluation.pack_odds import BLOCK
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 from rl_core.statistics.bootstrap import Interval
+from rl_core.statistics.break_even import BreakEven
 
 EXCHANGE = ZoneInfo(EXCHANGE_ZONE)
 NONE = "–"
@@ -66,6 +67,7 @@ FIRST_ATTEMPT = {
     "passed": "the first account passed",
     "failed": "the first account failed at a limit",
     "stranded": "the first account had no room left for a trade",
+    "refused": "the gate vetoed every entry of the first account near its floor",
     "expired": "the first account ran out of days",
 }
 
@@ -82,6 +84,16 @@ def suits_in_words(fit: AccountFit | None) -> str:
     if fit is None:
         return f"none can be named: entries in fewer than {BLOCK} sessions, or the run has not ended"
     return fit.sentence
+
+
+def break_even_in_words(found: BreakEven | None) -> str:
+    """What the figure of the break-even slippage says, of a profit or of a loss."""
+    if found is None:
+        return "no trade"
+    a_side = dollars(abs(round(100 * found.commission_dollars)))
+    if found.slippage_ticks < 0:
+        return f"so much better each fill had to be, or commissions {a_side} a side lower, to lose nothing"
+    return f"more a fill, or {a_side} more a side, and the profit is gone"
 
 
 def share_of(part: int, whole: int) -> str:

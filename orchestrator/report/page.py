@@ -21,6 +21,7 @@ from trigate.pages.render import rendered
 
 FILTERS = (
     "attempts_in_words",
+    "break_even_in_words",
     "dollars",
     "exchange_time",
     "percent",

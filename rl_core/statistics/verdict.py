@@ -114,7 +114,7 @@ def _of_luck(tries: Tries, criteria: PolicyCriteria) -> tuple[str, ...]:
         return ()
     chance = "unknown" if tries.deflated is None else f"{tries.deflated:.2f}"
     return (
-        f"{tries.made} different ones were judged on these sessions; the chance that this one is better than the "
+        f"{tries.made} different tries were judged on these sessions; the chance that this one is better than the "
         f"luckiest of so many is {chance}, and {criteria.sure:g} is needed",
     )
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from played_runs import every_tenth_minute, play, text_of, walk
 
-from orchestrator.report.account_book import EquityPoint, account_book
+from orchestrator.report.account_book import EquityPoint, Event, account_book
 from orchestrator.report.attempts import would_pass
-from orchestrator.report.formats import plain_percent
+from orchestrator.report.formats import break_even_in_words, passing_in_words, plain_percent
 from orchestrator.report.report import report_on
 from orchestrator.run.folder import RunFolder
 from rl_core.market.types import STATIC, UNLIMITED, Rules
+from rl_core.statistics.break_even import BreakEven
 
 DAY = ("2024-06-03",)
 RULES = Rules(start=5_000_000, target=300_000, max_loss=250_000, ratchet=STATIC, floor_cap=1 << 60)
@@ -31,6 +32,31 @@ def test_the_first_account_and_the_last_distance_are_told() -> None:
     assert (still.word, still.to_target, still.room) == ("not yet", 200_000, 350_000)
     assert (aimless.word, aimless.to_target, aimless.room) == ("nothing to pass", None, 0)
     assert would_pass(empty, [], RULES) is None
+
+
+def test_an_account_that_its_gate_stranded_is_not_said_to_have_had_no_room() -> None:
+    """It had room for a trade, and every entry was vetoed."""
+    ended = {"attempt": 1, "status": "stranded"}
+
+    said = [
+        would_pass(account_book(())._replace(events=(Event("account_ended", how, 9),)), [point(4_850_000)], RULES)
+        for how in (ended, ended | {"refused_sessions": 3})
+    ]
+
+    no_room, refused = (passing_in_words(passing) for passing in said if passing is not None)
+    assert no_room.startswith("no: the first account had no room left for a trade; ")
+    assert refused.startswith("no: the gate vetoed every entry of the first account near its floor; ")
+
+
+def test_costs_at_which_nothing_is_left_are_told_of_a_profit_and_of_a_loss() -> None:
+    """A loss has no profit that could be gone."""
+    assert (
+        break_even_in_words(BreakEven(5.84, 4.99, 2.495)) == "more a fill, or $2.50 more a side, and the profit is gone"
+    )
+    assert break_even_in_words(BreakEven(-27.74, -26.5, -13.25)) == (
+        "so much better each fill had to be, or commissions $13.25 a side lower, to lose nothing"
+    )
+    assert break_even_in_words(None) == "no trade"
 
 
 def test_a_page_answers_would_i_have_passed_and_which_account_suits(won: RunFolder, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_best_of_several_must_be_better_than_luck(deflated: float | None, wo
 
     assert verdict.word == word
     if word != "PASS":
-        assert verdict.reasons[0].startswith("31 different ones were judged on these sessions")
+        assert verdict.reasons[0].startswith("31 different tries were judged on these sessions")
         assert "would be clear without these doubts" in verdict.reasons[1]
 
 
