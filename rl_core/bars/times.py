@@ -20,7 +20,7 @@ EPOCH = r"^\d{9,19}(\.\d{1,9})?$"
 # Nanoseconds per unit, the largest first; an epoch in 2000..2100 fits exactly one.
 EPOCH_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 EARLIEST_S, LATEST_S = 946_684_800, 4_102_444_800
-NAIVE_REMEDY = 'Name the zone it is in (timezone = "UTC", "America/New_York" or another)'
+NAIVE_REMEDY = "Name the zone it is in: --timezone UTC, America/New_York or another"
 ISO = "ISO time with a zone such as 2025-01-02T14:30:00Z, or an epoch, was expected"
 
 

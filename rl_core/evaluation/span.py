@@ -29,7 +29,7 @@ def span_of(session: npt.NDArray[np.int32], first: int, sessions: int | None = N
     """
     first = max(first, _first_warm(session))
     if first >= len(session):
-        raise DataError(f"{len(session)} bars are too few: {LONG_BARS} come before the first decision")
+        raise DataError(_too_few(session))
     days = np.unique(session[first:])
     if sessions is None or sessions >= len(days):
         return Span(first, len(session))
@@ -46,3 +46,13 @@ def _first_warm(session: npt.NDArray[np.int32]) -> int:
     if len(session) <= LONG_BARS:
         return len(session)
     return int(np.searchsorted(session, session[LONG_BARS], side="right"))
+
+
+def _too_few(session: npt.NDArray[np.int32]) -> str:
+    """Why no bar is left to play, and what to do."""
+    sessions = len(np.unique(session))
+    return (
+        f"no session of the bars can be played: the first {LONG_BARS:,} bars only warm the features up, and none of "
+        f"the {sessions} session{'' if sessions == 1 else 's'} ({len(session):,} bars) begins after them; give bars "
+        "that begin two sessions earlier, or go on longer"
+    )

@@ -330,6 +330,7 @@ def test_a_file_of_another_interval_is_told_apart(tmp_path: Path) -> None:
     assert "looks like a file of 5-second bars" in fault(tmp_path / "NQ_5.csv")
     assert "looks like a file of 60-second bars" in fault(tmp_path / "NQ_60.csv", interval_s=1)
     assert "looks like a file of 300-second bars" in fault(tmp_path / "NQ_300.csv")
+    assert "rl-core data check --interval 300 reads this one" in fault(tmp_path / "NQ_300.csv")
     assert read_bars(tmp_path / "NQ_5.csv", interval_s=5).interval_s == 5
 
 

@@ -115,6 +115,12 @@ def test_a_header_that_could_be_misread_is_refused(tmp_path: Path, header: str, 
     assert f": {said}: " in refusal(tmp_path, row, header=header)
 
 
+def test_a_file_with_other_separators_is_told_to_use_commas(tmp_path: Path) -> None:
+    message = refusal(tmp_path, f"{DAY} 09:59;long", header="time;side")
+
+    assert "missing_column" in message and "Export the file with commas between the columns" in message
+
+
 @pytest.mark.parametrize(("name", "said"), [("none.csv", "a file of entries"), ("rows.csv", "no_rows")])
 def test_a_file_without_entries_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "rows.csv").write_text("time,side\n")

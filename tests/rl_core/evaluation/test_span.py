@@ -25,7 +25,14 @@ def test_no_more_sessions_are_played_than_asked_for(sessions: int, stop: int) ->
     assert span_of(SESSION, 3000, sessions) == Span(3000, stop)
 
 
-@pytest.mark.parametrize("session", [SESSION[:1380], SESSION[:2000]])
-def test_too_few_bars_are_refused(session: np.ndarray) -> None:
-    with pytest.raises(DataError, match="too few"):
+@pytest.mark.parametrize(
+    ("session", "told"),
+    [
+        (SESSION[:1000], r"none of the 1 session \(1,000 bars\)"),
+        (SESSION[:2000], r"none of the 2 sessions \(2,000 bars\)"),
+    ],
+)
+def test_too_few_bars_are_refused_with_what_would_be_enough(session: np.ndarray, told: str) -> None:
+    """2,000 bars are more than the 1,380 of the warm-up: what is missing is a session that begins after these."""
+    with pytest.raises(DataError, match=rf"the first 1,380 bars only warm .* {told} begins after them; give bars that"):
         span_of(session, 0)
