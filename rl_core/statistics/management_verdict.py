@@ -10,6 +10,8 @@ from rl_core.statistics.criteria import ManagementCriteria
 from rl_core.statistics.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
+SAME_R = 1e-6
+"""Two results are equal that differ by less, in R and as a share: brackets alone come in single precision."""
 
 
 class Managed(NamedTuple):
@@ -19,6 +21,7 @@ class Managed(NamedTuple):
     trades: int
     r: float  # all of them as they were managed
     alone: float  # R of their brackets alone
+    changed: int  # trades that earned more or less than their bracket alone
 
 
 class ManagementVerdict(NamedTuple):
@@ -46,9 +49,10 @@ def managed_beside_alone(
     """Trades [N] beside their brackets alone [N], added up by ``session`` [N]: one market day is one pair."""
     days, row = np.unique(session, return_inverse=True)
     difference = np.zeros(len(days))
-    np.add.at(difference, row, r - alone)
+    differs = ~np.isclose(r, alone, rtol=SAME_R, atol=SAME_R)
+    np.add.at(difference, row, np.where(differs, r - alone, 0.0))
     interval = session_block_bootstrap(difference, days.astype(np.int64), level=level)
-    return Managed(interval, len(r), float(r.sum()), float(alone.sum()))
+    return Managed(interval, len(r), float(r.sum()), float(alone.sum()), int(differs.sum()))
 
 
 def verdict_on_management(
@@ -67,6 +71,9 @@ def verdict_on_management(
         said = ("bars that the policy or its phase 1 was trained on are included", *reasons)
         return ManagementVerdict(managed, Verdict("IN SAMPLE", said))
     bounds = None if managed.difference is None else managed.difference.bounds
+    if managed.trades and not managed.changed:
+        same = f"each of the {managed.trades} trades earned what its bracket alone earns: management changed no result"
+        return ManagementVerdict(managed, Verdict("NOT PROVEN", (*reasons, same)))
     if bounds is None:
         return ManagementVerdict(managed, Verdict("NOT PROVEN", reasons))
     (low, high), bar = bounds, criteria.more_than_r

@@ -17,12 +17,16 @@ USUAL = ManagementCriteria()
 
 
 def judged(
-    more: float, sessions: int = 70, criteria: ManagementCriteria = USUAL, doubts: tuple[str, ...] = ()
+    more: float,
+    sessions: int = 70,
+    criteria: ManagementCriteria = USUAL,
+    doubts: tuple[str, ...] = (),
+    spread: float = 0.3,
 ) -> ManagementVerdict:
-    """Two trades a session, each ``more`` R better than its bracket alone on average."""
+    """Two trades a session, each ``more`` R better than its bracket alone on average, by ``spread`` R more or less."""
     rng = np.random.default_rng(0)
     alone = rng.choice([-1.0, 3.0], 2 * sessions, p=[0.75, 0.25])
-    r, session = alone + more + rng.normal(0, 0.3, 2 * sessions), np.repeat(np.arange(sessions), 2)
+    r, session = alone + more + rng.normal(0, spread, 2 * sessions), np.repeat(np.arange(sessions), 2)
     return verdict_on_management(managed_beside_alone(r, alone, session), criteria, in_sample=False, doubts=doubts)
 
 
@@ -42,6 +46,17 @@ def test_pairs_cancel_what_the_brackets_share() -> None:
     assert found.difference is not None
     assert (found.difference.mean, found.difference.sessions) == (0.25, 2)
     assert (found.trades, found.r, found.alone) == (3, 5.5, 5.0)
+
+
+@pytest.mark.parametrize("noise", [-1e-7, 0.0, 1e-7])
+def test_what_only_rounding_tells_apart_is_no_management(noise: float) -> None:
+    """Brackets alone come in single precision: a policy that never moved a stop neither fails nor passes by that."""
+    found = judged(noise, spread=0.0)
+
+    assert found.verdict.word == "NOT PROVEN" and found.managed.changed == 0
+    assert found.verdict.reasons == (
+        "each of the 140 trades earned what its bracket alone earns: management changed no result",
+    )
 
 
 def test_what_is_missing_is_named_by_its_criterion() -> None:
