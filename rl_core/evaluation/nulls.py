@@ -10,6 +10,7 @@ from rl_core.evaluation.inputs import EvaluationInputs
 from rl_core.evaluation.outcomes import Floats, Integers, Outcomes
 from rl_core.evaluation.trades import Trades
 from rl_core.market.types import Bracket
+from rl_core.statistics.management_verdict import SAME_R
 from trigate.intervals import LEAST_BLOCKS
 
 DRAWS = 2_000
@@ -122,7 +123,7 @@ def shuffled_days(
 def _among(name: str, own: float, means: Floats) -> AmongDraws:
     """Where ``own`` stands among the ``means`` [B] of the draws."""
     low, high = np.quantile(means, [0.025, 0.975])
-    draws, as_good = len(means), int((means >= own - 1e-12).sum())
+    draws, as_good = len(means), int((means >= own - SAME_R).sum())
     percentile, p_value = 100 * (1 - as_good / draws), (1 + as_good) / (1 + draws)
     return AmongDraws(name, draws, float(means.mean()), float(low), float(high), percentile, p_value)
 

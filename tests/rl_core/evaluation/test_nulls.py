@@ -9,7 +9,15 @@ from rl_core.evaluation import nulls
 from rl_core.evaluation.accounts import play_account
 from rl_core.evaluation.entrants import Signals, known_rule
 from rl_core.evaluation.inputs import EvaluationInputs
-from rl_core.evaluation.nulls import AmongDraws, _Moved, null_lines, random_entries, shuffled_days, written_rules
+from rl_core.evaluation.nulls import (
+    AmongDraws,
+    _among,
+    _Moved,
+    null_lines,
+    random_entries,
+    shuffled_days,
+    written_rules,
+)
 from rl_core.evaluation.outcomes import Outcomes, outcomes_of
 from rl_core.evaluation.span import span_of
 from rl_core.evaluation.trades import Trades
@@ -201,3 +209,11 @@ def test_the_same_seed_gives_the_same_comparison() -> None:
     )
 
     assert one == again != other
+
+
+def test_draws_that_earn_the_same_are_as_good_whatever_their_precision() -> None:
+    """Draws come in single precision: -1.06 is -1.0599999427795410 there, and 0.7 is 0.699999988079071."""
+    for own in (-1.06, 0.7):
+        found = _among("random", own, np.full(99, np.float32(own), np.float64))
+
+        assert found.p_value == 1 and found.percentile == 0
