@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rl_core.commands.progress import say
+from trigate.counts import counted
 from trigate.errors import ConfigError
 from trigate.whole_files import write_whole
 
@@ -32,7 +33,7 @@ def judge_combinations(
     splits = combinatorial_splits(seen.sessions, rules)
     say(
         f"{rules.splits} splits of {rules.groups} groups, {rules.judged} judged at a time: "
-        f"{rules.splits * len(inputs.seeds) * len(inputs.phases)} trainings, {rules.paths} paths",
+        f"{rules.splits * len(inputs.seeds) * len(inputs.phases)} trainings, {counted(rules.paths, 'path')}",
         quiet=as_json,
     )
     done: list[SplitResult] = []
@@ -61,17 +62,21 @@ def refuse_with_cpcv(given: Mapping[str, object]) -> None:
 
 
 def _how(inputs: "WalkInputs", rules: "CombinatorialRules") -> str:
-    gap = "1 session" if rules.embargo == 1 else f"{rules.embargo} sessions"
     return (
-        f"{rules.splits} splits of {rules.groups} groups, {rules.judged} judged at a time, {len(inputs.seeds)} seeds, "
-        f"phase {len(inputs.phases)}; {gap} on both sides of a judged group train nobody."
+        f"{rules.splits} splits of {rules.groups} groups, {rules.judged} judged at a time, "
+        f"{counted(len(inputs.seeds), 'seed')}, phase {len(inputs.phases)}; {counted(rules.embargo, 'session')} left "
+        "out of training on each side of a judged group."
     )
 
 
 def _line(result: "SplitResult") -> str:
     judged = ", ".join(str(group.number + 1) for group in result.split.test)
     r = [sum(float(each.trades.r.sum()) for each in groups) for groups in result.by_seed.values()]
-    return f"split {result.split.number}, groups {judged} judged: R by seed {', '.join(f'{each:+.1f}' for each in r)}"
+    trades = sum(len(each.trades.r) for groups in result.by_seed.values() for each in groups)
+    return (
+        f"split {result.split.number}, group{'' if len(result.split.test) == 1 else 's'} {judged} judged: "
+        f"{counted(trades, 'trade')}, R in all by seed {', '.join(f'{each:+.1f}' for each in r)}"
+    )
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
@@ -82,7 +87,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"{number:>4}  {path['r_a_session']:>+12.3f}  {ratio:>17}  {each}")
     r = record["r_a_session"]
     lines.append(
-        f"R a session over {len(record['paths'])} paths: {r['worst']:+.3f} to {r['best']:+.3f}, median "
+        f"R a session over {counted(len(record['paths']), 'path')}: {r['worst']:+.3f} to {r['best']:+.3f}, median "
         f"{r['median']:+.3f}; {100 * record['paths_below_zero']:.0f} % of them below zero"
     )
     chosen = record["overfitting"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trigate.counts import counted
 from trigate.errors import ExitCode
 from trigate.toml_config import read_config
 from trigate.whole_files import disk_faults, write_whole
@@ -79,7 +80,7 @@ def diagnose(
             f"{ailment.name}: {ailment.says} (a fault {ailment.relation} {ailment.threshold:g}); "
             f"{ailment.key}: {ailment.change}; plot {ailment.plot}"
         )
-    typer.echo(f"{len(diagnosis.ailments)} findings in {len(diagnosis.rows)} rows; plots: {page}")
+    typer.echo(f"{counted(len(diagnosis.ailments), 'finding')} in {counted(len(diagnosis.rows), 'row')}; plots: {page}")
 
 
 def _world(world: Any, least_share: float) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import typer
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import job_context, say, stop_on_signals
 from trigate.command_line import AsJson, ConfigFile, Settings
+from trigate.counts import counted
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
+    from rl_core.proofs.folds import Fold
     from rl_core.proofs.walk_forward import FoldResult, WalkResult
     from rl_core.proofs.walk_runs import WalkInputs
 
@@ -111,30 +113,30 @@ def walk_forward(
             say(f"fold {locked.number} was locked: this is opening {opened}", quiet=as_json)
             done += walk(inputs, [locked], seen, train)
     if done:
-        _tell(inputs, result_of(done, inputs, openings_of(out), criteria), rules, as_json=as_json)
+        _tell(inputs, result_of(done, inputs, openings_of(out), criteria), rules, locked, as_json=as_json)
 
 
 def _line(result: "FoldResult") -> str:
     fold = result.fold
     each = ", ".join(f"{r:+.3f}" for r in result.r_a_session.values())
     trades = sum(len(played.trades.r) for played in result.by_seed.values())
-    return f"fold {fold.number}, judged on {fold.test.label}: {trades} trades, R a session by seed {each}"
+    return f"fold {fold.number}, judged on {fold.test.label}: {counted(trades, 'trade')}, R a session by seed {each}"
 
 
-def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bool) -> None:
-    """Write page and record, and print them."""
+def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, locked: "Fold", *, as_json: bool) -> None:
+    """Write page and record, and print them; ``locked`` is the last fold, judged or not."""
     from rl_core.proofs.walk_forward import record_of
     from rl_core.proofs.walk_forward_page import walk_forward_page
     from rl_core.proofs.walk_record import RECORD
 
     scheme = "a window that rolls" if rules.rolling else "all sessions before"
-    gap = "1 session" if rules.embargo == 1 else f"{rules.embargo} sessions"
     how = (
-        f"{len(result.folds)} of {rules.folds} folds, {len(inputs.seeds)} seeds, phase {len(inputs.phases)}; each fold "
-        f"is trained on {scheme}, with {gap} left out between{_kept_for_gate(rules)}."
+        f"{len(result.folds)} of {rules.folds} folds, {counted(len(inputs.seeds), 'seed')}, phase "
+        f"{len(inputs.phases)}; each fold is trained on {scheme}, with {counted(rules.embargo, 'session')} left out "
+        f"between{_kept_for_gate(rules)}."
     )
     record, symbol = record_of(result, len(inputs.phases)), inputs.bars.instrument.symbol
-    write_whole(inputs.out / PAGE, walk_forward_page(symbol, result, how))
+    write_whole(inputs.out / PAGE, walk_forward_page(symbol, result, how, locked))
     write_whole(inputs.out / RECORD, json.dumps(record, indent=1) + "\n")
     if as_json:
         typer.echo(json.dumps(record))
@@ -147,6 +149,10 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, *, as_json: bo
             f"{fold['fold']:>4}  {fold['judged_on']:<24} {fold['sessions']:>8} {sum(fold['trades']):>7,} "
             f"{earned:>12} {a_trade:>10}"
         )
+    if not result.openings:
+        typer.echo(f"{locked.number:>4}  {locked.test.label:<24} locked: --open-last judges it, once")
+    if len(inputs.seeds) > 1:
+        typer.echo(f"trades of all {len(inputs.seeds)} seeds together; R of one that is drawn at random")
     typer.echo(f"R a session, interquartile mean over seeds: {result.over_seeds.label}")
     if result.expectancy is not None and result.expectancy.bounds is not None:
         mean, (low, high) = result.expectancy.mean, result.expectancy.bounds

@@ -28,7 +28,7 @@ from rl_core.proofs.walk_runs import (
 )
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
 from rl_core.statistics.criteria import PolicyCriteria
-from rl_core.statistics.interquartile import Aggregate, aggregate
+from rl_core.statistics.interquartile import Aggregate, aggregate, aggregate_means
 from rl_core.statistics.sharpe import sharpe_of
 from rl_core.statistics.verdict import Tries, Verdict, verdict_on
 from trigate.whole_files import disk_faults, write_whole
@@ -45,6 +45,11 @@ class FoldResult(NamedTuple):
     in_sample: bool
     trained_on_world: bool
     on_gate: dict[int, Evaluation]  # what it earned on the span that is left to a gate; empty where there is none
+
+    @property
+    def sessions(self) -> int:
+        """That were judged: those in which an entry could be decided."""
+        return next(iter(self.by_seed.values())).sessions
 
     @property
     def r_a_session(self) -> dict[int, float]:
@@ -118,7 +123,7 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, cr
     every = [played.trades for result in folds for played in result.by_seed.values()]
     r, session = np.concatenate([trades.r for trades in every]), np.concatenate([trades.session for trades in every])
     expectancy = session_block_bootstrap(r, session)
-    sessions = sum(next(iter(result.by_seed.values())).sessions for result in folds)
+    sessions = sum(result.sessions for result in folds)
     by_seed = {
         seed: sum(float(result.by_seed[seed].trades.r.sum()) for result in folds) / sessions
         for seed in folds[0].by_seed
@@ -131,7 +136,9 @@ def result_of(folds: Sequence[FoldResult], inputs: WalkInputs, openings: int, cr
         folds=list(folds),
         expectancy=expectancy,
         by_seed=by_seed,
-        over_seeds=aggregate([list(by_seed.values())]),
+        over_seeds=aggregate_means(
+            [list(result.r_a_session.values()) for result in folds], [result.sessions for result in folds]
+        ),
         verdict=verdict_on(evidence, criteria),
         openings=openings,
         tries=tries,
@@ -185,7 +192,7 @@ def _fold_record(result: FoldResult) -> dict[str, Any]:
         "gate_trades": [len(played.trades.r) for played in result.on_gate.values()],
         "gate_r_a_session": list(result.r_on_gate.values()),
         "judged_on": fold.test.label,
-        "sessions": next(iter(result.by_seed.values())).sessions,
+        "sessions": result.sessions,
         "trades": trades,
         "r_a_session": [each[seed] for seed in result.by_seed],
         "iqm_r_a_session": aggregate([list(each.values())])._asdict(),

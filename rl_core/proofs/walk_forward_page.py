@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from rl_core.proofs.folds import Fold
 from rl_core.proofs.walk_forward import FoldResult, WalkResult
 from trigate.pages.plots import BLUE, GREEN, GREY, INK, RED, plot_html
 from trigate.pages.render import rendered
@@ -11,10 +12,10 @@ from trigate.pages.render import rendered
 TICKS = 8  # dates on the axis
 
 
-def walk_forward_page(name: str, result: WalkResult, rules: str) -> str:
-    """The verdict, R by session over all folds, and what each fold and seed earned."""
+def walk_forward_page(name: str, result: WalkResult, rules: str, locked: Fold) -> str:
+    """The verdict, R by session over all folds, and what each fold and seed earned; ``locked`` is the last fold."""
     rows = [(each, _fold_figures(each)) for each in result.folds]
-    shown: dict[str, object] = {"name": name, "result": result, "rows": rows, "rules": rules}
+    shown: dict[str, object] = {"name": name, "result": result, "rows": rows, "rules": rules, "locked": locked}
     shown |= {"gated": result.folds[0].fold.gate is not None, "plots": (_equity(result), _by_fold(result))}
     return rendered("rl_core.proofs", "walk_forward.html.j2", shown)
 
@@ -23,7 +24,7 @@ def _fold_figures(result: FoldResult) -> dict[str, str]:
     r = np.concatenate([played.trades.r for played in result.by_seed.values()])
     return {
         "trades": ", ".join(f"{len(played.trades.r)}" for played in result.by_seed.values()),
-        "each": ", ".join(f"{r_of_seed:+.2f}" for r_of_seed in result.r_a_session.values()),
+        "each": ", ".join(f"{r_of_seed:+.3f}" for r_of_seed in result.r_a_session.values()),
         "gate": f"{np.mean(list(each_on_gate.values())):+.3f}" if (each_on_gate := result.r_on_gate) else "-",
         "session": f"{np.mean(list(result.r_a_session.values())):+.3f}",
         "trade": f"{r.mean():+.3f}" if len(r) else "-",

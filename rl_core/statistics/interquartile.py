@@ -62,3 +62,28 @@ def aggregate(scores: Sequence[Sequence[float]], *, level: float = 0.95, seed: i
     drawn = np.concatenate([row[generator.integers(0, len(row), (RESAMPLES, len(row)))] for row in rows], axis=1)
     low, high = np.quantile(_middle_means(drawn), [(1 - level) / 2, (1 + level) / 2])
     return Aggregate(middle, float(low), float(high), level, runs, len(rows))
+
+
+def aggregate_means(
+    scores: Sequence[Sequence[float]], weights: Sequence[float], *, level: float = 0.95, seed: int = 0
+) -> Aggregate:
+    """The interquartile mean over runs of what each earns over all tasks, with a stratified bootstrap interval.
+
+    The runs of two tasks that bear one number share nothing else: in every resample each task draws its own, so that
+    luck in one task is not cancelled by another's for ever.
+
+    Args:
+        scores: one row a task, one score a run, as many in each.
+        weights: of each task.
+        level: coverage.
+        seed: of the resampling.
+    """
+    table, share = np.asarray(scores, np.float64), np.asarray(weights, np.float64) / np.sum(weights)
+    tasks, runs = table.shape
+    middle = interquartile_mean(share @ table)
+    if runs == 1:
+        return Aggregate(middle, None, None, level, runs, tasks)
+    drawn = np.random.default_rng(seed).integers(0, runs, (RESAMPLES, tasks, runs))
+    means = np.einsum("t,btr->br", share, table[np.arange(tasks)[:, None], drawn])
+    low, high = np.quantile(_middle_means(means), [(1 - level) / 2, (1 + level) / 2])
+    return Aggregate(middle, float(low), float(high), level, runs, tasks)

@@ -58,6 +58,26 @@ def test_the_last_fold_stays_locked(walked: tuple[Path, dict[str, Any]]) -> None
     assert record["verdict"] == "NOT PROVEN" and not any("in sample" in reason for reason in record["because"])
 
 
+def test_page_and_terminal_say_the_same_of_judged_sessions_and_of_the_locked_fold(tmp_path: Path) -> None:
+    """Of three sessions of the first fold one has no bar in entry hours, as where a contract expires at 09:30 ET."""
+    minutes = session_minutes(10)
+    sixth = locate(minutes, "equity").session == np.unique(locate(minutes, "equity").session)[5]
+    after_open = (minutes - minutes[sixth][0]) >= 930 * 60 * 10**9  # 15 hours and a half after 18:00 ET
+    bars, out = tmp_path / "NQ_D1M.parquet", tmp_path / "walk"
+    write_bars(random_bars(4, minutes[~(sixth & after_open)]), bars)
+    how = ("--folds", 2, "--seeds", 1, "--first-share", 0.4)
+
+    done = rl_core("walk-forward", "--bars", bars, "--out", out, *how, *SETTINGS)
+
+    assert done.exit_code == 0, done.output
+    judged, locked = (line.split() for line in done.stdout.splitlines()[1:3])
+    assert judged[:5] == ["1", "2024-11-22", "to", "2024-11-26", "2"]
+    assert locked[:5] == ["2", "2024-11-27", "to", "2024-11-29", "locked:"]
+    page = (out / "walk_forward.html").read_text()
+    assert f'<td class="t">2024-11-22 to 2024-11-26</td><td class="n">{judged[4]}</td>' in page
+    assert "fold 2, 2024-11-27 to 2024-11-29: shut" in page and "1 seed, phase 1" in page
+
+
 def test_a_fold_is_the_run_that_train_makes_with_its_dates(walked: tuple[Path, dict[str, Any]]) -> None:
     """And `evaluate` finds what the fold says on the sessions behind it."""
     folder, record = walked

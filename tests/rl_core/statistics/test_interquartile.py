@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_core.statistics.interquartile import aggregate, interquartile_mean
+from rl_core.statistics.interquartile import aggregate, aggregate_means, interquartile_mean
 
 
 def test_the_outer_quarters_do_not_count() -> None:
@@ -38,3 +38,19 @@ def test_the_interval_holds_the_mean_and_repeats() -> None:
     assert found == aggregate([[0.0, 1.0, 2.0, 3.0, 4.0]])
     assert found.low is not None and found.high is not None
     assert found.low < found.iqm < found.high and found.iqm == pytest.approx(2.0)
+
+
+def test_luck_in_one_task_does_not_cancel_that_in_another() -> None:
+    """Two runs of each of two tasks: a seed's means are 0.5 and 0.5, and yet another draw could have earned 0 or 1."""
+    found = aggregate_means([[0.0, 1.0], [1.0, 0.0]], [1, 1])
+
+    assert found.iqm == 0.5 and (found.runs, found.tasks) == (2, 2)
+    assert found.low is not None and found.high is not None and found.low < 0.1 and found.high > 0.9
+
+
+def test_tasks_weigh_as_they_are_told() -> None:
+    """(3 x 1 + 1 x 5) / 4, without spread; and a single run has no interval."""
+    found, single = aggregate_means([[1.0, 1.0], [5.0, 5.0]], [3, 1]), aggregate_means([[1.0], [5.0]], [3, 1])
+
+    assert (found.iqm, found.low, found.high) == (2.0, 2.0, 2.0)
+    assert (single.iqm, single.low) == (2.0, None)
