@@ -57,6 +57,9 @@ frame.addEventListener("load", () => setTimeout(() => {
   const sticksOut = element => element.getBoundingClientRect().right > width + 1 && !within(element);
   const spills = element => element.scrollWidth > element.clientWidth + 1 && !clips(element);
   const texts = [...page.querySelectorAll("p, li, dd, h1, h2, h3, div:not(.modebar, .modebar *)")];
+  const scale = text => Math.hypot(text.getScreenCTM().a, text.getScreenCTM().b);  // a title may be turned
+  const letters = text => scale(text) * parseFloat(frame.contentWindow.getComputedStyle(text).fontSize);
+  const small = [...page.querySelectorAll("svg text")].filter(text => text.textContent.trim() && letters(text) < 9);
   const cut = [...page.querySelectorAll(".js-plotly-plot")].filter(
     plot => plot.querySelector(".main-svg").getBoundingClientRect().width > plot.clientWidth + 1);
   document.body.dataset.wide = JSON.stringify({
@@ -64,11 +67,12 @@ frame.addEventListener("load", () => setTimeout(() => {
     "sticks out": [...page.body.querySelectorAll("*")].filter(sticksOut).map(named),
     "text spills": texts.filter(spills).map(named),
     "plot is cut": cut.map(plot => plot.id),
+    "letters too small": small.map(named),
   });
 }, 1500));
 </script>"""
 FITS: dict[str, list[Any]] = {
-    name: [] for name in ("wider than the window", "sticks out", "text spills", "plot is cut")
+    name: [] for name in ("wider than the window", "sticks out", "text spills", "plot is cut", "letters too small")
 }
 """What `too_wide` finds on a page that fits."""
 WIDTHS = (390, 800)

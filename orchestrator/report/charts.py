@@ -12,9 +12,9 @@ from orchestrator.report.account_book import BookedTrade, EquityPoint
 from orchestrator.report.figures import GroupFigures
 from orchestrator.report.formats import dollars, exchange_time
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1100, 74, 16, 14, 26
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1100, 86, 16, 14, 26
 EQUITY_HEIGHT, LEDGER_HEIGHT = 400, 260
-DATE_WIDTH = 70
+DATE_WIDTH = 90
 MOST_LINES = 60  # of session edges
 BIN_R = 0.25
 

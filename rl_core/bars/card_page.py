@@ -7,8 +7,9 @@ from markupsafe import Markup
 from rl_core.bars.card import DataCard
 from trigate.pages.render import rendered
 
-WIDTH, HEIGHT, LEFT, FOOT = 960.0, 150.0, 56.0, 18.0
+WIDTH, HEIGHT, LEFT, FOOT = 960.0, 150.0, 80.0, 18.0
 MOST_POINTS = 1500
+NAMES_UNDER = 6  # besides the first: dates in the letters of a narrow window do not meet
 
 
 def page(card: DataCard) -> str:
@@ -65,7 +66,7 @@ def _y(value: float, low: float, high: float) -> float:
 
 def _framed(drawn: Markup, span: tuple[float, float], names: Sequence[str], unit: str) -> Markup:
     """A drawing with its lowest and highest value and a few names under it."""
-    shown = sorted({round(k * (len(names) - 1) / 8) for k in range(9)})
+    shown = sorted({round(k * (len(names) - 1) / NAMES_UNDER) for k in range(NAMES_UNDER + 1)})
     step = (WIDTH - LEFT) / max(1, len(names))
     under = Markup("").join(
         Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
@@ -75,6 +76,7 @@ def _framed(drawn: Markup, span: tuple[float, float], names: Sequence[str], unit
     )
     low, high = (f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}" for value in span)
     return Markup(
-        '<svg viewBox="0 0 {} {}" role="img"><text x="{}" y="12" text-anchor="end">{} {}</text>'
-        '<text x="{}" y="{}" text-anchor="end">{}</text>{}{}</svg>'
+        '<div class="scroll short"><svg class="chart" viewBox="0 0 {} {}" role="img">'
+        '<text x="{}" y="12" text-anchor="end">{} {}</text>'
+        '<text x="{}" y="{}" text-anchor="end">{}</text>{}{}</svg></div>'
     ).format(WIDTH, HEIGHT + FOOT, LEFT - 6, high, unit, LEFT - 6, HEIGHT, low, drawn, under)

@@ -78,7 +78,10 @@ def _column(diagnosis: Diagnosis, column: str, ailment: Ailment | None) -> str:
     figure.add_scatter(x=steps, y=values, mode="lines+markers", line={"color": colour}, marker={"size": 4})
     if ailment is not None and ailment.name not in ("frozen_schedule", "one_sided"):
         figure.add_hline(
-            y=ailment.threshold, line={"color": INK, "dash": "dash", "width": 1}, annotation_text="threshold"
+            y=ailment.threshold,
+            line={"color": INK, "dash": "dash", "width": 1},
+            annotation_text="threshold",
+            annotation_position="top left",
         )
     if column == "long_share":
         figure.update_yaxes(range=[-0.03, 1.03])

@@ -17,4 +17,6 @@ def plot_html(figure: go.Figure, name: str, *, height: int, top: int = 10) -> st
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
         hovermode="closest",
     )
+    # The lowest label beside a plot and the first one under it do not meet.
+    figure.update_xaxes(ticks="outside", ticklen=6, tickcolor="rgba(0,0,0,0)")
     return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config=_CONFIG))
