@@ -1,8 +1,10 @@
 """How every command speaks: faults of the world as one line with an exit code, options and results alike."""
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,8 @@ Schema = Annotated[
 ]
 WHOLE_FROM = 1_000
 """A person reads 21,615 dollars, not 2.161e+04."""
+LEAST_COLUMNS = 20
+"""Beside a row's name; where fewer are left, the terminal may break its text as it likes."""
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 unless the verdict is PASS.")]
 
 
@@ -84,9 +88,30 @@ def print_result(found: dict[str, Any], *, as_json: bool = False) -> None:
         typer.echo(json.dumps(found, default=str))
         return
     width = max(len(key) for key in found)
-    for key, value in found.items():
-        for line in _lines(value):
-            typer.echo(f"{key:<{width}}  {line}")
+    print_lines((f"{key:<{width}}  {line}" for key, value in found.items() for line in _lines(value)), hang=width + 2)
+
+
+def print_lines(lines: Iterable[str], *, hang: int = 2) -> None:
+    """Print ``lines``; on a terminal a longer one goes on below, ``hang`` columns further right."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in lines:
+        typer.echo(broken(line, columns, hang))
+
+
+def broken(line: str, columns: int | None, hang: int) -> str:
+    """``line`` as lines of at most ``columns``, broken between words; None: as it is."""
+    if columns is None or len(line) <= columns or columns - hang < LEAST_COLUMNS:
+        return line
+    return "\n".join(
+        textwrap.wrap(
+            line,
+            columns,
+            subsequent_indent=" " * hang,
+            expand_tabs=False,
+            replace_whitespace=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def exit_unless_passed(word: str, *, strict: bool) -> None:

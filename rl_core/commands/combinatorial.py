@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rl_core.commands.progress import say
+from trigate.command_line import print_lines
 from trigate.counts import counted
 from trigate.errors import ConfigError
 from trigate.whole_files import write_whole
@@ -50,7 +51,7 @@ def judge_combinations(
     if as_json:
         typer.echo(json.dumps(record))
         return
-    typer.echo("\n".join(_lines(record)))
+    print_lines(_lines(record))
     typer.echo(f"page: {inputs.out / PAGE}")
 
 

@@ -9,7 +9,7 @@ from rl_core.commands.beside import Beside
 from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import say
-from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_result
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_lines, print_result
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def evaluate(
     from rl_core.evaluation.certainty import certainty
     from rl_core.evaluation.outcomes import outcomes_of
     from rl_core.evaluation.pack_odds import chosen_packs
+    from rl_core.evaluation.played import played_on
     from rl_core.evaluation.trades import check_ending, write_trades
     from rl_core.training.compile_cache import use_compile_cache
     from rl_core.training.source_file import FileTimes
@@ -124,12 +125,14 @@ def evaluate(
     beside = _beside(job, inputs, evaluation, outcomes, (packs, draws), asked)
     looks = job.count_look(inputs.span)
     certain = certainty(evaluation, job.trading.venue.terms)
-    result = {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
+    played = played_on(job.view, job.trading, inputs.span)
+    result: dict[str, Any] = {"played": played.row() if as_json else played.in_words}
+    result |= {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     management = _management(job, evaluation, outcomes)
     result |= {} if management is None else {"management": management.row() if as_json else management.in_words}
     print_result(result | beside.rows() if as_json else result, as_json=as_json)
     for table in [] if as_json else beside.tables():
-        typer.echo("\n".join(["", *table]))
+        print_lines(["", *table])
     exit_unless_passed(result["verdict"], strict=strict)
 
 

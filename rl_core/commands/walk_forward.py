@@ -9,7 +9,7 @@ import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import job_context, say, stop_on_signals
-from trigate.command_line import AsJson, ConfigFile, Settings
+from trigate.command_line import AsJson, ConfigFile, Settings, print_lines
 from trigate.counts import counted
 from trigate.whole_files import write_whole
 
@@ -157,7 +157,7 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, locked: "Fold"
     if result.expectancy is not None and result.expectancy.bounds is not None:
         mean, (low, high) = result.expectancy.mean, result.expectancy.bounds
         typer.echo(f"R a trade, all folds and seeds, sessions resampled: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
-    typer.echo(f"{result.verdict.word}: {'; '.join(result.verdict.reasons)}")
+    print_lines([f"{result.verdict.word}: {'; '.join(result.verdict.reasons)}"])
     if rules.gate_share:
         typer.echo(f"what is left to a gate is taught and judged by: orchestrator walk-gate {inputs.out}")
     typer.echo(f"page: {inputs.out / PAGE}")

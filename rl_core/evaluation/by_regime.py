@@ -10,7 +10,8 @@ from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
-from trigate.intervals import widened_level
+from trigate.counts import counted
+from trigate.intervals import FEW_BLOCKS, LEAST_BLOCKS, widened_level
 
 STATES = ("calm", "wild")
 LEVEL = 0.95  # of all intervals of the table together
@@ -81,12 +82,16 @@ def regime_table_lines(groups: list[RegimeTrades], regimes: Frozen) -> list[str]
     lines = [
         f"by regime (thresholds {how}: {trend / 1000:g} ATR an hour, percentiles {calm} and {wild})",
         f"exploratory: {len(groups)} groups at once; each interval is at {100 * level:.2f} %, so that all hold at 95 %",
+        f"an interval needs {LEAST_BLOCKS} sessions with trades, and {FEW_BLOCKS} where all of them ended alike",
         f"{'':<21}{'':<12}{'trades':>8}{'mean R':>10}   interval by session",
     ]
     for group in groups:
         mean, bounds = group.expectancy.mean, group.expectancy.bounds
-        shown = (
-            f"no interval: {group.expectancy.missing}" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
-        )
+        shown = _none(group.expectancy) if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
         lines.append(f"{group.kind:<21}{group.name:<12}{group.trades:>8}{mean:>+10.3f}   {shown}")
     return lines
+
+
+def _none(expectancy: Interval) -> str:
+    """Why a group has no interval, short enough for a row in eighty columns."""
+    return f"none: {counted(expectancy.sessions, 'session')}{'' if expectancy.sessions < LEAST_BLOCKS else ' alike'}"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trigate.command_line import exit_unless_passed, print_result, run_command
+from trigate.command_line import broken, exit_unless_passed, print_result, run_command
 from trigate.errors import ConfigError, DataError, ExitCode, ResourceError
 
 
@@ -64,3 +64,33 @@ def test_strict_ends_with_4_unless_the_verdict_is_pass() -> None:
         with pytest.raises(SystemExit) as ended:
             exit_unless_passed(word, strict=True)
         assert ended.value.code == 4
+
+
+LINE = "because  12 sessions with trades, fewer than 60; 92 trades, fewer than 100"
+
+
+def test_a_long_line_is_broken_between_words_under_its_text() -> None:
+    shown = broken(LINE, 40, 9).splitlines()
+
+    assert shown == [
+        "because  12 sessions with trades, fewer",
+        " " * 9 + "than 60; 92 trades, fewer than",
+        " " * 9 + "100",
+    ]
+    assert all(len(line) <= 40 for line in shown)
+
+
+@pytest.mark.parametrize(("columns", "hang"), [(None, 9), (80, 9), (28, 9)])
+def test_what_is_no_terminal_fits_or_leaves_no_room_is_left_as_it_is(columns: int | None, hang: int) -> None:
+    assert broken(LINE, columns, hang) == LINE
+
+
+def test_what_has_no_space_is_cut_where_the_terminal_ends() -> None:
+    """A digest of 64 letters."""
+    assert broken("digest  " + "0" * 64, 40, 8).splitlines() == ["digest  " + "0" * 32, " " * 8 + "0" * 32]
+
+
+def test_a_result_for_a_pipe_keeps_each_row_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result({"because": "x " * 200})
+
+    assert capsys.readouterr().out.count("\n") == 1

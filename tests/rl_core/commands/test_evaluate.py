@@ -51,6 +51,9 @@ def given(folder: Path) -> tuple[object, ...]:
 def test_own_entries_are_judged_without_a_checkpoint(folder: Path) -> None:
     found = told("--entries", folder / "mine.csv", *given(folder), "--seen-until", "2024-11-18")
 
+    assert found["played"]["market"] == "NQ" and found["played"]["contract"] == "MNQ"
+    assert (found["played"]["tick_dollars"], found["played"]["commission_dollars"]) == (0.5, 0.6)
+    assert found["played"]["first_session"] == "2024-11-20" and found["played"]["last_session"] == "2024-12-09"
     assert found["entries_given"] == 23 == found["entries_traded"] + found["entries_while_open"]
     assert found["trades"] == found["entries_traded"] and found["mean_r_low"] is not None
     assert found["shuffled_draws"] == 1_000 and found["shuffled_low"] < found["shuffled_high"]

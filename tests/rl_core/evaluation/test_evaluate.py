@@ -177,5 +177,6 @@ def test_without_fitted_regimes_trades_are_broken_down_by_the_usual_ones() -> No
     assert {group.kind for group in groups} == {"regime", "part of the session"}
     lines = regime_table_lines(groups, UNFITTED)
     assert lines[0] == "by regime (thresholds the usual ones, none were fitted: 2.5 ATR an hour, percentiles 33 and 67)"
-    assert lines[1].startswith(f"exploratory: {len(groups)} groups at once") and len(lines) == 3 + len(groups)
-    assert all("no interval: " in line and "at least 10 are needed" in line for line in lines[3:])
+    assert lines[1].startswith(f"exploratory: {len(groups)} groups at once") and len(lines) == 4 + len(groups)
+    assert lines[2] == "an interval needs 10 sessions with trades, and 20 where all of them ended alike"
+    assert all("   none: " in line and " session" in line and len(line) <= 80 for line in lines[4:])
