@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from rl_core.evaluation.span import Span
 from rl_core.features.market_view import MarketView
 from rl_core.trading.setup import Trading
+from trigate.counts import counted
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -31,7 +32,8 @@ class Played(NamedTuple):
         """In a line."""
         return (
             f"{self.market} bars as {self.contract} (${self.tick_dollars:.2f} a tick, ${self.commission_dollars:.2f} a "
-            f"side, slippage from {self.slippage_ticks}), {self.first_session} to {self.last_session}; {self.rules}"
+            f"side, at least {counted(self.slippage_ticks, 'tick')} of slippage), {self.first_session} to "
+            f"{self.last_session}; {self.rules}"
         )
 
 
