@@ -15,6 +15,7 @@ from rl_core.worlds.planted_edge import PlantedEdge
 from trigate.errors import DataError
 from trigate.whole_files import write_whole
 
+NS_A_MINUTE = 60 * 10**9
 WORLDS_FILE = "worlds.json"
 """In a checkpoint: the worlds that it was trained on, those of its phase 1 included."""
 
@@ -54,11 +55,16 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
     """Index of the first bar that was not trained on.
 
     Raises:
-        DataError: every bar was.
+        DataError: none comes after those that were.
     """
-    first = int((bars.ts_event_ns < trained_until_ns(identity)).sum())
+    until = trained_until_ns(identity)
+    first = int((bars.ts_event_ns < until).sum())
     if first >= len(bars):
-        raise DataError("every bar of this file was trained on; give other bars, or train with a smaller train_share")
+        end, last = (np.datetime64(int(ns) // NS_A_MINUTE, "m") for ns in (until, bars.ts_event_ns[-1]))
+        raise DataError(
+            f"nothing is held out: the policy was trained on bars until {end}Z, and the last one here is of {last}Z; "
+            "give later bars, or train with a smaller train_share"
+        )
     return first
 
 

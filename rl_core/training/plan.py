@@ -137,7 +137,8 @@ def _day_number(day: date) -> int:
 
 def _nothing_to_train_on(config: TrainConfig, days: npt.NDArray[np.int32]) -> str:
     if config.train_from is None and config.train_until is None:
-        return f"{len(days)} sessions are too few to train on a share of {config.train_share:g}"
+        found = f"{len(days)} sessions are" if len(days) != 1 else "1 session is"
+        return f"{found} too few to train on a share of {config.train_share:g}; give more of them"
     first, last = days[[0, -1]].astype("datetime64[D]")
     asked = f"from {config.train_from or 'the first'} until {config.train_until or 'the split'}"
     return f"no session to train on {asked}: the bars hold {len(days)} from {first} to {last}"

@@ -173,7 +173,7 @@ def test_bars_that_were_all_trained_on_are_refused(
     _claim(checkpoint, lambda identity: identity | {"config": {**identity["config"], "trained_until_ns": 2**62}})
 
     said = refused("orchestrator", *run_command("--checkpoint", checkpoint), code=3)
-    assert "every bar of this file was trained on" in said
+    assert "nothing is held out: the policy was trained on bars until" in said
     assert said == refused("rl-core", "evaluate", checkpoint, "--bars", demo_world.minutes, code=3)
 
 
@@ -182,7 +182,11 @@ TRAIN: list[tuple[list[str], int, str]] = [
     (["--phase", "2", "--bars", "MINUTES"], 2, "phase 2 starts from a phase 1 run (--from RUN)"),
     (["--phase", "2", "--from", "no/run"], 2, "no checkpoint of phase 1 in no/run"),
     (["--bars", "MINUTES", "--set", "ppo.learning_rat=1"], 2, "did you mean 'ppo.learning_rate'"),
-    (["--bars", "MINUTES", "--set", "train_share=0.01"], 3, "sessions are too few to train on"),
+    (
+        ["--bars", "MINUTES", "--set", "train_share=0.01"],
+        3,
+        "too few to train on a share of 0.01",
+    ),
 ]
 
 

@@ -61,8 +61,11 @@ def test_later_bars_of_another_file_are_all_held_out_and_earlier_ones_are_not() 
 
 
 def test_bars_that_were_all_trained_on_are_refused() -> None:
-    with pytest.raises(DataError, match="every bar of this file was trained on"):
-        first_held_out(identity(int(BARS.ts_event_ns[-1]) + 1), BARS)
+    """And those that lie before the training, which nobody was trained on either: both times are told."""
+    last = str(np.datetime64(int(BARS.ts_event_ns[-1]), "ns"))[:16]
+
+    with pytest.raises(DataError, match=f"until 2030-01-02T03:04Z, and the last one here is of {last}Z; give later"):
+        first_held_out(identity(int(np.datetime64("2030-01-02T03:04", "ns").astype(np.int64))), BARS)
 
 
 def test_the_account_is_that_of_the_training() -> None:
