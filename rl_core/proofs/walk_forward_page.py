@@ -45,7 +45,7 @@ def _equity(result: WalkResult) -> str:
     for each in result.folds:
         begins = float(np.searchsorted(days, each.fold.test.first)) - 0.5
         figure.add_vline(x=begins, line={"color": INK, "dash": "dot", "width": 1})
-        label = f"fold {each.fold.number}" + (" (locked)" if each.fold.locked else "")
+        label = f"{each.fold.number}" + (" (locked)" if each.fold.locked else "")
         place = {"xanchor": "left", "yanchor": "bottom", "yref": "paper", "y": 1}
         figure.add_annotation(x=begins, text=label, showarrow=False, **place)
     shown = np.linspace(0, max(len(days) - 1, 0), min(len(days), TICKS)).astype(int)

@@ -78,6 +78,18 @@ def test_page_and_terminal_say_the_same_of_judged_sessions_and_of_the_locked_fol
     assert "fold 2, 2024-11-27 to 2024-11-29: shut" in page and "1 seed, phase 1" in page
 
 
+def test_a_walk_without_a_trade_says_so_instead_of_an_empty_plot(tmp_path: Path) -> None:
+    bars, out = tmp_path / "NQ_D1M.parquet", tmp_path / "walk"
+    write_bars(random_bars(4, session_minutes(10)), bars)
+    how = ("--folds", 2, "--seeds", 1, "--first-share", 0.4, *SETTINGS, "--set", "ppo.hold_bias=20")
+
+    done = rl_core("walk-forward", "--bars", bars, "--out", out, *how)
+
+    assert done.exit_code == 0 and "NOT PROVEN: no trade was closed" in done.stdout, done.output
+    page = (out / "walk_forward.html").read_text()
+    assert "<p>No trade was closed.</p>" in page and 'id="plot-equity"' not in page and 'id="plot-folds"' in page
+
+
 def test_a_fold_is_the_run_that_train_makes_with_its_dates(walked: tuple[Path, dict[str, Any]]) -> None:
     """And `evaluate` finds what the fold says on the sessions behind it."""
     folder, record = walked
