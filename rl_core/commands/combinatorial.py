@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rl_core.commands.progress import say
+from rl_core.statistics.counts import counted
 from trigate.command_line import print_lines
-from trigate.counts import counted
 from trigate.errors import ConfigError
 from trigate.whole_files import write_whole
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trigate.counts import counted
+from rl_core.statistics.counts import counted
 from trigate.errors import ExitCode
 from trigate.toml_config import read_config
 from trigate.whole_files import disk_faults, write_whole

@@ -9,8 +9,8 @@ import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Seconds, Stamped, Timezone
 from rl_core.commands.progress import job_context, say, stop_on_signals
+from rl_core.statistics.counts import counted
 from trigate.command_line import AsJson, ConfigFile, Settings, print_lines
-from trigate.counts import counted
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rl_core.features.market_view import MarketView
 from rl_core.regimes.fitted import LABELS, WILD_FROM, Frozen, wild_percents
 from rl_core.regimes.labels import PARTS, VOLATILITIES, compute_regimes
 from rl_core.statistics.bootstrap import Interval, session_block_bootstrap
-from trigate.counts import counted
+from rl_core.statistics.counts import counted
 from trigate.intervals import FEW_BLOCKS, LEAST_BLOCKS, widened_level
 
 STATES = ("calm", "wild")

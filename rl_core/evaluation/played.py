@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from rl_core.evaluation.span import Span
 from rl_core.features.market_view import MarketView
+from rl_core.statistics.counts import counted
 from rl_core.trading.setup import Trading
-from trigate.counts import counted
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trigate.counts import counted
+from rl_core.statistics.counts import counted
 
 
 @pytest.mark.parametrize(("number", "told"), [(0, "0 seeds"), (1, "1 seed"), (2, "2 seeds"), (1_000, "1,000 seeds")])
