@@ -133,6 +133,8 @@ def evaluate(
     print_result(result | beside.rows() if as_json else result, as_json=as_json)
     for table in [] if as_json else beside.tables():
         print_lines(["", *table])
+    if entries is None and not len(evaluation.trades.r):
+        say(f"the policy entered nowhere; why, and what to change, says: rl-core diagnose {run}", quiet=as_json)
     exit_unless_passed(result["verdict"], strict=strict)
 
 

@@ -88,6 +88,9 @@ def test_a_walk_without_a_trade_says_so_instead_of_an_empty_plot(tmp_path: Path)
     assert done.exit_code == 0 and "NOT PROVEN: no trade was closed" in done.stdout, done.output
     page = (out / "walk_forward.html").read_text()
     assert "<p>No trade was closed.</p>" in page and 'id="plot-equity"' not in page and 'id="plot-folds"' in page
+    run = out / "fold-1/seed-0/phase1"
+    hint = f"the policy entered nowhere; why, and what to change, says: rl-core diagnose {run}"
+    assert hint in rl_core("evaluate", run).stderr.replace("\n", "")
 
 
 def test_a_fold_is_the_run_that_train_makes_with_its_dates(walked: tuple[Path, dict[str, Any]]) -> None:
