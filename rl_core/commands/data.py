@@ -145,7 +145,7 @@ def regimes(
     if as_json:
         typer.echo(json.dumps({"model": fitted.model_dump(), "stability": [row.row() for row in rows]}))
         return
-    say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns, 'ns')}Z")
+    say(f"fitted on {fitted.bars:,} bars, until {np.datetime64(fitted.fitted_until_ns // 60_000_000_000, 'm')}Z")
     typer.echo("\n".join(as_lines(rows)))
 
 

@@ -43,7 +43,7 @@ def stability(view: MarketView, model: RegimeModel) -> list[Stability]:
     """Every way of labelling in every half-year of ``view``, warm bars only."""
     regimes = compute_regimes(view, model.thresholds)
     state = model.states(view).argmax(axis=1)
-    names = tuple(f"state {k + 1}" for k in range(len(model.mean)))
+    names = _state_names(len(model.mean))
     kinds = {
         "direction": (regimes.direction, DIRECTIONS),
         "volatility": (regimes.volatility, VOLATILITIES),
@@ -58,6 +58,11 @@ def stability(view: MarketView, model: RegimeModel) -> list[Stability]:
             for kind, (label, labels) in kinds.items()
         ]
     return rows
+
+
+def _state_names(count: int) -> tuple[str, ...]:
+    """Of two or three hidden states, which are in order of their mean range: as evaluations and pages call them."""
+    return ("calm", *("normal",) * (count - 2), "wild")
 
 
 def periods(view: MarketView) -> npt.NDArray[np.str_]:

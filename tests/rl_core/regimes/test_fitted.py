@@ -145,6 +145,7 @@ def test_the_stability_table_has_every_kind_in_every_half_year() -> None:
         assert row.share.sum() == pytest.approx(1) and row.bars == int(view().features.warm.sum())
         np.testing.assert_allclose(row.moves.sum(axis=1), 1)
     assert rows[0].row()["labels"] == ["down", "flat", "up"]
+    assert rows[2].row()["labels"] == ["calm", "wild"], "as evaluations and pages call them"
 
 
 def test_half_years_are_those_of_the_trading_day() -> None:
