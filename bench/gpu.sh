@@ -50,16 +50,16 @@ step() {
 }
 
 if [ "$TINY" = 1 ]; then
-  STEPS=65536 ENVS=64 SESSIONS=40 REPEATS=1 SMALL=--tiny
+  STEPS=65536 WIDE=64 ENVS=64 SESSIONS=40 REPEATS=1 SMALL=--tiny
 else
-  STEPS=20000000 ENVS=16384 SESSIONS=900 REPEATS=3 SMALL=
+  STEPS=20000000 WIDE=4096 ENVS=16384 SESSIONS=900 REPEATS=3 SMALL=
 fi
 command -v nvidia-smi > /dev/null && step smi 20 nvidia-smi
 step same_fills 90 "$PY" bench/same_fills.py $SMALL
 step env 80 "$PY" bench/env.py --json --repeats "$REPEATS"
 step demo 60 "$PY" -m rl_core data demo --out "$WORK/demo" --sessions "$SESSIONS" --seed 7
 step train 110 "$PY" -m rl_core train --phase 1 --config configs/phase1_nq.toml --bars "$WORK/demo/NQ_D1M.parquet" \
-  --out "$WORK/run" --new-run --set ppo.total_steps="$STEPS" --json
+  --out "$WORK/run" --new-run --set ppo.total_steps="$STEPS" --set ppo.num_envs="$WIDE" --json
 step networks 170 "$PY" bench/train.py --json --only networks --repeats "$REPEATS"
 step scale_envs 120 "$PY" bench/scale.py --json --only envs --most-envs "$ENVS" $([ "$TINY" = 1 ] && echo --quick)
 step operations 150 "$PY" bench/train.py --json --only operations

@@ -2,7 +2,7 @@
 
     python bench/learner.py [--json] [--seeds 3] [--world planted] [--strength 1.5] [--world-seed 31] [--only NAME ...]
 
-Each row is the quick selftest's phase 1 (`configs/selftest_quick.toml`: the defaults on fewer environments) with one
+Each row is the quick selftest's phase 1 (`configs/selftest_quick.toml`: the defaults, on fewer bars) with one
 setting changed to what is usual for other tasks, or to the learner that makes entries and learns from those alone
 (GAE). Shares are means over seeds, of policies judged on another world; what a policy earns that never enters stands
 beside them. JSON: one object a row. With `--world reverting`, whose move comes back, and more `--sessions` or `--bars`
@@ -40,7 +40,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "discount 0.9, lambda 0.8": {"discount": 0.9, "gae_lambda": 0.8},
     "hold_bias 0": {"hold_bias": 0.0},
     "window_decay 0": {"window_decay": 0.0},
-    "learning rate 3e-4": {"learning_rate": 3e-4},
+    "learning rate 1e-3": {"learning_rate": 1e-3},
+    "128 environments": {"num_envs": 128},
+    "128 environments, learning rate 1e-3": {"num_envs": 128, "learning_rate": 1e-3},
     "entropy 0.01": {"entropy_coefficient": 0.01},
     "entropy 0.003": {"entropy_coefficient": 0.003},
     "credit_decay 0.5": {"credit_decay": 0.5},

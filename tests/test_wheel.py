@@ -94,7 +94,7 @@ def test_rl_core_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> 
     shown = json.loads(said(installed, tmp_path, "rl_core", "show-config", "--json"))
     said(installed, tmp_path, "rl_core", "data", "demo", "--sessions", "3", "--out", "world")
 
-    assert shown["ppo.total_steps"] == {"value": 2_097_152, "origin": "file configs/phase1_nq.toml"}
+    assert shown["ppo.total_steps"] == {"value": 1_048_576, "origin": "file configs/phase1_nq.toml"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["world"]
 
 

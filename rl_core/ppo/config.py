@@ -28,14 +28,14 @@ class PPOConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_envs: int = Field(128, gt=0)
+    num_envs: int = Field(32, gt=0, description="accounts that play at once; a GPU is filled by more, phase 2 learns from more")
     rollout_length: int = Field(128, gt=0, description="bars per environment and update")
-    total_steps: int = Field(2_097_152, gt=0, description="bars over all environments; rounded down to whole updates")
+    total_steps: int = Field(1_048_576, gt=0, description="bars over all environments; rounded down to whole updates")
     epochs: int = Field(4, gt=0, description="passes over a rollout")
     minibatches: int = Field(4, gt=0, description="optimiser steps per pass")
     seed: int = Field(0, ge=0)
 
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     final_learning_rate: float = Field(0.0, ge=0, description="reached at the last optimiser step")
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_updates: int = Field(0, ge=0, description="over which the schedule's rate is scaled from near 0 to 1")
