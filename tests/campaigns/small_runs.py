@@ -45,6 +45,8 @@ class Small(NamedTuple):
     entries: bool
     """A trader's own; else an untrained policy."""
     seconds: bool = False
+    broker: bool = False
+    """Whether its orders go to the simulated broker in a process of its own."""
 
 
 WORLDS = (
@@ -52,6 +54,7 @@ WORLDS = (
     Small("entries-off", seed=8, bars=300, gate="off", entries=True),
     Small("policy-rules", seed=9, bars=120, gate="rules", entries=False),
     Small("policy-seconds", seed=10, bars=80, gate="off", entries=False, seconds=True),
+    Small("sent-rules", seed=7, bars=60, gate="rules", entries=True, broker=True),
 )
 
 
@@ -158,6 +161,7 @@ def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     bars = _rows(world.minutes, np.r_[0:first, opens : opens + small.bars])
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": gate}
+    settings |= {"broker": "simulated"} if small.broker else {}
     write_bars(bars, settings["bars"])
     if world.seconds is not None:
         from_ns, ts_ns = int(bars.ts_event_ns[first]), world.seconds.ts_event_ns
