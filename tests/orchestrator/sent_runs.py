@@ -35,9 +35,9 @@ Step = Callable[[str], None]
 
 
 def few_bars() -> list[Bar]:
-    """Forty minutes from 15:15 on, then silence until 16:55, then the next morning's first quarter of an hour."""
-    bars = walk(("2024-06-03", "2024-06-04"))
-    chosen = [*bars[345:385], *bars[445:450], *bars[450:465]]
+    """Sixteen minutes from 15:15 on, then the next morning's first ten: what was open leaves at the last price."""
+    bars = wild(walk(("2024-06-03", "2024-06-04")), 2)
+    chosen = [*bars[345:361], *bars[450:460]]
     return [bar.model_copy(update={"seq": seq}) for seq, bar in enumerate(chosen)]
 
 
