@@ -72,9 +72,20 @@ Asking = Generator[BrokerAsked, Any, Any]
 class BrokerQuestions:
     """The runner's questions to a broker: recorded answers are taken from the record."""
 
-    def __init__(self, recorded: Callable[..., Record | None], note: Callable[[Recorded], None]) -> None:
-        """``recorded`` tells the recorded input that comes next, if any; ``note`` writes one or compares it."""
-        self._recorded, self._note = recorded, note
+    def __init__(
+        self,
+        next_recorded: Callable[[], Record | None],
+        recorded: Callable[..., Record | None],
+        note: Callable[[Recorded], None],
+    ) -> None:
+        """Nothing is compared yet.
+
+        Args:
+            next_recorded: tells what comes next in the record, None where it ends.
+            recorded: the same of an input, which has to be of the given type.
+            note: writes a record, or compares it with the one that comes next.
+        """
+        self._next_recorded, self._recorded, self._note = next_recorded, recorded, note
         self._compared = False
 
     def ask(self, question: AskExecutions | Sent, state: TraderState) -> Asking:
@@ -83,8 +94,12 @@ class BrokerQuestions:
             return (yield from self._executions(question, state))
         return (yield from self._order(question, state))
 
-    def compare(self, state: TraderState) -> Asking:
+    def compare(self, state: TraderState, taken: tuple[Execution, ...] = ()) -> Asking:
         """Once, before the first question of a start: compare what the broker holds with the record.
+
+        Args:
+            state: by the record.
+            taken: executions that are recorded and not in ``state`` yet.
 
         Raises:
             UnexplainedError: they differ.
@@ -92,10 +107,11 @@ class BrokerQuestions:
         """
         if self._compared:
             return
-        kept: tuple[Execution, ...] = yield ExecutionsAsked(state.broker.executions, None)
+        last = taken[-1].number if taken else state.broker.executions
+        kept: tuple[Execution, ...] = yield ExecutionsAsked(last, None)
         held: Holdings = yield HoldingsWanted()
-        check_holdings(state, held, kept)
-        yield Acknowledged(state.broker.executions)
+        check_holdings(state, held, kept, taken)
+        yield Acknowledged(last)
         self._compared = True
 
     def _order(self, sent: Sent, state: TraderState) -> Asking:
@@ -118,7 +134,8 @@ class BrokerQuestions:
             told = events.executions_from(recorded.payload)
         check_executions(state, told, over=question.over)
         self._note(events.executions_told(told, _bar_of(question.moves)))
-        if told and recorded is None:
+        if told and self._next_recorded() is None:  # a run that was killed here may have no further question
+            yield from self.compare(state, told)
             yield Acknowledged(told[-1].number)
         return ExecutionsTold(told)
 

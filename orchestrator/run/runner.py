@@ -183,7 +183,7 @@ class Runner:
         self.told: Callable[[Recorded], None] | None = None
         """Gets every record that is new, once it is written; none that is replayed."""
         self._idle = False  # the feed had nothing when it was last asked
-        self._broker = BrokerQuestions(self._recorded, self._note)
+        self._broker = BrokerQuestions(journal.next_recorded, self._recorded, self._note)
         self.state = opening_state(setting)
         """After the last bar."""
         self._labels: Counter[str] = Counter()  # bars by regime

@@ -171,23 +171,27 @@ def _foreign(state: TraderState, told: tuple[Execution, ...]) -> str:
     return f"number {other[0].number} is of order {other[0].order_id}, which neither works nor is open" if other else ""
 
 
-def check_holdings(state: TraderState, held: Holdings, kept: tuple[Execution, ...]) -> None:
+def check_holdings(
+    state: TraderState, held: Holdings, kept: tuple[Execution, ...], taken: tuple[Execution, ...] = ()
+) -> None:
     """Compare the broker with the record at a start; executions that were not taken yet explain what they explain.
 
     Args:
         state: by the record.
         held: by the broker.
         kept: what the broker has executed since the last recorded execution.
+        taken: recorded executions that are not in ``state`` yet.
 
     Raises:
         UnexplainedError: a difference is left.
     """
-    if fault := _difference(state, held, kept):
+    if fault := _difference(state, held, kept, taken):
         raise UnexplainedError(f"the broker and the record of the run differ: {fault}; {_REMEDY}")
 
 
-def _difference(state: TraderState, held: Holdings, kept: tuple[Execution, ...]) -> str:
-    last, ours = state.broker.executions, state.broker.position.quantity
+def _difference(state: TraderState, held: Holdings, kept: tuple[Execution, ...], taken: tuple[Execution, ...]) -> str:
+    last = taken[-1].number if taken else state.broker.executions
+    ours = state.broker.position.quantity + sum(each.quantity for each in taken)
     if held.executions < last:
         return f"it has told {held.executions} executions and the record holds {last}: it has lost its own record"
     if held.executions != last + len(kept):

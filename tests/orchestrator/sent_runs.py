@@ -35,9 +35,9 @@ Step = Callable[[str], None]
 
 
 def few_bars() -> list[Bar]:
-    """Sixteen minutes from 15:15 on, then the next morning's first ten: what was open leaves at the last price."""
+    """Sixteen minutes from 15:15 on, then the next morning's first thirteen: what was open leaves at the last price."""
     bars = wild(walk(("2024-06-03", "2024-06-04")), 2)
-    chosen = [*bars[345:361], *bars[450:460]]
+    chosen = [*bars[345:361], *bars[450:463]]
     return [bar.model_copy(update={"seq": seq}) for seq, bar in enumerate(chosen)]
 
 

@@ -116,8 +116,8 @@ WORLD = SentWorld(few_bars())
 
 
 def word(last_bar: int) -> Standing:
-    """Halted while an order works, and flat while a position is open."""
-    return "halted" if last_bar == 3 else "flat" if last_bar in (21, 22) else "trading"
+    """Halted while an order works, and flat while a position is open; one is open when the bars end."""
+    return "halted" if last_bar == 3 else "flat" if last_bar in (19, 20) else "trading"
 
 
 play_few = partial(play_sent, WORLD, operator=word)
@@ -152,6 +152,7 @@ def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, whole: Pa
         shutil.rmtree(folder)
     sent = {record.payload["code"] for record in records(whole) if record.type == "cancelled"}
     left = {record.payload["reason"] for record in records(whole) if record.type == "trade"}
+    assert [record.type for record in records(whole)[-6:-3]] == ["bars_ended", "executions", "fill"]
     assert sent == {"operator"} and left >= {"stop", "flatten", "session_end"}, "cancel and flatten are among them"
     assert kinds >= {"OrderSent", "ExecutionsAsked", "Acknowledged", "HoldingsWanted", "intent", "order", "executions"}
 
