@@ -22,7 +22,7 @@ from pydantic import Field
 
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Message, catalogue_of
-from trigate.errors import TrigateError
+from trigate.errors import DataError
 
 OrderId = str
 Status = Literal["working", "filled", "cancelled", "rejected", "unknown"]
@@ -33,7 +33,7 @@ MOST_EXECUTIONS = 64
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
-class ExecutionGapError(TrigateError):
+class ExecutionGapError(DataError):
     """Executions are missing, also after they were asked for again: the position is not known, so nothing may trade."""
 
 

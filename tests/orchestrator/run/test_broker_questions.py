@@ -302,9 +302,10 @@ def test_a_missing_execution_stops_the_run(tmp_path: Path) -> None:
             return tuple(each.model_copy(update={"number": each.number + 1}) for each in found)
 
     broker = WORLD.broker(tmp_path, Gap)
-    with pytest.raises(ExecutionGapError, match="does not tell execution 1"):
+    with pytest.raises(ExecutionGapError, match="does not tell execution 1") as stopped:
         play_few(tmp_path, ask=BrokerDesk(broker, broker).ask)
     broker.close()
+    assert stopped.value.exit_code == 3
 
 
 class Rejecting(SimulatedBroker):
