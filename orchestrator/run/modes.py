@@ -35,15 +35,15 @@ def check_mode(config: RunConfig) -> None:
 
 
 def check_broker(config: RunConfig) -> None:
-    """Refuse a broker where a run cannot send its orders to one yet.
+    """Refuse a broker where orders are a person's.
 
     Raises:
-        ConfigError: bars come as they happen.
+        ConfigError: they are plans.
     """
-    if config.broker is not None and config.mode != "sim":
+    if config.broker is not None and config.mode == "advisory":
         raise ConfigError(
-            f"broker = {config.broker!r}: mode {config.mode!r} sends no order to a broker yet; leave --broker out, or "
-            f"play recorded bars with --mode sim"
+            f"broker = {config.broker!r}: in mode {config.mode!r} a person is told each order, and none is sent; leave "
+            f"--broker out, or use --mode paper"
         )
 
 
@@ -83,7 +83,7 @@ def refuse_live(pack: RulePack, adapters: tuple[str, ...]) -> None:
         )
     raise RefusedError(
         f"mode {LIVE!r}: the adapter {', '.join(adapters)} is installed, but runs send to the simulated broker alone "
-        f"so far (--mode sim --broker simulated); no order is sent. What remains: {rehearsed}"
+        f"so far (--broker simulated, in sim and paper); no order is sent. What remains: {rehearsed}"
     )
 
 
