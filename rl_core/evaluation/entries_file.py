@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pa_parquet
 
+from rl_core.bars.arrow_columns import as_numpy, is_filled
 from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
 from rl_core.bars.numbers import check_prices
 from rl_core.bars.opening import kind_of, text_of
@@ -232,11 +233,11 @@ def _ticks(rows: _Rows, name: str, view: MarketView) -> tuple[Integers, Bools, l
     ticks, given = np.zeros(len(rows.lines), np.int64), np.zeros(len(rows.lines), bool)
     if column is None:
         return ticks, given, []
-    given = np.asarray(pc.is_valid(column))
+    given = as_numpy(pc.is_valid(column))
     if pa.types.is_floating(column.type):
-        given &= ~np.isnan(np.asarray(pc.fill_null(column, np.nan)))
+        given &= ~np.isnan(as_numpy(column, np.nan))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        given &= np.asarray(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(column), ""), False))
+        given &= is_filled(column)
     if not given.any():
         return ticks, given, []
     checked = check_prices(column.filter(pa.array(given)), view.bars.instrument.tick_size, rows.lines[given], name)

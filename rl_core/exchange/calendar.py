@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from rl_core.exchange.kept_sessions import sessions_between
 from rl_core.exchange.product_hours import EXCHANGE_ZONE, Family
 
 OUTSIDE = -1
@@ -46,13 +47,7 @@ class Calendar:
     @classmethod
     def covering(cls, first_ns: int, last_ns: int, family: Family = "equity") -> Self:
         """The sessions of ``family`` from before ``first_ns`` to after ``last_ns``, both ns UTC."""
-        # Slow to load: pandas and the calendar library cost a process half a second, and workers ask for no calendar.
-        import pandas as pd
-
-        from rl_core.exchange.schedules import sessions_between
-
-        first, last = (pd.Timestamp(ns, unit="ns").normalize() for ns in (first_ns, last_ns))
-        return cls(*sessions_between(family, first, last))
+        return cls(*sessions_between(family, first_ns, last_ns))
 
     @property
     def length_ns(self) -> npt.NDArray[np.int64]:

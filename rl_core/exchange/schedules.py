@@ -2,9 +2,9 @@
 
 import tomllib
 from datetime import date
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pandas_market_calendars as market_calendars
 from pydantic import BaseModel, ConfigDict, Field
 
 from rl_core.exchange.product_hours import EXCHANGE_ZONE, HOURS, Family, clock_minute
+from rl_core.exchange.sessions import Sessions
 
 OVERRIDES_FILE = "calendar_overrides.toml"
 LIBRARY_NAMES: dict[Family, str] = {
@@ -25,9 +26,6 @@ LIBRARY_NAMES: dict[Family, str] = {
 }
 CHECKED_YEARS = (2015, 2027)
 """The first and the last year whose holidays and short days a golden table holds."""
-# Sessions that meet no bar but frame the first and the last one: longer than any closure.
-MARGIN = pd.Timedelta(days=10)
-EPOCH = pd.Timestamp(0)
 CLOCK = r"^\d\d:\d\d$"
 
 
@@ -61,37 +59,8 @@ class Overrides(BaseModel):
     day: tuple[DayOverride, ...]
 
 
-class Sessions(NamedTuple):
-    """Sessions of one family in order of time; times are ns UTC."""
-
-    open_ns: npt.NDArray[np.int64]  # [S]
-    close_ns: npt.NDArray[np.int64]  # [S]
-    trade_date: npt.NDArray[np.int32]  # [S] days since 1970-01-01
-    open_minute_et: npt.NDArray[np.int32]  # [S] minute of the exchange-local day at the open
-    break_start_ns: npt.NDArray[np.int64]  # [S] of a break inside the session
-    break_end_ns: npt.NDArray[np.int64]  # [S] equal to its start where there is no break
-
-
-def sessions_between(family: Family, first: pd.Timestamp, last: pd.Timestamp) -> Sessions:
-    """The sessions [S] of ``family`` from before the day ``first`` to after ``last``, read-only."""
-    first, last = first - MARGIN, last + MARGIN
-    known = _sessions_of_years(family, first.year, last.year)
-    start = np.searchsorted(known.trade_date, (first - EPOCH).days, side="left")
-    rows = slice(start, np.searchsorted(known.trade_date, (last - EPOCH).days, side="right"))
-    return Sessions(
-        open_ns=known.open_ns[rows],
-        close_ns=known.close_ns[rows],
-        trade_date=known.trade_date[rows],
-        open_minute_et=known.open_minute_et[rows],
-        break_start_ns=known.break_start_ns[rows],
-        break_end_ns=known.break_end_ns[rows],
-    )
-
-
-# A command asks for several parts of the same years, and the library takes as long for a week as for a year.
-@lru_cache(maxsize=64)
-def _sessions_of_years(family: Family, first: int, last: int) -> Sessions:
-    """The sessions [S] of ``family`` in whole years, read-only."""
+def library_sessions(family: Family, first: int, last: int) -> Sessions:
+    """The sessions [S] of ``family`` in the whole years ``first`` to ``last``."""
     library = market_calendars.get_calendar(LIBRARY_NAMES[family])
     schedule = library.schedule(f"{first}-01-01", f"{last}-12-31", market_times=["market_open", "market_close"])
     days = schedule[["market_open", "market_close"]].copy()
@@ -106,7 +75,7 @@ def _sessions_of_years(family: Family, first: int, last: int) -> Sessions:
     local = opens.tz_convert(EXCHANGE_ZONE)
     dates = pd.DatetimeIndex(days.index)
     start, end = _breaks(dates, _nanoseconds(opens), _nanoseconds(closes), family)
-    sessions = Sessions(
+    return Sessions(
         open_ns=_nanoseconds(opens),
         close_ns=_nanoseconds(closes),
         trade_date=np.asarray(dates, "datetime64[D]").astype(np.int32),
@@ -114,9 +83,6 @@ def _sessions_of_years(family: Family, first: int, last: int) -> Sessions:
         break_start_ns=start,
         break_end_ns=end,
     )
-    for column in sessions:
-        column.flags.writeable = False
-    return sessions
 
 
 @cache

@@ -1,11 +1,12 @@
 """Keeps compiled JAX programs between runs, in the user's cache folder."""
 
 import hashlib
-import os
 import platform
 from pathlib import Path
 
 import jax
+
+from trigate.user_cache import user_cache
 
 CPU_FACTS = Path("/proc/cpuinfo")
 
@@ -19,8 +20,7 @@ def use_compile_cache() -> Path | None:
     known = jax.config.values
     if known["jax_compilation_cache_dir"] or not known["jax_enable_compilation_cache"]:
         return None
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "trigate" / f"jax-{_processor()}"
+    folder = user_cache() / f"jax-{_processor()}"
     settings = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.05,
