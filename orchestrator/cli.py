@@ -22,6 +22,7 @@ from orchestrator.commands.feed import feed as play_feed
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.run_options import (
+    Broker,
     Checkpoint,
     Clock,
     Contract,
@@ -78,6 +79,7 @@ def main() -> None:
 @app.command()
 def run(
     mode: Mode = None,
+    broker: Broker = None,
     bars: MinuteBars = None,
     feed: FeedAddress = None,
     clock: Clock = None,
@@ -106,7 +108,15 @@ def run(
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
-    options = {"--mode": mode, "--feed": feed, "--clock": clock, **bars_options, **who_options, **gate_options}
+    options = {
+        "--mode": mode,
+        "--broker": broker,
+        "--feed": feed,
+        "--clock": clock,
+        **bars_options,
+        **who_options,
+        **gate_options,
+    }
     asked_for = run_asked_for(config, settings, options)
     if accounts is not None:
         run_accounts(accounts, config, settings or (), options, say=say, as_json=as_json)

@@ -8,6 +8,7 @@ import typer
 from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.accounts import AccountsFile
 from orchestrator.commands.run_options import (
+    Broker,
     Checkpoint,
     Clock,
     Contract,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 def doctor(
     mode: Mode = None,
+    broker: Broker = None,
     bars: MinuteBars = None,
     feed: FeedAddress = None,
     clock: Clock = None,
@@ -54,6 +56,7 @@ def doctor(
     """Say whether `run` with the same options would start, and what to mend; ends as `run` would, 0 if it starts."""
     options = {
         "--mode": mode,
+        "--broker": broker,
         "--feed": feed,
         "--clock": clock,
         "--bars": bars,

@@ -18,6 +18,14 @@ Mode = Annotated[
         "do. live is refused."
     ),
 ]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="simulated: orders go through the adapter protocol to a simulated broker in a process of its own; "
+        "none: the run computes its fills.",
+    ),
+]
 MinuteBars = Annotated[
     Path | None, typer.Option(help="Minute bars; in paper mode a csv file that grows, or with --feed what came before.")
 ]

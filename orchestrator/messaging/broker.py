@@ -8,6 +8,7 @@
 | `state` | the state; ``unknown`` of an id that never came | the same |
 | `executions` | every execution above a number, dense from 1 | the same until they are acknowledged |
 | `acknowledge` | none | the same |
+| `holdings` | contracts held, orders that work, number of the last execution | what holds then |
 
 Entry, stop and target are one order: taken or rejected whole, so that no position is ever without its stop. A call
 that raises ProcessNotReadyError tells nothing of what the broker did: the order is neither taken nor rejected until
@@ -21,7 +22,7 @@ from pydantic import Field
 
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Message, catalogue_of
-from trigate.errors import TrigateError
+from trigate.errors import DataError
 
 OrderId = str
 Status = Literal["working", "filled", "cancelled", "rejected", "unknown"]
@@ -32,7 +33,7 @@ MOST_EXECUTIONS = 64
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
-class ExecutionGapError(TrigateError):
+class ExecutionGapError(DataError):
     """Executions are missing, also after they were asked for again: the position is not known, so nothing may trade."""
 
 
@@ -97,16 +98,79 @@ class Acknowledge(Message):
     through: int = Field(ge=0)
 
 
+class HoldingsAsked(Message):
+    """What does the broker hold for the account now?"""
+
+    kind: Literal["holdings_asked"] = "holdings_asked"
+
+
+class Holdings(Message):
+    """What a restart is compared with."""
+
+    kind: Literal["holdings"] = "holdings"
+    quantity: int = Field(description="contracts held, signed")
+    working: tuple[OrderId, ...] = Field(max_length=MOST_EXECUTIONS, description="orders of which an entry can fill")
+    executions: int = Field(ge=0, description="number of the last execution, 0 before the first")
+
+
 class Done(Message):
     """It is done, and nothing is to be told."""
 
     kind: Literal["done"] = "done"
 
 
+class AccountThen(Message):
+    """What the firm behind a simulated market knows of the account: by these numbers it closes a position itself."""
+
+    kind: Literal["account_then"] = "account_then"
+    cash: int
+    floor: int
+    day_floor: int
+    locked: int
+
+
+class MarketMinute(Message):
+    """Moves a simulated market by one minute; one that it knows already changes nothing."""
+
+    kind: Literal["market_minute"] = "market_minute"
+    bar: Bar
+    seconds: tuple[tuple[int, int, int, int, int], ...] = Field((), max_length=60)
+    slippage_ticks: int
+    fillable: int = Field(ge=0, description="contracts of an entry that it fills at most")
+    account: AccountThen
+
+
+class MarketOver(Message):
+    """The market closes after bar ``after``: a working entry is cancelled, what is open leaves at the last price."""
+
+    kind: Literal["market_over"] = "market_over"
+    after: int = Field(ge=0)
+    close: int
+    ts_event_ns: int
+    slippage_ticks: int
+    account: AccountThen
+
+
+MarketMoves = MarketMinute | MarketOver
 BROKER_CATALOGUE = catalogue_of(
-    (Bracket, OrderState, OrderAsked, ExecutionsAfter, Executions, Acknowledge, Done, Execution, Bar)
+    (
+        Bracket,
+        OrderState,
+        OrderAsked,
+        ExecutionsAfter,
+        Executions,
+        Acknowledge,
+        HoldingsAsked,
+        Holdings,
+        Done,
+        Execution,
+        Bar,
+        AccountThen,
+        MarketMinute,
+        MarketOver,
+    )
 )
-"""Of a broker behind a socket; `Bar` is what moves a simulated market, answered by `Done`."""
+"""Of a broker behind a socket; `Bar`, `MarketMinute` and `MarketOver` move a simulated market, answered by `Done`."""
 
 
 class BrokerAdapter(Protocol):
@@ -129,6 +193,16 @@ class BrokerAdapter(Protocol):
 
     def acknowledge(self, through: int) -> None:
         """The executions up to that number are on the orchestrator's disk."""
+
+    def holdings(self) -> Holdings:
+        """What is held and works now."""
+
+
+class SimulatedMarket(Protocol):
+    """A market that stands still until it is moved; an adapter of a real broker has none."""
+
+    def move(self, by: MarketMoves) -> None:
+        """Let a minute trade, or a session end; the same again changes nothing."""
 
 
 def new_executions(broker: BrokerAdapter, last: int) -> list[Execution]:

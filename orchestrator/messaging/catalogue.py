@@ -7,6 +7,7 @@
 | `PolicyQueries` | runner of many accounts, policy | `PolicyReplies` | 5 s | restart the worker, ask again |
 | `EntryProposal` | runner, gate | `Reviewed` | configuration | restart the worker, ask again |
 | `EntryProposals` | runner of many accounts, gate | `Reviews` | configuration | restart the worker, ask again |
+| an order, its executions (`broker.py`) | runner, broker | its state, they | 5 s | restart the worker, ask again |
 | `Ready`, `Heartbeat`, `WorkerFailed` | worker, runner | none | by the clock | back off, restart; then stop the run |
 | `Shutdown` | runner, worker | exit status 0 | 2 s for all | kill |
 | `RowsAsked` (`row_feed.py`) | runner on paper, a feed | `RowsGiven` | 2 s | say so, ask again from the same row |

@@ -18,7 +18,7 @@ from trigate.errors import TrigateError
 from trigate.locks import holder_of
 
 LAST_RECORDS = 8
-_ROUTINE = frozenset({"bar", "acted", "mark"})  # written at nearly every bar: not what a person looks for
+_ROUTINE = frozenset({"bar", "acted", "executions", "mark"})  # written at nearly every bar: not what a person looks for
 
 
 class Standings(NamedTuple):

@@ -164,6 +164,7 @@ class AccountRun:
         if isinstance(asked, ActionAsked):
             policy.put(self, asked)
         else:
+            assert isinstance(asked, ReviewAsked), "no account among many sends its orders"
             assert gate is not None, "without a gate nothing is proposed to it"
             gate.put(self, asked)
         return ()

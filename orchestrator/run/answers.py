@@ -1,4 +1,4 @@
-"""The workers as the runner sees them: bars, actions and verdicts, each asked for until there is one.
+"""The workers as the runner sees them: bars, actions, verdicts and fills, each asked for until there is one.
 
 In sim time stands still while somebody is waited for. A worker or a model server that fails must therefore change
 nothing: it is started again and asked again, and only when supervision has given it up does the run stop.
@@ -30,13 +30,16 @@ from orchestrator.messaging.catalogue import (
 )
 from orchestrator.messaging.runner_end import NoReplyError
 from orchestrator.messaging.wire import Array, Received, WireError
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.model_patience import ModelPatience
 from orchestrator.run.runner import FeedBar
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
+from orchestrator.workers.remote_broker import RemoteBroker
 from rl_core.contract import PolicyQuery, PolicyReply
 
+BROKER_DEADLINE_S = 5.0
 GATE_MARGIN_S = 2.0
 GATE_ATTEMPTS = 3
 """Verdicts asked for of a server that proves itself in between; the last failure stands."""
@@ -53,6 +56,8 @@ class WorkerAnswers:
         self._gate_deadline_s = gate_deadline_s
         self._sameness, self._alarm_window = Sameness(), alarm_window
         self._ahead: deque[FeedBar] = deque()
+        remote = RemoteBroker(self, deadline_s=BROKER_DEADLINE_S)
+        self._desk = BrokerDesk(remote, remote)
         self.model: ModelPatience | None = None
         """Waits for the model server behind the gate; None where there is none of ours."""
 
@@ -98,6 +103,19 @@ class WorkerAnswers:
             self.model.until_proven()
         self._sameness = note_review(self._telemetry, reviewed, self._sameness, self._alarm_window)
         return reviewed
+
+    def ask_broker(self, asked: BrokerAsked) -> BrokerAnswer:
+        """The broker's answer.
+
+        Raises:
+            ExecutionGapError: it does not tell every execution.
+            ProcessNotReadyError: it cannot be brought back.
+        """
+        return self._desk.ask(asked)
+
+    def request(self, worker: str, message: BaseModel, *, deadline_s: float) -> Received:
+        """What the worker answers, whatever it is; one that fails is started again and asked again."""
+        return self._asked(worker, message, deadline_s=deadline_s, usable=lambda answer: True)
 
     def _reviewed(self, proposal: EntryProposal) -> Reviewed:
         def usable(message: BaseModel) -> bool:

@@ -157,6 +157,11 @@ class RunConfig(_Section):
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
     guards: GuardsSection = GuardsSection()
+    broker: Literal["simulated"] | None = Field(
+        None,
+        description="who fills the orders: simulated, a broker in a process of its own that is asked through the "
+        "adapter protocol; none: the run computes the fills",
+    )
     paper: PaperSection = PaperSection()
     feed: FeedSection = FeedSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
@@ -181,8 +186,8 @@ class RunConfig(_Section):
         """What makes it this run and no other: every setting from which a record may follow.
 
         Where a run lies, and what a signal or the clock does to it (which is recorded itself), make no other run;
-        guards that are off, simulation and bars that grow, as in runs that were made before there was anything else,
-        do not either.
+        guards that are off, simulation, fills that are computed and bars that grow, as in runs that were made before
+        there was anything else, do not either.
         Of a checkpoint and entries only what decides is named.
         """
         left_out = {"runs", "min_free_mb", "on_shutdown", "paper"} | (
@@ -190,5 +195,6 @@ class RunConfig(_Section):
         )
         left_out |= {"feed"} if self.feed == FeedSection() else set()
         left_out |= {"mode"} if self.mode == "sim" else set()
+        left_out |= {"broker"} if self.broker is None else set()
         left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}
         return self.model_dump(mode="json", exclude=left_out)

@@ -1,14 +1,16 @@
-"""What the workers of a run are started with: its bars, its policy or entries, its gate."""
+"""What the workers of a run are started with: its bars, its policy or entries, its gate, its broker."""
 
 from pathlib import Path
 
 from llm_gate.prompts.prompt_files import prompt_file
+from orchestrator.messaging.broker import BROKER_CATALOGUE
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
-from orchestrator.run.folder import CALIBRATION, ENTRIES, RunFolder
+from orchestrator.run.folder import CALIBRATION, ENTRIES, JOURNAL, RunFolder
 from orchestrator.run.model_server import ModelServer
 from orchestrator.run.plan import RunPlan
 from orchestrator.workers.crew import Job
 from orchestrator.workers.handed_bars import HANDED
+from orchestrator.workers.remote_broker import BROKER
 from trigate.versions import code_digest
 
 NEVER_OPENS = 1_000_000  # failures in a row
@@ -21,12 +23,25 @@ def jobs_of(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dic
         jobs[FEED] = feed_job(folder.path / HANDED, plan.bars.instrument.symbol)
     if plan.config.gate.engine != "off":
         jobs[GATE] = gate_job(plan, folder, server)
+    if plan.config.broker is not None:
+        jobs[BROKER] = broker_job(plan, folder)
     return jobs
 
 
 def feed_job(handed: Path, market: str) -> Job:
     """Whoever hands out the bars of ``market`` that were handed over in the file ``handed``."""
     return Job("orchestrator.workers.feed", {"bars": str(handed.resolve()), "market": market}, {"code": code_digest()})
+
+
+def broker_job(plan: RunPlan, folder: RunFolder) -> Job:
+    """Whoever fills the orders: the simulated broker, whose own journal lies in the run's folder."""
+    assert plan.config.trading is not None, "a run writes down the account that it resolved"
+    config = {
+        "trading": plan.config.trading.model_dump(mode="json"),
+        "market": plan.bars.instrument.symbol,
+        "journal": str((folder.path / BROKER / JOURNAL).resolve()),
+    }
+    return Job("orchestrator.workers.broker", config, {"code": code_digest()}, BROKER_CATALOGUE)
 
 
 def policy_job(plan: RunPlan, folder: RunFolder) -> Job:

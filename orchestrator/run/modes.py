@@ -4,6 +4,8 @@ from importlib.metadata import entry_points
 from typing import Literal
 
 from orchestrator.run.config import RunConfig
+from orchestrator.workers.kept_entries import KeptEntries
+from rl_core.checkpoints.manifest import Identity
 from rl_core.rules.pack import RulePack, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
 from trigate.errors import ConfigError, RefusedError
@@ -32,11 +34,45 @@ def check_mode(config: RunConfig) -> None:
         refuse_live(read_rule_pack((config.trading or TradingConfig()).rules), installed_adapters())
 
 
-def refuse_live(pack: RulePack, adapters: tuple[str, ...]) -> None:
-    """Say what is missing before orders can be sent: the firm's word, an adapter, and what sends through it.
+def check_broker(config: RunConfig) -> None:
+    """Refuse a broker where orders are a person's.
 
     Raises:
-        RefusedError: always, as no run sends through an adapter yet.
+        ConfigError: they are plans.
+    """
+    if config.broker is not None and config.mode == "advisory":
+        raise ConfigError(
+            f"broker = {config.broker!r}: in mode {config.mode!r} a person is told each order, and none is sent; leave "
+            f"--broker out, or use --mode paper"
+        )
+
+
+def check_sendable(config: RunConfig, identity: Identity | None, entries: KeptEntries | None) -> None:
+    """Refuse a trader whose orders the adapter protocol has no words for.
+
+    Raises:
+        ConfigError: the policy moves stops, or an entry brings a stop or target at a price.
+    """
+    if config.broker is None:
+        return
+    if identity is not None and identity.phase != 1:
+        raise ConfigError(
+            f"broker = {config.broker!r}: {config.checkpoint} is a policy of phase {identity.phase}, which moves "
+            f"stops, and no order at a broker can be changed yet; name one of phase 1, or leave --broker out"
+        )
+    own = [] if entries is None else [each for each in entries.entries if (each.stop, each.target) != (None, None)]
+    if own:
+        raise ConfigError(
+            f"broker = {config.broker!r}: {len(own)} entries of {config.entries} bring a stop or target at a price, "
+            f"and a broker takes distances from the fill; give stop_points and target_points, or leave --broker out"
+        )
+
+
+def refuse_live(pack: RulePack, adapters: tuple[str, ...]) -> None:
+    """Say what is missing before orders can be sent: the firm's word, an adapter, and a run that sends through it.
+
+    Raises:
+        RefusedError: always, as a run sends to the simulated broker alone so far.
     """
     refuse_sending(pack, LIVE)
     rehearsed = ", ".join(REHEARSED)
@@ -46,8 +82,8 @@ def refuse_live(pack: RulePack, adapters: tuple[str, ...]) -> None:
             f"sent. What remains: {rehearsed}"
         )
     raise RefusedError(
-        f"mode {LIVE!r}: the adapter {', '.join(adapters)} is installed, but no run sends through an adapter yet; no "
-        f"order is sent. What remains: {rehearsed}"
+        f"mode {LIVE!r}: the adapter {', '.join(adapters)} is installed, but runs send to the simulated broker alone "
+        f"so far (--broker simulated, in sim and paper); no order is sent. What remains: {rehearsed}"
     )
 
 

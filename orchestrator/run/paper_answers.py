@@ -1,9 +1,11 @@
 """Who answers a run in paper mode: the market goes on while somebody is waited for, so what is missed is recorded.
 
 A bar comes when it comes, a policy that does not answer in time holds, and a gate that does not is its fail mode.
-Nothing is asked twice, and nothing is asked about a bar that has been over for too long. A worker that failed is
+Neither is asked twice, and nothing is asked about a bar that has been over for too long. A worker that failed is
 started again beside it. One that is given up ends the run only once it is flat: a position is never left to a market
-that goes on. In sim all of that is otherwise, as simulated time stands still (answers.py).
+that goes on. A broker is waited for and asked again, as what it has done is not known before it says so; without it
+nothing can be closed, so one that is given up ends the run at once. In sim all of that is otherwise, as simulated time
+stands still (answers.py).
 """
 
 import time
@@ -19,7 +21,8 @@ from orchestrator.clock import MarketClock
 from orchestrator.messaging.catalogue import GATE, POLICY
 from orchestrator.messaging.runner_end import NoReplyError
 from orchestrator.messaging.wire import Array, Received
-from orchestrator.run.answers import note_review
+from orchestrator.run.answers import BROKER_DEADLINE_S, note_review
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.config import RunConfig
 from orchestrator.run.followed_bars import FollowedBars
 from orchestrator.run.runner import Fed, FeedBar, FeedNote, NothingYet
@@ -27,6 +30,7 @@ from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
+from orchestrator.workers.remote_broker import RemoteBroker
 from rl_core.contract import HOLD, PolicyQuery, PolicyReply
 from rl_core.trading.hours import MINUTE_NS
 from trigate.errors import ProcessNotReadyError
@@ -55,6 +59,8 @@ class PaperAnswers:
         self._queue: deque[FeedBar | FeedNote] = deque()
         self._closed_ns = 0 if bars.last is None else bars.last.ts_event_ns + MINUTE_NS  # end of the bar in question
         self._sameness, self._silence_told = Sameness(), False
+        remote = RemoteBroker(self, deadline_s=BROKER_DEADLINE_S)
+        self._desk = BrokerDesk(remote, remote)
 
     def next_bar(self, seq: int) -> Fed:
         """What has come, in its order; NothingYet after a moment without anything."""
@@ -92,6 +98,23 @@ class PaperAnswers:
         reviewed = self._reviewed(proposal)
         self._sameness = note_review(self._telemetry, reviewed, self._sameness, self._review.alarm_window)
         return reviewed
+
+    def ask_broker(self, asked: BrokerAsked) -> BrokerAnswer:
+        """The broker's answer, waited for: nothing is entered meanwhile, and stop and target work at the broker.
+
+        Raises:
+            ExecutionGapError: it does not tell every execution.
+            ProcessNotReadyError: it cannot be brought back, so that nobody knows what is open.
+        """
+        return self._desk.ask(asked)
+
+    def request(self, worker: str, message: BaseModel, *, deadline_s: float) -> Received:
+        """What the worker answers, whatever it is; one that fails is started again and asked again."""
+        while True:
+            try:
+                return self._crew.ask(worker, message, deadline_s=deadline_s)
+            except NoReplyError as error:
+                self._telemetry.note(f"{worker}_missed", cause=error.cause)
 
     def _given(self, fed: FeedBar | FeedNote, seq: int) -> FeedBar | FeedNote:
         if isinstance(fed, FeedBar):

@@ -14,6 +14,7 @@ from orchestrator.clock import wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
 from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
+from orchestrator.run.modes import check_sendable
 from orchestrator.run.own_entries import OwnEntries, own_entries, seen_until_ns
 from orchestrator.run.room import check_room
 from orchestrator.run.settings import account_of, check_settings
@@ -197,7 +198,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
     """The plan of a run over ``bars``, whose configuration was checked; in paper mode they are its history.
 
     Raises:
-        TrigateError, GateError: the checkpoint, the entries, the model or the bars do not fit.
+        TrigateError, GateError: the checkpoint, the entries, the model, the broker or the bars do not fit.
     """
     checkpoint, identity, account = trader_of(config)
     config = config.model_copy(update={"trading": account})
@@ -211,6 +212,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
         for note in entries.notes:
             say(f"warning: {config.entries}: {note}")
+    check_sendable(config, identity, None if entries is None else entries.kept)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
         config=config.identity,
@@ -277,6 +279,7 @@ def setting_of(
         yardstick=trading.yardstick,
         entries=None if kept is None else kept.by_bar,
         advises=config.mode == "advisory",
+        sends=config.broker is not None,
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.recording import Recording
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.found_again import Sources, found_again
 from orchestrator.run.runner import FeedBar, Finished, Runner, StopAskedError
@@ -85,6 +86,9 @@ class _Nobody:
         self._end()
 
     def review(self, proposal: EntryProposal) -> Reviewed:
+        self._end()
+
+    def ask_broker(self, asked: BrokerAsked) -> BrokerAnswer:
         self._end()
 
     def _end(self) -> NoReturn:

@@ -7,7 +7,7 @@ being asked for, and everything that follows from them is derived again and comp
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from llm_gate.contract import EntryProposal, GateFailed, Reviewed
 from orchestrator.journal.journal import JournalMismatch, refuse_other_run
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar, Seconds
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerQuestions
 from orchestrator.trader import events
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.machine import advance, opening_state
@@ -31,6 +32,7 @@ from orchestrator.trader.state import (
     OperatorAsked,
     PolicyAnswered,
     PolicySource,
+    Question,
     Setting,
     Standing,
     Step,
@@ -85,9 +87,9 @@ class ReviewAsked(NamedTuple):
     proposal: EntryProposal
 
 
-Asked = BarAsked | ActionAsked | ReviewAsked
-Answer = Fed | PolicyAnswered | Reviewed
-"""`Fed` of a bar, PolicyAnswered of an action, Reviewed of a review."""
+Asked = BarAsked | ActionAsked | ReviewAsked | BrokerAsked
+Answer = Fed | PolicyAnswered | Reviewed | BrokerAnswer
+"""`Fed` of a bar, PolicyAnswered of an action, Reviewed of a review; a broker's are beside its questions."""
 
 
 class StopAskedError(Exception):
@@ -107,6 +109,14 @@ class Answerers(Protocol):
         """The gate's outcome, GateFailed if there is none."""
 
 
+@runtime_checkable
+class AsksBroker(Protocol):
+    """Who also answers a run that sends its orders."""
+
+    def ask_broker(self, asked: BrokerAsked) -> BrokerAnswer:
+        """The broker's answer."""
+
+
 class RunRecord(Protocol):
     """Where the runner writes every event: the run's journal, or a recording that is only compared."""
 
@@ -117,32 +127,6 @@ class RunRecord(Protocol):
 
     def append(self, type: str, payload: Mapping[str, Any], *, sync: bool = False) -> Record | None:
         """Write one record, or check it against the recorded one, which raises JournalMismatch where they differ."""
-
-
-class DeferredAnswers:
-    """Answerers that start at the first question that the journal cannot answer."""
-
-    def __init__(self, made_ready: Callable[[], Answerers]) -> None:
-        """``made_ready`` is called once; it may take minutes and raise StopAskedError."""
-        self._made_ready = made_ready
-        self._answerers: Answerers | None = None
-
-    def next_bar(self, seq: int) -> Fed:
-        """The bar numbered ``seq``, or what else there is before it; None at the end."""
-        return self._ready().next_bar(seq)
-
-    def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """The policy's action."""
-        return self._ready().act(bar_seq, observation, legal)
-
-    def review(self, proposal: EntryProposal) -> Reviewed:
-        """The gate's outcome."""
-        return self._ready().review(proposal)
-
-    def _ready(self) -> Answerers:
-        if self._answerers is None:
-            self._answerers = self._made_ready()
-        return self._answerers
 
 
 class Finished(NamedTuple):
@@ -163,7 +147,10 @@ def answered_by(answerers: Answerers, asked: Asked) -> Answer:
         return answerers.next_bar(asked.seq)
     if isinstance(asked, ActionAsked):
         return answerers.act(asked.bar_seq, asked.observation, asked.legal)
-    return answerers.review(asked.proposal)
+    if isinstance(asked, ReviewAsked):
+        return answerers.review(asked.proposal)
+    assert isinstance(answerers, AsksBroker), "who runs a run that sends its orders asks its broker"
+    return answerers.ask_broker(asked)
 
 
 class Runner:
@@ -196,6 +183,7 @@ class Runner:
         self.told: Callable[[Recorded], None] | None = None
         """Gets every record that is new, once it is written; none that is replayed."""
         self._idle = False  # the feed had nothing when it was last asked
+        self._broker = BrokerQuestions(journal.next_recorded, self._recorded, self._note)
         self.state = opening_state(setting)
         """After the last bar."""
         self._labels: Counter[str] = Counter()  # bars by regime
@@ -330,8 +318,8 @@ class Runner:
 
     def _next_bar(self, seq: int) -> Generator[Asked, Answer, Fed]:
         recorded = self._recorded("bar", "bars_ended", "feed")
-        fed = (yield BarAsked(seq)) if recorded is None else _fed(recorded)
-        assert not isinstance(fed, PolicyAnswered | Reviewed), "an answer to another question"
+        fed = (yield from self._asked(BarAsked(seq), self.state)) if recorded is None else _fed(recorded)
+        assert fed is None or isinstance(fed, FeedBar | FeedNote | NothingYet), "an answer to another question"
         self._idle = isinstance(fed, NothingYet)
         if isinstance(fed, FeedBar):
             self._note(self._bar_closed(fed))
@@ -346,17 +334,27 @@ class Runner:
         read = self._setting.venue.resolution == SECONDS
         return events.bar_closed(feed_bar.bar, feed_bar.seconds_digest, feed_bar.seconds if read else None)
 
-    def _ask(self, question: AskPolicy | AskGate, state: TraderState) -> Generator[Asked, Answer, Event]:
+    def _ask(self, question: Question, state: TraderState) -> Generator[Asked, Answer, Event]:
         if isinstance(question, AskPolicy):
             return (yield from self._ask_policy(question, state))
-        return (yield from self._ask_gate(question))
+        if isinstance(question, AskGate):
+            return (yield from self._ask_gate(question, state))
+        answered: Event = yield from self._broker.ask(question, state)
+        return answered
+
+    def _asked(self, question: Asked, state: TraderState) -> Generator[Asked, Answer, Answer]:
+        """The answer; before the first one the broker, where there is one, is compared with the record."""
+        if self._setting.sends:
+            yield from self._broker.compare(state)
+        return (yield question)
 
     def _ask_policy(self, question: AskPolicy, state: TraderState) -> Generator[Asked, Answer, PolicyAnswered]:
         assert state.last_bar is not None
         seq = state.last_bar.seq
         recorded = self._recorded("acted")
         if recorded is None:
-            answer = yield ActionAsked(seq, question.observation, question.legal_actions)
+            asked = ActionAsked(seq, question.observation, question.legal_actions)
+            answer = yield from self._asked(asked, state)
             assert isinstance(answer, PolicyAnswered), "an answer to another question"
         else:
             source: PolicySource = recorded.payload["source"]
@@ -367,10 +365,10 @@ class Runner:
         self._note(events.acted(seq, answer.action, answer.source))
         return answer
 
-    def _ask_gate(self, question: AskGate) -> Generator[Asked, Answer, GateAnswered]:
+    def _ask_gate(self, question: AskGate, state: TraderState) -> Generator[Asked, Answer, GateAnswered]:
         recorded = self._recorded("decided")
         if recorded is None:
-            reviewed = yield ReviewAsked(question.proposal)
+            reviewed = yield from self._asked(ReviewAsked(question.proposal), state)
             assert isinstance(reviewed, Reviewed), "an answer to another question"
             # A verdict on another proposal must not decide this one, so it counts as a failure of the gate.
             if reviewed.proposal_id != question.proposal.proposal_id:

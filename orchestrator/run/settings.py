@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.run.config import FOLLOWING, FeedSection, RunConfig
 from orchestrator.run.gate_setup import check_gate
-from orchestrator.run.modes import check_mode
+from orchestrator.run.modes import check_broker, check_mode
 from rl_core.checkpoints.manifest import Identity, find_checkpoint, read_manifest
 from rl_core.checkpoints.provenance import trading_of
 from rl_core.trading.setup import TradingConfig, check_account, resolved
@@ -15,6 +15,7 @@ from trigate.toml_config import Given, ReadConfig, ShownValue, overlaid, read_wi
 
 OPTIONS = {
     "--mode": "mode",
+    "--broker": "broker",
     "--clock": "paper.clock",
     "--bars": "bars",
     "--feed": "feed.source",
@@ -84,6 +85,7 @@ def check_settings(config: RunConfig) -> None:
         raise ConfigError(
             f"feed is for mode {' or '.join(FOLLOWING)}: in mode {config.mode} the bars are recorded; leave feed out"
         )
+    check_broker(config)
     if config.trading is not None:
         check_account(resolved(config.trading, seconds=config.seconds is not None))
     check_gate(config.gate)

@@ -10,6 +10,7 @@ from orchestrator.journal.journal import Journal
 from orchestrator.run.answers import WorkerAnswers
 from orchestrator.run.config import GateSection
 from orchestrator.run.control import Control
+from orchestrator.run.deferred_answers import DeferredAnswers
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.followed_bars import FollowedBars
 from orchestrator.run.jobs import jobs_of
@@ -19,7 +20,7 @@ from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import rows_of
 from orchestrator.run.plan import RunPlan, Say
 from orchestrator.run.rehearsal import read_rehearsal
-from orchestrator.run.runner import Answerers, DeferredAnswers, Finished, Runner
+from orchestrator.run.runner import Answerers, Finished, Runner
 from orchestrator.run.service_manager import ServiceManager
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry

@@ -1,10 +1,11 @@
 """The records that the trader writes: one function a type, integers and words only; and the trade they add up to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llm_gate.contract import EntryProposal, Reviewed
+from orchestrator.messaging.broker import Execution, OrderState
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
@@ -13,7 +14,7 @@ from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position
 from rl_core.trading.hours import MINUTE_NS
 
-SYNCED = frozenset({"decided", "intent", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
+SYNCED = frozenset({"decided", "intent", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
 
 
 class Recorded(NamedTuple):
@@ -25,7 +26,7 @@ class Recorded(NamedTuple):
     @property
     def sync(self) -> bool:
         """Whether it must be on disk before anything follows from it."""
-        return self.type in SYNCED
+        return self.type in SYNCED or (self.type == "executions" and bool(self.payload["executions"]))
 
 
 class Entry(NamedTuple):
@@ -139,6 +140,29 @@ def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
     if "calibration" in payload:
         message |= {"calibration": payload["calibration"], "calibrated": payload["calibrated_milli"] / 1000}
     return Reviewed.model_validate_json(json.dumps(message))
+
+
+def order_answered(state: OrderState) -> Recorded:
+    """An input: how an order stands at the broker."""
+    payload = {"order": state.order_id, "status": state.status, "filled": state.filled, "reason": state.reason}
+    return Recorded("order", payload)
+
+
+def order_from(payload: Mapping[str, Any]) -> OrderState:
+    """The broker's answer as `order_answered` wrote it."""
+    told = {name: payload[name] for name in ("status", "filled", "reason")}
+    return OrderState.model_validate({"order_id": payload["order"], **told})
+
+
+def executions_told(executions: Sequence[Execution], bar_seq: int) -> Recorded:
+    """An input: what the broker has executed since the last such record, asked for after the bar ``bar_seq``."""
+    told = [execution.model_dump(mode="json", exclude={"kind"}) for execution in executions]
+    return Recorded("executions", {"bar": bar_seq, "executions": told})
+
+
+def executions_from(payload: Mapping[str, Any]) -> tuple[Execution, ...]:
+    """The executions as `executions_told` wrote them."""
+    return tuple(Execution.model_validate(told) for told in payload["executions"])
 
 
 def bars_ended(seq: int) -> Recorded:

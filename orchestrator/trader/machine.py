@@ -10,6 +10,9 @@ says which events it takes; each cell names what it may wait for next, and - is 
 | verdict | the gate was asked about the policy's entry | - | - | bar | - | - | - |
 | end | there are no more bars | - | - | - | - | - | - |
 
+Of a run that sends its orders there are two more waits, whose table stands in sending.py: for the broker's answer to
+an order, and for its executions before a bar or an end is taken.
+
 A person's word and the clock's are taken between two bars. A working entry is cancelled then, so that none fills
 after it; what is open closes at the next fill that the timing contract allows, by the clock at the last price.
 
@@ -40,21 +43,29 @@ from orchestrator.trader.at_close import (
 )
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.guards import OFF, cut
+from orchestrator.trader.meeting import end_session, meet_bar, order_that_fills
 from orchestrator.trader.proposals import propose
+from orchestrator.trader.sending import ask_executions, bracket_of, may_execute, on_order, send, without_order
 from orchestrator.trader.session_edges import close_session, end_account, open_session
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
     BarClosed,
     BarsEnded,
+    CancelOrder,
+    Due,
     Event,
+    ExecutionsTold,
+    FlattenOrder,
     FlatTimePassed,
     GateAnswered,
     OperatorAsked,
+    OrderAnswered,
     Pending,
     PolicyAnswered,
     Setting,
     Step,
+    SubmitOrder,
     TraderState,
     WaitsFor,
 )
@@ -63,10 +74,9 @@ from rl_core.market import broker
 from rl_core.market.account import opening_account
 from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
-from rl_core.market.costs import capped, fillable, stop_loss
+from rl_core.market.costs import stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
-from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, BarPrices, Order
+from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, Order
 from rl_core.trading.hours import opens_too_late
 
 
@@ -78,15 +88,30 @@ def opening_state(setting: Setting) -> TraderState:
 def advance(state: TraderState, event: Event, setting: Setting) -> Step:
     """Apply one event; which are taken when stands in the table above."""
     assert isinstance(event, _TAKES[state.waits_for]), f"{type(event).__name__} while it waits for {state.waits_for}"
+    if isinstance(event, ExecutionsTold):
+        assert state.due is not None, "executions are asked for because something waits for them"
+        return _met(state._replace(waits_for="bar", due=None, told=event.executions), state.due, setting)
+    if isinstance(event, Due):
+        asks = setting.sends and may_execute(state)
+        over = asks and _is_over(state, event)
+        return ask_executions(state, event, setting, over=over) if asks else _met(state, event, setting)
     match event:
-        case BarClosed():
-            return _on_bar(state, event, setting)
         case PolicyAnswered():
             return _on_action(state._replace(waits_for="bar"), event, setting)
         case GateAnswered():
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
+        case OrderAnswered(answer):
+            return on_order(state._replace(waits_for="bar"), answer)
         case OperatorAsked(standing):
             return _stand(state._replace(standing=standing), setting)
+    assert_never(event)
+
+
+def _met(state: TraderState, event: Due, setting: Setting) -> Step:
+    """What a bar or an end comes to, once the broker's executions are told where there is one."""
+    match event:
+        case BarClosed():
+            return _on_bar(state, event, setting)
         case FlatTimePassed():
             return _go_flat(state, setting)
         case BarsEnded():
@@ -94,10 +119,19 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
     assert_never(event)
 
 
+def _is_over(state: TraderState, event: Due) -> bool:
+    """Whether what is open cannot meet the event's bar, if it has one."""
+    if not isinstance(event, BarClosed):
+        return True
+    return event.view.session != state.session or _opens_too_late(state, event.bar)
+
+
 _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
     "bar": (BarClosed, OperatorAsked, FlatTimePassed, BarsEnded),
     "action": (PolicyAnswered,),
     "verdict": (GateAnswered,),
+    "order": (OrderAnswered,),
+    "executions": (ExecutionsTold,),
     "end": (),
 }
 
@@ -116,9 +150,10 @@ def _stand(state: TraderState, setting: Setting) -> Step:
     if state.standing == "trading" or state.last_bar is None:
         return Step(state)
     step = Step(state)
+    if state.broker.order.quantity and setting.sends:
+        return send(step, CancelOrder(state.order_id))
     if state.broker.order.quantity:
-        unordered = state._replace(broker=state.broker._replace(order=NO_ORDER))
-        step = Step(unordered, (events.cancelled(state.order_id, "operator"),))
+        step = without_order(state, "operator")
     already = step.state.broker.order.flatten
     return step if state.standing != "flat" or already else step.then(_flatten_if_due, setting)
 
@@ -132,18 +167,15 @@ def _opens_too_late(state: TraderState, bar: Bar) -> bool:
 
 def _go_flat(state: TraderState, setting: Setting) -> Step:
     """Cancel what waits, and close what is open at the last price, as no open comes in time to do it."""
-    assert state.last_bar is not None
-    last, step = state.last_bar, Step(state)
+    step = Step(state)
     if state.broker.order.quantity:
         step = step.record(events.cancelled(state.order_id, "session_break"))
-    # The last bar is over when this is known: nobody could have sold at its close. The next open may be hours away
-    # and another contract's, so the close is the nearest price there is.
-    closed = broker.end_session(state.broker, last.close, last.ts_event_ns, venue_after_close(state, setting))
+    closed = end_session(state, setting)
     return step.then(_take_over, closed).then(_book, closed, setting)
 
 
 def _take_over(state: TraderState, after: BrokerStep) -> Step:
-    return Step(state._replace(broker=after.state))
+    return Step(state._replace(broker=after.state, told=None))
 
 
 def _end_session(state: TraderState, setting: Setting) -> Step:
@@ -156,16 +188,10 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
 def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     """Let the working order and the bracket meet the bar, book what filled, and let the trail follow the close."""
     bar = event.bar
-    order, cancelled = _order_that_fills(state, bar, setting)
-    # `venue_after_close` reads the close before this bar: what slips inside a bar must not depend on how the bar ended.
-    met = broker.meet(
-        state.broker._replace(order=order),
-        BarPrices(bar.open, bar.high, bar.low, bar.close),
-        bar.ts_event_ns,
-        venue_after_close(state, setting),
-        [row.prices for row in event.seconds],
-    )
-    step = Step(state._replace(broker=met.state, last_bar=bar, view=event.view)).then(_book, met, setting)
+    order, cancelled = order_that_fills(state, bar, setting)
+    met = meet_bar(state._replace(broker=state.broker._replace(order=order)), event, setting)
+    after = state._replace(broker=met.state, last_bar=bar, view=event.view, told=None)
+    step = Step(after).then(_book, met, setting)
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(_record_pause)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
@@ -183,24 +209,6 @@ def _record_pause(state: TraderState) -> Step:
     if state.status != "active":
         return Step(state)
     return Step(state, (events.stood_down(state.session, state.attempt, account),))
-
-
-def _order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[Order, tuple[Recorded, ...]]:
-    """The working order, capped by the bar's volume; the rest of it is cancelled, as no order lives two bars.
-
-    One whose own stop or target the bar's open has passed is cancelled whole.
-    """
-    frictions, order = setting.frictions, state.broker.order
-    filling = order
-    if frictions is not None and frictions.volume_milli and order.quantity:
-        filling = capped(XP, order, fillable(frictions, bar.volume))
-    cancelled = () if filling == order else (events.cancelled(state.order_id, "volume"),)
-    own = setting.own_at(state.last_bar)
-    if own is None or not filling.quantity:
-        return filling, cancelled
-    fill = bar.open + XP.sign(filling.quantity) * venue_after_close(state, setting).terms.slippage_ticks
-    placed = at_own_prices(filling, own, fill)
-    return placed, ((events.cancelled(state.order_id, "own_price_passed"),) if placed == NO_ORDER else cancelled)
 
 
 def _trail_stop(state: TraderState, setting: Setting) -> Step:
@@ -279,7 +287,8 @@ def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
     if not known.flatten_due:
         return Step(state)
     flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
-    return Step(flattening, (events.flatten_ordered(state.order_id),))
+    step = Step(flattening, (events.flatten_ordered(state.order_id),))
+    return send(step, FlattenOrder(state.order_id)) if setting.sends else step
 
 
 def _order(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Order:
@@ -376,7 +385,8 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
     assert order != NO_ORDER
     plan = _plan(placed, reviewed, setting) if setting.advises else ()
     intent = events.intended(order_id, order, setting.own_at(state.last_bar))
-    return Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
+    step = Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
+    return send(step, SubmitOrder(bracket_of(order_id, order))) if setting.sends else step
 
 
 def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import EntryProposal, Reviewed
+from orchestrator.messaging.broker import Bracket, Execution, MarketMoves, MarketOver, OrderState
 from orchestrator.messaging.catalogue import Bar, Seconds
 from orchestrator.trader.events import Entry, Recorded
 from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
@@ -24,7 +25,7 @@ P = ParamSpec("P")
 
 PolicySource = Literal["policy", "timeout", "unreachable", "failed", "malformed", "refused", "illegal", "late"]
 """``late``: the bar was over for too long when it came, so nobody was asked."""
-WaitsFor = Literal["bar", "action", "verdict", "end"]
+WaitsFor = Literal["bar", "action", "verdict", "order", "executions", "end"]
 """What the trader waits for; the table at the top of machine.py says what each leads to."""
 
 
@@ -47,6 +48,7 @@ class Setting(NamedTuple):
     guards: Guards = OFF
     yardstick: Yardstick = USUAL  # of bracket, ATR and window
     advises: bool = False  # each order is also a plan, told to a person
+    sends: bool = False  # orders are sent to a broker, and its executions are the fills
     entries: Mapping[int, OwnBracket | None] | None = None
     """A trader's own, in the place of a policy: by the number of the bar, its bracket, None being the usual one."""
 
@@ -71,6 +73,32 @@ class Guarded(NamedTuple):
     told: frozenset[tuple[GuardName, Effect]] = frozenset()  # what acted this session, and stands in the record
 
 
+class SubmitOrder(NamedTuple):
+    """Take an entry with its stop and target."""
+
+    bracket: Bracket
+
+    @property
+    def order_id(self) -> str:
+        """Of the order that it is about."""
+        return self.bracket.order_id
+
+
+class CancelOrder(NamedTuple):
+    """Let nothing more of an entry fill."""
+
+    order_id: str
+
+
+class FlattenOrder(NamedTuple):
+    """Close what is open of an order."""
+
+    order_id: str
+
+
+Sent = SubmitOrder | CancelOrder | FlattenOrder
+
+
 class TraderState(NamedTuple):
     """Everything that a restart must know; a fold of the journal."""
 
@@ -91,6 +119,9 @@ class TraderState(NamedTuple):
     days: Days = Days()
     standing: Standing = "trading"
     guarded: Guarded = Guarded()
+    sent: Sent | None = None  # asked of the broker, and not answered
+    due: "Due | None" = None  # what waits for the broker's executions
+    told: tuple[Execution, ...] | None = None  # them, while it is applied; None: fills are computed here
 
 
 class BarClosed(NamedTuple):
@@ -128,7 +159,20 @@ class FlatTimePassed(NamedTuple):
     """By the clock the flat time is over, and no bar has come that could close what is open."""
 
 
-Event = BarClosed | PolicyAnswered | GateAnswered | BarsEnded | OperatorAsked | FlatTimePassed
+class OrderAnswered(NamedTuple):
+    """The broker says how an order stands."""
+
+    state: OrderState
+
+
+class ExecutionsTold(NamedTuple):
+    """What the broker has executed since it was last asked."""
+
+    executions: tuple[Execution, ...]
+
+
+Due = BarClosed | BarsEnded | FlatTimePassed
+Event = Due | PolicyAnswered | GateAnswered | OperatorAsked | OrderAnswered | ExecutionsTold
 
 
 class AskPolicy(NamedTuple):
@@ -144,12 +188,27 @@ class AskGate(NamedTuple):
     proposal: EntryProposal
 
 
+class AskExecutions(NamedTuple):
+    """What has been executed above the number ``after``, once a simulated market has moved?"""
+
+    after: int
+    moves: MarketMoves
+
+    @property
+    def over(self) -> bool:
+        """Whether a session is over, so that everything closes."""
+        return isinstance(self.moves, MarketOver)
+
+
+Question = AskPolicy | AskGate | AskExecutions | Sent
+
+
 class Step(NamedTuple):
     """What one event has led to so far."""
 
     state: TraderState
     records: tuple[Recorded, ...] = ()
-    question: AskPolicy | AskGate | None = None
+    question: Question | None = None
 
     def then(self, change: Callable[Concatenate[TraderState, P], "Step"], *args: P.args, **kwargs: P.kwargs) -> "Step":
         """This step and what ``change`` makes of its state: the records add up, and the last question is asked."""

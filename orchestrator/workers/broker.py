@@ -10,6 +10,9 @@ from orchestrator.messaging.broker import (
     Done,
     Executions,
     ExecutionsAfter,
+    HoldingsAsked,
+    MarketMinute,
+    MarketOver,
     OrderAsked,
 )
 from orchestrator.messaging.catalogue import Bar
@@ -37,7 +40,10 @@ class BrokerServer:
             OrderAsked: self._order,
             ExecutionsAfter: self._executions,
             Acknowledge: self._acknowledge,
+            HoldingsAsked: self._holdings,
             Bar: self._trade,
+            MarketMinute: self._move,
+            MarketOver: self._move,
         }
 
     def _submit(self, request: Received) -> Reply:
@@ -58,6 +64,14 @@ class BrokerServer:
     def _acknowledge(self, request: Received) -> Reply:
         assert isinstance(request.message, Acknowledge)
         self._broker.acknowledge(request.message.through)
+        return Reply(Done())
+
+    def _holdings(self, request: Received) -> Reply:
+        return Reply(self._broker.holdings())
+
+    def _move(self, request: Received) -> Reply:
+        assert isinstance(request.message, MarketMinute | MarketOver)
+        self._broker.move(request.message)
         return Reply(Done())
 
     def _trade(self, request: Received) -> Reply:

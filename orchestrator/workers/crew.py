@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from orchestrator.clock import Deadline
 from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.runner_end import NoReplyError, Pending, WorkerConnections
-from orchestrator.messaging.wire import Array, Ready, Received, Shutdown, WorkerFailed
+from orchestrator.messaging.wire import Array, Catalogue, Ready, Received, Shutdown, WorkerFailed
 from orchestrator.workers import supervision
 from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
 from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
@@ -36,6 +36,8 @@ class Job(NamedTuple):
     config: WorkerConfig
     serves: Mapping[str, str] = MappingProxyType({})
     """What it must say that it has loaded, by name: digests of code, checkpoint and prompt."""
+    speaks: Catalogue = CATALOGUE
+    """The messages that it takes and gives."""
 
 
 class Crew:
@@ -60,7 +62,8 @@ class Crew:
             check: called while a worker is waited for; it may raise, say because the user wants to stop.
         """
         self._jobs, self._logs, self._notify, self._check = dict(jobs), logs, notify, check
-        self._connections = WorkerConnections(run_id, CATALOGUE)
+        spoken = {kind: model for job in jobs.values() for kind, model in job.speaks.items()}
+        self._connections = WorkerConnections(run_id, {**CATALOGUE, **spoken})
         self._workers: dict[str, Worker] = {}
         self._state: SupervisorState = supervision.supervise(self._jobs, time.monotonic())
         self._next_look_s = 0.0

@@ -1,6 +1,6 @@
 """A broker behind a socket as an adapter: every call has a deadline, and only its own answer counts."""
 
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -11,22 +11,33 @@ from orchestrator.messaging.broker import (
     Execution,
     Executions,
     ExecutionsAfter,
+    Holdings,
+    HoldingsAsked,
+    MarketMoves,
     OrderAsked,
     OrderId,
     OrderState,
 )
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
+from orchestrator.messaging.runner_end import NoReplyError
+from orchestrator.messaging.wire import Received
 
 BROKER = "broker"
 DEADLINE_S = 1.0
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
+class Asking(Protocol):
+    """Sends a worker a question and waits for its answer."""
+
+    def request(self, worker: str, message: BaseModel, *, deadline_s: float) -> Received:
+        """The answer; NoReplyError if none comes in time."""
+
+
 class RemoteBroker:
     """Asks the broker worker; NoReplyError, a ProcessNotReadyError, says that nothing is known of what it did."""
 
-    def __init__(self, connections: WorkerConnections, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, connections: Asking, *, deadline_s: float = DEADLINE_S) -> None:
         """``deadline_s`` is of each call in all."""
         self._connections, self._deadline_s = connections, deadline_s
 
@@ -60,6 +71,14 @@ class RemoteBroker:
     def acknowledge(self, through: int) -> None:
         """Let the broker forget the executions up to that number."""
         self._asked(Acknowledge(through=through), Done)
+
+    def holdings(self) -> Holdings:
+        """What is held and works now."""
+        return self._asked(HoldingsAsked(), Holdings)
+
+    def move(self, by: MarketMoves) -> None:
+        """Move the simulated market; what it knows already changes nothing."""
+        self._asked(by, Done)
 
     def trade(self, bar: Bar) -> None:
         """Move the simulated market by a bar; one that the broker knows already changes nothing."""

@@ -4,20 +4,34 @@ What is asked of it is written down before it is answered, and everything else f
 killed stands, once its journal is read again, where its last answer said it did.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from orchestrator.journal.journal import Journal
-from orchestrator.messaging.broker import Bracket, Execution, Leg, OrderId, OrderState
+from orchestrator.messaging.broker import (
+    AccountThen,
+    Bracket,
+    Execution,
+    Holdings,
+    Leg,
+    MarketMinute,
+    MarketMoves,
+    MarketOver,
+    OrderId,
+    OrderState,
+)
 from orchestrator.messaging.catalogue import Bar
 from rl_core.market import broker
 from rl_core.market.account import opening_account
-from rl_core.market.broker import XP, BrokerState
+from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import capped
 from rl_core.market.fills import Venue
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
+MOVES = ("bar", "minute", "over")
+"""Records of a market that moved; told again, it moves the same way."""
 LEGS: dict[str, Leg] = {"entry": "entry", "stop": "stop", "target": "target"}
 
 
@@ -30,6 +44,7 @@ class Book(NamedTuple):
     live: OrderId = ""  # the order that works, or whose position is open
     kept: tuple[Execution, ...] = ()  # not acknowledged
     last_bar: int = -1
+    last_over: int = -1  # bar after which the market closed last
 
 
 class SimulatedBroker:
@@ -85,8 +100,21 @@ class SimulatedBroker:
         if any(execution.number <= through for execution in self._book.kept):
             self._take("acknowledge", {"through": through})
 
+    def holdings(self) -> Holdings:
+        """What is held and works now."""
+        held = self._book.held
+        working = (self._book.live,) if held.order.quantity else ()
+        return Holdings(quantity=held.position.quantity, working=working, executions=held.executions)
+
+    def move(self, by: MarketMoves) -> None:
+        """Let a minute trade, or a session end, for the account as it is told; the same again changes nothing."""
+        if isinstance(by, MarketMinute) and by.bar.seq > self._book.last_bar:
+            self._take("minute", by.model_dump(mode="json", exclude={"kind"}))
+        if isinstance(by, MarketOver) and by.after > self._book.last_over:
+            self._take("over", by.model_dump(mode="json", exclude={"kind"}))
+
     def trade(self, bar: Bar) -> None:
-        """The market trades; a bar that was known already changes nothing."""
+        """The market trades for the account as it is known here; a bar that was known already changes nothing."""
         if bar.seq > self._book.last_bar:
             self._take("bar", bar.model_dump(exclude={"kind"}))
 
@@ -99,7 +127,7 @@ class SimulatedBroker:
         """Write down what was asked, then let it count: what is not on disk was never answered."""
         after = self._after(type, payload)
         if self._journal is not None:
-            self._journal.append(type, payload, sync=type != "bar" or after.kept != self._book.kept)
+            self._journal.append(type, payload, sync=type not in MOVES or after.kept != self._book.kept)
         self._book = after
 
     def _after(self, type: str, payload: Mapping[str, Any]) -> Book:
@@ -115,8 +143,21 @@ class SimulatedBroker:
                 return _without_its_order(book)
             case "acknowledge":
                 return book._replace(kept=tuple(each for each in book.kept if each.number > payload["through"]))
+            case _:
+                return self._moved(type, payload)
+
+    def _moved(self, type: str, payload: Mapping[str, Any]) -> Book:
+        match type:
             case "bar":
-                return self._met(Bar.model_validate(payload))
+                bar = Bar.model_validate(payload)
+                return self._met(self._book, bar, (), (bar.volume, self._venue))
+            case "minute":
+                minute = MarketMinute.model_validate_json(json.dumps(payload))
+                how = minute.fillable, self._with_slippage(minute.slippage_ticks)
+                seconds = [BarPrices(*row[1:]) for row in minute.seconds]
+                return self._met(_for(self._book, minute.account), minute.bar, seconds, how)
+            case "over":
+                return self._closed(MarketOver.model_validate_json(json.dumps(payload)))
         raise AssertionError(type)
 
     def _submitted(self, bracket: Bracket) -> Book:
@@ -136,29 +177,51 @@ class SimulatedBroker:
             return "a stop or target that is none"
         return f"order {self._book.live} is open" if self._book.live else ""
 
-    def _met(self, bar: Bar) -> Book:
+    def _with_slippage(self, ticks: int) -> Venue:
+        return self._venue._replace(terms=self._venue.terms._replace(slippage_ticks=ticks))
+
+    def _met(self, book: Book, bar: Bar, seconds: Sequence[BarPrices], how: tuple[int, Venue]) -> Book:
         """A bar fills the working order, no more of it than traded; the rest is cancelled: no order lives two bars."""
-        book, wanted = self._book._replace(last_bar=bar.seq), self._book.held.order
-        filling = capped(XP, wanted, bar.volume) if wanted.quantity else wanted
+        (most, venue), wanted = how, book.held.order
+        book = book._replace(last_bar=bar.seq)
+        filling = capped(XP, wanted, most) if wanted.quantity else wanted
         prices = BarPrices(bar.open, bar.high, bar.low, bar.close)
-        met = broker.meet(book.held._replace(order=filling), prices, bar.ts_event_ns, self._venue)
-        told = tuple(
-            Execution(
-                number=fill.execution,
-                order_id=book.live,
-                leg=LEGS.get(fill.reason, "other"),
-                quantity=fill.quantity,
-                price=fill.price,
-                ts_event_ns=fill.ts_event_ns,
-            )
-            for fill in met.fills
-        )
+        met = broker.meet(book.held._replace(order=filling), prices, bar.ts_event_ns, venue, seconds)
         if wanted.quantity:
             status = "filled" if filling == wanted else "cancelled"
             state = book.orders[book.live].model_copy(update={"status": status, "filled": filling.quantity})
             book = book._replace(orders={**book.orders, book.live: state})
-        live = book.live if met.state.position.quantity else ""
-        return book._replace(held=met.state, kept=(*book.kept, *told), live=live)
+        return _with_fills(book, met)
+
+    def _closed(self, over: MarketOver) -> Book:
+        """Whoever holds over the end of a session leaves at its last price."""
+        book = _for(self._book, over.account)._replace(last_over=over.after)
+        book = _without_its_order(book) if book.held.order.quantity else book
+        venue = self._with_slippage(over.slippage_ticks)
+        return _with_fills(book, broker.end_session(book.held, over.close, over.ts_event_ns, venue))
+
+
+def _for(book: Book, account: AccountThen) -> Book:
+    """The book with the account as the firm knows it."""
+    known = account.model_dump(exclude={"kind"})
+    return book._replace(held=book.held._replace(account=book.held.account._replace(**known)))
+
+
+def _with_fills(book: Book, met: BrokerStep) -> Book:
+    """The book after its fills, each of which is to be told."""
+    told = tuple(
+        Execution(
+            number=fill.execution,
+            order_id=book.live,
+            leg=LEGS.get(fill.reason, "other"),
+            quantity=fill.quantity,
+            price=fill.price,
+            ts_event_ns=fill.ts_event_ns,
+        )
+        for fill in met.fills
+    )
+    live = book.live if met.state.position.quantity else ""
+    return book._replace(held=met.state, kept=(*book.kept, *told), live=live)
 
 
 def _without_its_order(book: Book) -> Book:

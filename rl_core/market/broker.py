@@ -60,7 +60,7 @@ def meet(
         return BrokerStep(
             state._replace(order=NO_ORDER), (), BarOutcome(state.position, state.account, *NOTHING_PLAYED)
         )
-    venue = _in_force(state, venue)
+    venue = in_force(state, venue)
     entered = state.order.quantity
     # `order_for` gives no order to an account in a position, and `play_bar` would fill none.
     assert not (entered and state.position.quantity), "an entry works while a position is open"
@@ -90,7 +90,7 @@ def untouched(state: BrokerState) -> bool:
 
 def end_session(state: BrokerState, last_close: int, ts_event_ns: int, venue: Venue) -> BrokerStep:
     """Nothing survives a session: the order is cancelled, an open position leaves at the last close."""
-    venue = _in_force(state, venue)
+    venue = in_force(state, venue)
     played = closed_at_last_price(XP, state.position, state.account, last_close, venue)
     fills = _exit_fills(played, state.executions, ts_event_ns, venue)
     return BrokerStep(BrokerState(played.account, FLAT, NO_ORDER, state.executions + len(fills)), tuple(fills), played)
@@ -108,7 +108,8 @@ def equity_at(state: BrokerState, mark: int, venue: Venue) -> int:
     return int(equity(state.account, state.position, mark, venue.terms))
 
 
-def _in_force(state: BrokerState, venue: Venue) -> Venue:
+def in_force(state: BrokerState, venue: Venue) -> Venue:
+    """The venue with the rules as they bind this account: a locked floor is a static one."""
     if not state.account.locked:
         return venue  # as it is: building the rules anew costs a tenth of a bar
     return venue._replace(rules=rules_in_force(XP, venue.rules, state.account))

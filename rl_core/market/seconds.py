@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rl_core.market.fills import BarExit, Venue, bracket_exit, close_bar, open_bar, play_bar
+from rl_core.market.fills import BarExit, OpenedBar, Venue, bracket_exit, close_bar, open_bar
 from rl_core.market.types import (
     NO_EXIT,
     PESSIMISTIC,
@@ -36,9 +36,15 @@ def play_minute(
     position: Position, account: Account, order: Order, minute: BarPrices, seconds: Sequence[BarPrices], venue: Venue
 ) -> BarOutcome:
     """The outcome of one minute in plain integers: by its seconds where the venue asks and they add up, else whole."""
+    opened = open_bar(XP, position, account, order, minute, venue.terms)
+    return close_bar(XP, opened, minute_exit(opened, minute, seconds, venue), venue)
+
+
+def minute_exit(opened: OpenedBar, minute: BarPrices, seconds: Sequence[BarPrices], venue: Venue) -> BarExit:
+    """How a minute that has ``opened`` ends the bracket: by its seconds where they count, else as a whole."""
     if venue.resolution == SECONDS and add_up(seconds, minute):
-        return play_seconds(position, account, order, minute, seconds, venue)
-    return play_bar(XP, position, account, order, minute, venue)
+        return seconds_exit(opened, seconds, venue)
+    return bracket_exit(XP, opened.position, opened.account, minute, venue)
 
 
 def play_seconds(
@@ -50,6 +56,11 @@ def play_seconds(
     inside one second the stop comes first. Bars held and the trailing stop count minutes.
     """
     opened = open_bar(XP, position, account, order, minute, venue.terms)
+    return close_bar(XP, opened, seconds_exit(opened, seconds, venue), venue)
+
+
+def seconds_exit(opened: OpenedBar, seconds: Sequence[BarPrices], venue: Venue) -> BarExit:
+    """How the seconds of a minute that has ``opened`` end the bracket."""
     inside, account = venue._replace(resolution=PESSIMISTIC), opened.account
     leaving = BarExit(price=0, reason=NO_EXIT, floor=account.floor, ambiguous=False)
     for second in seconds if opened.position.quantity else ():
@@ -57,4 +68,4 @@ def play_seconds(
         if leaving.reason != NO_EXIT:
             break
         account = account._replace(floor=leaving.floor)
-    return close_bar(XP, opened, leaving, venue)
+    return leaving

@@ -87,6 +87,9 @@ def blocks() -> list[Example]:
 def broker_messages() -> list[Example]:
     """Of every kind between the orchestrator and a broker."""
     execution = broker.Execution(number=1, order_id="o.1", leg="entry", quantity=-2, price=80_000, ts_event_ns=1)
+    bar = catalogue.Bar(seq=0, ts_event_ns=1, open=1, high=2, low=1, close=2, volume=3)
+    account = broker.AccountThen(cash=5_000_000, floor=4_750_000, day_floor=-1, locked=0)
+    seconds = ((0, 1, 2, 1, 1), (59, 1, 2, 1, 2))
     return [
         *own_messages(),
         Example(broker.Bracket(order_id="o.1", quantity=2, stop_ticks=40, target_ticks=80)),
@@ -95,9 +98,14 @@ def broker_messages() -> list[Example]:
         Example(broker.ExecutionsAfter(after=0)),
         Example(broker.Executions(executions=(execution, execution))),
         Example(broker.Acknowledge(through=1)),
+        Example(broker.HoldingsAsked()),
+        Example(broker.Holdings(quantity=-2, working=("o.1",), executions=1)),
         Example(broker.Done()),
         Example(execution),
-        Example(catalogue.Bar(seq=0, ts_event_ns=1, open=1, high=2, low=1, close=2, volume=3)),
+        Example(bar),
+        Example(account),
+        Example(broker.MarketMinute(bar=bar, seconds=seconds, slippage_ticks=1, fillable=2, account=account)),
+        Example(broker.MarketOver(after=0, close=2, ts_event_ns=1, slippage_ticks=1, account=account)),
     ]
 
 

@@ -24,7 +24,8 @@ LATEST = 0.9
 def random_kill(case: "RunCase", number: int, slot: Path) -> dict[str, Any]:
     """Kill what ``number`` draws, when the journal has as many bytes as it draws, and see the run to its end."""
     rng = random.Random(f"{SEED} {number}")
-    workers = ["feed", "policy"] + (["gate"] if case.run.small.gate != "off" else [])
+    small = case.run.small
+    workers = ["feed", "policy", *(["gate"] if small.gate != "off" else []), *(["broker"] if small.broker else [])]
     victims = rng.sample([RUNNER, *workers], rng.choice((1, 2)))
     place = int(rng.random() * LATEST * len(case.unbroken.journal)) if rng.random() < 0.9 else 0
     pause_s = rng.random() * 0.02

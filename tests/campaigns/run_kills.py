@@ -4,12 +4,13 @@
     python -m tests.campaigns.run_kills --gate vllm --random N
 
 The points of a run are enumerated from an unbroken one: every write and every fdatasync of its journal, every message
-that it hands to a socket; of the broker worker the same. At each of them the process is killed by strace. One second
-later nothing of ours may live; then the same run is continued, and its journal, and at every fourth point its tables
-and verdict, must be those of the unbroken one. Random kills (`tests/campaigns/random_kills.py`) take any process of a
-run, or two. Processes are forked from this one (`tests/campaigns/forked_runs.py`), so that a point costs half a CPU
-second. FILE holds one JSON object a point; what it holds already, of the same runs, is not done again. Exit code 1 if
-one run ended otherwise than the unbroken one, or left something alive.
+that it hands to a socket; of the broker worker the same, alone and within a run that sends its orders. At each of them
+the process is killed by strace. One second later nothing of ours may live; then the same run is continued, and its
+journal, and at every fourth point its tables and verdict, must be those of the unbroken one. Random kills
+(`tests/campaigns/random_kills.py`) take any process of a run, or two. Processes are forked from this one
+(`tests/campaigns/forked_runs.py`), so that a point costs half a CPU second. FILE holds one JSON object a point; what it
+holds already, of the same runs, is not done again. Exit code 1 if one run ended otherwise than the unbroken one, or
+left something alive.
 """
 
 import argparse
@@ -30,16 +31,17 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from orchestrator.run.folder import RunFolder
 from tests.campaigns.broker_kills import BrokerCase
-from tests.campaigns.forked_runs import left_alive
+from tests.campaigns.forked_runs import SPARE, Begun, left_alive, workers_in
 from tests.campaigns.random_kills import random_kill
-from tests.campaigns.small_runs import MODEL, WORLDS, Kept, SmallRun, served_model
+from tests.campaigns.small_runs import MODEL, WORLDS, Kept, SmallRun, broker_journal, served_model
 from tests.campaigns.traced import killed_at, listed, points_in
 from trigate.process_control import adopt_orphans
 from trigate.versions import code_digest
 
 ROOT = Path(__file__).parents[2]
-SPARES = 4  # workers that one start of a run may need
+SPARES = 5  # workers that one start of a run may need, one of them a second time
 RESULTS_EVERY = 4
 LOADED = ("feed", "policy", "gate", "broker")
 Row = dict[str, Any]
@@ -72,9 +74,9 @@ class RunCase:
     def __init__(self, run: SmallRun, slot: Path, beside: frozenset[int] = frozenset()) -> None:
         """Play it unbroken and listed, so that its points are known; processes ``beside`` it are not its own."""
         self.name, self.run = run.small.name, run
-        journal = run.fresh(slot).journal
+        journal = self.traced_journal(run.fresh(slot))
         begun = run.begin(slot, spares=SPARES, report=True)
-        tracer = listed(begun.pid, slot / "trace")
+        tracer = listed(self.victim(begun, slot), slot / "trace")
         begun.let_go()
         assert begun.wait() == 0, (slot / "log").read_text()
         tracer.wait()
@@ -82,6 +84,14 @@ class RunCase:
         self.unbroken = run.kept(slot)
         self.whole = self.unbroken.head
         self.points = points_in(slot / "trace", journal)
+
+    def victim(self, begun: Begun, slot: Path) -> int:
+        """The process that is killed."""
+        return begun.pid
+
+    def traced_journal(self, run: RunFolder) -> Path:
+        """The journal that it writes."""
+        return run.journal
 
     def kill(self, call: str, number: int, slot: Path) -> Row:
         """Kill it there, and continue it."""
@@ -111,7 +121,40 @@ class RunCase:
 
     def is_whole(self, kept: Kept, *, report: bool) -> bool:
         """Whether a run ended as the unbroken one; without a ``report`` its results are not looked at."""
-        return kept == self.unbroken if report else kept[::2] == self.unbroken[::2]
+        whole = self.unbroken
+        return kept == whole if report else kept._replace(results={}) == whole._replace(results={})
+
+
+class SentCase(RunCase):
+    """The broker of a run that sends its orders, killed while the run goes on and starts it again."""
+
+    def __init__(self, run: SmallRun, slot: Path) -> None:
+        """Play it unbroken; its name tells it from the run's own."""
+        super().__init__(run, slot)
+        self.name = f"{run.small.name}-broker"
+
+    def victim(self, begun: Begun, slot: Path) -> int:
+        """The spare that becomes the broker, the last of four to be started."""
+        return workers_in(slot / "pids", SPARE)[-len(LOADED)]
+
+    def traced_journal(self, run: RunFolder) -> Path:
+        """The broker's own."""
+        return broker_journal(run)
+
+    def kill(self, call: str, number: int, slot: Path) -> Row:
+        """Kill it there; a run that lost it while it started is continued."""
+        run = self.run.fresh(slot)
+        begun = self.run.begin(slot, spares=SPARES, report=False)
+        tracer = killed_at(self.victim(begun, slot), call, number, self.traced_journal(run))
+        begun.let_go()
+        code = begun.wait()
+        tracer.wait()
+        again = len(workers_in(slot / "pids", "orchestrator.workers.broker")) > 1
+        found = {"killed": again or code != 0, "alive": left_alive(), "records": self.whole_records(run.journal)}
+        if code != 0:
+            return found | self.continued(slot, report=False)
+        same = self.is_whole(self.run.kept(slot), report=False)
+        return found | {"results": False, "same": same} | ({} if same else {"said": (slot / "log").read_text()[-2000:]})
 
 
 def main() -> int:
@@ -134,7 +177,7 @@ def main() -> int:
         cases = {case.name: case for case in made}
         every = [Point(case.name, *point) for case in cases.values() for point in case.points]
         wanted = every if given.points is None else _spread(every, given.points)
-        runs = [name for name, case in cases.items() if isinstance(case, RunCase)]
+        runs = [name for name, case in cases.items() if isinstance(case, RunCase) and not isinstance(case, SentCase)]
         wanted += [Point(runs[n % len(runs)], "random", n) for n in range(given.random if runs else 0)]
         known = _known(given.out, cases)
         todo = [point for point in wanted if point not in known]
@@ -160,6 +203,8 @@ def _cases(folder: Path, only: list[str]) -> Iterator[Case]:
     for small in WORLDS:
         if small.name in (only or [small.name]):
             yield RunCase(SmallRun(small, Path(small.name)), folder / "unbroken")
+        if small.broker and f"{small.name}-broker" in (only or [f"{small.name}-broker"]):
+            yield SentCase(SmallRun(small, Path(f"{small.name}-broker")), folder / "unbroken")
     if BrokerCase.name in (only or [BrokerCase.name]):
         yield BrokerCase(folder / "unbroken")
 

@@ -20,6 +20,7 @@ from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.plan import RunPlan, plan_run
 from orchestrator.run.simulate import RunHooks, simulate
+from orchestrator.workers.remote_broker import BROKER
 from rl_core.bars.bars import Bars
 from rl_core.bars.write import write_bars
 from rl_core.features.market_view import view_of
@@ -45,6 +46,8 @@ class Small(NamedTuple):
     entries: bool
     """A trader's own; else an untrained policy."""
     seconds: bool = False
+    broker: bool = False
+    """Whether its orders go to the simulated broker in a process of its own."""
 
 
 WORLDS = (
@@ -52,6 +55,7 @@ WORLDS = (
     Small("entries-off", seed=8, bars=300, gate="off", entries=True),
     Small("policy-rules", seed=9, bars=120, gate="rules", entries=False),
     Small("policy-seconds", seed=10, bars=80, gate="off", entries=False, seconds=True),
+    Small("sent-rules", seed=7, bars=60, gate="rules", entries=True, broker=True),
 )
 
 
@@ -68,6 +72,8 @@ class Kept(NamedTuple):
     """Tables and verdict, by name; without a report none."""
     head: str
     """Digest of the last record, as the manifest knows it."""
+    broker: bytes
+    """The journal of its broker, where it has one."""
 
 
 class SmallRun:
@@ -113,7 +119,9 @@ class SmallRun:
             for path in run.path.iterdir()
             if path.is_file() and path.name not in TOLD_BY_THE_CLOCK and path != run.journal
         }
-        return Kept(run.journal.read_bytes(), results, run.manifest().journal_head)
+        broker = broker_journal(run)
+        at_broker = broker.read_bytes() if broker.exists() else b""
+        return Kept(run.journal.read_bytes(), results, run.manifest().journal_head, at_broker)
 
     def _playing(self, slot: Path, report: bool, bar_s: float) -> Callable[[], None]:
         plan = self.plan._replace(config=self.plan.config.model_copy(update={"runs": slot / "runs"}))
@@ -127,6 +135,11 @@ class SmallRun:
                 report_on(outcome.folder.path)
 
         return play
+
+
+def broker_journal(run: RunFolder) -> Path:
+    """Where the broker of a run that sends its orders writes."""
+    return run.path / BROKER / run.journal.name
 
 
 @contextmanager
@@ -158,6 +171,7 @@ def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     bars = _rows(world.minutes, np.r_[0:first, opens : opens + small.bars])
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": gate}
+    settings |= {"broker": "simulated"} if small.broker else {}
     write_bars(bars, settings["bars"])
     if world.seconds is not None:
         from_ns, ts_ns = int(bars.ts_event_ns[first]), world.seconds.ts_event_ns

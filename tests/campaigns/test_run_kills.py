@@ -11,13 +11,18 @@ import pytest
 from tests.campaigns.small_runs import WORLDS, SmallRun
 from tests.processes.training import ROOT, strace
 
+CASES = ("entries-rules", "broker", "sent-rules-broker")
+
 
 @pytest.mark.process
 @pytest.mark.skipif(strace() is None, reason="strace is not installed, or may not trace")
 def test_a_run_and_its_broker_killed_at_a_system_call_end_with_the_same_bytes(tmp_path: Path) -> None:
-    """A point of each and a kill at random; the file of results is then complete, and nothing is done twice."""
+    """A point of each and a kill at random; the file of results is then complete, and nothing is done twice.
+
+    A run by itself, the broker by itself, and the broker of a run that sends its orders.
+    """
     out = tmp_path / "kills.jsonl"
-    chosen = ["--only", "entries-rules", "broker", "--points", "2", "--random", "1", "--out", str(out)]
+    chosen = ["--only", *CASES, "--points", "3", "--random", "1", "--out", str(out)]
 
     ended = subprocess.run(
         [sys.executable, "-m", "tests.campaigns.run_kills", *chosen], capture_output=True, text=True, cwd=ROOT
@@ -25,9 +30,9 @@ def test_a_run_and_its_broker_killed_at_a_system_call_end_with_the_same_bytes(tm
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert {row["case"] for row in rows} == {"entries-rules", "broker"} and len(rows) == 3
+    assert {row["case"] for row in rows} == set(CASES) and len(rows) == 4
     assert all(row["killed"] and row["same"] and row["alive"] == 0 for row in rows if row["call"] != "random")
-    assert ended.stdout.splitlines()[0].endswith("3 wanted, 3 to do")
+    assert ended.stdout.splitlines()[0].endswith("4 wanted, 4 to do")
 
 
 def test_a_campaign_knows_the_runs_of_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,31 @@ def stop_and_flatten_never_both_fill(account: Account) -> None:
     assert [each.quantity for each in account.take()] == [-2]
 
 
+def what_is_held_and_works_is_told(account: Account) -> None:
+    """While an entry works, once it has filled, once its stop has closed it, and after a cancel."""
+    order, gone = account.bracket(-2), account.bracket()
+    holds(account, 0)
+
+    account.broker.submit(order)
+    holds(account, 0, order.order_id)
+    account.quiet()
+    holds(account, -2)
+    account.bench.trade(PRICE, PRICE + STOP + 10)
+    holds(account, 0)
+    account.broker.submit(gone)
+    account.broker.cancel(gone.order_id)
+    holds(account, 0)
+    account.take()
+
+
+def holds(account: Account, quantity: int, *working: str) -> None:
+    """Hold what the broker says of the account against what it has to be; the last execution is the last one told."""
+    told, kept = account.broker.holdings(), account.broker.executions(account.last)
+    last = kept[-1].number if kept else account.last
+    expected = (quantity, working, last)
+    assert (told.quantity, told.working, told.executions) == expected, f"{told}, expected {expected}"
+
+
 def what_was_answered_outlives_a_kill(account: Account) -> None:
     """An order that works, one that has filled and one that was cancelled; executions that nobody acknowledged."""
     gone, order = account.bracket(), account.bracket()
@@ -251,6 +276,7 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     what_a_thin_market_leaves_is_protected_as_far_as_it_filled,
     stop_and_target_never_both_fill,
     stop_and_flatten_never_both_fill,
+    what_is_held_and_works_is_told,
     what_was_answered_outlives_a_kill,
     an_answer_that_comes_too_late_is_no_answer_to_the_next_question,
 )

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -25,12 +26,16 @@ from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.growing_file import GrowingFile
 from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
+from orchestrator.run.plan import RunPlan
 from orchestrator.run.replay import replay_run
 from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
+from orchestrator.workers.broker import BrokerServer
 from orchestrator.workers.crew import Crew
+from orchestrator.workers.remote_broker import BROKER
+from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import read_bars
 from rl_core.bars.rows import RowKind
@@ -174,9 +179,11 @@ class TickMarket(FedMarket):
 class ReadyCrew:
     """Workers that answer at once as `Script` does, unless a test has something to say about it."""
 
-    def __init__(self, bars: Bars) -> None:
-        """Answer about ``bars``."""
+    def __init__(self, bars: Bars, broker: SimulatedBroker | None = None) -> None:
+        """Answer about ``bars``; a ``broker`` is asked as its worker would be."""
         self._script = Script(bars)
+        self._broker = None if broker is None else BrokerServer(broker).handlers
+        self.broker_misses = 0
         self.asked = 0
         self.silent: Missed | None = None
         self.deaf_gate = False
@@ -187,6 +194,17 @@ class ReadyCrew:
         if self.given_up:
             self.given_up, self.silent = False, "unreachable"
             raise ProcessNotReadyError("policy: a test says so; 5 restarts did not help")
+
+    def ask(self, worker: str, message: BaseModel, *, deadline_s: float) -> Received:
+        """The broker's answer; lost so many times, though the broker did what it was asked, and then given up."""
+        assert self._broker is not None and worker == BROKER
+        answered = self._broker[type(message)](Received("runner", "1", message, ()))
+        if self.broker_misses:
+            self.broker_misses -= 1
+            raise NoReplyError(worker, "timeout", "a test says so")
+        if self.given_up:
+            raise ProcessNotReadyError("broker: a test says so; 5 restarts did not help")
+        return Received(worker, "1", answered.message, ())
 
     def ask_within(
         self, worker: str, message: BaseModel, arrays: tuple[npt.NDArray[np.float32], ...] = (), *, deadline_s: float
@@ -225,8 +243,9 @@ def play_paper(
         late_s = plan.config.paper.late_after_s
         sessions = plan.config.sessions
         bars = FollowedBars(source, plan.bars, journal.records, market.clock, late_after_s=late_s, sessions=sessions)
-        crew = ReadyCrew(market.bars)
-        with Telemetry(folder.telemetry) as telemetry:
+        broker = None if plan.config.broker is None else broker_of(plan, folder)
+        crew = ReadyCrew(market.bars, broker)
+        with Telemetry(folder.telemetry) as telemetry, nullcontext() if broker is None else closing(broker):
             control = Control(folder.path)
             stopping = Stopping(lambda: False, control, "hold")
             answers = _Answers(cast(Crew, crew), bars, market.clock, telemetry, plan.config, stopping)
@@ -247,6 +266,12 @@ def play_paper(
         journal.sync()
         folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
     return folder, done
+
+
+def broker_of(plan: RunPlan, folder: RunFolder) -> SimulatedBroker:
+    """The broker of a run, as its worker opens it."""
+    path = folder.path / BROKER / folder.journal.name
+    return SimulatedBroker.open(plan.trading.venue, plan.trading.limits.max_quantity, path)
 
 
 _OVER = object()

@@ -15,6 +15,7 @@ from orchestrator.messaging.broker import (
     Execution,
     ExecutionGapError,
     Executions,
+    Holdings,
     OrderState,
     new_executions,
 )
@@ -230,6 +231,15 @@ class FillsTheRestLater(SimulatedBroker):
         super().trade(bar.model_copy(update={"volume": 10_000}))
 
 
+class HoldsWhatItSubmitted(SimulatedBroker):
+    """What works is counted as held."""
+
+    def holdings(self) -> Holdings:
+        """With the defect."""
+        held = super().holdings()
+        return held.model_copy(update={"quantity": held.quantity + self._book.held.order.quantity})
+
+
 class ClosesTwice(SimulatedBroker):
     """A position that was closed by its bracket while it was to be flattened is closed once more."""
 
@@ -250,6 +260,7 @@ PLANTED: dict[type[SimulatedBroker], str] = {
     TakesNakedEntries: "a_bracket_with_a_bad_leg_is_rejected_whole",
     CancelsInWords: "nothing_fills_after_a_cancel",
     FillsTheRestLater: "what_a_thin_market_leaves_is_protected_as_far_as_it_filled",
+    HoldsWhatItSubmitted: "what_is_held_and_works_is_told",
     ClosesTwice: "stop_and_flatten_never_both_fill",
 }
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.journal.journal import Journal, read_journal
+from orchestrator.journal.journal import Journal, read_journal, verify_journal
 from orchestrator.report.report import report_on
 from orchestrator.report.status import status_of
 from orchestrator.run.control import ask
@@ -118,6 +118,23 @@ def test_what_a_person_asked_for_is_told_until_it_is_in_force(file_world: FileWo
     assert any("halted was asked for and is not in force yet" in alarm for alarm in before["alarms"])
     assert [alarm for alarm in after["alarms"] if "asked for" in alarm] == []
     assert any("takes no further entry until orchestrator resume" in alarm for alarm in after["alarms"])
+
+
+def test_what_a_broker_says_at_every_bar_is_not_among_the_last_records(file_world: FileWorld, tmp_path: Path) -> None:
+    """A run that sends has such a record for every bar of a position; a person looks for what is none of them."""
+    run = play_file(file_world, tmp_path, stop_after=40)
+    before = told(run)
+    chain = verify_journal(run.journal).chain
+    with run.journal.open("ab") as file:
+        for bar in range(20):
+            line = chain.line("executions", {"bar": bar, "executions": []}, sync=False)
+            chain = chain.after(line, sync=False)
+            file.write(line)
+
+    after = told(run)
+
+    assert after["records"] == before["records"] + 20
+    assert after["last_records"] == before["last_records"] != []
 
 
 def test_a_damaged_run_is_told_as_far_as_it_is_whole(ended: RunFolder) -> None:

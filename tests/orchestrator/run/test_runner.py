@@ -14,7 +14,8 @@ from llm_gate.contract import Approve, EntryProposal, GateFailed, Outcome, Resiz
 from orchestrator.journal.journal import ForeignJournalError, Journal, JournalMismatch, read_journal
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.run.runner import DeferredAnswers, FeedBar, Finished, Runner, StopAskedError
+from orchestrator.run.deferred_answers import DeferredAnswers
+from orchestrator.run.runner import FeedBar, Finished, Runner, StopAskedError
 from orchestrator.trader.state import PolicyAnswered, Setting
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.exchange.instruments import instrument

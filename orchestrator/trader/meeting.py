@@ -1,0 +1,60 @@
+"""How a bar, or a session's end, meets what is open: the fills are computed here, or those that a broker told."""
+
+from orchestrator.messaging.catalogue import Bar
+from orchestrator.trader import events
+from orchestrator.trader.at_close import venue_after_close
+from orchestrator.trader.events import Recorded
+from orchestrator.trader.state import BarClosed, Setting, TraderState
+from rl_core.market import broker
+from rl_core.market.broker import XP, BrokerStep
+from rl_core.market.costs import capped, fillable
+from rl_core.market.own_bracket import at_own_prices
+from rl_core.market.told import ENTRY, ToldFill, end_as_told, meet_as_told
+from rl_core.market.types import NO_ORDER, BarPrices, Order
+
+
+def order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[Order, tuple[Recorded, ...]]:
+    """The working order, capped by the bar's volume; the rest of it is cancelled, as no order lives two bars.
+
+    One whose own stop or target the bar's open has passed is cancelled whole. Of an order that was sent, the part that
+    was told to have filled.
+    """
+    frictions, order = setting.frictions, state.broker.order
+    filling = order
+    if state.told is not None:
+        filling = order._replace(quantity=sum(each.quantity for each in state.told if each.leg == ENTRY))
+    elif frictions is not None and frictions.volume_milli and order.quantity:
+        filling = capped(XP, order, fillable(frictions, bar.volume))
+    cancelled = () if filling == order else (events.cancelled(state.order_id, "volume"),)
+    own = setting.own_at(state.last_bar)
+    if own is None or not filling.quantity:
+        return filling, cancelled
+    fill = bar.open + XP.sign(filling.quantity) * venue_after_close(state, setting).terms.slippage_ticks
+    placed = at_own_prices(filling, own, fill)
+    return placed, ((events.cancelled(state.order_id, "own_price_passed"),) if placed == NO_ORDER else cancelled)
+
+
+def meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> BrokerStep:
+    """What the bar does to what is open and to the order that fills."""
+    # `venue_after_close` reads the close before this bar: what slips inside a bar must not depend on how the bar ended.
+    bar, venue = event.bar, venue_after_close(state, setting)
+    prices, seconds = BarPrices(bar.open, bar.high, bar.low, bar.close), [row.prices for row in event.seconds]
+    if state.told is not None:
+        return meet_as_told(state.broker, _fills(state), prices, venue, seconds)
+    return broker.meet(state.broker, prices, bar.ts_event_ns, venue, seconds)
+
+
+def end_session(state: TraderState, setting: Setting) -> BrokerStep:
+    """What the end of a session does to what is open."""
+    assert state.last_bar is not None
+    last, venue = state.last_bar, venue_after_close(state, setting)
+    if state.told is not None:
+        return end_as_told(state.broker, _fills(state), venue)
+    # The last bar is over when this is known: nobody could have sold at its close. The next open may be hours away
+    # and another contract's, so the close is the nearest price there is.
+    return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
+
+
+def _fills(state: TraderState) -> list[ToldFill]:
+    assert state.told is not None
+    return [ToldFill(each.number, each.leg, each.quantity, each.price, each.ts_event_ns) for each in state.told]

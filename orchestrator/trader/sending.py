@@ -1,0 +1,215 @@
+"""Orders that a broker is sent, and what the trader makes of its answers; pure, like all of the trader.
+
+| waits for | since | event | leads to |
+|---|---|---|---|
+| order | an order was submitted, is to be cancelled or to be flattened | OrderAnswered | bar |
+| executions | a bar or an end came while something was open or worked | ExecutionsTold | what that event leads to |
+
+Nothing is asked for while nothing is open: no execution can come then, and one that does is unexplained.
+"""
+
+from orchestrator.messaging.broker import (
+    AccountThen,
+    Bracket,
+    Execution,
+    Holdings,
+    MarketMinute,
+    MarketMoves,
+    MarketOver,
+    OrderState,
+)
+from orchestrator.trader import events
+from orchestrator.trader.at_close import venue_after_close
+from orchestrator.trader.state import (
+    AskExecutions,
+    BarClosed,
+    CancelOrder,
+    Due,
+    Sent,
+    Setting,
+    Step,
+    SubmitOrder,
+    TraderState,
+)
+from rl_core.market.costs import fillable
+from rl_core.market.told import ENTRY
+from rl_core.market.types import NO_ORDER, Order
+from trigate.errors import DataError
+
+
+class UnexplainedError(DataError):
+    """The broker and the record differ in a way that nothing explains: nothing may trade."""
+
+
+def bracket_of(order_id: str, order: Order) -> Bracket:
+    """The order as a broker takes it."""
+    return Bracket(
+        order_id=order_id, quantity=order.quantity, stop_ticks=order.stop_ticks, target_ticks=order.target_ticks
+    )
+
+
+def send(step: Step, sent: Sent) -> Step:
+    """The step, and then the broker's answer to ``sent`` before anything else."""
+    return step._replace(state=step.state._replace(waits_for="order", sent=sent), question=sent)
+
+
+def on_order(state: TraderState, answer: OrderState) -> Step:
+    """Take the broker's word on what it was sent.
+
+    What has filled of it, executions tell: an entry that filled before its cancel came stands, with its stop.
+    """
+    sent, state = state.sent, state._replace(sent=None)
+    assert sent is not None and sent.order_id == answer.order_id, "an answer to nothing"
+    if isinstance(sent, SubmitOrder) and not answer.filled and answer.status in ("rejected", "cancelled"):
+        return without_order(state, answer.status if answer.status == "rejected" else "broker")
+    if isinstance(sent, CancelOrder) and not answer.filled:
+        return without_order(state, "operator")
+    return Step(state)
+
+
+def without_order(state: TraderState, code: str) -> Step:
+    """Nothing works any more."""
+    return Step(state._replace(broker=state.broker._replace(order=NO_ORDER)), (events.cancelled(state.order_id, code),))
+
+
+def may_execute(state: TraderState) -> bool:
+    """Whether a broker can have something to tell: a position is open, or an order works."""
+    return bool(state.broker.position.quantity or state.broker.order.quantity)
+
+
+def ask_executions(state: TraderState, event: Due, setting: Setting, *, over: bool) -> Step:
+    """Ask first what the broker has executed; ``over``: what is open cannot meet the event's bar, if it has one."""
+    moves = _market_over(state, setting) if over else _market_minute(state, event, setting)
+    waits = state._replace(waits_for="executions", due=event)
+    return Step(waits, question=AskExecutions(state.broker.executions, moves))
+
+
+def _market_minute(state: TraderState, event: Due, setting: Setting) -> MarketMoves:
+    assert isinstance(event, BarClosed), "only a bar can be met"
+    frictions, wanted = setting.frictions, abs(state.broker.order.quantity)
+    capped = frictions is not None and frictions.volume_milli
+    return MarketMinute(
+        bar=event.bar,
+        seconds=tuple((row.second, *row.prices) for row in event.seconds),
+        slippage_ticks=venue_after_close(state, setting).terms.slippage_ticks,
+        fillable=fillable(frictions, event.bar.volume) if frictions is not None and capped else wanted,
+        account=_account(state),
+    )
+
+
+def _market_over(state: TraderState, setting: Setting) -> MarketMoves:
+    assert state.last_bar is not None
+    last = state.last_bar
+    return MarketOver(
+        after=last.seq,
+        close=last.close,
+        ts_event_ns=last.ts_event_ns,
+        slippage_ticks=venue_after_close(state, setting).terms.slippage_ticks,
+        account=_account(state),
+    )
+
+
+def _account(state: TraderState) -> AccountThen:
+    known = state.broker.account
+    return AccountThen(cash=known.cash, floor=known.floor, day_floor=known.day_floor, locked=known.locked)
+
+
+def check_answer(sent: Sent, answer: OrderState) -> None:
+    """Refuse what cannot be the answer to an order that was sent.
+
+    Raises:
+        UnexplainedError: the broker does not know the order, or rejects one that it has taken.
+    """
+    if answer.status == "unknown" or (answer.status == "rejected" and not isinstance(sent, SubmitOrder)):
+        raise UnexplainedError(f"the broker says {answer.status} of order {answer.order_id}, which was sent; {_REMEDY}")
+
+
+def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> None:
+    """Refuse executions that the record does not explain; nothing of them is recorded, so the broker keeps them.
+
+    Args:
+        state: before them.
+        told: above the last recorded one.
+        over: whether a session is over, so that everything has closed.
+
+    Raises:
+        UnexplainedError: of another order, more than was wanted, in parts, or none where all had to close.
+    """
+    if fault := _numbers_fault(state, told) or _legs_fault(state, told, over=over):
+        numbers = ", ".join(str(each.number) for each in told) or "none"
+        raise UnexplainedError(f"executions ({numbers}): {fault}; {_REMEDY}")
+
+
+def _numbers_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
+    if foreign := _foreign(state, told):
+        return foreign
+    after = state.broker.executions + 1
+    follow = [each.number for each in told] == list(range(after, after + len(told)))
+    return "" if follow else f"they do not follow number {after - 1}"
+
+
+def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> str:
+    held, ordered = state.broker.position.quantity, state.broker.order.quantity
+    entered = [each.quantity for each in told if each.leg == ENTRY]
+    left = [each.quantity for each in told if each.leg != ENTRY]
+    if len(entered) > 1 or len(left) > 1:
+        return "an entry or an exit came in several parts, which no run books yet"
+    entry, leaving = sum(entered), sum(left)
+    if entered and (held or over or not _is_part(entry, ordered)):
+        return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
+    if left and leaving != -(held + entry):
+        return f"{leaving} contracts left where {held + entry} were open"
+    return f"{held} contracts are open, and the session is over" if over and held and not left else ""
+
+
+def _is_part(filled: int, ordered: int) -> bool:
+    return filled * ordered > 0 and abs(filled) <= abs(ordered)
+
+
+def _foreign(state: TraderState, told: tuple[Execution, ...]) -> str:
+    other = [each for each in told if each.order_id != state.order_id]
+    return f"number {other[0].number} is of order {other[0].order_id}, which neither works nor is open" if other else ""
+
+
+def check_holdings(
+    state: TraderState, held: Holdings, kept: tuple[Execution, ...], taken: tuple[Execution, ...] = ()
+) -> None:
+    """Compare the broker with the record at a start; executions that were not taken yet explain what they explain.
+
+    Args:
+        state: by the record.
+        held: by the broker.
+        kept: what the broker has executed since the last recorded execution.
+        taken: recorded executions that are not in ``state`` yet.
+
+    Raises:
+        UnexplainedError: a difference is left.
+    """
+    if fault := _difference(state, held, kept, taken):
+        raise UnexplainedError(f"the broker and the record of the run differ: {fault}; {_REMEDY}")
+
+
+def _difference(state: TraderState, held: Holdings, kept: tuple[Execution, ...], taken: tuple[Execution, ...]) -> str:
+    last = taken[-1].number if taken else state.broker.executions
+    ours = state.broker.position.quantity + sum(each.quantity for each in taken)
+    if held.executions < last:
+        return f"it has told {held.executions} executions and the record holds {last}: it has lost its own record"
+    if held.executions != last + len(kept):
+        return f"it counts {held.executions} executions and tells {len(kept)} after number {last}"
+    if foreign := _foreign(state, kept):
+        return f"execution {foreign}"
+    explained = ours + sum(each.quantity for each in kept)
+    if held.quantity != explained:
+        return f"it holds {held.quantity} contracts, and by record and executions it holds {explained}"
+    works = state.broker.order.quantity != 0
+    if unknown := [name for name in held.working if not (works and name == state.order_id)]:
+        return f"order {unknown[0]} works there, and the record knows of no such order"
+    if works and not held.working and not kept and state.waits_for not in ("order", "executions"):
+        return f"order {state.order_id} works by the record, and not there"
+    return ""
+
+
+_REMEDY = (
+    "nothing more is sent, recorded or acknowledged: look at the account at the broker. The same command goes on once "
+    "the two agree; another run begins once this one's folder is moved away"
+)

@@ -1,0 +1,142 @@
+"""A bar as a broker tells it: its fills at the prices that it says, and what they do to the account."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rl_core.market.account import equity, floor_after_open_equity
+from rl_core.market.broker import NOTHING_PLAYED, XP, BrokerState, BrokerStep, Fill, in_force, untouched
+from rl_core.market.costs import stop_slippage
+from rl_core.market.fills import BarExit, OpenedBar, Venue, close_bar, closed_at_last_price, open_bar
+from rl_core.market.seconds import minute_exit
+from rl_core.market.types import (
+    DAILY_LOSS,
+    EXIT_NAMES,
+    FLATTEN,
+    LIQUIDATION,
+    NO_EXIT,
+    NO_ORDER,
+    STOP,
+    TARGET,
+    BarOutcome,
+    BarPrices,
+    Code,
+)
+
+ENTRY = "entry"
+EXITS: dict[str, Code] = {"stop": STOP, "target": TARGET}
+"""What an exit is called by a broker -> why it was; another leg's reason follows from what we know."""
+
+
+class ToldFill(NamedTuple):
+    """One execution, as the broker numbers and prices it."""
+
+    execution: int
+    leg: str  # entry, stop, target or other
+    quantity: int  # contracts, signed as bought (+) or sold (-)
+    price: int  # ticks
+    ts_event_ns: int
+
+
+def meet_as_told(
+    state: BrokerState, told: Sequence[ToldFill], prices: BarPrices, venue: Venue, seconds: Sequence[BarPrices] = ()
+) -> BrokerStep:
+    """As `rl_core.market.broker.meet`, with the fills that were ``told`` in the place of computed ones.
+
+    The order in ``state`` is the part of it that filled. Of the account, a bar says nothing beyond its prices: the
+    floor is moved as `meet` moves it where both agree on the exit, else by the bar's best price.
+
+    Args:
+        state: before the bar.
+        told: at most an entry and an exit, in their order; the exit closes the whole position.
+        prices: ticks of the bar.
+        venue: in force in it.
+        seconds: of the bar, as for `meet`.
+    """
+    if untouched(state):
+        return BrokerStep(
+            state._replace(order=NO_ORDER), (), BarOutcome(state.position, state.account, *NOTHING_PLAYED)
+        )
+    venue = in_force(state, venue)
+    opened = open_bar(XP, state.position, state.account, state.order, prices, venue.terms)
+    entry, leaving = _one_of(told, entry=True), _one_of(told, entry=False)
+    if entry is not None:
+        opened = _entered_at(opened, entry.price)
+    computed = minute_exit(opened, prices, seconds, venue)
+    bracket = _exit_as_told(opened, computed, leaving, venue)
+    played = close_bar(XP, opened._replace(flattens=False), bracket, venue)
+    return _stepped(played, state.executions, told, venue)
+
+
+def end_as_told(state: BrokerState, told: Sequence[ToldFill], venue: Venue) -> BrokerStep:
+    """As `rl_core.market.broker.end_session`: what was open has left at the price that was ``told``."""
+    leaving = _one_of(told, entry=False)
+    assert (leaving is not None) == bool(state.position.quantity), "what is open when a session ends is told to close"
+    venue = in_force(state, venue)
+    last = 0
+    if leaving is not None:
+        last = leaving.price + XP.sign(state.position.quantity) * stop_slippage(XP, venue.terms)
+    played = closed_at_last_price(XP, state.position, state.account, last, venue)
+    return _stepped(played, state.executions, told, venue)
+
+
+def _one_of(told: Sequence[ToldFill], *, entry: bool) -> ToldFill | None:
+    found = [fill for fill in told if (fill.leg == ENTRY) == entry]
+    assert len(found) <= 1, "one entry and one exit are told of a bar"
+    return found[0] if found else None
+
+
+def _entered_at(opened: OpenedBar, price: int) -> OpenedBar:
+    """Stop and target are offsets from the fill, wherever that was."""
+    entered = opened.position
+    moved = price - entered.entry
+    position = entered._replace(entry=price, stop=entered.stop + moved, target=entered.target + moved)
+    return opened._replace(position=position)
+
+
+def _exit_as_told(opened: OpenedBar, computed: BarExit, leaving: ToldFill | None, venue: Venue) -> BarExit:
+    if leaving is None and computed.reason == NO_EXIT:
+        return computed
+    if leaving is None:
+        return BarExit(0, NO_EXIT, _floor_at_best(opened, venue), False)
+    reason = _reason(leaving, opened, computed)
+    if reason == FLATTEN:
+        at_open = equity(opened.account, opened.position, opened.bar.open, venue.terms)
+        return BarExit(
+            leaving.price, reason, floor_after_open_equity(XP, opened.account.floor, at_open, venue.rules), False
+        )
+    if reason == computed.reason:
+        return computed._replace(price=leaving.price)
+    return BarExit(leaving.price, reason, _floor_at_best(opened, venue), False)
+
+
+def _reason(leaving: ToldFill, opened: OpenedBar, computed: BarExit) -> Code:
+    """Why a position left; one that nobody of us closed was closed by the firm, as its rules or its own word say."""
+    if leaving.leg in EXITS:
+        return EXITS[leaving.leg]
+    if opened.flattens:
+        return FLATTEN
+    return computed.reason if computed.reason == DAILY_LOSS else LIQUIDATION
+
+
+def _floor_at_best(opened: OpenedBar, venue: Venue) -> int:
+    """The floor after the bar's best price, at most the target: the highest that any order of its prices leaves."""
+    position, bar = opened.position, opened.bar
+    best = min(bar.high, position.target) if position.quantity > 0 else max(bar.low, position.target)
+    open_equity = equity(opened.account, position, best, venue.terms)
+    return int(floor_after_open_equity(XP, opened.account.floor, open_equity, venue.rules))
+
+
+def _stepped(played: BarOutcome, executions: int, told: Sequence[ToldFill], venue: Venue) -> BrokerStep:
+    fills = tuple(
+        Fill(
+            execution=fill.execution,
+            quantity=fill.quantity,
+            price=fill.price,
+            commission=abs(fill.quantity) * venue.terms.commission,
+            ts_event_ns=fill.ts_event_ns,
+            reason=ENTRY if fill.leg == ENTRY else EXIT_NAMES[played.exit_reason],
+        )
+        for fill in told
+    )
+    last = told[-1].execution if told else executions
+    return BrokerStep(BrokerState(played.account, played.position, NO_ORDER, last), fills, played)

@@ -1,0 +1,377 @@
+"""A run whose orders go through a broker adapter: the same trades, and the same bytes wherever it is killed."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.journal.journal import JournalMismatch, examine_journal
+from orchestrator.journal.lines import Chain
+from orchestrator.journal.recording import Recording
+from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, Holdings, OrderState
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked
+from orchestrator.run.runner import FeedBar, Runner, StopAskedError
+from orchestrator.trader.sending import UnexplainedError
+from orchestrator.trader.state import Standing
+from orchestrator.workers.simulated_broker import SimulatedBroker
+from tests.orchestrator.played_runs import walk
+from tests.orchestrator.sent_runs import SentAnswers, SentWorld, few_bars, ours, play_sent, records, wild, written
+
+DAYS = ("2024-06-03", "2024-06-04", "2024-06-05")
+PACKS = "configs/rules"
+BOLD = {"risk_dollars": 900, "at_target": "trade_on"}
+BRACKET = {"stop", "target"}
+ACCOUNTS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "intraday floor": (BOLD, {*BRACKET, "liquidation"}),
+    "static floor": ({"rules": f"{PACKS}/plain_static.toml", **BOLD}, BRACKET),
+    "floor at the day's close": ({"rules": f"{PACKS}/apex_4_0.toml#50k-eod-pa", **BOLD}, BRACKET),
+    "by seconds": ({"resolution": "seconds", **BOLD}, {*BRACKET, "liquidation"}),
+    "adaptive": ({"resolution": "adaptive", **BOLD}, {*BRACKET, "liquidation"}),
+    "thin market": ({"costs": {"volume_share": "0.02"}}, BRACKET),
+    "slippage by volatility": ({"costs": {"slippage_atr_share": "0.1"}, **BOLD}, {*BRACKET, "liquidation"}),
+}
+"""Over the account of `played_runs` -> why its trades end, all of it met."""
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, where there is such a place: a kill leaves the same there, and nobody waits for a disk."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: str) -> None:
+    """Every record but the broker's own inputs: fills, trades, floors, marks, days and attempts, to the cent."""
+    given, reasons = ACCOUNTS[account]
+    world = SentWorld(wild(walk(DAYS)), **given)
+
+    play_sent(world, memory / "computed", sends=False)
+    play_sent(world, memory / "sent")
+
+    expected = ours(memory / "computed")
+    assert ours(memory / "sent") == expected
+    assert {content["reason"] for kind, content in expected if kind == "trade"} == reasons
+    assert sum(kind == "cancelled" for kind, _ in expected) > 100 or account != "thin market"
+
+
+def standing(last_bar: int) -> Standing:
+    """Halted and flat for a while, at bars at which an order works or is open."""
+    if last_bar % 100 in range(30, 45):
+        return "halted"
+    return "flat" if last_bar % 100 in range(70, 80) else "trading"
+
+
+def test_sessions_that_break_off_and_a_persons_word_come_to_the_same(memory: Path) -> None:
+    """What is open when a session ends without a bar leaves at the last price, by the broker's word too."""
+    left = [bar for bar in walk(DAYS) if bar.seq % 450 <= 266]
+    world = SentWorld([bar.model_copy(update={"seq": seq}) for seq, bar in enumerate(left)])
+
+    play_sent(world, memory / "computed", sends=False, operator=standing)
+    play_sent(world, memory / "sent", operator=standing)
+
+    expected = ours(memory / "computed")
+    assert ours(memory / "sent") == expected
+    assert {content["reason"] for kind, content in expected if kind == "trade"} >= {"flatten", "session_end"}
+    assert "operator" in {content["code"] for kind, content in expected if kind == "cancelled"}
+
+
+def test_the_broker_is_asked_while_something_is_open_or_works(tmp_path: Path) -> None:
+    """Its word stands in the record before what follows from it: intent, answer, bar, executions, fill."""
+    play_few(tmp_path)
+
+    kinds = [record.type for record in records(tmp_path)]
+    first = kinds.index("intent")
+    assert kinds[first : first + 5] == ["intent", "order", "bar", "executions", "fill"]
+    assert all(kinds[n - 1] in ("executions", "fill", "trade") for n, kind in enumerate(kinds) if kind == "fill")
+    unsynced = [each for each in records(tmp_path) if each.type in ("intent", "order") and not each.synced]
+    told = [each for each in records(tmp_path) if each.type == "executions"]
+    assert unsynced == [] and all(each.synced == bool(each.payload["executions"]) for each in told)
+
+
+class Killed(BaseException):
+    """The process has ended here."""
+
+
+class KilledAt:
+    """Ends the process at the ``number``-th step of its first life; counts the steps of one that it does not reach."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.steps: list[str] = []
+
+    def __call__(self, where: str) -> None:
+        """One more step."""
+        self.steps.append(where)
+        if len(self.steps) == self._number:
+            raise Killed(where)
+
+
+WORLD = SentWorld(few_bars())
+
+
+def word(last_bar: int) -> Standing:
+    """Halted while an order works, and flat while a position is open; one is open when the bars end."""
+    return "halted" if last_bar == 3 else "flat" if last_bar in (19, 20) else "trading"
+
+
+play_few = partial(play_sent, WORLD, operator=word)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    play_few(folder)
+    return folder
+
+
+def steps_of_a_run(folder: Path) -> list[str]:
+    """Before and after everything that leaves a mark outside its process, in order."""
+    counted = KilledAt(-1)
+    play_few(folder, step=counted)
+    return counted.steps
+
+
+def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, whole: Path) -> None:
+    """Before and after every write of the journal and every question to the broker; both journals are compared."""
+    steps, expected = steps_of_a_run(memory / "counted"), written(whole)
+    kinds = {step.partition(" ")[2] for step in steps}
+
+    for number, where in enumerate(steps, 1):
+        folder = memory / str(number)
+        with pytest.raises(Killed):
+            play_few(folder, step=KilledAt(number))
+        assert play_few(folder).complete
+        assert written(folder) == expected, where
+        shutil.rmtree(folder)
+    sent = {record.payload["code"] for record in records(whole) if record.type == "cancelled"}
+    left = {record.payload["reason"] for record in records(whole) if record.type == "trade"}
+    assert [record.type for record in records(whole)[-6:-3]] == ["bars_ended", "executions", "fill"]
+    assert sent == {"operator"} and left >= {"stop", "flatten", "session_end"}, "cancel and flatten are among them"
+    assert kinds >= {"OrderSent", "ExecutionsAsked", "Acknowledged", "HoldingsWanted", "intent", "order", "executions"}
+
+
+class Mortal:
+    """A broker that dies at one question, before it has done what it was asked, or once it has and cannot answer."""
+
+    def __init__(self, folder: Path, number: int, *, done: bool) -> None:
+        """The ``number``-th question is its last; ``done``: it is killed between its work and its answer."""
+        self._folder, self._number, self._done = folder, number, done
+        self.asked = 0
+        self.now = WORLD.broker(folder)
+
+    def ask(self, question: BrokerAsked) -> BrokerAnswer:
+        """Its answer; where it died, that of the one which was started in its place and asked again."""
+        self.asked += 1
+        if self.asked == self._number:
+            if self._done:
+                BrokerDesk(self.now, self.now).ask(question)
+            self.now.close()
+            self.now = WORLD.broker(self._folder)
+        return BrokerDesk(self.now, self.now).ask(question)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before its work", "after its work"])
+def test_a_broker_killed_at_any_question_changes_no_byte(memory: Path, whole: Path, done: bool) -> None:
+    counted = Mortal(memory / "counted", -1, done=done)
+    play_few(memory / "counted", ask=counted.ask)
+
+    for number in range(1, counted.asked + 1):
+        folder = memory / str(number)
+        broker = Mortal(folder, number, done=done)
+        play_few(folder, ask=broker.ask)
+        broker.now.close()
+        assert written(folder) == written(whole), f"question {number}"
+        shutil.rmtree(folder)
+    assert counted.asked > 25
+
+
+def stopped_at(folder: Path, where: str, nth: int = 1) -> None:
+    """A run in ``folder`` that ends at the ``nth`` such step."""
+    seen: list[str] = []
+
+    def step(at: str) -> None:
+        seen.append(at)
+        if seen.count(where) == nth:
+            raise Killed
+
+    with pytest.raises(Killed):
+        play_few(folder, step=step)
+
+
+def test_executions_that_were_not_taken_are_taken_in_at_the_next_start(tmp_path: Path, whole: Path) -> None:
+    """The broker had filled the entry, and the run died before it was told."""
+    stopped_at(tmp_path, "after ExecutionsAsked", 2)  # the first is the comparison of a start
+    asked: list[str] = []
+
+    play_few(tmp_path, step=asked.append)
+
+    first = next(record for record in records(tmp_path) if record.type == "executions")
+    assert [each["leg"] for each in first.payload["executions"]] == ["entry", "stop"]
+    assert asked[:6:2] == ["before ExecutionsAsked", "before HoldingsWanted", "before Acknowledged"]
+    assert written(tmp_path) == written(whole)
+
+
+def test_nothing_is_asked_of_a_broker_for_a_recording_that_has_ended(tmp_path: Path, whole: Path) -> None:
+    def ask(question: BrokerAsked) -> BrokerAnswer:
+        raise AssertionError(question)
+
+    folder = Path(shutil.copytree(whole, tmp_path / "ended"))
+
+    assert play_few(folder, ask=ask).complete
+    assert written(folder) == written(whole)
+
+
+class Meddled:
+    """The broker of a run that was stopped, whose holdings or executions are not what they should be."""
+
+    def __init__(self, folder: Path, **changed: Any) -> None:
+        self._folder, self._changed = folder, changed
+
+    def ask(self, question: BrokerAsked) -> BrokerAnswer:
+        """With what was changed."""
+        broker = WORLD.broker(self._folder)
+        try:
+            answer = BrokerDesk(broker, broker).ask(question)
+        finally:
+            broker.close()
+        if isinstance(answer, Holdings):
+            return answer.model_copy(update={key: value for key, value in self._changed.items() if key != "told"})
+        if isinstance(question, ExecutionsAsked) and "told" in self._changed:
+            told: tuple[Execution, ...] = self._changed["told"]
+            return told
+        return answer
+
+
+FOREIGN = Execution(number=4, order_id="by-hand", leg="entry", quantity=-1, price=70_000, ts_event_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"quantity": -7}, "it holds -7 contracts, and by record and executions it holds"),
+        ({"executions": 0}, "it has told 0 executions and the record holds 3: it has lost its own record"),
+        ({"executions": 9}, "it counts 9 executions and tells 0 after number 3"),
+        ({"working": ("by-hand",)}, "order by-hand works there, and the record knows of no such order"),
+        ({"told": (FOREIGN,), "executions": 4}, "execution number 4 is of order by-hand, which neither works nor is"),
+    ],
+    ids=["quantity", "lost", "kept back", "an order", "an execution"],
+)
+def test_a_difference_at_a_start_that_nothing_explains_stops_the_run_and_loses_nothing(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    """A position is open by the record; once the two agree, the same command goes on."""
+    stopped_at(tmp_path, "after mark", 3)
+    before = written(tmp_path)
+
+    with pytest.raises(UnexplainedError, match=said) as stopped:
+        play_few(tmp_path, ask=Meddled(tmp_path, **changed).ask)
+
+    assert stopped.value.exit_code == 3 and "look at the account at the broker" in str(stopped.value)
+    assert written(tmp_path) == before
+    assert play_few(tmp_path).complete
+
+
+def test_an_order_that_works_by_the_record_and_not_at_the_broker_stops_the_run(tmp_path: Path) -> None:
+    stopped_at(tmp_path, "after order")
+
+    with pytest.raises(UnexplainedError, match="works by the record, and not there"):
+        play_few(tmp_path, ask=Meddled(tmp_path, working=()).ask)
+
+
+def test_an_account_that_is_not_flat_is_not_begun_with(tmp_path: Path) -> None:
+    with pytest.raises(UnexplainedError, match="it holds 2 contracts, and by record and executions it holds 0"):
+        play_few(tmp_path, ask=Meddled(tmp_path, quantity=2).ask)
+
+
+def test_a_missing_execution_stops_the_run(tmp_path: Path) -> None:
+    """After it was asked for twice: the position is not known then."""
+
+    class Gap(SimulatedBroker):
+        """Tells every execution but the first of those that it keeps."""
+
+        def executions(self, after: int) -> tuple[Execution, ...]:
+            """With the defect."""
+            found = super().executions(after)
+            return tuple(each.model_copy(update={"number": each.number + 1}) for each in found)
+
+    broker = WORLD.broker(tmp_path, Gap)
+    with pytest.raises(ExecutionGapError, match="does not tell execution 1") as stopped:
+        play_few(tmp_path, ask=BrokerDesk(broker, broker).ask)
+    broker.close()
+    assert stopped.value.exit_code == 3
+
+
+class Rejecting(SimulatedBroker):
+    """Takes every other order."""
+
+    def submit(self, bracket: Bracket) -> OrderState:
+        """With a broker's own limits."""
+        if int(bracket.order_id, 16) % 2 and bracket.order_id not in self._book.orders:
+            return OrderState(order_id=bracket.order_id, status="rejected", reason="margin")
+        return super().submit(bracket)
+
+
+def test_an_order_that_the_broker_rejects_is_no_order_and_the_run_goes_on(tmp_path: Path) -> None:
+    broker = WORLD.broker(tmp_path, Rejecting)
+    assert play_few(tmp_path, ask=BrokerDesk(broker, broker).ask).complete
+    broker.close()
+
+    found = records(tmp_path)
+    rejected = [
+        each.payload["order"] for each in found if each.type == "order" and each.payload["status"] == "rejected"
+    ]
+    cancelled = [each.payload for each in found if each.type == "cancelled" and each.payload["code"] == "rejected"]
+    filled = {each.payload["order"] for each in found if each.type == "fill"}
+    assert rejected and [each["order"] for each in cancelled] == rejected
+    assert filled and not filled & set(rejected)
+
+
+class NobodyAnswers(SentAnswers):
+    """Nobody is there: where the recording ends, so does the run."""
+
+    def __init__(self) -> None:
+        super().__init__(WORLD, self._stop)
+
+    def next_bar(self, seq: int) -> FeedBar | None:
+        """None comes."""
+        raise StopAskedError
+
+    def _stop(self, asked: BrokerAsked) -> BrokerAnswer:
+        raise StopAskedError
+
+
+def test_a_recording_is_derived_again_without_the_broker(tmp_path: Path, whole: Path) -> None:
+    """Cut after any record, too: what is recorded is followed, and nobody is asked."""
+    lines = written(whole)[0].splitlines(keepends=True)
+
+    for count in range(1, len(lines) + 1):
+        path = tmp_path / "journal.jsonl"
+        path.write_bytes(b"".join(lines[:count]))
+        recording = Recording(path, examine_journal(path).verified)
+        Runner(recording, NobodyAnswers(), WORLD.views, WORLD.setting(sends=True)).run()
+        assert bytes(recording.derived) == b"".join(lines[:count])
+
+
+def test_a_forged_execution_is_found_out(tmp_path: Path, whole: Path) -> None:
+    """Its price counts, so the fill that follows differs; one of another order is refused outright."""
+    for changed, error in (({"price": 1}, JournalMismatch), ({"order_id": "forged"}, UnexplainedError)):
+        chain, lines, forged = Chain(), [], False
+        for record in records(whole):
+            payload = dict(record.payload)
+            if record.type == "executions" and payload["executions"] and not forged:
+                payload["executions"], forged = [{**payload["executions"][0], **changed}], True
+            lines.append(chain.line(record.type, payload, sync=record.synced))
+            chain = chain.after(lines[-1], sync=record.synced)
+        path = tmp_path / "journal.jsonl"
+        path.write_bytes(b"".join(lines))
+        recording = Recording(path, examine_journal(path).verified)
+
+        with pytest.raises(error):
+            Runner(recording, NobodyAnswers(), WORLD.views, WORLD.setting(sends=True)).run()

@@ -1,0 +1,113 @@
+"""Bars as they come, and orders that go to a broker: the trades of the run without one, and it is waited for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.run.folder import RunFolder
+from tests.orchestrator.paper_market import (
+    MORNING,
+    Market,
+    ReadyCrew,
+    morning,
+    play_paper,
+    records,
+    replays,
+)
+from tests.orchestrator.played_files import FileWorld
+from trigate.errors import ProcessNotReadyError
+
+NAMED = ("entry_ns", "entry", "exit_ns", "exit", "reason", "quantity", "pnl", "risk", "attempt")
+BARS = 200
+
+
+def busy(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+    """Bars of a busy morning."""
+    yield from market.trade(BARS)
+
+
+def two_halves(folder: Path) -> tuple[Path, Path]:
+    """Places of two markets."""
+    (folder / "sent").mkdir()
+    (folder / "computed").mkdir()
+    return folder / "sent", folder / "computed"
+
+
+def traded(run: RunFolder) -> list[tuple[object, ...]]:
+    """Its trades, without the run's own names."""
+    return [tuple(trade[name] for name in NAMED) for trade in records(run, "trade")]
+
+
+def test_trades_are_those_of_the_run_without_a_broker(file_world: FileWorld, tmp_path: Path) -> None:
+    """Stopped on the way and gone on with, too; and every byte comes out again without the broker."""
+    places = two_halves(tmp_path)
+
+    def half(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(BARS // 2)
+
+    market = morning(file_world, places[0])
+    play_paper(file_world, market, places[0] / "runs", half, broker="simulated")
+    sent, _ = play_paper(file_world, market, places[0] / "runs", half, broker="simulated")
+    computed, _ = play_paper(file_world, morning(file_world, places[1]), places[1] / "runs", busy)
+
+    assert traded(sent) == traded(computed) and len(traded(sent)) > 5
+    assert [each["ts_event_ns"] for each in records(sent, "bar")] == [
+        int(ts) for ts in market.bars.ts_event_ns[MORNING : MORNING + BARS]
+    ]
+    assert replays(sent)
+
+
+def test_what_the_clock_closes_leaves_at_the_broker(file_world: FileWorld, tmp_path: Path) -> None:
+    """No bar comes any more, and the flat time passes: the broker's execution is at the last price."""
+    places = two_halves(tmp_path)
+
+    def silent(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        while not held(folder):
+            yield from market.trade(1)
+        market.set_ns(int(market.bars.ts_event_ns[-1]), 3600.0)
+        yield
+
+    sent, _ = play_paper(file_world, morning(file_world, places[0]), places[0] / "runs", silent, broker="simulated")
+    computed, _ = play_paper(file_world, morning(file_world, places[1]), places[1] / "runs", silent)
+
+    assert traded(sent) == traded(computed)
+    assert [trade["reason"] for trade in records(sent, "trade")][-1] == "session_end"
+    assert replays(sent)
+
+
+def held(run: RunFolder) -> int:
+    """Contracts that are open by the record."""
+    return sum(fill["quantity"] for fill in records(run, "fill"))
+
+
+def test_a_broker_whose_answers_are_lost_is_asked_again_and_trades_once(file_world: FileWorld, tmp_path: Path) -> None:
+    places = two_halves(tmp_path)
+
+    def losing(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        for _ in range(BARS):
+            crew.broker_misses = 2
+            yield from market.trade(1)
+
+    sent, _ = play_paper(file_world, morning(file_world, places[0]), places[0] / "runs", losing, broker="simulated")
+    computed, _ = play_paper(file_world, morning(file_world, places[1]), places[1] / "runs", busy)
+
+    assert traded(sent) == traded(computed)
+    assert b"broker_missed" in sent.telemetry.read_bytes()
+
+
+def test_a_broker_that_is_given_up_stops_the_run_at_once(file_world: FileWorld, tmp_path: Path) -> None:
+    """Nothing can be closed without it: stop and target work there. The same command goes on once it is back."""
+    market = morning(file_world, tmp_path)
+
+    def lost(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        while not held(folder):
+            yield from market.trade(1)
+        crew.given_up, crew.silent = True, None
+        yield from market.trade(5)
+
+    with pytest.raises(ProcessNotReadyError, match="broker: a test says so"):
+        play_paper(file_world, market, tmp_path / "runs", lost, broker="simulated")
+    again, _ = play_paper(file_world, market, tmp_path / "runs", busy, broker="simulated")
+
+    assert len(traded(again)) > 3 and replays(again)

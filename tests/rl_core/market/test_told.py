@@ -1,0 +1,167 @@
+"""A bar that a broker tells is the computed one where both agree; where they do not, the broker's word counts."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl_core.market.broker import BrokerState, BrokerStep, Fill, end_session, meet
+from rl_core.market.fills import Venue
+from rl_core.market.told import ToldFill, end_as_told, meet_as_told
+from rl_core.market.types import (
+    ADAPTIVE,
+    CLOSED_BALANCE,
+    EOD_BALANCE,
+    FLAT,
+    INTRADAY,
+    NEVER_LOCKS,
+    NO_ORDER,
+    PESSIMISTIC,
+    SECONDS,
+    STATIC,
+    Account,
+    BarPrices,
+    Order,
+    Position,
+    Rules,
+    Terms,
+)
+
+PRICE = 80_000
+TERMS = Terms(500, 60, 1)
+VENUE = Venue(TERMS, Rules(5_000_000, 300_000, 250_000, INTRADAY, NEVER_LOCKS), PESSIMISTIC)
+LONG = Position(quantity=1, entry=PRICE, stop=79_900, target=80_300, stop_ticks=100, trailing=0, bars_held=1)
+ACCOUNT = Account(5_000_000, 4_750_000)
+
+ways = st.lists(st.integers(-250, 250), min_size=1, max_size=8)
+venues = st.builds(
+    lambda ratchet, resolution, fails: Venue(
+        TERMS, Rules(5_000_000, 300_000, 250_000, ratchet, NEVER_LOCKS, daily_fails=fails), resolution
+    ),
+    st.sampled_from([STATIC, EOD_BALANCE, CLOSED_BALANCE, INTRADAY]),
+    st.sampled_from([PESSIMISTIC, ADAPTIVE, SECONDS]),
+    st.sampled_from([0, 1]),
+)
+accounts = st.builds(
+    lambda room, day, locked: Account(5_000_000, 5_000_000 - room, day_floor=5_000_000 - day, locked=locked),
+    st.sampled_from([250_000, 90_000, 20_000, 60]),
+    st.sampled_from([10_000_000, 70_000]),
+    st.sampled_from([0, 1]),
+)
+held = st.builds(
+    lambda side, quantity, stop: Position(
+        side * quantity, PRICE, PRICE - side * stop, PRICE + side * 3 * stop, stop, 0, 2
+    ),
+    st.sampled_from([-1, 1]),
+    st.integers(1, 3),
+    st.integers(1, 120),
+)
+waiting = st.builds(Order, st.sampled_from([-2, 1, 3]), st.integers(1, 120), st.integers(1, 300), st.just(False))
+states = st.one_of(
+    st.builds(lambda account, position: BrokerState(account, position, NO_ORDER, 5), accounts, held),
+    st.builds(lambda account, position: BrokerState(account, position, Order(0, 0, 0, True), 5), accounts, held),
+    st.builds(lambda account, order: BrokerState(account, FLAT, order, 5), accounts, waiting),
+    st.builds(lambda account: BrokerState(account), accounts),
+)
+
+
+def told(fills: Sequence[Fill]) -> list[ToldFill]:
+    """What a broker says of ``fills``: it has no word for why it closed something itself."""
+    return [
+        ToldFill(
+            fill.execution,
+            fill.reason if fill.reason in ("entry", "stop", "target") else "other",
+            fill.quantity,
+            fill.price,
+            fill.ts_event_ns,
+        )
+        for fill in fills
+    ]
+
+
+def second_by_second(way: list[int]) -> tuple[BarPrices, list[BarPrices]]:
+    """A minute that goes this way from `PRICE`, and its seconds."""
+    prices = [PRICE]
+    for step in way:
+        prices.append(prices[-1] + step)
+    rows = [BarPrices(price, price, price, price) for price in prices]
+    return BarPrices(prices[0], max(prices), min(prices), prices[-1]), rows
+
+
+@settings(max_examples=600, deadline=None)
+@given(states, venues, ways)
+def test_a_bar_told_as_it_was_computed_is_the_computed_one(state: BrokerState, venue: Venue, way: list[int]) -> None:
+    """Account, floor, position, fills and every word of the outcome: to the cent."""
+    minute, seconds = second_by_second(way)
+
+    computed = meet(state, minute, 7, venue, seconds)
+
+    assert meet_as_told(state, told(computed.fills), minute, venue, seconds) == computed
+
+
+@settings(max_examples=200, deadline=None)
+@given(states, venues, st.integers(-200, 200))
+def test_a_session_told_to_end_as_it_was_computed_ends_so(state: BrokerState, venue: Venue, moved: int) -> None:
+    computed = end_session(state, PRICE + moved, 7, venue)
+
+    ended = end_as_told(state, told(computed.fills), venue)
+
+    assert (ended.state, ended.fills) == (computed.state, computed.fills)
+    if state.position.quantity:
+        assert ended.played == computed.played
+
+
+def test_an_entry_counts_at_the_price_that_was_told_and_carries_its_bracket_there() -> None:
+    """Computed 80,001; told 80,004: stop and target lie 100 and 300 from there."""
+    waits = BrokerState(ACCOUNT, FLAT, Order(1, 100, 300, False))
+
+    step = meet_as_told(waits, [ToldFill(1, "entry", 1, 80_004, 7)], BarPrices(80_000, 80_010, 79_990, 80_000), VENUE)
+
+    position = step.state.position
+    assert (position.entry, position.stop, position.target) == (80_004, 79_904, 80_304)
+    assert step.state.account.cash == 5_000_000 - 60
+
+
+def test_an_exit_counts_at_the_price_that_was_told() -> None:
+    """A stop at 79,900 that filled at 79,880: 120 ticks of 5 dollars, and a commission."""
+    step = left_at(ToldFill(3, "stop", -1, 79_880, 7), BarPrices(80_000, 80_010, 79_890, 79_950))
+
+    assert (step.fills[0].reason, step.fills[0].price) == ("stop", 79_880)
+    assert step.state.account.cash == 5_000_000 - 120 * 500 - 60
+
+
+def test_a_stop_that_was_not_told_has_not_filled_and_the_floor_follows_the_best_price() -> None:
+    """By the bar's prices the stop was reached: the broker knows better whether it was. 200 ticks above are 1,000."""
+    step = left_at(None, BarPrices(80_000, 80_200, 79_890, 79_950))
+
+    assert step.state.position.quantity == 1 and step.fills == ()
+    assert step.state.account.floor == 5_000_000 + 100_000 - 250_000
+
+
+def test_what_nobody_of_us_closed_was_closed_by_the_firm() -> None:
+    """No flatten was asked for and no level was reached: the account counts as failed."""
+    step = left_at(ToldFill(3, "other", -1, 79_990, 7), BarPrices(80_000, 80_010, 79_985, 80_000))
+
+    assert step.fills[0].reason == "liquidation" and step.played.failed
+
+
+def test_a_target_that_was_told_against_the_bar_moves_the_floor_by_its_price_at_most() -> None:
+    """The bar only touches 80,300, so no fill is computed; it was told, and the floor saw 300 ticks."""
+    step = left_at(ToldFill(3, "target", -1, 80_300, 7), BarPrices(80_000, 80_300, 79_950, 80_000))
+
+    assert step.fills[0].reason == "target"
+    assert step.state.account.cash == 5_000_000 + 300 * 500 - 60
+    assert step.state.account.floor == 5_000_000 + 150_000 - 250_000
+
+
+def left_at(fill: ToldFill | None, minute: BarPrices) -> BrokerStep:
+    """What a bar comes to for a long of which this was told."""
+    return meet_as_told(BrokerState(ACCOUNT, LONG, NO_ORDER, 2), [fill] if fill else [], minute, VENUE)
+
+
+def test_two_exits_of_one_bar_are_our_mistake() -> None:
+    twice = [ToldFill(3, "stop", -1, 79_900, 7), ToldFill(4, "target", -1, 80_300, 7)]
+
+    with pytest.raises(AssertionError, match="one entry and one exit"):
+        meet_as_told(BrokerState(ACCOUNT, LONG), twice, BarPrices(80_000, 80_400, 79_800, 80_000), VENUE)
