@@ -28,7 +28,7 @@ class PPOConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_envs: int = Field(32, gt=0, description="accounts that play at once; a GPU is filled by more, phase 2 learns from more")
+    num_envs: int = Field(32, gt=0, description="accounts that play at once; only more fill a GPU")
     rollout_length: int = Field(128, gt=0, description="bars per environment and update")
     total_steps: int = Field(1_048_576, gt=0, description="bars over all environments; rounded down to whole updates")
     epochs: int = Field(4, gt=0, description="passes over a rollout")

@@ -54,6 +54,7 @@ def test_what_only_rounding_tells_apart_is_no_management(noise: float) -> None:
     found = judged(noise, spread=0.0)
 
     assert found.verdict.word == "NOT PROVEN" and found.managed.changed == 0
+    assert found.managed.difference is not None and found.managed.difference.mean == 0
     assert found.verdict.reasons == (
         "each of the 140 trades earned what its bracket alone earns: management changed no result",
     )
