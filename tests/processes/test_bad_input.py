@@ -228,7 +228,7 @@ def test_settings_of_learner_and_gate_come_before_the_bars_too(run_command: RunC
     files = ("--bars", malformed)
     train = ("rl-core", "train", *files, "--out", malformed.with_name("out"))
 
-    assert "4096, but " in refused(*train, "--set", "ppo.devices=4096", "--set", "ppo.num_envs=16384", code=2)
+    assert "1024, but " in refused(*train, "--set", "ppo.devices=1024", "--set", "ppo.num_envs=4096", code=2)
     few = ("--set", "ppo.num_envs=1", "--set", "ppo.minibatches=1", "--set", "mirror=true")
     assert "1 environments cannot play 2 markets" in refused(*train, *few, code=2)
     for setting in ("gate.prompt=none.v1", "gate.model=no/folder"):

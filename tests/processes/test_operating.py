@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,12 @@ def test_a_run_whose_workers_hang_is_halted_watched_resumed_and_stopped(start: S
     folder = only_run(tmp_path / "runs")
 
     halted = said("halt", folder, "--wait", 120)
+    os.kill(run.pid, signal.SIGSTOP)  # a halted run plays what is left in a moment, and would have ended
     told = json.loads(said("status", folder, "--json"))
+    asked = threading.Timer(0.5, os.kill, (run.pid, signal.SIGCONT))
+    asked.start()
     resumed = said("resume", folder, "--wait", 120)
+    asked.join()
 
     assert (halted, resumed) == (f"{folder}: is halted\n", f"{folder}: is trading\n")
     assert (told["state"], told["pid"], told["standing"]) == ("running", run.pid, "halted")

@@ -76,4 +76,4 @@ def test_regimes_are_fitted_kept_and_used_again(world: Path, tmp_path: Path) -> 
 
     assert json.loads(fitted.stdout) == json.loads(again.stdout)
     assert [len(row["share"]) for row in json.loads(fitted.stdout)["stability"]] == [3, 3, 3]
-    assert "2024-H1" in table.stdout and "state 3" in table.stdout
+    assert "2024-H1" in table.stdout and "calm" in table.stdout

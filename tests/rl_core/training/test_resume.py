@@ -186,7 +186,7 @@ def other_bars() -> Bars:
 @pytest.mark.parametrize(
     ("given", "bars", "told"),
     [
-        (config(learning_rate=3e-4), BARS, r"config\.ppo\.learning_rate is 0\.001 there, 0\.0003 here"),
+        (config(learning_rate=1e-3), BARS, r"config\.ppo\.learning_rate is 0\.0003 there, 0\.001 here"),
         (config(total_steps=512), BARS, r"config\.ppo\.total_steps is 256 there, 512 here"),
         (config(), other_bars(), r'bars_digest is "[0-9a-f]{9}\.\.\." there, "[0-9a-f]{9}\.\.\." here'),
     ],
