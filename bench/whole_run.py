@@ -6,6 +6,9 @@ With --against DIR, another checkout, the two are run in turn, as often as --rep
 python bench/whole_run.py --json --only accounts --accounts 64 --sessions 1 --gate rules
 plays so many accounts in one run, over one policy and one gate: decisions of the policy a second, from the first bar to
 the last account's end, with CPU seconds and the peak of the resident memory of all processes together.
+
+python bench/whole_run.py --json --only restart --bars FILE --checkpoint DIR --sessions 12 --gate off rules --repeats 5
+kills a run's supervisor in the middle: seconds from the same command to the next record, the median.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +38,8 @@ UNITS = {
     "cpu_s": "s",
 }
 POLL_S = 0.01
+UNDER_WAY = 200_000  # bytes of journal: a run is in the middle
+WORKERS_GONE_S = 1.5  # after their supervisor's death
 
 
 class Measured(NamedTuple):
@@ -109,15 +115,7 @@ def _cpu_s() -> float:
 
 def rows_of(arguments: argparse.Namespace, gate: str) -> list[dict[str, Any]]:
     """One row a figure, the median of the repeats; runs of the two checkouts take turns."""
-    line = [
-        "--bars",
-        str(arguments.bars.resolve()),
-        "--checkpoint",
-        str(arguments.checkpoint.resolve()),
-        "--gate",
-        gate,
-    ]
-    line += ["--set", f"sessions={arguments.sessions}"]
+    line = _line(arguments, gate)
     codes = [ROOT, *([arguments.against.resolve()] if arguments.against else [])]
     found: dict[Path, list[Measured]] = {code: [] for code in codes}
     for _ in range(arguments.repeats):
@@ -131,6 +129,76 @@ def rows_of(arguments: argparse.Namespace, gate: str) -> list[dict[str, Any]]:
         row = {"name": name, "value": round(own, 2), "unit": unit, "ratio_to": ratio, "settings": settings}
         rows.append({**row, "device": f"{os.cpu_count()} x {platform.machine()}", "versions": versions("pyzmq")})
     return rows
+
+
+def restart_row(arguments: argparse.Namespace, gate: str) -> dict[str, Any]:
+    """One row: seconds from the command that continues a killed run to its next record; checkouts take turns."""
+    line = [
+        "--bars",
+        str(arguments.bars.resolve()),
+        "--checkpoint",
+        str(arguments.checkpoint.resolve()),
+        "--gate",
+        gate,
+    ]
+    line += ["--set", f"sessions={arguments.sessions}"]
+    codes = [ROOT, *([arguments.against.resolve()] if arguments.against else [])]
+    found: dict[Path, list[float]] = {code: [] for code in codes}
+    for _ in range(arguments.repeats):
+        for code in codes:
+            found[code].append(_ready_after_kill(code, line))
+    own, *other = (statistics.median(found[code]) for code in codes)
+    return {
+        "name": "ready_after_restart_s",
+        "value": round(own, 2),
+        "unit": "s",
+        "ratio_to": {"against": round(own / other[0], 3)} if other else {},
+        "settings": {"gate": gate, "repeats": arguments.repeats, "load": os.getloadavg()[0]},
+        "device": f"{os.cpu_count()} x {platform.machine()}",
+        "versions": versions("pyzmq"),
+    }
+
+
+def _ready_after_kill(code: Path, line: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as runs:
+        command = [sys.executable, "-m", "orchestrator", "run", *line, "--set", f'runs="{runs}"']
+        start = partial(
+            subprocess.Popen,
+            command,
+            env=_environment(code),
+            cwd=code,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        killed = start()
+        while _recorded(Path(runs)) < UNDER_WAY:
+            if killed.poll() is not None:
+                raise SystemExit(f"the run ended with {killed.returncode} before it could be killed")
+            time.sleep(POLL_S)
+        killed.kill()
+        killed.wait()
+        time.sleep(WORKERS_GONE_S)
+        known, began_s = _recorded(Path(runs)), time.perf_counter()
+        again = start()
+        while _recorded(Path(runs)) <= known:
+            if again.poll() is not None:
+                raise SystemExit(f"the continued run ended with {again.returncode} and recorded nothing")
+            time.sleep(POLL_S)
+        took_s = time.perf_counter() - began_s
+        again.terminate()
+        again.wait()
+    return took_s
+
+
+def _recorded(runs: Path) -> int:
+    """Bytes of the run's journal."""
+    return sum(journal.stat().st_size for journal in runs.glob("*/journal.jsonl"))
+
+
+def _line(arguments: argparse.Namespace, gate: str) -> list[str]:
+    """The arguments of ``orchestrator run``."""
+    line = ["--bars", str(arguments.bars.resolve()), "--checkpoint", str(arguments.checkpoint.resolve())]
+    return [*line, "--gate", gate, "--set", f"sessions={arguments.sessions}"]
 
 
 PACKS = ("topstep_combine#50k", "apex_legacy#50k-pa", "apex_4_0#50k-eod-pa", "apex_legacy#25k-pa")
@@ -243,13 +311,16 @@ def main() -> None:
     parser.add_argument("--gate", nargs="+", default=["off", "rules"])
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--against", type=Path, help="another checkout of the code, run in turn with this one")
-    parser.add_argument("--only", choices=["accounts"], help="many accounts in one run, in the place of one run alone")
+    parser.add_argument("--only", choices=["accounts", "restart"], help="that, in the place of one run alone")
     parser.add_argument("--accounts", type=int, default=64)
     arguments = parser.parse_args()
     for gate in arguments.gate if arguments.only == "accounts" else ():
         row = accounts_row(arguments, gate)
         print(json.dumps(row) if arguments.json else f"{row['value']:,} decisions/s, {row['peak_memory_mb']:,} MB")
-    for gate in () if arguments.only == "accounts" else arguments.gate:
+    for gate in arguments.gate if arguments.only == "restart" else ():
+        row = restart_row(arguments, gate)
+        print(json.dumps(row) if arguments.json else f"{gate:<6} ready after a restart {row['value']} s")
+    for gate in () if arguments.only else arguments.gate:
         for row in rows_of(arguments, gate):
             print(
                 json.dumps(row) if arguments.json else f"{gate:<6} {row['name']:<15} {row['value']:>10} {row['unit']}"
