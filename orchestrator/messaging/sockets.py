@@ -172,7 +172,10 @@ class ClientSocket:
         """
         if not self._socket.poll(math.ceil(within_s * 1000), zmq.POLLOUT):
             raise UnreachableError(f"the runner took nothing within {within_s:g} s")
-        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again as error:  # the connection was lost since
+            raise UnreachableError("the connection to the runner is gone") from error
 
     def wait(self, seconds: float) -> bool:
         """Whether a message is there, after waiting for it at most so long."""
@@ -206,7 +209,10 @@ class FeedClient:
         """Send; False where nobody is connected within so long."""
         if not self._socket.poll(math.ceil(within_s * 1000), zmq.POLLOUT):
             return False
-        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:  # the connection was lost since
+            return False
         return True
 
     def cut_off(self) -> bool:

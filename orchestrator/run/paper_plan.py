@@ -146,9 +146,15 @@ def _grows(source: str) -> bool:
 
 
 def rows_of(config: RunConfig, told: Callable[[str], None]) -> Source:
-    """Where the bars of the run come from; ``told`` hears of trouble with a feed."""
+    """Where the bars of the run come from; ``told`` hears of trouble with a feed.
+
+    Raises:
+        ConfigError: the feed is on another machine: nobody there is asked anything.
+    """
     source = str(config.bars) if config.feed.source is None else config.feed.source
     file = config.feed.source is None or _grows(source)
+    if not file:
+        check_address(source)
     rows: RowSource = GrowingFile(Path(source), told) if file else FedRows(source, told)
     name = Path(source).name if file else "feed"
     return Source(rows, name, config.timezone, config.stamp, config.feed.rows, config.paper.settle_s)

@@ -105,6 +105,19 @@ def test_what_is_wrong_is_what_run_refuses(file_world: FileWorld, tmp_path: Path
     assert not (tmp_path / "runs").is_dir()
 
 
+def test_a_feed_of_another_machine_is_named_and_not_spoken_to(
+    file_world: FileWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.run.fed_rows.FeedClient.__init__", _never)
+    checks = examined([*line(file_world, tmp_path), "--mode=paper", "--feed=tcp://10.0.0.1:5557"], 2)
+
+    assert {name for name, check in checks.items() if check["level"] == "wrong"} == {"settings", "feed"}
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("a connection to another machine was begun")
+
+
 def test_where_nothing_is_wrong_every_line_is_ok_and_nothing_is_left(file_world: FileWorld, tmp_path: Path) -> None:
     ended = call_here("orchestrator", "doctor", *line(file_world, tmp_path))
 

@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import zmq
 
 from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
-from orchestrator.messaging.sockets import UnreachableError
+from orchestrator.messaging.sockets import ClientSocket, Credentials, FeedClient, UnreachableError
 from orchestrator.messaging.wire import (
     MAX_FRAME,
     Heartbeat,
@@ -278,3 +279,29 @@ def test_a_path_too_long_for_a_socket_is_refused_with_the_remedy(
         WorkerConnections("run1", CATALOGUE)
 
     assert list(deep.iterdir()) == []
+
+
+def test_a_connection_that_is_lost_between_look_and_send_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look says that a message can be sent, and then the other side is gone."""
+    monkeypatch.setattr(zmq.Socket, "poll", lambda *_: zmq.POLLOUT)
+    keys = [zmq.curve_keypair() for _ in "ab"]
+    (runner, _), (public, secret) = [[key.decode() for key in pair] for pair in keys]
+    feed = FeedClient("tcp://127.0.0.1:9")
+    worker = ClientSocket(
+        Credentials(
+            endpoint="tcp://127.0.0.1:9",
+            run="r",
+            runner_key=runner,
+            public_key=public,
+            secret_key=secret,
+            heartbeat_s=1.0,
+        )
+    )
+
+    try:
+        assert feed.send([b"rows"], within_s=0.1) is False
+        with pytest.raises(UnreachableError, match="connection to the runner is gone"):
+            worker.send([b"answer"], within_s=0.1)
+    finally:
+        feed.close()
+        worker.close()
