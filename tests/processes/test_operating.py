@@ -20,6 +20,7 @@ from tests.processes.conftest import Start
 pytestmark = pytest.mark.process
 
 UNDER_WAY = 100_000
+A_FEW_BARS_S = 0.002
 WORKERS = ("feed", "policy", "gate")
 WITHIN_S = 10.0
 """A run promises five seconds, and a machine under load gets ten; three hung workers in turn would take over thirty."""
@@ -98,8 +99,13 @@ def test_a_run_that_flattens_at_a_signal_is_flat_when_it_has_stopped(
     seen = []
 
     def held() -> bool:
+        """Looked at between steps of a few bars: the whole run takes no longer than some readings of its journal."""
         for journal in (tmp_path / "runs").glob("*/journal.jsonl"):
-            seen.extend([1] if sum(fill["quantity"] for fill in records(journal.parent, "fill")) else [])
+            while not seen and run.process.poll() is None:
+                os.kill(run.pid, signal.SIGSTOP)
+                seen.extend([1] if sum(fill["quantity"] for fill in records(journal.parent, "fill")) else [])
+                os.kill(run.pid, signal.SIGCONT)
+                time.sleep(A_FEW_BARS_S)
         return bool(seen)
 
     run.until(held)
