@@ -121,14 +121,31 @@ def rows_of(arguments: argparse.Namespace, gate: str) -> list[dict[str, Any]]:
     for _ in range(arguments.repeats):
         for code in codes:
             found[code].append(measure(code, line))
-    settings = {"gate": gate, "sessions": arguments.sessions, "repeats": arguments.repeats, "load": os.getloadavg()[0]}
-    rows = []
-    for name, unit in UNITS.items():
-        own, *other = (statistics.median(getattr(one, name) for one in found[code]) for code in codes)
-        ratio = {"against": round(own / other[0], 3)} if other else {}
-        row = {"name": name, "value": round(own, 2), "unit": unit, "ratio_to": ratio, "settings": settings}
-        rows.append({**row, "device": f"{os.cpu_count()} x {platform.machine()}", "versions": versions("pyzmq")})
-    return rows
+    return [
+        _row(arguments, gate, (name, unit), [[getattr(one, name) for one in found[code]] for code in codes])
+        for name, unit in UNITS.items()
+    ]
+
+
+def _row(
+    arguments: argparse.Namespace, gate: str, named: tuple[str, str], by_code: list[list[float]]
+) -> dict[str, Any]:
+    """The median of the repeats of this checkout, beside that of the other where there is one."""
+    own, *other = map(statistics.median, by_code)
+    return {
+        "name": named[0],
+        "value": round(own, 2),
+        "unit": named[1],
+        "ratio_to": {"against": round(own / other[0], 3)} if other else {},
+        "settings": {
+            "gate": gate,
+            "sessions": arguments.sessions,
+            "repeats": arguments.repeats,
+            "load": os.getloadavg()[0],
+        },
+        "device": f"{os.cpu_count()} x {platform.machine()}",
+        "versions": versions("pyzmq"),
+    }
 
 
 def restart_row(arguments: argparse.Namespace, gate: str) -> dict[str, Any]:
@@ -147,16 +164,7 @@ def restart_row(arguments: argparse.Namespace, gate: str) -> dict[str, Any]:
     for _ in range(arguments.repeats):
         for code in codes:
             found[code].append(_ready_after_kill(code, line))
-    own, *other = (statistics.median(found[code]) for code in codes)
-    return {
-        "name": "ready_after_restart_s",
-        "value": round(own, 2),
-        "unit": "s",
-        "ratio_to": {"against": round(own / other[0], 3)} if other else {},
-        "settings": {"gate": gate, "repeats": arguments.repeats, "load": os.getloadavg()[0]},
-        "device": f"{os.cpu_count()} x {platform.machine()}",
-        "versions": versions("pyzmq"),
-    }
+    return _row(arguments, gate, ("ready_after_restart_s", "s"), [found[code] for code in codes])
 
 
 def _ready_after_kill(code: Path, line: list[str]) -> float:
