@@ -62,13 +62,16 @@ def selftest(
 def diagnose(
     run: Annotated[Path, typer.Argument(help="The folder of a training run.")],
     out: Annotated[Path | None, typer.Option(help="Folder for diagnosis.html; default: the run's.")] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="What `rl-core evaluate RUN --json` printed, to be looked at as well.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Name what ails a training run, with the figures, what to change, and the plot that shows it."""
     from rl_core.proofs.diagnose import diagnose as look
     from rl_core.proofs.pages import diagnosis_page
 
-    diagnosis = look(run)
+    diagnosis = look(run, evaluation)
     page = (out or run) / DIAGNOSIS_PAGE
     _write(page, diagnosis_page(run.resolve().name, diagnosis))
     ailments = [ailment._asdict() for ailment in diagnosis.ailments]
@@ -76,10 +79,7 @@ def diagnose(
         typer.echo(json.dumps({"run": str(run), "rows": len(diagnosis.rows), "findings": ailments, "page": str(page)}))
         return
     for ailment in diagnosis.ailments:
-        typer.echo(
-            f"{ailment.name}: {ailment.says} (a fault {ailment.relation} {ailment.threshold:g}); "
-            f"{ailment.key}: {ailment.change}; plot {ailment.plot}"
-        )
+        typer.echo(ailment.in_words)
     typer.echo(f"{counted(len(diagnosis.ailments), 'finding')} in {counted(len(diagnosis.rows), 'row')}; plots: {page}")
 
 

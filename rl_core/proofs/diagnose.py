@@ -1,6 +1,7 @@
 """Finds what ails a training run in its rows of metrics: each ailment with its figure, threshold and remedy.
 
-Most checks judge the second half of the rows: what a run does at first is not yet a fault.
+Most checks judge the second half of the rows: what a run does at first is not yet a fault. What an evaluation
+played is looked at as well, where it is at hand: a policy may draw both sides while it learns, and be served on one.
 """
 
 import json
@@ -23,6 +24,7 @@ LEAST_EXPLAINED = 0.0  # no better than a constant
 LOW_RATE, MOST_LOW_ROWS = 0.01, 0.3  # of the highest rate; a straight line to zero spends 1 % of its rows there
 LEAST_KL = 1e-7
 MOST_KL, MOST_CLIPPED = 0.04, 0.4
+LEAST_PLAYED = 0.1  # trades a session
 
 Row = Mapping[str, Any]
 
@@ -37,7 +39,13 @@ class Ailment(NamedTuple):
     threshold: float
     change: str
     key: str  # of the configuration
-    plot: str  # the column that shows it
+    plot: str | None  # the column that shows it; None: it was seen in an evaluation
+
+    @property
+    def in_words(self) -> str:
+        """One line for a terminal."""
+        told = f"{self.name}: {self.says} (a fault {self.relation} {self.threshold:g}); {self.key}: {self.change}"
+        return told if self.plot is None else f"{told}; plot {self.plot}"
 
 
 class Diagnosis(NamedTuple):
@@ -47,17 +55,18 @@ class Diagnosis(NamedTuple):
     ailments: list[Ailment]
 
 
-def diagnose(run: Path) -> Diagnosis:
-    """Diagnose the run in folder ``run``.
+def diagnose(run: Path, evaluation: Path | None = None) -> Diagnosis:
+    """Diagnose the run in folder ``run``, and what ``evaluation`` says of it: what `rl-core evaluate --json` printed.
 
     Raises:
         ConfigError: there are no metrics, or too few to judge.
-        DataError: they cannot be read.
+        DataError: they, or the evaluation, cannot be read.
     """
+    played = [] if evaluation is None else ailments_of_play(read_play(evaluation))
     rows = read_rows(run)
     if len(rows) < LEAST_ROWS:
         raise ConfigError(f"{run}: {len(rows)} rows of metrics are too few to judge, {LEAST_ROWS} are needed")
-    return Diagnosis(rows, ailments_in(rows))
+    return Diagnosis(rows, ailments_in(rows) + played)
 
 
 def read_rows(run: Path) -> list[Row]:
@@ -83,6 +92,62 @@ def _rows(decoded: Iterable[Any]) -> list[Row]:
         if not named or not all(value is None or isinstance(value, int | float) for value in row.values()):
             raise ValueError(f"row {number} is no row of metrics")
     return rows
+
+
+def read_play(path: Path) -> Mapping[str, Any]:
+    """The figures of a policy that `rl-core evaluate --json` printed into ``path``.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as an evaluation: {error}") from error
+    if not isinstance(told, dict) or not _was_played(told.get("sessions"), told.get("trades"), told.get("long_share")):
+        raise DataError(f"{path}: is not what `rl-core evaluate RUN --json` prints: no sessions, trades and long_share")
+    return told
+
+
+def _was_played(sessions: object, trades: object, longs: object) -> bool:
+    """Whether these are counts, and a share of longs where there are trades."""
+    if type(sessions) is not int or type(trades) is not int or sessions < 1 or trades < 0:
+        return False
+    return longs is None if trades == 0 else isinstance(longs, float) and 0 <= longs <= 1
+
+
+def ailments_of_play(figures: Mapping[str, Any]) -> list[Ailment]:
+    """What ails a policy as it was played; ``figures`` are named as in `rl-core evaluate --json`."""
+    sessions, trades = int(figures["sessions"]), int(figures["trades"])
+    if trades < LEAST_PLAYED * sessions:
+        return [
+            Ailment(
+                name="played_rarely",
+                says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
+                figure=trades / sessions,
+                relation="below",
+                threshold=LEAST_PLAYED,
+                change="train longer, or lower ppo.hold_bias, unless there is nothing to enter",
+                key="ppo.total_steps",
+                plot=None,
+            )
+        ]
+    share = _of_one_side(float(figures["long_share"]))
+    if trades < LEAST_ENTRIES or share.figure <= MOST_ONE_SIDE:
+        return []
+    return [
+        Ailment(
+            name="played_one_sided",
+            says=f"{100 * share.figure:.0f} % of the {trades:,} trades played are {share.side}: "
+            "the market's direction is judged, not entries",
+            figure=share.figure,
+            relation="above",
+            threshold=MOST_ONE_SIDE,
+            change="true shows it every market upside down as well",
+            key="mirror",
+            plot=None,
+        )
+    ]
 
 
 def ailments_in(rows: Sequence[Row]) -> list[Ailment]:
@@ -161,8 +226,7 @@ def _one_sided(rows: Sequence[Row]) -> Ailment | None:
     entries = sum(row["entries"] for row in late)
     if entries < LEAST_ENTRIES:
         return None
-    longs = sum(row["long_share"] * row["entries"] for row in late) / entries
-    share, side = max(longs, 1 - longs), "long" if longs > 0.5 else "short"
+    share, side = _of_one_side(sum(row["long_share"] * row["entries"] for row in late) / entries)
     return _ailment_if(
         share > MOST_ONE_SIDE,
         Ailment(
@@ -315,7 +379,7 @@ def _served_otherwise(rows: Sequence[Row]) -> Ailment | None:
                 plot="known_served_entries",
             ),
         )
-    share, side = max(longs, 1 - longs), "long" if longs > 0.5 else "short"
+    share, side = _of_one_side(longs)
     return _ailment_if(
         share > MOST_ONE_SIDE,
         Ailment(
@@ -343,6 +407,16 @@ CHECKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _served_otherwise,
     DEAD_CRITIC.look,
 )
+
+
+class _Side(NamedTuple):
+    figure: float  # share of all entries
+    side: str
+
+
+def _of_one_side(longs: float) -> _Side:
+    """The side that is entered more often, by the share of longs."""
+    return _Side(max(longs, 1 - longs), "long" if longs > 0.5 else "short")
 
 
 def _late_mean(rows: Sequence[Row], column: str) -> float | None:

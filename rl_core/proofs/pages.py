@@ -42,7 +42,7 @@ def selftest_page(result: SelftestResult, least_share: float, seconds: float) ->
 
 def diagnosis_page(name: str, diagnosis: Diagnosis) -> str:
     """The report on a run: its findings first, each with the plot that shows it, then all plots."""
-    blamed = {ailment.plot: ailment for ailment in diagnosis.ailments}
+    blamed = {ailment.plot: ailment for ailment in diagnosis.ailments if ailment.plot is not None}
     known = [column for column in PLOTS if any(row.get(column) is not None for row in diagnosis.rows)]
     plots = {column: _column(diagnosis, column, blamed.get(column)) for column in known}
     return rendered(

@@ -21,7 +21,7 @@ from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import TrainState, initial_state
-from rl_core.proofs.diagnose import ailments_in, diagnose, read_rows
+from rl_core.proofs.diagnose import ailments_in, ailments_of_play, diagnose, read_rows
 from rl_core.worlds.controls import planted_world
 from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.rl_core.markets import mnq_limits, mnq_venue, seen
@@ -246,6 +246,62 @@ def test_recorded_rows_are_named(columns: dict[str, float], name: str) -> None:
 )
 def test_rows_just_within_the_bounds_are_not(columns: dict[str, float]) -> None:
     assert names(recorded(**columns)) == set()
+
+
+PLAYED = {"sessions": 81, "trades": 145, "long_share": 0.9241}  # the quick start's policy on real bars
+
+
+@pytest.mark.parametrize(
+    ("figures", "name"),
+    [
+        ({}, "played_one_sided"),
+        ({"long_share": 0.05}, "played_one_sided"),
+        ({"trades": 8, "long_share": 0.5}, "played_rarely"),
+        ({"trades": 0, "long_share": None}, "played_rarely"),
+        ({"long_share": 0.9}, None),
+        ({"long_share": 0.1}, None),
+        ({"trades": 49, "long_share": 1.0}, None),  # too few to call it a habit
+        ({"trades": 9, "long_share": 0.5}, None),
+    ],
+)
+def test_what_was_played_is_named(figures: dict[str, float | None], name: str | None) -> None:
+    assert [found.name for found in ailments_of_play({**PLAYED, **figures})] == ([] if name is None else [name])
+
+
+def test_the_command_reads_an_evaluation_as_well(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in recorded()))
+    (tmp_path / "nq1.json").write_text(json.dumps(PLAYED))
+
+    done = CliRunner().invoke(app, ["diagnose", str(tmp_path), "--evaluation", str(tmp_path / "nq1.json")])
+
+    assert done.exit_code == 0 and done.stdout.startswith(
+        "played_one_sided: 92 % of the 145 trades played are long: the market's direction is judged, not entries (a "
+        "fault above 0.9); mirror: true shows it every market upside down as well\n1 finding in 8 rows; plots: "
+    )
+    page = (tmp_path / "diagnosis.html").read_text()
+    assert "played one sided" in page and "Seen in what was played" in page and "#plot-None" not in page
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"sessions": 0, "trades": 0}',
+        '{"sessions": 2, "trades": true, "long_share": 0.5}',
+        '{"sessions": 2, "trades": 3}',
+        '{"sessions": 2, "trades": 3, "long_share": 1.5}',
+    ],
+)
+def test_a_file_that_is_no_evaluation_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in recorded()))
+    (path := tmp_path / "e.json").write_text(content)
+
+    with pytest.raises(
+        DataError, match=r"e\.json: (cannot be read as an evaluation|is not what `rl-core evaluate RUN)"
+    ):
+        diagnose(tmp_path, path)
 
 
 def test_a_run_that_knows_its_entries_shows_what_they_earn() -> None:
