@@ -22,6 +22,9 @@ DRAWS = 10_000
 HORIZON = 250  # sessions that an attempt is given: about a year
 BLOCK = 5  # sessions that are drawn together: about a week
 ALL = "all"
+OTHERS_END = {"floor": "floor", "daily_loss": "day's loss", "no_room": "room", "out_of_days": "days", "open": "open"}
+"""Endings of an attempt that did not pass, in a word."""
+LEAST_SHOWN = 0.005
 MONTH = 21  # sessions that a monthly fee pays for
 ATTEMPTS = 5
 """A lifetime buys so many attempts at most, and stops at the first that passes."""
@@ -250,21 +253,23 @@ def suiting_line(found: Sequence[PackOdds]) -> str:
 def odds_lines(found: Sequence[PackOdds], sessions: int, draws: int = DRAWS) -> list[str]:
     """The comparison as lines of a table for the terminal."""
     lines = [
-        f"which account suits it: {draws:,} attempts of each pack, from {sessions} sessions in blocks of {BLOCK}, "
-        f"{HORIZON} sessions at most",
-        f"{'':<38}{'pass':>7}{'95 %':>16}{'sessions':>10}{'floor':>8}{'day':>7}{'no room':>9}{'days':>7}{'open':>7}",
+        f"which account suits it: {draws:,} attempts of each pack",
+        f"(of {sessions} sessions in blocks of {BLOCK}, up to {HORIZON}; took: median of sessions to pass)",
+        f"{'':<38}{'pass':>6}{'95 %':>11}{'took':>6}  others end by, %",
     ]
     for odds in found:
         shown = "-" if odds.passes is None else f"{odds.passes:.1%}"
-        bounds = "-" if odds.interval is None else f"{odds.interval[0]:.0%} to {odds.interval[1]:.0%}"
+        bounds = "-" if odds.interval is None else f"{100 * odds.interval[0]:.0f} to {100 * odds.interval[1]:.0f}"
         took = "-" if odds.median_sessions is None else f"{odds.median_sessions:.0f}"
-        share = odds.shares
-        lines.append(
-            f"{odds.name:<38}{shown:>7}{bounds:>16}{took:>10}{share['floor']:>8.1%}{share['daily_loss']:>7.1%}"
-            f"{share['no_room']:>9.1%}{share['out_of_days']:>7.1%}{share['open']:>7.1%}"
-        )
+        lines.append(f"{odds.name:<38}{shown:>6}{bounds:>11}{took:>6}  {_others_end(odds.shares)}".rstrip())
     lines.append(f"the account that suits it: {suiting_line(found)}")
     return lines + value_lines(found)
+
+
+def _others_end(shares: Mapping[str, float]) -> str:
+    """How the attempts that do not pass end: what half a per cent of them or more end by, the commonest first."""
+    others = [(share, words) for name, words in OTHERS_END.items() if (share := shares[name]) >= LEAST_SHOWN]
+    return ", ".join(f"{100 * share:.0f} {words}" for share, words in sorted(others, reverse=True))
 
 
 def value_lines(found: Sequence[PackOdds]) -> list[str]:
@@ -272,18 +277,13 @@ def value_lines(found: Sequence[PackOdds]) -> list[str]:
     valued = [odds for odds in found if odds.value is not None]
     lines = []
     if valued:
-        head = (
-            f"{'expected dollars':<38}{'attempt':>10}{'lifetime':>10}{'if at the bounds':>22}{'payouts':>10}{'fees':>9}"
-        )
-        lines = ["", f"{head}{'attempts':>10}"]
+        head = f"{'expected dollars':<38}{'attempt':>8}{'lifetime':>9}{'if at the bounds':>18}{'fees':>7}"
+        lines = ["", head]
     for odds in valued:
         assert odds.value is not None
         value, between = odds.value, odds.lifetime_between
         bounds = "-" if between is None else f"{between[0]:,.0f} to {between[1]:,.0f}"
-        lines.append(
-            f"{odds.name:<38}{value.attempt:>10,.0f}{value.lifetime:>10,.0f}{bounds:>22}{value.payouts:>10,.0f}"
-            f"{value.fees:>9,.0f}{value.attempts:>10.2f}"
-        )
+        lines.append(f"{odds.name:<38}{value.attempt:>8,.0f}{value.lifetime:>9,.0f}{bounds:>18}{value.fees:>7,.0f}")
     if unknown := sum(odds.value is None and odds.passes is not None for odds in found):
         lines.append(f"no expected value for {unknown} packs: {PRICES} has no price of them (docs/verdict.md)")
     return lines

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rl_core.evaluation.attempts_at_once import Setting, play_packs
+from rl_core.evaluation.attempts_at_once import ENDINGS, Setting, play_packs
 from rl_core.evaluation.pack_odds import (
+    AccountValue,
     NamedPack,
     PackOdds,
     calendar_days,
@@ -111,7 +112,26 @@ def test_the_table_says_what_is_not_known() -> None:
     assert unknown.row()["expected_value"] == {"unknown": "no price of one in configs/account_prices.toml"}
     assert known.row()["fees_dollars"] == {"evaluation": 167.0}
     assert unknown.row()["fees_dollars"] is None
-    assert "100.0%" in odds_lines([unknown], 12)[2]
+    assert "100.0%" in odds_lines([unknown], 12)[3]
+
+
+def test_the_table_fits_eighty_columns_and_says_how_the_others_end() -> None:
+    """The longest name of a pack that ships, and dollars of five digits."""
+    shares = dict.fromkeys(ENDINGS, 0.0) | {"floor": 0.464, "no_room": 0.532, "open": 0.004}
+    value = AccountValue(attempt=-12_345.6, lifetime=-23_456.7, payouts=0.0, fees=9_876.5, attempts=5.0)
+    found = replace(
+        odds([100] * 12),
+        name="apex_4_0#150k-intraday-eval-tradovate",
+        shares=shares,
+        value=value,
+        lifetime_between=(-23_456.0, -9_876.0),
+    )
+
+    lines = odds_lines([found], 12)
+
+    assert lines[3] == "apex_4_0#150k-intraday-eval-tradovate   0.0%  34 to 100     6  53 room, 46 floor"
+    assert lines[7] == "apex_4_0#150k-intraday-eval-tradovate  -12,346  -23,457 -23,456 to -9,876  9,876"
+    assert max(len(line) for line in [*lines[2:4], *lines[6:]]) == 80
 
 
 def test_an_account_suits_where_even_the_lower_bound_is_above_what_luck_can_reach() -> None:
