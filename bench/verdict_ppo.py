@@ -4,7 +4,7 @@
 
 Each world is one of `bench/verdict.py`: a year to train on and the next to be judged on, without an edge or with one of
 +0.15 R a trade after costs for whoever enters at its signals. `rl-core train` trains phase 1 with
-`configs/phase1_demo.toml` on fewer bars, and what `rl-core evaluate` plays and judges on the held-out year is judged
+`configs/phase1_demo.toml`, and what `rl-core evaluate` plays and judges on the held-out year is judged
 here, with its registry of tries; that a world is synthetic is no doubt here, as it is what is asked about. FILE takes a
 line a world as soon as it is judged, so the same command goes on where it was stopped.
 """
@@ -40,7 +40,7 @@ from rl_core.training.sources import prepare_evaluation
 
 KINDS = {"no edge": 0.0, "planted": DRIFT_ATR}
 CONFIG = Path(__file__).parents[1] / "configs/phase1_demo.toml"
-BARS = 1_048_576  # half of what the file asks for
+BARS = 1_048_576  # as many as the file asks for
 SEED = 500_000  # worlds that no table of `bench/verdict.py` has
 
 Row = dict[str, Any]

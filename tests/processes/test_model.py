@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from llm_gate.serving.processes import session_members
+from tests.optional import skip_module_without
 from tests.processes.commands import call, decided, journal_bytes, manifest, only_run, wait_until
 from tests.processes.conftest import RunCommand, Start
 
 pytestmark = [pytest.mark.process, pytest.mark.model, pytest.mark.timeout(900)]
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 # The probabilities of a model are noise here, and a busy machine answers slowly.
 TINY = (

@@ -28,9 +28,10 @@ from llm_gate.serving.processes import children_of, session_members
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.watch import Patience, ServerWatch
 from tests.llm_gate.serving.watched import still_runs, wait_until
+from tests.optional import skip_module_without
 from trigate.errors import ResourceError
 
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 OWNER = """
 import sys, time

@@ -12,8 +12,9 @@ from llm_gate.evals.data.cases import Case, write_cases
 from llm_gate.evals.data.planted_cases import PlantedCases, planted_path, write_planted
 from llm_gate.teaching.selftest import GATES, KindResult, Reached, _reached, checks_of
 from tests.llm_gate.teaching.conftest import MakeCases
+from tests.optional import skip_module_without
 
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 
 def planted(cases: list[Case], path: Path, *, twin: bool) -> Path:

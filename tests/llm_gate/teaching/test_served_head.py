@@ -16,8 +16,9 @@ from llm_gate.teaching.lessons import lessons_of
 from llm_gate.teaching.states_file import StatesFile
 from llm_gate.teaching.tune_head import states_path, tune_head
 from tests.llm_gate.teaching.conftest import MakeCases, say_nothing, tied
+from tests.optional import skip_module_without
 
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 

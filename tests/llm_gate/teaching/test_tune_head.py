@@ -17,8 +17,9 @@ from llm_gate.teaching.states_file import StatesFile
 from llm_gate.teaching.taught_folder import read_card
 from llm_gate.teaching.tune_head import states_path, tune_head
 from tests.llm_gate.teaching.conftest import MakeCases, say_nothing, tied
+from tests.optional import skip_module_without
 
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 PROMPT = find_prompt("entry_taught.v1")
 

@@ -21,9 +21,10 @@ from llm_gate.teaching.tune_head import FOLDS
 from llm_gate.teaching.tune_lora import Progress, lower_states_path, tune_lora
 from llm_gate.teaching.upper_layers import UpperLayers
 from tests.llm_gate.teaching.conftest import MakeCases, say_nothing
+from tests.optional import skip_module_without
 
-pytest.importorskip("torch")
-pytest.importorskip("peft", reason="peft is not installed (requirements/tune.txt)")
+skip_module_without("torch")
+skip_module_without("peft", "peft is not installed (requirements/tune.txt)")
 
 SHORT = """+++
 purpose = "Two facts in few words: short, as the tiny model reads letter by letter."

@@ -17,8 +17,9 @@ from orchestrator.cli import app
 from orchestrator.commands import teach
 from orchestrator.run.config import GateSection
 from orchestrator.run.folder import RunFolder
+from tests.optional import skip_module_without
 
-pytest.importorskip("torch")
+skip_module_without("torch")
 
 
 @pytest.fixture

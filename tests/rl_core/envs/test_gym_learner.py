@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("gymnasium", reason="gymnasium is not installed")
-pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (requirements/gym.txt)")
-
 from rl_core.bars.write import write_bars
 from rl_core.worlds.controls import planted_world
+from tests.optional import skip_module_without
+
+skip_module_without("gymnasium", "gymnasium is not installed")
+skip_module_without("sb3_contrib", "sb3-contrib is not installed (requirements/gym.txt)")
 
 PAGE = Path(__file__).parents[3] / "docs" / "gymnasium.md"
 SMALLER = {
