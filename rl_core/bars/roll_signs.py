@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from rl_core.bars.bars import Bars
-from rl_core.exchange.calendar import Located
+from rl_core.bars.plausibility import Prices, lasting_jumps
+from rl_core.exchange.calendar import Calendar, Located
 from rl_core.exchange.product_hours import EXCHANGE_ZONE
 
 INDEX_FUTURES = ("ES", "NQ", "YM", "RTY", "NKD", "MES", "MNQ", "MYM", "M2K")
@@ -55,6 +56,30 @@ def opening_gaps(bars: Bars, session: npt.NDArray[np.int32]) -> OpeningGaps:
     return OpeningGaps(rows, share, closed_ns > LONG_CLOSURE_NS)
 
 
+def unnamed_rolls(bars: Bars) -> tuple[str, ...]:
+    """A warning that ``bars`` jump where contracts change and no roll is named; none of what has no such jump.
+
+    To features and fills such a jump is a move of the market, which a position held across it earns or pays.
+    """
+    if bars.instrument.symbol not in INDEX_FUTURES or bars.world:
+        return ()
+    rows = lasting_jumps(Prices(bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume))
+    rows = rows[bars.contract[rows] == bars.contract[rows - 1]]
+    if not len(rows):
+        return ()
+    located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)
+    gaps = opening_gaps(bars, located.session)
+    rows = rows[[looks_like_a_roll(bars, located, int(row), gaps) for row in rows]]
+    if not len(rows):
+        return ()
+    first = np.datetime64(int(bars.ts_event_ns[rows[0]]), "ns").astype("datetime64[s]")
+    jumps = "a lasting jump" if len(rows) == 1 else f"{len(rows)} lasting jumps"
+    return (
+        f"{bars.instrument.symbol}: {jumps} in roll weeks that no roll explains, the first at {first}Z; name those at "
+        "which the contract changes: `rl-core data check FILE --rolls` (docs/quick_start.md)",
+    )
+
+
 def looks_like_a_roll(bars: Bars, located: Located, row: int, gaps: OpeningGaps) -> bool:
     """Whether the jump before bar ``row`` is one that a change of contract would explain better than the market.
 
@@ -66,7 +91,7 @@ def looks_like_a_roll(bars: Bars, located: Located, row: int, gaps: OpeningGaps)
     """
     if bars.instrument.symbol not in INDEX_FUTURES or bars.world:
         return False
-    if not in_roll_week(pd.Timestamp(int(bars.ts_event_ns[row]), tz="UTC")) or _rolled_before(bars, row):
+    if not in_roll_week(pd.Timestamp(int(bars.ts_event_ns[row]), tz="UTC")) or _rolled_near(bars, row):
         return False
     at = int(np.searchsorted(gaps.row, row))
     if at == len(gaps.row) or gaps.row[at] != row:
@@ -99,10 +124,11 @@ def _expired_before(bars: Bars, located: Located, row: int) -> bool:
     return bool(last.tz_localize(None).normalize() == friday and EXPIRY_MINUTE - 5 <= ends <= EXPIRY_MINUTE)
 
 
-def _rolled_before(bars: Bars, row: int) -> bool:
-    """Whether a known roll of this quarter lies before ``row``: contracts change once a quarter."""
-    first = np.searchsorted(bars.ts_event_ns, bars.ts_event_ns[row] - ROLL_WINDOW_NS)
-    return bool(bars.contract[row - 1] != bars.contract[first])
+def _rolled_near(bars: Bars, row: int) -> bool:
+    """Whether a known roll of this quarter lies before or after ``row``: contracts change once a quarter."""
+    at = bars.ts_event_ns[row]
+    first, last = np.searchsorted(bars.ts_event_ns, [at - ROLL_WINDOW_NS, at + ROLL_WINDOW_NS])
+    return bool(bars.contract[first] != bars.contract[last - 1])
 
 
 def _usual(shares: npt.NDArray[np.float64], otherwise: float) -> float:

@@ -8,7 +8,7 @@ import typer
 from rl_core.commands.beside import Beside
 from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say
+from rl_core.commands.progress import say, warn
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_lines, print_result
 from trigate.errors import ConfigError
 
@@ -113,8 +113,7 @@ def evaluate(
         job = _of_run(run, given, config, settings, seen_until)
     else:
         job = _of_entries(entries, run, given, (config, settings), seen_until)
-    if job.note:
-        say(f"warning: {job.note}")
+    warn(job.notes)
     inputs = job.inputs(sessions)
     evaluation = play_account(kind, inputs)
     if trades is not None:

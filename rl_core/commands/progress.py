@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -102,6 +102,12 @@ def say(text: str, *, quiet: bool = False) -> None:
     """One line for a person, on standard error."""
     console = Console(stderr=True, highlight=False, markup=False, quiet=quiet)
     console.print(text, soft_wrap=not sys.stderr.isatty())
+
+
+def warn(notes: Iterable[str]) -> None:
+    """One line for each of ``notes``, on standard error."""
+    for note in notes:
+        say(f"warning: {note}")
 
 
 def as_line(row: Row) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import job_context, say, stop_on_signals
+from rl_core.commands.progress import job_context, say, stop_on_signals, warn
 from trigate.command_line import AsJson, ConfigFile, Settings
 from trigate.whole_files import write_whole
 
@@ -78,6 +78,7 @@ def sweep(
             config_of({axis.key: value})
     times = FileTimes(timezone, stamp)
     job = prepare_training(read.config, bars=bars, parent=parent, market=market, times=times, seconds=seconds)
+    warn(job.notes)
     first = read.config.ppo.seed
     plan = SweepPlan(
         job=job,

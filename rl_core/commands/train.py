@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import job_context, say, stop_on_signals, training_progress
+from rl_core.commands.progress import job_context, say, stop_on_signals, training_progress, warn
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
@@ -99,8 +99,7 @@ def train(
             continue_run(plan, out, on_update=lambda row: asked())
             return
         today = datetime.now(UTC).date()
-        for warning in filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), job.note)):
-            say(f"warning: {warning}")
+        warn(filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), *job.notes)))
         context = job_context(asked, quiet=as_json)
         if not trained_elsewhere(job, runs, parent, workers, context, new_run=new_run):
             return

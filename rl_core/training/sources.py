@@ -8,6 +8,7 @@ import tomli_w
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
+from rl_core.bars.roll_signs import unnamed_rolls
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest, unfinished_note
@@ -55,7 +56,7 @@ class TrainingJob(NamedTuple):
     bars: Bars
     ladder: Ladder | None
     source: Source
-    note: str | None = None  # a warning about the parent
+    notes: tuple[str, ...] = ()  # warnings about the parent and the bars
     others: tuple[Bars, ...] = ()  # of further markets
 
 
@@ -72,7 +73,7 @@ class EvaluationJob(NamedTuple):
     in_sample: bool  # bars are played that the policy, or its phase 1, was trained on
     ladder: Ladder | None
     regimes: Frozen
-    note: str | None = None  # a warning about the checkpoint
+    notes: tuple[str, ...] = ()  # warnings about the checkpoint, or the entries, and the bars
     seconds: MinuteSeconds | None = None
     training_ended: bool = True
     doubts: tuple[str, ...] = ()  # that keep the verdict from being PASS or FAIL
@@ -125,11 +126,12 @@ def prepare_training(
         ConfigError, DataError: phase 2 without a parent, no bars were named, or they cannot be read.
     """
     check_parent(config, parent)
-    note = None
+    notes: list[str] = []
     if parent is not None:
         checkpoint = find_checkpoint(parent, phase=1)
         identity = read_manifest(checkpoint).identity
-        config, note = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
+        config, unfinished = with_parents_settings(config, identity.config), unfinished_note(checkpoint, identity)
+        notes += [] if unfinished is None else [unfinished]
     files = [BarsFile(bars)] if isinstance(bars, Path) else list(bars or ())
     source = source_recorded_by(parent) if not files and parent is not None else None
     if source is not None:
@@ -151,7 +153,8 @@ def prepare_training(
     ]
     within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
     source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], times)
-    return TrainingJob(config, all_bars[0], ladder, source, note, tuple(all_bars[1:]))
+    notes += [note for each in all_bars for note in unnamed_rolls(each)]
+    return TrainingJob(config, all_bars[0], ladder, source, tuple(notes), tuple(all_bars[1:]))
 
 
 def refuse_own_parent(parent: Path | None, out: Path) -> None:
@@ -238,7 +241,7 @@ def prepare_evaluation(
         in_sample=touches_training(policy.identity, read, span_of(view.located.session, first).first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=frozen_regimes(folder, read.instrument.symbol),
-        note=unfinished,
+        notes=(*(() if unfinished is None else (unfinished,)), *unnamed_rolls(read)),
         training_ended=unfinished is None,
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
         digest=policy_digest(folder),

@@ -10,7 +10,7 @@ import pytest
 
 from rl_core.bars.bars import Bars
 from rl_core.bars.card import examine
-from rl_core.bars.roll_signs import in_roll_week
+from rl_core.bars.roll_signs import in_roll_week, unnamed_rolls
 from rl_core.exchange.calendar import locate
 from rl_core.exchange.instruments import instrument
 from rl_core.worlds.demo import demo_world
@@ -80,11 +80,27 @@ def test_an_expiry_roll_on_the_sunday_after_the_third_friday_is_suspected(symbol
     assert suspected(bars) == ["2024-12-22T23:00:00Z"]
 
 
-def test_after_a_known_roll_of_the_quarter_no_other_is_suspected() -> None:
+@pytest.mark.parametrize("known", ["2024-12-16T23:00", "2024-12-24T23:00"])
+def test_beside_a_known_roll_of_the_quarter_no_other_is_suspected(known: str) -> None:
     bars = expired_at_the_open(raised(market(), SUNDAY, 250))
-    known = (bars.ts_event_ns >= np.datetime64("2024-12-16T23:00", "ns").astype(np.int64)).astype(np.int32)
+    contract = (bars.ts_event_ns >= np.datetime64(known, "ns").astype(np.int64)).astype(np.int32)
 
-    assert suspected(replace(bars, contract=known, digest="")) == []
+    assert suspected(replace(bars, contract=contract, digest="")) == []
+
+
+def test_whoever_reads_bars_is_told_of_rolls_that_nobody_named() -> None:
+    bars = raised(raised(market(), "2024-12-17T06:01", 420), "2024-12-18T06:01", 420)
+    (told,) = unnamed_rolls(bars)
+    named = replace(bars, contract=(np.arange(len(bars)) >= 20_000).astype(np.int32), digest="")
+
+    assert told.startswith(
+        "NQ: 2 lasting jumps in roll weeks that no roll explains, the first at 2024-12-17T06:01:00Z; "
+    )
+    (one,) = unnamed_rolls(raised(market(), "2024-12-17T06:01", 420))
+    assert one.startswith("NQ: a lasting jump in roll weeks")
+    silent = (market(), named, raised(market("GC"), "2024-12-17T06:01", 420), raised(market(), "2024-12-03T06:01", 420))
+    assert [unnamed_rolls(each) for each in silent] == [()] * 4
+    assert unnamed_rolls(replace(bars, world="demo")) == ()
 
 
 def test_an_expiry_roll_in_a_file_whose_friday_is_whole_is_suspected_by_its_size() -> None:

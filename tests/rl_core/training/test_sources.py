@@ -2,8 +2,10 @@
 
 import tomllib
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -54,6 +56,22 @@ def test_training_needs_bars_and_phase_2_a_parent(tmp_path: Path) -> None:
         prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=None, market=None)
     with pytest.raises(ConfigError, match="no checkpoint of phase 1"):
         prepare_training(TrainConfig(phase=2), bars=bars_in(tmp_path), parent=tmp_path, market=None)
+
+
+def test_a_roll_that_nobody_named_is_told_to_whoever_trains_or_judges(tmp_path: Path) -> None:
+    """Sessions of the week before the third Friday, 1.2 % higher from their middle on."""
+    bars = random_bars(0, session_minutes(3, date(2024, 12, 16)))
+    later = np.int32(1000) * (np.arange(len(bars)) >= len(bars) // 2)
+    prices = {name: (getattr(bars, name) + later).astype(np.int32) for name in ("open", "high", "low", "close")}
+    write_bars(replace(bars, **prices, digest=""), path := tmp_path / "NQ_D1M.csv")
+
+    job = prepare_training(TrainConfig(), bars=path, parent=None, market=None)
+    judged = CliRunner().invoke(app, ["evaluate", "--entries", "long", "--bars", str(path), "--part", "all"])
+
+    (note,) = job.notes
+    assert "in roll weeks that no roll explains, the first at 2024-12-17" in note
+    assert f"warning: {note}" in judged.stderr.replace("\n", " ")
+    assert prepare_training(TrainConfig(), bars=bars_in(tmp_path), parent=None, market=None).notes == ()
 
 
 def test_phase_2_never_sets_its_own_parent_aside(tmp_path: Path) -> None:
