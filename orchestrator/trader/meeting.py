@@ -55,6 +55,13 @@ def end_session(state: TraderState, setting: Setting) -> BrokerStep:
     return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
 
 
+def leave_between_bars(state: TraderState, setting: Setting) -> BrokerStep:
+    """What the broker has closed since the last close comes to: as in a bar of the one price that it left at."""
+    fills = _fills(state)
+    price = fills[-1].price
+    return meet_as_told(state.broker, fills, BarPrices(price, price, price, price), venue_after_close(state, setting))
+
+
 def _fills(state: TraderState) -> list[ToldFill]:
     assert state.told is not None
     return [ToldFill(each.number, each.leg, each.quantity, each.price, each.ts_event_ns) for each in state.told]

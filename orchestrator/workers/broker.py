@@ -14,6 +14,7 @@ from orchestrator.messaging.broker import (
     MarketMinute,
     MarketOver,
     OrderAsked,
+    StopAsked,
 )
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Received, Reply
@@ -38,6 +39,7 @@ class BrokerServer:
         return {
             Bracket: self._submit,
             OrderAsked: self._order,
+            StopAsked: self._stop,
             ExecutionsAfter: self._executions,
             Acknowledge: self._acknowledge,
             HoldingsAsked: self._holdings,
@@ -55,6 +57,11 @@ class BrokerServer:
         assert isinstance(asked, OrderAsked)
         answers = {"state": self._broker.state, "cancel": self._broker.cancel, "flatten": self._broker.flatten}
         return Reply(answers[asked.wanted](asked.order_id))
+
+    def _stop(self, request: Received) -> Reply:
+        asked = request.message
+        assert isinstance(asked, StopAsked)
+        return Reply(self._broker.move_stop(asked.order_id, asked.revision, asked.stop))
 
     def _executions(self, request: Received) -> Reply:
         assert isinstance(request.message, ExecutionsAfter)

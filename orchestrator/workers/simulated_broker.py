@@ -42,6 +42,7 @@ class Book(NamedTuple):
     orders: Mapping[OrderId, OrderState]
     brackets: Mapping[OrderId, Bracket]
     live: OrderId = ""  # the order that works, or whose position is open
+    revision: int = 0  # of the last move of its stop
     kept: tuple[Execution, ...] = ()  # not acknowledged
     last_bar: int = -1
     last_over: int = -1  # bar after which the market closed last
@@ -87,9 +88,21 @@ class SimulatedBroker:
             self._take("flatten", {"order_id": order_id})
         return self.state(order_id)
 
+    def move_stop(self, order_id: OrderId, revision: int, stop: int) -> OrderState:
+        """Let the stop of what is open stand elsewhere; a move that came before moves nothing."""
+        held = self._book.held.position
+        if order_id != self._book.live or not held.quantity:
+            return self.state(order_id)
+        if (held.target - stop) * held.quantity <= 0:
+            return self.state(order_id).model_copy(update={"reason": "a stop at the target or beyond it"})
+        if revision > self._book.revision:
+            self._take("move_stop", {"order_id": order_id, "revision": revision, "stop": stop})
+        return self.state(order_id)
+
     def state(self, order_id: OrderId) -> OrderState:
         """How an order stands."""
-        return self._book.orders.get(order_id, OrderState(order_id=order_id, status="unknown"))
+        told = self._book.orders.get(order_id, OrderState(order_id=order_id, status="unknown"))
+        return told.model_copy(update={"stop": self._stop()}) if order_id == self._book.live else told
 
     def executions(self, after: int) -> tuple[Execution, ...]:
         """Those above ``after`` that were not acknowledged."""
@@ -104,7 +117,8 @@ class SimulatedBroker:
         """What is held and works now."""
         held = self._book.held
         working = (self._book.live,) if held.order.quantity else ()
-        return Holdings(quantity=held.position.quantity, working=working, executions=held.executions)
+        quantity = held.position.quantity
+        return Holdings(quantity=quantity, working=working, executions=held.executions, stop=self._stop())
 
     def move(self, by: MarketMoves) -> None:
         """Let a minute trade, or a session end, for the account as it is told; the same again changes nothing."""
@@ -122,6 +136,10 @@ class SimulatedBroker:
         """Let go of the journal."""
         if self._journal is not None:
             self._journal.close()
+
+    def _stop(self) -> int | None:
+        held = self._book.held.position
+        return held.stop if held.quantity else None
 
     def _take(self, type: str, payload: dict[str, Any]) -> None:
         """Write down what was asked, then let it count: what is not on disk was never answered."""
@@ -141,6 +159,9 @@ class SimulatedBroker:
                 return book._replace(held=book.held._replace(order=Order(0, 0, 0, True)))
             case "flatten":
                 return _without_its_order(book)
+            case "move_stop":
+                moved = book.held.position._replace(stop=payload["stop"])
+                return book._replace(held=book.held._replace(position=moved), revision=payload["revision"])
             case "acknowledge":
                 return book._replace(kept=tuple(each for each in book.kept if each.number > payload["through"]))
             case _:
@@ -168,7 +189,7 @@ class SimulatedBroker:
         if why:
             return book
         order = Order(bracket.quantity, bracket.stop_ticks, bracket.target_ticks, False)
-        return book._replace(held=book.held._replace(order=order), live=name)
+        return book._replace(held=book.held._replace(order=order), live=name, revision=0)
 
     def _unfit(self, bracket: Bracket) -> str:
         if not 0 < abs(bracket.quantity) <= self._most:

@@ -203,14 +203,15 @@ def test_an_answer_that_cannot_be_one_is_refused() -> None:
 
     for sent, status in ((taken, "unknown"), (cancel, "unknown"), (cancel, "rejected")):
         with pytest.raises(UnexplainedError, match=f"says {status} of order {order_id}, which was sent"):
-            check_answer(sent, SENT.answer(status).state)
-    check_answer(taken, SENT.answer("rejected").state)
-    check_answer(cancel, SENT.answer("cancelled").state)
+            check_answer(SENT.open._replace(sent=sent), SENT.answer(status).state)
+    check_answer(SENT.open._replace(sent=taken), SENT.answer("rejected").state)
+    check_answer(SENT.open._replace(sent=cancel), SENT.answer("cancelled").state)
 
 
 def held(quantity: int, *working: str, executions: int) -> Holdings:
-    """What a broker says that it holds."""
-    return Holdings(quantity=quantity, working=working, executions=executions)
+    """What a broker says that it holds, with the stop that the record knows."""
+    stop = SENT.open.broker.position.stop if quantity else None
+    return Holdings(quantity=quantity, working=working, executions=executions, stop=stop)
 
 
 def test_what_was_not_taken_yet_explains_what_the_record_does_not_know() -> None:
