@@ -43,10 +43,10 @@ def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[Bo
 
 
 def _stops_in_force(book: AccountBook) -> Mapping[int, Ticks]:
-    """The stop of the open position during each bar, as it stood at the close before, managed or trailed."""
+    """The stop of the open position during each bar, as it stood at the close before, managed, trailed or kept."""
     known: dict[int, Ticks] = {}
-    for event in book.of("mark", "managed"):
-        if event.type == "managed" or event.payload["quantity"]:
+    for event in book.of("mark", "managed", "stop_kept"):
+        if event.type != "mark" or event.payload["quantity"]:
             known[event.bar + 1] = event.payload["stop"]
     return known
 

@@ -32,7 +32,6 @@ from rl_core.contract import (
     PolicyReply,
 )
 
-
 MANAGES = (MOVE_STOP_TO_BREAKEVEN, ENABLE_TRAIL, DISABLE_TRAIL)
 
 
