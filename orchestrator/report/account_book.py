@@ -1,6 +1,6 @@
 """A run's journal as tables: bars, trades, proposals with their verdicts, equity points."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -29,6 +29,10 @@ class BarColumns(NamedTuple):
     close: npt.NDArray[np.int64]
     contract: npt.NDArray[np.int64]  # rolls before it
     volume: npt.NDArray[np.int64]  # contracts
+
+    def holding(self, times_ns: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Index of the bar in which each time [N] lies: a broker's executions have times inside a bar."""
+        return np.searchsorted(self.ts_event_ns, np.array(times_ns, np.int64), side="right").astype(np.int64) - 1
 
 
 class Event(NamedTuple):

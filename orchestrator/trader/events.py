@@ -359,8 +359,10 @@ def stop_kept(order_id: str, stop: int) -> Recorded:
 
 
 def filled(order_id: str, fill: Fill) -> Recorded:
-    """One execution."""
-    return Recorded("fill", {"order": order_id, **fill._asdict()})
+    """One execution, or the parts of one entry or exit: then with their number."""
+    content = fill._asdict()
+    parts = content.pop("parts")
+    return Recorded("fill", {"order": order_id, **content, **({"parts": parts} if parts > 1 else {})})
 
 
 def trade_closed(number: int, attempt: int, trade: TradeRecord) -> Recorded:

@@ -155,7 +155,7 @@ def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: b
         over: whether a session is over, so that everything has closed.
 
     Raises:
-        UnexplainedError: of another order, more than was wanted, in parts, or none where all had to close.
+        UnexplainedError: of another order, more than was wanted, or less than what had to close.
     """
     if fault := _numbers_fault(state, told) or _legs_fault(state, told, over=over):
         numbers = ", ".join(str(each.number) for each in told) or "none"
@@ -174,18 +174,19 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) 
     held, ordered = state.broker.position.quantity, state.broker.order.quantity
     entered = [each.quantity for each in told if each.leg == ENTRY]
     left = [each.quantity for each in told if each.leg != ENTRY]
-    if len(entered) > 1 or len(left) > 1:
-        return "an entry or an exit came in several parts, which no run books yet"
     entry, leaving = sum(entered), sum(left)
-    if entered and (held or over or not _is_part(entry, ordered)):
+    if any(each.leg == ENTRY for each in told[len(entered) :]):
+        return "a part of the entry came after an exit"
+    if entered and (held or over or not _are_parts(entered, ordered)):
         return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
-    if left and leaving != -(held + entry):
-        return f"{leaving} contracts left where {held + entry} were open"
+    if left and not (leaving == -(held + entry) and _are_parts(left, leaving)):
+        return f"{leaving} contracts left where {held + entry} were open, and no run books an exit that goes on later"
     return f"{held} contracts are open, and the session is over" if over and held and not left else ""
 
 
-def _is_part(filled: int, ordered: int) -> bool:
-    return filled * ordered > 0 and abs(filled) <= abs(ordered)
+def _are_parts(quantities: list[int], whole: int) -> bool:
+    """Whether each goes the way of ``whole``, and all of them together no further."""
+    return all(each * whole > 0 for each in quantities) and abs(sum(quantities)) <= abs(whole)
 
 
 def _foreign(state: TraderState, told: tuple[Execution, ...]) -> str:

@@ -90,7 +90,7 @@ class BrokerServer:
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve the account whose journal ``config`` names, until Shutdown."""
     trading = compile_trading(TradingConfig.model_validate(config["trading"]), instrument(config["market"]))
-    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]))
+    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]), config["parts"])
     runner.ready({"code": code_digest()})
     try:
         runner.serve(BrokerServer(broker).handlers)

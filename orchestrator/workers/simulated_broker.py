@@ -25,11 +25,13 @@ from orchestrator.messaging.broker import (
 from orchestrator.messaging.catalogue import Bar
 from rl_core.market import broker
 from rl_core.market.account import opening_account
-from rl_core.market.broker import XP, BrokerState, BrokerStep
+from rl_core.market.broker import XP, BrokerState, BrokerStep, Fill
 from rl_core.market.costs import capped
 from rl_core.market.fills import Venue
-from rl_core.market.types import NO_ORDER, BarPrices, Order
+from rl_core.market.told import ENTRY, ToldFill, taken_together
+from rl_core.market.types import NO_ORDER, BarPrices, Order, Position
 
+SECOND_NS = 1_000_000_000
 MOVES = ("bar", "minute", "over")
 """Records of a market that moved; told again, it moves the same way."""
 LEGS: dict[str, Leg] = {"entry": "entry", "stop": "stop", "target": "target"}
@@ -51,22 +53,29 @@ class Book(NamedTuple):
 class SimulatedBroker:
     """One account; a bar fills what works. Orders are market entries with a bracket, one at a time."""
 
-    def __init__(self, venue: Venue, max_quantity: int, journal: Journal | None = None) -> None:
-        """``max_quantity`` is the most contracts of an order; without a ``journal`` it forgets with its process."""
-        self._venue, self._most, self._journal = venue, max_quantity, journal
+    def __init__(self, venue: Venue, max_quantity: int, journal: Journal | None = None, parts: int = 1) -> None:
+        """A new account, or the one of the journal.
+
+        Args:
+            venue: costs, and the account's rules.
+            max_quantity: the most contracts of an order.
+            journal: what it remembers; without one it forgets with its process.
+            parts: executions that a fill comes in, as far as it has contracts for them.
+        """
+        self._venue, self._most, self._journal, self._parts = venue, max_quantity, journal, parts
         self._book = Book(BrokerState(opening_account(XP, venue.rules)), {}, {})
         while journal is not None and (record := journal.next_recorded()) is not None:
             self._book = self._after(record.type, record.payload)
             journal.append(record.type, record.payload, sync=record.synced)
 
     @classmethod
-    def open(cls, venue: Venue, max_quantity: int, path: Path) -> Self:
+    def open(cls, venue: Venue, max_quantity: int, path: Path, parts: int = 1) -> Self:
         """The broker whose journal lies at ``path``, as it stood; a new one where there is none.
 
         Raises:
             ResourceError, DamagedJournalError: the journal cannot be held or used.
         """
-        return cls(venue, max_quantity, Journal.open(path))
+        return cls(venue, max_quantity, Journal.open(path), parts)
 
     def submit(self, bracket: Bracket) -> OrderState:
         """Take the bracket, or reject it whole; an id that came before is not taken again."""
@@ -212,14 +221,15 @@ class SimulatedBroker:
             status = "filled" if filling == wanted else "cancelled"
             state = book.orders[book.live].model_copy(update={"status": status, "filled": filling.quantity})
             book = book._replace(orders={**book.orders, book.live: state})
-        return _with_fills(book, met)
+        return _with_fills(book, met, self._parts)
 
     def _closed(self, over: MarketOver) -> Book:
         """Whoever holds over the end of a session leaves at its last price."""
         book = _for(self._book, over.account)._replace(last_over=over.after)
         book = _without_its_order(book) if book.held.order.quantity else book
         venue = self._with_slippage(over.slippage_ticks)
-        return _with_fills(book, broker.end_session(book.held, over.close, over.ts_event_ns, venue))
+        met = broker.end_session(book.held, over.close, over.ts_event_ns, venue)
+        return _with_fills(book, met, self._parts)
 
 
 def _for(book: Book, account: AccountThen) -> Book:
@@ -228,21 +238,57 @@ def _for(book: Book, account: AccountThen) -> Book:
     return book._replace(held=book.held._replace(account=book.held.account._replace(**known)))
 
 
-def _with_fills(book: Book, met: BrokerStep) -> Book:
-    """The book after its fills, each of which is to be told."""
-    told = tuple(
-        Execution(
-            number=fill.execution,
-            order_id=book.live,
-            leg=LEGS.get(fill.reason, "other"),
-            quantity=fill.quantity,
-            price=fill.price,
-            ts_event_ns=fill.ts_event_ns,
+def _with_fills(book: Book, met: BrokerStep, parts: int) -> Book:
+    """The book after its fills, each of which is to be told, in so many ``parts``."""
+    held, told = met.state, list[ToldFill]()
+    for fill in met.fills:
+        first = book.held.executions + len(told) + 1
+        split = _in_parts(fill, first, parts)
+        if fill.reason == ENTRY and held.position.quantity:
+            held = held._replace(position=_entered_at(held.position, taken_together(split).price))
+        told += split
+    held = held._replace(executions=book.held.executions + len(told))
+    kept = tuple(_execution(each, book.live) for each in told)
+    return book._replace(held=held, kept=(*book.kept, *kept), live=book.live if held.position.quantity else "")
+
+
+def _in_parts(fill: Fill, first: int, parts: int) -> list[ToldFill]:
+    """The fill in ``parts`` of at least a contract each, a second apart; each but a target's a tick worse than before.
+
+    A market takes what is offered at a price and goes on to the next, and a target is a limit.
+    """
+    leg = LEGS.get(fill.reason, "other")
+    contracts, side = abs(fill.quantity), 1 if fill.quantity > 0 else -1
+    count = min(parts, contracts)
+    sizes = [contracts // count + (n < contracts % count) for n in range(count)]
+    return [
+        ToldFill(
+            execution=first + n,
+            leg=leg,
+            quantity=side * size,
+            price=fill.price + (0 if leg == "target" else side * n),
+            ts_event_ns=fill.ts_event_ns + n * SECOND_NS,
         )
-        for fill in met.fills
+        for n, size in enumerate(sizes)
+    ]
+
+
+def _entered_at(position: Position, price: int) -> Position:
+    """Stop and target are distances from the mean price of what filled."""
+    moved = price - position.entry
+    return position._replace(entry=price, stop=position.stop + moved, target=position.target + moved)
+
+
+def _execution(fill: ToldFill, order_id: OrderId) -> Execution:
+    leg: Leg = LEGS.get(fill.leg, "other")
+    return Execution(
+        number=fill.execution,
+        order_id=order_id,
+        leg=leg,
+        quantity=fill.quantity,
+        price=fill.price,
+        ts_event_ns=fill.ts_event_ns,
     )
-    live = book.live if met.state.position.quantity else ""
-    return book._replace(held=met.state, kept=(*book.kept, *told), live=live)
 
 
 def _without_its_order(book: Book) -> Book:

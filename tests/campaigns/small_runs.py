@@ -50,6 +50,8 @@ class Small(NamedTuple):
     """Whether its orders go to the simulated broker in a process of its own."""
     phase: int = 1
     """Of an untrained policy."""
+    parts: int = 1
+    """Executions that a fill of the broker comes in."""
 
 
 WORLDS = (
@@ -58,7 +60,7 @@ WORLDS = (
     Small("policy-rules", seed=9, bars=120, gate="rules", entries=False),
     Small("policy-seconds", seed=10, bars=80, gate="off", entries=False, seconds=True),
     Small("sent-rules", seed=7, bars=60, gate="rules", entries=True, broker=True),
-    Small("sent-manages", seed=9, bars=60, gate="off", entries=False, broker=True, phase=2),
+    Small("sent-manages", seed=9, bars=60, gate="off", entries=False, broker=True, phase=2, parts=2),
 )
 
 
@@ -174,7 +176,7 @@ def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     bars = _rows(world.minutes, np.r_[0:first, opens : opens + small.bars])
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": gate}
-    settings |= {"broker": "simulated"} if small.broker else {}
+    settings |= {"broker": "simulated", "broker_parts": small.parts} if small.broker else {}
     write_bars(bars, settings["bars"])
     if world.seconds is not None:
         from_ns, ts_ns = int(bars.ts_event_ns[first]), world.seconds.ts_event_ns

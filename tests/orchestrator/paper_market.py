@@ -272,7 +272,7 @@ def play_paper(
 def broker_of(plan: RunPlan, folder: RunFolder, kind: type[SimulatedBroker]) -> SimulatedBroker:
     """The broker of a run, as its worker opens it."""
     path = folder.path / BROKER / folder.journal.name
-    return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path)
+    return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path, plan.config.broker_parts)
 
 
 _OVER = object()

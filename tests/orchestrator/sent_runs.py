@@ -53,9 +53,9 @@ def wild(bars: list[Bar], times: int = 4) -> list[Bar]:
 class SentWorld:
     """Bars and an account; an entry is wanted on every third bar."""
 
-    def __init__(self, bars: list[Bar], phase: int = 1, **account: Any) -> None:
-        """``account`` is over that of `played_runs`; a policy of ``phase`` 2 also manages what is open."""
-        self.bars, self.phase = bars, phase
+    def __init__(self, bars: list[Bar], phase: int = 1, parts: int = 1, **account: Any) -> None:
+        """``account`` is over that of `played_runs`; a policy of ``phase`` 2 also manages; fills come in ``parts``."""
+        self.bars, self.phase, self.parts = bars, phase, parts
         config = TradingConfig.model_validate({**TRADING.model_dump(), **account})
         self.trading = compile_trading(config, instrument("NQ"))
         self.views = ScriptedViews(bars, config)
@@ -78,7 +78,8 @@ class SentWorld:
 
     def broker(self, folder: Path, kind: type[SimulatedBroker] = SimulatedBroker) -> SimulatedBroker:
         """The account's broker as its journal says it stands; a new one where there is none."""
-        return kind.open(self.trading.venue, self.trading.limits.max_quantity, folder / "broker" / "journal.jsonl")
+        path = folder / "broker" / "journal.jsonl"
+        return kind.open(self.trading.venue, self.trading.limits.max_quantity, path, self.parts)
 
 
 class SentAnswers:

@@ -103,8 +103,8 @@ class Behind:
         self.worker = self._started()
 
     def _started(self) -> Worker:
-        config = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
-        config["journal"] = str(self._folder / "broker" / "journal.jsonl")
+        config: dict[str, Any] = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
+        config |= {"journal": str(self._folder / "broker" / "journal.jsonl"), "parts": 1}
         bootstrap = Bootstrap(name=BROKER, credentials=self._connections.add_worker(BROKER), config=config)
         worker = Worker.start("orchestrator.workers.broker", bootstrap, self._folder / "logs")
         self._connections.wait_ready([BROKER], deadline_s=READY_S)

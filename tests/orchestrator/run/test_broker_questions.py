@@ -11,6 +11,8 @@ from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.lines import Chain
 from orchestrator.journal.recording import Recording
 from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, Holdings, OrderState
+from orchestrator.report.account_book import account_book, trades_of
+from orchestrator.report.reconciliation import reconcile
 from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked
 from orchestrator.run.runner import FeedBar, Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
@@ -60,6 +62,25 @@ def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: s
     assert ours(memory / "sent") == expected
     assert {content["reason"] for kind, content in expected if kind == "trade"} == reasons
     assert sum(kind == "cancelled" for kind, _ in expected) > 100 or account != "thin market"
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int) -> None:
+    """Three executions a fill, each a tick worse and a second later than the one before."""
+    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=3)
+
+    play_sent(world, memory)
+
+    book, found = account_book(records(memory)), records(memory)
+    told = [each for record in found if record.type == "executions" for each in record.payload["executions"]]
+    fills = [record.payload for record in found if record.type == "fill"]
+    assert [check.fault for check in reconcile(book, world.trading.venue.terms.tick_value)] == [""] * 4
+    assert [fill["parts"] for fill in fills] == [3] * len(fills) and len(told) == 3 * len(fills) >= 30
+    spent = -sum(each["quantity"] * each["price"] for each in told) * world.trading.venue.terms.tick_value
+    paid = sum(abs(each["quantity"]) for each in told) * world.trading.venue.terms.commission
+    assert sum(trade.trade.pnl for trade in trades_of(book)) == spent - paid
+    bars = book.bars.holding([trade.trade.exit_ns for trade in trades_of(book)])
+    assert bars.tolist() == [event.bar for event in book.of("trade")]
 
 
 def standing(last_bar: int) -> Standing:

@@ -65,6 +65,9 @@ def word(last_bar: int) -> Standing:
 
 
 play_few = partial(play_sent, WORLD, operator=word)
+PARTS = SentWorld(WORLD.bars, phase=2, parts=2)
+play_parts = partial(play_sent, PARTS, operator=word)
+"""Of a broker that fills in two parts: what kills are tried on."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     play_few(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a run whose broker fills in parts."""
+    folder = tmp_path_factory.mktemp("in_parts")
+    play_parts(folder)
     return folder
 
 
@@ -87,16 +98,16 @@ def test_a_move_is_on_disk_before_it_is_asked_and_its_answer_before_what_follows
     assert all(each.synced for each in records(whole) if each.type in ("stop_move", "order"))
 
 
-def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, whole: Path) -> None:
+def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, in_parts: Path) -> None:
     """Before and after every write of the journal and every question; both journals are compared."""
-    kinds = killed_at_every_step(play_few, memory, written(whole))
+    kinds = killed_at_every_step(play_parts, memory, written(in_parts))
 
     assert kinds >= {"OrderSent", "stop_move", "order", "managed", "mark", "executions"}
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["before its work", "after its work"])
-def test_a_broker_killed_at_any_question_changes_no_byte(memory: Path, whole: Path, done: bool) -> None:
-    assert broker_killed_at_every_question(WORLD, play_few, memory, written(whole), done=done) > 25
+def test_a_broker_killed_at_any_question_changes_no_byte(memory: Path, in_parts: Path, done: bool) -> None:
+    assert broker_killed_at_every_question(PARTS, play_parts, memory, written(in_parts), done=done) > 25
 
 
 class NobodyAnswers(SentAnswers):
