@@ -60,7 +60,7 @@ WORLDS = (
     Small("policy-rules", seed=9, bars=120, gate="rules", entries=False),
     Small("policy-seconds", seed=10, bars=80, gate="off", entries=False, seconds=True),
     Small("sent-rules", seed=7, bars=60, gate="rules", entries=True, broker=True),
-    Small("sent-manages", seed=9, bars=60, gate="off", entries=False, broker=True, phase=2, parts=2),
+    Small("sent-manages", seed=9, bars=60, gate="off", entries=False, broker=True, phase=2, parts=4),
 )
 
 

@@ -65,9 +65,9 @@ def word(last_bar: int) -> Standing:
 
 
 play_few = partial(play_sent, WORLD, operator=word)
-PARTS = SentWorld(WORLD.bars, phase=2, parts=2)
+PARTS = SentWorld(WORLD.bars, phase=2, parts=4)
 play_parts = partial(play_sent, PARTS, operator=word)
-"""Of a broker that fills in two parts: what kills are tried on."""
+"""Of a broker that fills in four parts, so that their mean lies a tick off: what kills are tried on."""
 
 
 @pytest.fixture(scope="module")
