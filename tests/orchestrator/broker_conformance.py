@@ -243,6 +243,9 @@ def a_move_that_comes_after_the_stop_filled_changes_nothing(account: Account) ->
     assert [(each.leg, each.quantity) for each in account.take()] == [("stop", -2)]
     account.bench.trade(entry - STOP - 10, PRICE + TARGET + 10)
     assert account.take() == [], "what was closed was closed once more"
+    _, later = opened(account)
+    assert account.broker.move_stop(order, 2, later - 1).stop is None
+    assert account.broker.holdings().stop == later - STOP, "a move of one order moved the stop of another"
 
 
 def a_move_that_is_refused_leaves_the_stop_that_was(account: Account) -> None:
