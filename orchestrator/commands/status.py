@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.report.filled_by import filled_by, refused
 from orchestrator.report.status import RunStatus, holder_of_run, state_of, status_of
 from orchestrator.run.folder import MANIFEST, RunFolder, run_at
 from rl_core.exchange.instruments import instrument
@@ -97,6 +98,7 @@ def _for_programs(found: RunStatus) -> dict[str, Any]:
         "pid": found.pid,
         "starts": found.manifest.starts,
         "market": found.manifest.market,
+        "filled_by": filled_by(found.manifest.inputs.config),
         "contract": found.manifest.contract,
         "records": found.records,
         "torn": found.torn,
@@ -112,6 +114,7 @@ def _for_programs(found: RunStatus) -> dict[str, Any]:
 def _for_people(found: RunStatus) -> dict[str, Any]:
     from orchestrator.report.formats import dollars, exchange_time, points  # pandas takes a second
 
+    told = refused(found.now.rejected, found.now.moves_refused)
     now, tick = found.now, instrument(found.manifest.contract).tick_size
     lives = f"yes, process {found.pid}" if found.pid is not None else "no"
     position = "flat"
@@ -132,6 +135,7 @@ def _for_people(found: RunStatus) -> dict[str, Any]:
         "to target": dollars(found.to_target),
         "account": f"attempt {now.attempt}: {now.account}",
         "trades": now.trades,
+        "filled by": filled_by(found.manifest.inputs.config) + (f"; it refused {told}" if told else ""),
         "standing": now.standing if now.standing == found.asked else f"{now.standing}; {found.asked} is asked for",
         "records": f"{found.records:,}" + (f", and a torn one of {found.torn} bytes" if found.torn else ""),
         "run": str(found.folder.path),

@@ -10,6 +10,7 @@ from orchestrator.journal.lines import Record
 from orchestrator.live.follower import Follower, Outside
 from orchestrator.live.watched import Decision, Watched
 from orchestrator.report.advice import plan_in_words, until
+from orchestrator.report.filled_by import filled_by, refused
 from orchestrator.report.formats import EXCHANGE, NONE, dollars, points
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from rl_core.exchange.instruments import instrument
@@ -83,6 +84,7 @@ def state_told(follower: Follower, outside: Outside) -> Told:
         "account": f"attempt {now.attempt}: {now.account}",
         "trades": [_trade(trade, _tick(follower)) for trade in reversed(watched.trades.all()[-12:])],
         "trade_count": now.trades,
+        "refused": refused(now.rejected, now.moves_refused),
         "entries_today": watched.entries_today,
         "decisions": [_decision(watched.proposals[name]) for name in _newest(watched)],
         "gate": _gate(config),
@@ -109,6 +111,7 @@ def header_told(follower: Follower) -> Told:
         "contract": manifest.contract,
         "rule_pack": manifest.rule_pack,
         "declaration": manifest.declaration,
+        "filled_by": filled_by(manifest.inputs.config),
         "kind": {"sim": "simulated"}.get(mode, mode),
         "gate": _gate(manifest.inputs.config),
     }
@@ -163,7 +166,7 @@ def _decision(decision: Decision) -> Told:
         "kind": decision.outcome,
         "outcome": outcome,
         "odds": _odds(decision),
-        "reason": why or not_taken(decision.not_taken),
+        "reason": why if why and not decision.not_taken.startswith("rejected") else not_taken(decision.not_taken),
     }
 
 

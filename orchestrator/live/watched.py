@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from orchestrator.journal.lines import Record
+from orchestrator.report.filled_by import is_rejected
 from orchestrator.report.status import Standings, after
 from orchestrator.trader.events import own_from
 from rl_core.market.own_bracket import OwnBracket, at_own_prices
@@ -121,7 +122,7 @@ class Watched:
         handler = self._HANDLERS.get(record.type)
         if handler is not None:
             handler(self, record.payload)
-        if record.type in _TOLD:
+        if record.type in _TOLD or is_rejected(record.type, record.payload):
             self.notes.add(record)
 
     def _on_bar(self, payload: Mapping[str, Any]) -> None:
@@ -192,6 +193,10 @@ class Watched:
     def _on_denied(self, payload: Mapping[str, Any]) -> None:
         self._update(payload["order"], not_taken=f"denied: {payload['code']}")
 
+    def _on_order(self, payload: Mapping[str, Any]) -> None:
+        if is_rejected("order", payload):
+            self._update(payload["order"], not_taken=f"rejected by the broker: {payload['reason']}")
+
     def _update(self, name: str, **known: Any) -> None:
         if name in self.proposals:
             self.proposals[name] = self.proposals[name]._replace(**known)
@@ -210,9 +215,11 @@ class Watched:
         "decided": _on_decided,
         "proposal_closed": _on_closed,
         "denied": _on_denied,
+        "order": _on_order,
     }
 
 
 _ACCOUNT_NOTES = ("account_opened", "account_ended", "session_closed", "day_paused", "stood_down", "end")
-_TOLD = frozenset((*_ACCOUNT_NOTES, "operator", "guard", "feed", "flat_time", "flatten", "managed", "cancelled"))
+_ORDER_NOTES = ("flatten", "managed", "stop_kept", "cancelled")
+_TOLD = frozenset((*_ACCOUNT_NOTES, *_ORDER_NOTES, "operator", "guard", "feed", "flat_time"))
 """Records of which the page tells as they come; orders, fills and verdicts have places of their own."""

@@ -5,10 +5,11 @@
 | `submit` | the order's state | the same id is the same order: nothing trades twice |
 | `cancel` | the state then; what has filled stays filled | the same |
 | `flatten` | the state then; what is open closes at the next fill | the same |
+| `move_stop` | the state then, with the stop that is in force | the same; an older move moves nothing |
 | `state` | the state; ``unknown`` of an id that never came | the same |
 | `executions` | every execution above a number, dense from 1 | the same until they are acknowledged |
 | `acknowledge` | none | the same |
-| `holdings` | contracts held, orders that work, number of the last execution | what holds then |
+| `holdings` | contracts held and their stop, orders that work, number of the last execution | what holds then |
 
 Entry, stop and target are one order: taken or rejected whole, so that no position is ever without its stop. A call
 that raises ProcessNotReadyError tells nothing of what the broker did: the order is neither taken nor rejected until
@@ -55,6 +56,7 @@ class OrderState(Message):
     status: Status
     filled: int = Field(0, description="contracts of the entry, signed")
     reason: str = Field("", max_length=200)
+    stop: int | None = Field(None, description="ticks: where the stop of what is open of it stands; none of it is open")
 
 
 class Execution(Message):
@@ -75,6 +77,15 @@ class OrderAsked(Message):
     kind: Literal["order_asked"] = "order_asked"
     order_id: OrderId = Field(pattern=ID_PATTERN)
     wanted: Literal["state", "cancel", "flatten"]
+
+
+class StopAsked(Message):
+    """The stop of what is open of an order is to stand elsewhere; its target stays."""
+
+    kind: Literal["stop_asked"] = "stop_asked"
+    order_id: OrderId = Field(pattern=ID_PATTERN)
+    revision: int = Field(gt=0, description="number of the move among those of the order, from 1")
+    stop: int = Field(description="ticks")
 
 
 class ExecutionsAfter(Message):
@@ -111,6 +122,7 @@ class Holdings(Message):
     quantity: int = Field(description="contracts held, signed")
     working: tuple[OrderId, ...] = Field(max_length=MOST_EXECUTIONS, description="orders of which an entry can fill")
     executions: int = Field(ge=0, description="number of the last execution, 0 before the first")
+    stop: int | None = Field(None, description="ticks: where the stop of what is held stands")
 
 
 class Done(Message):
@@ -157,6 +169,7 @@ BROKER_CATALOGUE = catalogue_of(
         Bracket,
         OrderState,
         OrderAsked,
+        StopAsked,
         ExecutionsAfter,
         Executions,
         Acknowledge,
@@ -184,6 +197,12 @@ class BrokerAdapter(Protocol):
 
     def flatten(self, order_id: OrderId) -> OrderState:
         """Close at the market what is open of an order, and let nothing more of it fill."""
+
+    def move_stop(self, order_id: OrderId, revision: int, stop: int) -> OrderState:
+        """Let the stop of what is open stand at ``stop`` ticks, or leave it where it is: the answer says where.
+
+        The position is never without a stop meanwhile. A ``revision`` that came before, or an older one, moves nothing.
+        """
 
     def state(self, order_id: OrderId) -> OrderState:
         """How an order stands."""

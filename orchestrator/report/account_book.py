@@ -1,6 +1,6 @@
 """A run's journal as tables: bars, trades, proposals with their verdicts, equity points."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from orchestrator.journal.journal import read_journal, refuse_other_run
 from orchestrator.journal.lines import NO_DIGEST, Record
+from orchestrator.report.filled_by import is_rejected
 from orchestrator.run.folder import RunFolder
 from orchestrator.trader.events import TradeRecord, own_from, seconds_from
 from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
+REJECTED = "rejected_by_the_broker"
 TICKS = ("open", "high", "low", "close")
 
 
@@ -27,6 +29,10 @@ class BarColumns(NamedTuple):
     close: npt.NDArray[np.int64]
     contract: npt.NDArray[np.int64]  # rolls before it
     volume: npt.NDArray[np.int64]  # contracts
+
+    def holding(self, times_ns: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Index of the bar in which each time [N] lies: a broker's executions have times inside a bar."""
+        return np.searchsorted(self.ts_event_ns, np.array(times_ns, np.int64), side="right").astype(np.int64) - 1
 
 
 class Event(NamedTuple):
@@ -58,7 +64,7 @@ class BookedProposal(NamedTuple):
     order: Order
     context: Mapping[str, Any]
     decided: Mapping[str, Any] | None  # None without a gate
-    closed: str  # code, "" if it led to an order
+    closed: str  # code, "" if it led to an order that stood
     taken: Order  # NO_ORDER if it led to none
     own: OwnBracket | None = None  # a trader's own stop or target at a price, which stays wherever the entry fills
 
@@ -146,6 +152,8 @@ def proposals_of(book: AccountBook) -> list[BookedProposal]:
     """Every proposal with its verdict and its order."""
     decided = {event.payload["proposal"]: event.payload for event in book.of("decided")}
     closed = {event.payload["proposal"]: event.payload["code"] for event in book.of("proposal_closed")}
+    answers = [event.payload for event in book.of("order") if is_rejected(event.type, event.payload)]
+    rejected = {answer["order"]: REJECTED for answer in answers}
     denied = {event.payload["order"]: f"denied: {event.payload['code']}" for event in book.of("denied")}
     taken = {event.payload["order"]: _order(event.payload) for event in book.of("intent")}
     proposals = []
@@ -158,7 +166,7 @@ def proposals_of(book: AccountBook) -> list[BookedProposal]:
                 order=_order(event.payload),
                 context=event.payload["proposal"]["context"],
                 decided=decided.get(name),
-                closed=closed.get(name, denied.get(name, "")),
+                closed=closed.get(name, denied.get(name, rejected.get(name, ""))),
                 taken=taken.get(name, NO_ORDER),
                 own=own_from(event.payload),
             )

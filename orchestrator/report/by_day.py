@@ -51,7 +51,7 @@ def day_results(book: AccountBook, trades: Sequence[BookedTrade], session: npt.N
     A trade belongs to the day on which it was closed.
     """
     balance = {event.payload["attempt"]: int(event.payload["cash"]) for event in book.of("account_opened")}
-    closed = np.searchsorted(book.bars.ts_event_ns, [booked.trade.exit_ns for booked in trades])
+    closed = book.bars.holding([booked.trade.exit_ns for booked in trades])
     by_day: dict[int, list[BookedTrade]] = defaultdict(list)
     for booked, day in zip(trades, session[closed].tolist(), strict=True):
         by_day[day].append(booked)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.report import formats
-from orchestrator.report.account_book import BarColumns, BookedTrade
+from orchestrator.report.account_book import REJECTED, BarColumns, BookedProposal, BookedTrade
 from orchestrator.report.exchange_clock import minutes_of_day
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from orchestrator.report.result import RunResult
@@ -83,7 +83,7 @@ def _row(result: RunResult, found: LedgerRow, booked: BookedTrade | None, path: 
         "part": str(proposal.context["session_part"]),
         "gate": VERDICTS[proposal.outcome],
         "odds": odds_percent(decided.get("odds_milli")),
-        "reason": reason_in_words(decided.get("outcome", {})) or not_taken(proposal.closed),
+        "reason": _reason(proposal),
         "ms": result.facts.latency_s.get(proposal.proposal_id),
         "told": in_words(proposal.context),
     }
@@ -103,6 +103,12 @@ def _row(result: RunResult, found: LedgerRow, booked: BookedTrade | None, path: 
     if booked is not None and path is not None:
         row["trade"] = _trade(result, booked, path)
     return row
+
+
+def _reason(proposal: BookedProposal) -> str:
+    """Why the gate decided so, unless the broker had the last word; without a gate, why there was no order."""
+    judged = reason_in_words((proposal.decided or {}).get("outcome", {}))
+    return judged if judged and proposal.closed != REJECTED else not_taken(proposal.closed)
 
 
 def _trade(result: RunResult, booked: BookedTrade, path: TradePath) -> dict[str, Any]:

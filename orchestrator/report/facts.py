@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
+from orchestrator.report.filled_by import filled_by
 from orchestrator.report.origin import Origin, origin_of
 from orchestrator.run.folder import CALIBRATION, ENTRIES, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
@@ -51,6 +52,16 @@ class RunFacts(NamedTuple):
     def mode(self) -> str:
         """sim, paper or advisory."""
         return str(self.manifest.inputs.config.get("mode", "sim"))
+
+    @property
+    def by_broker(self) -> bool:
+        """Whether orders were sent to a broker."""
+        return self.manifest.inputs.config.get("broker") is not None
+
+    @property
+    def filled_by(self) -> str:
+        """Who filled the orders, by name."""
+        return filled_by(self.manifest.inputs.config)
 
     @property
     def gate(self) -> dict[str, Any]:

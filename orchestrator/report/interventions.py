@@ -1,10 +1,11 @@
-"""What was done to a run besides policy and gate: by a person, by the guards of its settings, by feed and clock."""
+"""What was done to a run besides policy and gate: by a person, guards of its settings, feed, clock and broker."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.report.account_book import AccountBook
+from orchestrator.report.filled_by import is_rejected, refused
 
 
 class Interventions(NamedTuple):
@@ -14,6 +15,8 @@ class Interventions(NamedTuple):
     words: tuple[str, ...]  # how a person wanted the run to stand, in order
     feed: Mapping[str, int]  # what came from a feed besides the next bar, by its code
     closed_by_clock: int  # positions or orders that no bar came to close before the flat time
+    rejected: Mapping[str, int]  # orders that the broker did not take, by its reason
+    moves_refused: int  # of stops, by the broker
 
     @property
     def guards_in_words(self) -> str:
@@ -50,15 +53,22 @@ class Interventions(NamedTuple):
             said.append(
                 f"No bar came before the flat time, and the clock closed what was open at the last price: {times}."
             )
+        if told := refused(sum(self.rejected.values()), self.moves_refused):
+            why = ", ".join(f"{reason or 'without a reason'} {count}" for reason, count in self.rejected.items())
+            why = f" ({why})" if why else ""
+            said.append(f"The broker refused {told}{why}: what was refused is not in the result.")
         return said
 
 
 def interventions(book: AccountBook) -> Interventions:
     """Every word and every guard that the journal holds."""
     acted = Counter((event.payload["guard"], event.payload["effect"]) for event in book.of("guard"))
+    rejected = [event for event in book.of("order") if is_rejected(event.type, event.payload)]
     return Interventions(
         guards=dict(sorted(acted.items())),
         words=tuple(event.payload["standing"] for event in book.of("operator")),
         feed=dict(sorted(Counter(event.payload["code"] for event in book.of("feed")).items())),
         closed_by_clock=len(book.of("flat_time")),
+        rejected=dict(sorted(Counter(event.payload["reason"] for event in rejected).items())),
+        moves_refused=len(book.of("stop_kept")),
     )

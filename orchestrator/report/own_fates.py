@@ -30,7 +30,7 @@ def own_fates(
     """
     at = {proposal.proposal_id: proposal.bar for proposal in proposals}
     decided = np.array([at[booked.trade.order_id] for booked in trades], np.int64)
-    exit_bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.exit_ns for booked in trades]).astype(np.int64)
+    exit_bar = book.bars.holding([booked.trade.exit_ns for booked in trades])
     given = np.array([entry.bar for entry in kept.entries], np.int64)
     inside = given[given < len(book.bars.ts_event_ns)]
     traded, while_open = met_a_position(inside, decided, exit_bar)

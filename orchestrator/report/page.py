@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from itertools import accumulate, groupby
 from typing import Any
 
-import numpy as np
-
 from orchestrator.report import formats
 from orchestrator.report.attempts import attempt_days
 from orchestrator.report.by_day import month_results
@@ -83,6 +81,6 @@ def _trade_marks(result: RunResult) -> list[TradeMark]:
     for attempt, of_attempt in groupby(result.trades, key=lambda booked: booked.attempt):
         trades = list(of_attempt)
         balances = accumulate((booked.trade.pnl for booked in trades), initial=opened[attempt])
-        bars = np.searchsorted(result.book.bars.ts_event_ns, [booked.trade.exit_ns for booked in trades])
+        bars = result.book.bars.holding([booked.trade.exit_ns for booked in trades])
         marks += [TradeMark(*row) for row in zip(trades, bars.tolist(), list(balances)[1:], strict=True)]
     return marks

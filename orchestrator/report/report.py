@@ -8,6 +8,7 @@ from orchestrator.report.account_book import read_account_book
 from orchestrator.report.by_day import write_returns
 from orchestrator.report.facts import facts_of
 from orchestrator.report.figures import GroupFigures
+from orchestrator.report.filled_by import refused
 from orchestrator.report.formats import (
     attempts_in_words,
     dollars,
@@ -95,6 +96,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
         **({"guards": result.interventions.guards_in_words} if result.interventions.guards else {}),
         **({"operator": result.interventions.words_in_words} if result.interventions.words else {}),
         **({"feed": result.interventions.feed_in_words} if result.interventions.feed else {}),
+        **({"filled_by": _filled_by(result)} if result.facts.by_broker else {}),
         **({} if note is None else {"note": note}),
     }
 
@@ -130,6 +132,9 @@ def _verdict_file(result: RunResult) -> dict[str, Any]:
         "guards": {f"{name} {effect}": count for (name, effect), count in result.interventions.guards.items()},
         "operator": list(result.interventions.words),
         "feed": dict(result.interventions.feed),
+        "filled_by": result.facts.filled_by,
+        "rejected": dict(result.interventions.rejected),
+        "stop_moves_refused": result.interventions.moves_refused,
         "veto_ledger": {group.name: _group_file(group) for group in result.groups},
         "veto_ledger_note": UNSUMMED,
         "by_regime": {kind: {g.name: _group_file(g) for g in groups} for kind, groups in result.regimes.items()},
@@ -146,6 +151,13 @@ def _own_file(result: RunResult) -> dict[str, Any] | None:
     if kept is None or result.own_fates is None:
         return None
     return {"file": kept.file, "file_digest": kept.file_digest, **result.own_fates}
+
+
+def _filled_by(result: RunResult) -> str:
+    """Who filled the orders of a run with a broker, and what it refused."""
+    stepped_in = result.interventions
+    told = refused(sum(stepped_in.rejected.values()), stepped_in.moves_refused)
+    return result.facts.filled_by + (f"; it refused {told}" if told else "")
 
 
 def _group_file(group: GroupFigures) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _run_bars(facts: RunFacts, book: AccountBook) -> RunBars:
 
 
 def _entry_days(trades: list[BookedTrade], book: AccountBook, run_bars: RunBars) -> npt.NDArray[np.int64]:
-    bar = np.searchsorted(book.bars.ts_event_ns, [booked.trade.entry_ns for booked in trades])
+    bar = book.bars.holding([booked.trade.entry_ns for booked in trades])
     return run_bars.session[bar].astype(np.int64)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.journal.journal import examine_journal, whole_records
 from orchestrator.journal.lines import Record
+from orchestrator.report.filled_by import filled_by, is_rejected, refused
 from orchestrator.run.config import FOLLOWING
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, RunManifest
@@ -18,7 +19,8 @@ from trigate.errors import TrigateError
 from trigate.locks import holder_of
 
 LAST_RECORDS = 8
-_ROUTINE = frozenset({"bar", "acted", "executions", "mark"})  # written at nearly every bar: not what a person looks for
+_ROUTINE = frozenset({"bar", "acted", "executions", "mark", "stop_move"})
+"""Records that are written at nearly every bar: not what a person looks for."""
 
 
 class Standings(NamedTuple):
@@ -39,6 +41,9 @@ class Standings(NamedTuple):
     guards: tuple[str, ...] = ()  # that acted in the session of the last bar
     feed: Mapping[str, int] = MappingProxyType({})  # what came besides the next bar, by its code
     closed_by_clock: int = 0
+    rejected: int = 0  # orders that the broker did not take
+    moves_refused: int = 0  # of stops, by the broker
+    why_rejected: str = ""  # the last order, in the broker's words
     ended: bool = False
 
 
@@ -125,9 +130,14 @@ def standings(records: Iterable[Record]) -> Standings:
 
 def _noted(records: Iterator[Record], last: "deque[Record]") -> Iterator[Record]:
     for record in records:
-        if record.type not in _ROUTINE:
+        if record.type not in _ROUTINE and not _moved(record):
             last.append(record)
         yield record
+
+
+def _moved(record: Record) -> bool:
+    """Whether the broker has only said where a stop stands, as it does at every close of a trail."""
+    return record.type == "order" and "stop" in record.payload and not record.payload["reason"]
 
 
 _TAKEN: dict[str, dict[str, str]] = {
@@ -160,6 +170,10 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
         return now._replace(quantity=now.quantity + payload["quantity"])
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
+    if is_rejected(kind, payload):
+        return now._replace(rejected=now.rejected + 1, why_rejected=payload["reason"])
+    if kind == "stop_kept":
+        return now._replace(moves_refused=now.moves_refused + 1)
     if kind == "feed":
         return now._replace(feed={**now.feed, payload["code"]: now.feed.get(payload["code"], 0) + 1})
     return now._replace(ended=kind == "end", closed_by_clock=now.closed_by_clock + (kind == "flat_time"))
@@ -200,11 +214,19 @@ def alarms(
         yield f"the feed gave more than the next bar: {told}"
     if now.closed_by_clock:
         yield "no bar came before the flat time: the clock closed what was open at the last price"
+    yield from _refused(manifest, now)
     if asked != now.standing and not now.ended:
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
     # In paper mode the market goes on, and what was missed is recorded.
     again = "" if manifest.inputs.config.get("mode") in FOLLOWING else " and was asked again"
     yield from _seen_by_the_clock(seen, again)
+
+
+def _refused(manifest: RunManifest, now: Standings) -> Iterator[str]:
+    """What the broker refused, if it has."""
+    if told := refused(now.rejected, now.moves_refused):
+        why = f"; of the last order it said: {now.why_rejected}" if now.why_rejected else ""
+        yield f"{filled_by(manifest.inputs.config)} refused {told}{why}"
 
 
 def _seen_by_the_clock(seen: Mapping[str, int], again: str) -> Iterator[str]:

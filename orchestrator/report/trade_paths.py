@@ -29,7 +29,7 @@ def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[Bo
     for booked in trades:
         trade, proposal = booked.trade, ordered[booked.trade.order_id]
         order = at_own_prices(proposal.taken, proposal.own, trade.entry)
-        first, last = (int(bar) for bar in np.searchsorted(book.bars.ts_event_ns, [trade.entry_ns, trade.exit_ns]))
+        first, last = (int(bar) for bar in book.bars.holding([trade.entry_ns, trade.exit_ns]))
         side = 1 if trade.quantity > 0 else -1
         stops = [(first, trade.entry - side * order.stop_ticks)]
         for bar in range(first + 1, last + 1):
@@ -43,10 +43,10 @@ def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[Bo
 
 
 def _stops_in_force(book: AccountBook) -> Mapping[int, Ticks]:
-    """The stop of the open position during each bar, as it stood at the close before, managed or trailed."""
+    """The stop of the open position during each bar, as it stood at the close before, managed, trailed or kept."""
     known: dict[int, Ticks] = {}
-    for event in book.of("mark", "managed"):
-        if event.type == "managed" or event.payload["quantity"]:
+    for event in book.of("mark", "managed", "stop_kept"):
+        if event.type != "mark" or event.payload["quantity"]:
             known[event.bar + 1] = event.payload["stop"]
     return known
 

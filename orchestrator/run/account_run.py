@@ -9,9 +9,10 @@ from llm_gate.contract import Reviewed
 from llm_gate.review.sameness_alarm import Sameness
 from orchestrator.journal.journal import Journal
 from orchestrator.run.answers import note_review
+from orchestrator.run.broker_questions import BrokerAsked, BrokerDesk
 from orchestrator.run.control import Control
 from orchestrator.run.desks import Desk
-from orchestrator.run.folder import RunFolder, open_run
+from orchestrator.run.folder import JOURNAL, RunFolder, open_run
 from orchestrator.run.plan import RunPlan
 from orchestrator.run.runner import (
     ActionAsked,
@@ -28,6 +29,8 @@ from orchestrator.run.simulate import RunHooks, mark_failed, mark_finished
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.seen_at_close import CloseViews
+from orchestrator.workers.remote_broker import BROKER
+from orchestrator.workers.simulated_broker import SimulatedBroker
 from trigate.errors import ExitCode, TrigateError
 
 log = structlog.get_logger(__name__)
@@ -66,6 +69,8 @@ class AskedOf(NamedTuple):
     policy: Desk[ActionAsked]
     gate: Desk[ReviewAsked] | None
     """None where its gate is off."""
+    broker: BrokerDesk | None = None
+    """Its own, in this process; None where the run computes the fills."""
 
 
 class AccountRun:
@@ -105,9 +110,21 @@ class AccountRun:
             length = self._journal.verified.chain.length
             self._hooks.say(f"continuing {self.folder.path}: {length} records are replayed first")
         runner = Runner(self._journal, None, views, self.plan.setting, self._control.wanted)
-        self._asked_of = asked_of
+        self._asked_of = None if asked_of is None else asked_of._replace(broker=self._own_broker())
         self._playing = runner.playing(stop_asked=lambda: self._stopping.due(holds=runner.holds), on_bar=self._bar_done)
         self._go_on(None)
+
+    def _own_broker(self) -> BrokerDesk | None:
+        """The account's simulated broker as its journal says it stands, where it sends its orders.
+
+        It needs no process of its own: its journal is on disk before it answers, so it may end with this one anywhere.
+        """
+        if self.plan.config.broker is None:
+            return None
+        trading, path = self.plan.trading, self.folder.path / BROKER / JOURNAL
+        broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, path, self.plan.config.broker_parts)
+        self._held.callback(broker.close)
+        return BrokerDesk(broker, broker)
 
     def take(self, answer: Answer | Exception) -> None:
         """Go on with the answer up to the next question, or end with the fault; nothing once it has ended."""
@@ -158,13 +175,15 @@ class AccountRun:
     def _at_hand_or_left(self, asked: Asked) -> tuple[Answer, ...]:
         """The answer where nobody has to be asked; else nothing, and the question is left with who answers it."""
         assert self._asked_of is not None, "a recording that has ended asks for nothing"
-        feed, bars, policy, gate = self._asked_of
+        feed, bars, policy, gate, broker = self._asked_of
         if isinstance(asked, BarAsked):
             return self._bar(asked, feed, bars)
         if isinstance(asked, ActionAsked):
             policy.put(self, asked)
+        elif isinstance(asked, BrokerAsked):
+            assert broker is not None, "who sends its orders has a broker"
+            return (broker.ask(asked),)
         else:
-            assert isinstance(asked, ReviewAsked), "no account among many sends its orders"
             assert gate is not None, "without a gate nothing is proposed to it"
             gate.put(self, asked)
         return ()

@@ -62,15 +62,13 @@ def check_account(account: Account) -> None:
 
     Raises:
         ConfigError, GateError: one cannot be used.
-        RefusedError: it would follow bars as they come, or send orders.
+        RefusedError: it would follow bars as they come.
     """
     if account.config.follows:
         raise RefusedError(
             f"--accounts plays recorded bars, and mode {account.config.mode!r} follows them as they come: "
             f"start one run for each account"
         )
-    if account.config.broker is not None:
-        raise ConfigError("--accounts computes the fills of every account; leave --broker out, or start a run for each")
     check_settings(account.config)
     refuse_missing_demo(account.config)
 

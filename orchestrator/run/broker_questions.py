@@ -34,6 +34,7 @@ from orchestrator.trader.state import (
     CancelOrder,
     ExecutionsTold,
     FlattenOrder,
+    MoveStop,
     OrderAnswered,
     Sent,
     SubmitOrder,
@@ -121,7 +122,7 @@ class BrokerQuestions:
             answer: OrderState = yield OrderSent(sent)
         else:
             answer = events.order_from(recorded.payload)
-        check_answer(sent, answer)
+        check_answer(state, answer)
         self._note(events.order_answered(answer))
         return OrderAnswered(answer)
 
@@ -133,15 +134,18 @@ class BrokerQuestions:
         else:
             told = events.executions_from(recorded.payload)
         check_executions(state, told, over=question.over)
-        self._note(events.executions_told(told, _bar_of(question.moves)))
+        self._note(events.executions_told(told, _bar_of(question.moves, state)))
         if told and self._next_recorded() is None:  # a run that was killed here may have no further question
             yield from self.compare(state, told)
             yield Acknowledged(told[-1].number)
         return ExecutionsTold(told)
 
 
-def _bar_of(moves: MarketMoves) -> int:
-    """The bar that was met, or the last one before an end."""
+def _bar_of(moves: MarketMoves | None, state: TraderState) -> int:
+    """The bar that was met, or the last one before an end or between two."""
+    if moves is None:
+        assert state.last_bar is not None, "something was open, so a bar has been"
+        return state.last_bar.seq
     return moves.bar.seq if isinstance(moves, MarketMinute) else moves.after
 
 
@@ -180,3 +184,5 @@ class BrokerDesk:
                 return self._broker.cancel(order_id)
             case FlattenOrder(order_id):
                 return self._broker.flatten(order_id)
+            case MoveStop(order_id, revision, stop):
+                return self._broker.move_stop(order_id, revision, stop)

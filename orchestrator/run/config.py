@@ -162,6 +162,12 @@ class RunConfig(_Section):
         description="who fills the orders: simulated, a broker in a process of its own that is asked through the "
         "adapter protocol; none: the run computes the fills",
     )
+    broker_parts: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="executions that the simulated broker fills in, each a tick worse than the one before",
+    )
     paper: PaperSection = PaperSection()
     feed: FeedSection = FeedSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
@@ -174,6 +180,12 @@ class RunConfig(_Section):
     def _only_entries_were_seen(self) -> Self:
         if self.seen_until is not None and self.entries is None:
             raise ValueError("seen_until belongs to entries: a checkpoint knows itself what it was trained on")
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_broker_fills_in_parts(self) -> Self:
+        if self.broker_parts != 1 and self.broker is None:
+            raise ValueError("broker_parts belongs to a broker: give --broker simulated with it")
         return self
 
     @property
@@ -196,5 +208,6 @@ class RunConfig(_Section):
         left_out |= {"feed"} if self.feed == FeedSection() else set()
         left_out |= {"mode"} if self.mode == "sim" else set()
         left_out |= {"broker"} if self.broker is None else set()
+        left_out |= {"broker_parts"} if self.broker_parts == 1 else set()
         left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}
         return self.model_dump(mode="json", exclude=left_out)

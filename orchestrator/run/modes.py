@@ -5,7 +5,6 @@ from typing import Literal
 
 from orchestrator.run.config import RunConfig
 from orchestrator.workers.kept_entries import KeptEntries
-from rl_core.checkpoints.manifest import Identity
 from rl_core.rules.pack import RulePack, read_rule_pack, refuse_sending
 from rl_core.trading.setup import TradingConfig
 from trigate.errors import ConfigError, RefusedError
@@ -47,19 +46,14 @@ def check_broker(config: RunConfig) -> None:
         )
 
 
-def check_sendable(config: RunConfig, identity: Identity | None, entries: KeptEntries | None) -> None:
-    """Refuse a trader whose orders the adapter protocol has no words for.
+def check_sendable(config: RunConfig, entries: KeptEntries | None) -> None:
+    """Refuse entries that the adapter protocol has no words for.
 
     Raises:
-        ConfigError: the policy moves stops, or an entry brings a stop or target at a price.
+        ConfigError: one brings a stop or target at a price.
     """
     if config.broker is None:
         return
-    if identity is not None and identity.phase != 1:
-        raise ConfigError(
-            f"broker = {config.broker!r}: {config.checkpoint} is a policy of phase {identity.phase}, which moves "
-            f"stops, and no order at a broker can be changed yet; name one of phase 1, or leave --broker out"
-        )
     own = [] if entries is None else [each for each in entries.entries if (each.stop, each.target) != (None, None)]
     if own:
         raise ConfigError(

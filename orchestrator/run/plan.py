@@ -212,7 +212,7 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
         for note in entries.notes:
             say(f"warning: {config.entries}: {note}")
-    check_sendable(config, identity, None if entries is None else entries.kept)
+    check_sendable(config, None if entries is None else entries.kept)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
         config=config.identity,

@@ -14,7 +14,9 @@ from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position
 from rl_core.trading.hours import MINUTE_NS
 
-SYNCED = frozenset({"decided", "intent", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
+SYNCED = frozenset(
+    {"decided", "intent", "stop_move", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"}
+)
 
 
 class Recorded(NamedTuple):
@@ -145,13 +147,14 @@ def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
 def order_answered(state: OrderState) -> Recorded:
     """An input: how an order stands at the broker."""
     payload = {"order": state.order_id, "status": state.status, "filled": state.filled, "reason": state.reason}
-    return Recorded("order", payload)
+    stop = {} if state.stop is None else {"stop": state.stop}
+    return Recorded("order", {**payload, **stop})
 
 
 def order_from(payload: Mapping[str, Any]) -> OrderState:
     """The broker's answer as `order_answered` wrote it."""
     told = {name: payload[name] for name in ("status", "filled", "reason")}
-    return OrderState.model_validate({"order_id": payload["order"], **told})
+    return OrderState.model_validate({"order_id": payload["order"], "stop": payload.get("stop"), **told})
 
 
 def executions_told(executions: Sequence[Execution], bar_seq: int) -> Recorded:
@@ -345,9 +348,21 @@ def stop_managed(order_id: str, action: str, position: Position) -> Recorded:
     return Recorded("managed", payload)
 
 
+def stop_moving(order_id: str, revision: int, stop: int) -> Recorded:
+    """The broker is to be asked for the stop at ``stop`` ticks; ``revision`` counts such moves of an order."""
+    return Recorded("stop_move", {"order": order_id, "revision": revision, "stop": stop})
+
+
+def stop_kept(order_id: str, stop: int) -> Recorded:
+    """The broker has refused a move: the stop stands where it stood."""
+    return Recorded("stop_kept", {"order": order_id, "stop": stop})
+
+
 def filled(order_id: str, fill: Fill) -> Recorded:
-    """One execution."""
-    return Recorded("fill", {"order": order_id, **fill._asdict()})
+    """One execution, or the parts of one entry or exit: then with their number."""
+    content = fill._asdict()
+    parts = content.pop("parts")
+    return Recorded("fill", {"order": order_id, **content, **({"parts": parts} if parts > 1 else {})})
 
 
 def trade_closed(number: int, attempt: int, trade: TradeRecord) -> Recorded:

@@ -41,12 +41,13 @@ from orchestrator.trader.at_close import (
     observation_at_close,
     venue_after_close,
 )
-from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.booking import book, record_pause
+from orchestrator.trader.events import Recorded
 from orchestrator.trader.guards import OFF, cut
-from orchestrator.trader.meeting import end_session, meet_bar, order_that_fills
+from orchestrator.trader.meeting import end_session, leave_between_bars, meet_bar, order_that_fills
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.sending import ask_executions, bracket_of, may_execute, on_order, send, without_order
-from orchestrator.trader.session_edges import close_session, end_account, open_session
+from orchestrator.trader.session_edges import close_session, open_session
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -69,14 +70,13 @@ from orchestrator.trader.state import (
     TraderState,
     WaitsFor,
 )
+from orchestrator.trader.stops import follow_close, stand_at
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
-from rl_core.market import broker
 from rl_core.market.account import opening_account
-from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import XP, BrokerState, BrokerStep
 from rl_core.market.costs import stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
-from rl_core.market.types import AT_DAILY_LOSS, NO_ORDER, Order
+from rl_core.market.types import NO_ORDER, Order
 from rl_core.trading.hours import opens_too_late
 
 
@@ -89,8 +89,10 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
     """Apply one event; which are taken when stands in the table above."""
     assert isinstance(event, _TAKES[state.waits_for]), f"{type(event).__name__} while it waits for {state.waits_for}"
     if isinstance(event, ExecutionsTold):
-        assert state.due is not None, "executions are asked for because something waits for them"
-        return _met(state._replace(waits_for="bar", due=None, told=event.executions), state.due, setting)
+        told = state._replace(waits_for="bar", due=None, told=event.executions)
+        if state.due is not None:
+            return _met(told, state.due, setting)
+        return _go_on(_told_between(told, setting), setting)
     if isinstance(event, Due):
         asks = setting.sends and may_execute(state)
         over = asks and _is_over(state, event)
@@ -101,7 +103,7 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
         case GateAnswered():
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
         case OrderAnswered(answer):
-            return on_order(state._replace(waits_for="bar"), answer)
+            return _go_on(on_order(state._replace(waits_for="bar"), answer), setting)
         case OperatorAsked(standing):
             return _stand(state._replace(standing=standing), setting)
     assert_never(event)
@@ -142,7 +144,7 @@ def _on_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
         step = step.then(_end_session, setting).then(open_session, event.view.session, setting)
     elif _opens_too_late(state, event.bar):
         step = step.then(_go_flat, setting)
-    return step.then(_meet_bar, event, setting).then(_decide, setting)
+    return step.then(_meet_bar, event, setting)
 
 
 def _stand(state: TraderState, setting: Setting) -> Step:
@@ -171,7 +173,7 @@ def _go_flat(state: TraderState, setting: Setting) -> Step:
     if state.broker.order.quantity:
         step = step.record(events.cancelled(state.order_id, "session_break"))
     closed = end_session(state, setting)
-    return step.then(_take_over, closed).then(_book, closed, setting)
+    return step.then(_take_over, closed).then(book, closed, setting)
 
 
 def _take_over(state: TraderState, after: BrokerStep) -> Step:
@@ -191,62 +193,39 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     order, cancelled = order_that_fills(state, bar, setting)
     met = meet_bar(state._replace(broker=state.broker._replace(order=order)), event, setting)
     after = state._replace(broker=met.state, last_bar=bar, view=event.view, told=None)
-    step = Step(after).then(_book, met, setting)
+    step = Step(after).then(book, met, setting)
     if met.state.account.paused != state.broker.account.paused:
-        step = step.then(_record_pause)
+        step = step.then(record_pause)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
-    step = step.record(*cancelled).then(_trail_stop, setting)
-    if met.fills or cancelled or met.state.position.quantity:
-        return step.record(events.marked(step.state.broker, bar, setting.venue))
-    return step
+    step = step.record(*cancelled).then(follow_close, setting)
+    if step.question is not None:
+        return step._replace(state=step.state._replace(closing=True))
+    return step.then(_close, setting, touched=bool(met.fills or cancelled or met.state.position.quantity))
 
 
-def _record_pause(state: TraderState) -> Step:
-    """Say why the session takes no further entry; of an account that has just ended, its end says enough."""
-    account = state.broker.account
-    if account.paused == AT_DAILY_LOSS:
-        return Step(state, (events.day_paused(state.session, state.attempt, account),))
-    if state.status != "active":
-        return Step(state)
-    return Step(state, (events.stood_down(state.session, state.attempt, account),))
+def _close(state: TraderState, setting: Setting, *, touched: bool) -> Step:
+    """The rest of a bar's close, once the stop stands where it does: the account is marked, and then decided."""
+    assert state.last_bar is not None
+    marks = (events.marked(state.broker, state.last_bar, setting.venue),) if touched else ()
+    return Step(state, marks).then(_decide, setting)
 
 
-def _trail_stop(state: TraderState, setting: Setting) -> Step:
-    assert state.last_bar is not None and state.view is not None
-    moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum, setting.yardstick)
-    return Step(state._replace(broker=moved))
+def _told_between(state: TraderState, setting: Setting) -> Step:
+    """Book what the broker has closed since the last close, if it has; a close that waits for it marks it."""
+    if not state.told:
+        return Step(state._replace(told=None))
+    left = leave_between_bars(state, setting)
+    step = Step(state).then(_take_over, left).then(book, left, setting)
+    if state.closing or state.last_bar is None:
+        return step
+    return step.record(events.marked(step.state.broker, state.last_bar, setting.venue))
 
 
-def _book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
-    """Record the fills, the trade that they close, and the account's end."""
-    step = Step(state)
-    for fill in met.fills:  # an entry may be stopped out in its own bar: two fills, the entry first
-        step = step.record(events.filled(state.order_id, fill))
-        if fill.reason == "entry":
-            step = step._replace(state=step.state._replace(entry=Entry(state.order_id, fill)))
-        else:
-            step = step.then(_close_trade, met, setting)
-    return step.then(_judge_account, met, setting)
-
-
-def _close_trade(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
-    assert state.entry is not None, "an exit without an entry"
-    trade = events.trade_of(state.entry, met.fills[-1], met.played, setting.venue)
-    closed = state._replace(
-        trades=state.trades + 1,
-        losing_streak=losing_streak_after(state.losing_streak, trade.pnl),
-        entry=None,
-        days=state.days._replace(trades_today=state.days.trades_today + 1),
-    )
-    return Step(closed, (events.trade_closed(closed.trades, state.attempt, trade),))
-
-
-def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
-    if state.status != "active":
-        return Step(state)
-    held, rules = state.broker, setting.venue.rules
-    status = judged(state.days, held.account, held.position, rules, failed=bool(met.played.failed))
-    return Step(state) if status == "active" else end_account(state, status)
+def _go_on(step: Step, setting: Setting) -> Step:
+    """A close that the broker was waited for goes on, unless more is asked of it."""
+    if not step.state.closing or step.question is not None:
+        return step
+    return step._replace(state=step.state._replace(closing=False)).then(_close, setting, touched=True)
 
 
 def _decide(state: TraderState, setting: Setting) -> Step:
@@ -308,8 +287,8 @@ def _on_action(state: TraderState, event: PolicyAnswered, setting: Setting) -> S
     if event.action == HOLD:
         return Step(state)
     moved = managed(XP, event.action, state.broker.position, known, venue_after_close(state, setting).terms)
-    state = state._replace(broker=state.broker._replace(position=moved))
-    return Step(state, (events.stop_managed(state.order_id, ACTION_NAMES[event.action], moved),))
+    step = Step(state, (events.stop_managed(state.order_id, ACTION_NAMES[event.action], moved),))
+    return step.then(stand_at, moved, setting)
 
 
 def _propose(state: TraderState, action: int, known: KnownAtClose, setting: Setting) -> Step:
@@ -381,6 +360,7 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
         broker=state.broker._replace(order=order),
         order_id=order_id,
         entries_this_session=state.entries_this_session + 1,
+        moves=0,
     )
     assert order != NO_ORDER
     plan = _plan(placed, reviewed, setting) if setting.advises else ()

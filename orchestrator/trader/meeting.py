@@ -9,7 +9,7 @@ from rl_core.market import broker
 from rl_core.market.broker import XP, BrokerStep
 from rl_core.market.costs import capped, fillable
 from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.told import ENTRY, ToldFill, end_as_told, meet_as_told
+from rl_core.market.told import ENTRY, ToldFill, end_as_told, meet_as_told, taken_together
 from rl_core.market.types import NO_ORDER, BarPrices, Order
 
 
@@ -55,6 +55,16 @@ def end_session(state: TraderState, setting: Setting) -> BrokerStep:
     return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
 
 
+def leave_between_bars(state: TraderState, setting: Setting) -> BrokerStep:
+    """What the broker has closed since the last close comes to: as in a bar of the one price that it left at."""
+    fills = _fills(state)
+    price = fills[-1].price
+    return meet_as_told(state.broker, fills, BarPrices(price, price, price, price), venue_after_close(state, setting))
+
+
 def _fills(state: TraderState) -> list[ToldFill]:
+    """The entry and the exit that were told, each with its parts taken together."""
     assert state.told is not None
-    return [ToldFill(each.number, each.leg, each.quantity, each.price, each.ts_event_ns) for each in state.told]
+    told = [ToldFill(each.number, each.leg, each.quantity, each.price, each.ts_event_ns) for each in state.told]
+    entered, left = [each for each in told if each.leg == ENTRY], [each for each in told if each.leg != ENTRY]
+    return [taken_together(parts) for parts in (entered, left) if parts]

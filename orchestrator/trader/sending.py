@@ -2,8 +2,13 @@
 
 | waits for | since | event | leads to |
 |---|---|---|---|
-| order | an order was submitted, is to be cancelled or to be flattened | OrderAnswered | bar |
+| order | something was asked of an order: what `Sent` is | OrderAnswered | bar, action, order, executions |
 | executions | a bar or an end came while something was open or worked | ExecutionsTold | what that event leads to |
+| executions | a stop was to be moved, and the broker says that nothing is open | ExecutionsTold | bar, action, order |
+
+A stop that follows the close is moved before the policy is asked, which sees where it stands; the close goes on with
+the broker's answer. A move that came too late changes nothing: what the broker executed counts, and is asked for at
+once.
 
 Nothing is asked for while nothing is open: no execution can come then, and one that does is unexplained.
 """
@@ -25,6 +30,7 @@ from orchestrator.trader.state import (
     BarClosed,
     CancelOrder,
     Due,
+    MoveStop,
     Sent,
     Setting,
     Step,
@@ -64,7 +70,17 @@ def on_order(state: TraderState, answer: OrderState) -> Step:
         return without_order(state, answer.status if answer.status == "rejected" else "broker")
     if isinstance(sent, CancelOrder) and not answer.filled:
         return without_order(state, "operator")
-    return Step(state)
+    return _on_stop(state, sent, answer) if isinstance(sent, MoveStop) else Step(state)
+
+
+def _on_stop(state: TraderState, sent: MoveStop, answer: OrderState) -> Step:
+    """The stop stands where the broker says; where it has closed the position, its executions say how."""
+    if answer.stop is None:
+        waits = state._replace(waits_for="executions", due=None)
+        return Step(waits, question=AskExecutions(state.broker.executions, None))
+    position = state.broker.position._replace(stop=answer.stop)
+    stands = state._replace(broker=state.broker._replace(position=position))
+    return Step(stands, () if answer.stop == sent.stop else (events.stop_kept(state.order_id, answer.stop),))
 
 
 def without_order(state: TraderState, code: str) -> Step:
@@ -114,14 +130,20 @@ def _account(state: TraderState) -> AccountThen:
     return AccountThen(cash=known.cash, floor=known.floor, day_floor=known.day_floor, locked=known.locked)
 
 
-def check_answer(sent: Sent, answer: OrderState) -> None:
-    """Refuse what cannot be the answer to an order that was sent.
+def check_answer(state: TraderState, answer: OrderState) -> None:
+    """Refuse what cannot be the answer to what was sent.
 
     Raises:
-        UnexplainedError: the broker does not know the order, or rejects one that it has taken.
+        UnexplainedError: the broker does not know the order, rejects one that it has taken, or has a stop elsewhere.
     """
+    sent, standing = state.sent, state.broker.position.stop
     if answer.status == "unknown" or (answer.status == "rejected" and not isinstance(sent, SubmitOrder)):
         raise UnexplainedError(f"the broker says {answer.status} of order {answer.order_id}, which was sent; {_REMEDY}")
+    if isinstance(sent, MoveStop) and answer.stop not in (None, standing, sent.stop):
+        raise UnexplainedError(
+            f"the stop of order {answer.order_id} stands at {answer.stop} there, and by the record it stood at "
+            f"{standing} and was to stand at {sent.stop}; {_REMEDY}"
+        )
 
 
 def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> None:
@@ -133,7 +155,7 @@ def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: b
         over: whether a session is over, so that everything has closed.
 
     Raises:
-        UnexplainedError: of another order, more than was wanted, in parts, or none where all had to close.
+        UnexplainedError: of another order, more than was wanted, or less than what had to close.
     """
     if fault := _numbers_fault(state, told) or _legs_fault(state, told, over=over):
         numbers = ", ".join(str(each.number) for each in told) or "none"
@@ -152,18 +174,19 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) 
     held, ordered = state.broker.position.quantity, state.broker.order.quantity
     entered = [each.quantity for each in told if each.leg == ENTRY]
     left = [each.quantity for each in told if each.leg != ENTRY]
-    if len(entered) > 1 or len(left) > 1:
-        return "an entry or an exit came in several parts, which no run books yet"
     entry, leaving = sum(entered), sum(left)
-    if entered and (held or over or not _is_part(entry, ordered)):
+    if any(each.leg == ENTRY for each in told[len(entered) :]):
+        return "a part of the entry came after an exit"
+    if entered and (held or over or not _are_parts(entered, ordered)):
         return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
-    if left and leaving != -(held + entry):
-        return f"{leaving} contracts left where {held + entry} were open"
+    if left and not (leaving == -(held + entry) and _are_parts(left, leaving)):
+        return f"{leaving} contracts left where {held + entry} were open, and no run books an exit that goes on later"
     return f"{held} contracts are open, and the session is over" if over and held and not left else ""
 
 
-def _is_part(filled: int, ordered: int) -> bool:
-    return filled * ordered > 0 and abs(filled) <= abs(ordered)
+def _are_parts(quantities: list[int], whole: int) -> bool:
+    """Whether each goes the way of ``whole``, and all of them together no further."""
+    return all(each * whole > 0 for each in quantities) and abs(sum(quantities)) <= abs(whole)
 
 
 def _foreign(state: TraderState, told: tuple[Execution, ...]) -> str:
@@ -206,7 +229,17 @@ def _difference(state: TraderState, held: Holdings, kept: tuple[Execution, ...],
         return f"order {unknown[0]} works there, and the record knows of no such order"
     if works and not held.working and not kept and state.waits_for not in ("order", "executions"):
         return f"order {state.order_id} works by the record, and not there"
-    return ""
+    return _stop_fault(state, held) if not (kept or taken) else ""
+
+
+def _stop_fault(state: TraderState, held: Holdings) -> str:
+    """What is wrong with the stop of what both hold; a move that is not answered explains either place."""
+    position, sent = state.broker.position, state.sent
+    known = {position.stop, sent.stop} if isinstance(sent, MoveStop) else {position.stop}
+    if not position.quantity or held.stop in known:
+        return ""
+    there = "has no stop there" if held.stop is None else f"has its stop at {held.stop} there"
+    return f"what is open {there}, and by the record it stands at {position.stop}"
 
 
 _REMEDY = (

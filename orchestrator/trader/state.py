@@ -96,7 +96,15 @@ class FlattenOrder(NamedTuple):
     order_id: str
 
 
-Sent = SubmitOrder | CancelOrder | FlattenOrder
+class MoveStop(NamedTuple):
+    """Let the stop of what is open of an order stand elsewhere."""
+
+    order_id: str
+    revision: int  # number of the move among those of the order, from 1
+    stop: int  # ticks
+
+
+Sent = SubmitOrder | CancelOrder | FlattenOrder | MoveStop
 
 
 class TraderState(NamedTuple):
@@ -120,7 +128,9 @@ class TraderState(NamedTuple):
     standing: Standing = "trading"
     guarded: Guarded = Guarded()
     sent: Sent | None = None  # asked of the broker, and not answered
-    due: "Due | None" = None  # what waits for the broker's executions
+    moves: int = 0  # of the order's stop, that a broker was asked for
+    closing: bool = False  # the last bar's close goes on once the broker has answered
+    due: "Due | None" = None  # what waits for the broker's executions; None: nothing but what they tell
     told: tuple[Execution, ...] | None = None  # them, while it is applied; None: fills are computed here
 
 
@@ -192,7 +202,7 @@ class AskExecutions(NamedTuple):
     """What has been executed above the number ``after``, once a simulated market has moved?"""
 
     after: int
-    moves: MarketMoves
+    moves: MarketMoves | None  # None: it stands still
 
     @property
     def over(self) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.messaging.broker import (
     MarketMinute,
     MarketOver,
     OrderAsked,
+    StopAsked,
 )
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Received, Reply
@@ -38,6 +39,7 @@ class BrokerServer:
         return {
             Bracket: self._submit,
             OrderAsked: self._order,
+            StopAsked: self._stop,
             ExecutionsAfter: self._executions,
             Acknowledge: self._acknowledge,
             HoldingsAsked: self._holdings,
@@ -55,6 +57,11 @@ class BrokerServer:
         assert isinstance(asked, OrderAsked)
         answers = {"state": self._broker.state, "cancel": self._broker.cancel, "flatten": self._broker.flatten}
         return Reply(answers[asked.wanted](asked.order_id))
+
+    def _stop(self, request: Received) -> Reply:
+        asked = request.message
+        assert isinstance(asked, StopAsked)
+        return Reply(self._broker.move_stop(asked.order_id, asked.revision, asked.stop))
 
     def _executions(self, request: Received) -> Reply:
         assert isinstance(request.message, ExecutionsAfter)
@@ -83,7 +90,7 @@ class BrokerServer:
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve the account whose journal ``config`` names, until Shutdown."""
     trading = compile_trading(TradingConfig.model_validate(config["trading"]), instrument(config["market"]))
-    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]))
+    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]), config["parts"])
     runner.ready({"code": code_digest()})
     try:
         runner.serve(BrokerServer(broker).handlers)

@@ -17,6 +17,7 @@ from orchestrator.messaging.broker import (
     OrderAsked,
     OrderId,
     OrderState,
+    StopAsked,
 )
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.runner_end import NoReplyError
@@ -52,6 +53,10 @@ class RemoteBroker:
     def flatten(self, order_id: OrderId) -> OrderState:
         """The state once what is open is being closed."""
         return self._about(order_id, OrderAsked(order_id=order_id, wanted="flatten"))
+
+    def move_stop(self, order_id: OrderId, revision: int, stop: int) -> OrderState:
+        """The state with the stop that is in force once the move was taken or refused."""
+        return self._about(order_id, StopAsked(order_id=order_id, revision=revision, stop=stop))
 
     def state(self, order_id: OrderId) -> OrderState:
         """How an order stands."""

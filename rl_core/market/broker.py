@@ -27,12 +27,13 @@ NOTHING_PLAYED = (0, 0, 0, NO_EXIT, 0, False, False)  # the fields of a `BarOutc
 class Fill(NamedTuple):
     """One execution."""
 
-    execution: int  # dense, from 1
+    execution: int  # dense, from 1; of several parts the last one's
     quantity: int  # contracts, signed as bought (+) or sold (-)
     price: int  # ticks
-    commission: int  # cents
+    commission: int  # cents, with what a mean price in whole ticks leaves of several parts
     ts_event_ns: int  # start of the bar it happened in
     reason: str  # entry, or why it was closed
+    parts: int = 1  # executions that it came in
 
 
 class BrokerState(NamedTuple):

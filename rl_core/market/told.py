@@ -17,6 +17,7 @@ from rl_core.market.types import (
     NO_ORDER,
     STOP,
     TARGET,
+    Account,
     BarOutcome,
     BarPrices,
     Code,
@@ -28,13 +29,39 @@ EXITS: dict[str, Code] = {"stop": STOP, "target": TARGET}
 
 
 class ToldFill(NamedTuple):
-    """One execution, as the broker numbers and prices it."""
+    """One execution as the broker numbers and prices it, or the parts of one fill taken together."""
 
-    execution: int
+    execution: int  # of the last part
     leg: str  # entry, stop, target or other
     quantity: int  # contracts, signed as bought (+) or sold (-)
     price: int  # ticks
-    ts_event_ns: int
+    ts_event_ns: int  # of an entry's first part, of an exit's last
+    parts: int = 1
+    rest: int = 0  # ticks x contracts that were paid beyond ``price``
+
+
+def taken_together(parts: Sequence[ToldFill]) -> ToldFill:
+    """Parts of one entry, or of one exit, as one fill at their mean price, rounded to a tick in our favour.
+
+    The ``rest`` is what rounding leaves, less than a tick a contract: it is paid with the commission, so that the
+    account is exact to the cent. The leg is that of the largest part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    quantity = sum(part.quantity for part in parts)
+    contracts, total = abs(quantity), sum(abs(part.quantity) * part.price for part in parts)
+    price = total // contracts if quantity > 0 else -(-total // contracts)
+    largest = max(parts, key=lambda part: abs(part.quantity))
+    at = parts[0] if largest.leg == ENTRY else parts[-1]
+    return ToldFill(
+        execution=parts[-1].execution,
+        leg=largest.leg,
+        quantity=quantity,
+        price=price,
+        ts_event_ns=at.ts_event_ns,
+        parts=sum(part.parts for part in parts),
+        rest=abs(total - contracts * price),
+    )
 
 
 def meet_as_told(
@@ -61,6 +88,7 @@ def meet_as_told(
     entry, leaving = _one_of(told, entry=True), _one_of(told, entry=False)
     if entry is not None:
         opened = _entered_at(opened, entry.price)
+    opened = opened._replace(account=_less_rests(opened.account, told, venue))
     computed = minute_exit(opened, prices, seconds, venue)
     bracket = _exit_as_told(opened, computed, leaving, venue)
     played = close_bar(XP, opened._replace(flattens=False), bracket, venue)
@@ -75,8 +103,14 @@ def end_as_told(state: BrokerState, told: Sequence[ToldFill], venue: Venue) -> B
     last = 0
     if leaving is not None:
         last = leaving.price + XP.sign(state.position.quantity) * stop_slippage(XP, venue.terms)
-    played = closed_at_last_price(XP, state.position, state.account, last, venue)
+    played = closed_at_last_price(XP, state.position, _less_rests(state.account, told, venue), last, venue)
     return _stepped(played, state.executions, told, venue)
+
+
+def _less_rests(account: Account, told: Sequence[ToldFill], venue: Venue) -> Account:
+    """The account once it has paid what prices in whole ticks leave of fills in parts."""
+    rests = sum(fill.rest for fill in told)
+    return account._replace(cash=account.cash - rests * venue.terms.tick_value) if rests else account
 
 
 def _one_of(told: Sequence[ToldFill], *, entry: bool) -> ToldFill | None:
@@ -132,9 +166,10 @@ def _stepped(played: BarOutcome, executions: int, told: Sequence[ToldFill], venu
             execution=fill.execution,
             quantity=fill.quantity,
             price=fill.price,
-            commission=abs(fill.quantity) * venue.terms.commission,
+            commission=abs(fill.quantity) * venue.terms.commission + fill.rest * venue.terms.tick_value,
             ts_event_ns=fill.ts_event_ns,
             reason=ENTRY if fill.leg == ENTRY else EXIT_NAMES[played.exit_reason],
+            parts=fill.parts,
         )
         for fill in told
     )

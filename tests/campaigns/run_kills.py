@@ -132,10 +132,12 @@ class SentCase(RunCase):
         """Play it unbroken; its name tells it from the run's own."""
         super().__init__(run, slot)
         self.name = f"{run.small.name}-broker"
+        assert self.points, "the broker of an unbroken run writes and answers"
 
     def victim(self, begun: Begun, slot: Path) -> int:
-        """The spare that becomes the broker, the last of four to be started."""
-        return workers_in(slot / "pids", SPARE)[-len(LOADED)]
+        """The spare that becomes the broker, the last to be started of four, or of three without a gate."""
+        started = len(LOADED) - (self.run.small.gate == "off")
+        return workers_in(slot / "pids", SPARE)[-started]
 
     def traced_journal(self, run: RunFolder) -> Path:
         """The broker's own."""

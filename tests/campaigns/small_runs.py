@@ -48,6 +48,10 @@ class Small(NamedTuple):
     seconds: bool = False
     broker: bool = False
     """Whether its orders go to the simulated broker in a process of its own."""
+    phase: int = 1
+    """Of an untrained policy."""
+    parts: int = 1
+    """Executions that a fill of the broker comes in."""
 
 
 WORLDS = (
@@ -56,6 +60,7 @@ WORLDS = (
     Small("policy-rules", seed=9, bars=120, gate="rules", entries=False),
     Small("policy-seconds", seed=10, bars=80, gate="off", entries=False, seconds=True),
     Small("sent-rules", seed=7, bars=60, gate="rules", entries=True, broker=True),
+    Small("sent-manages", seed=9, bars=60, gate="off", entries=False, broker=True, phase=2, parts=4),
 )
 
 
@@ -171,7 +176,7 @@ def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     bars = _rows(world.minutes, np.r_[0:first, opens : opens + small.bars])
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"bars": folder / "NQ_D1M.parquet", "part": "all", "gate": gate}
-    settings |= {"broker": "simulated"} if small.broker else {}
+    settings |= {"broker": "simulated", "broker_parts": small.parts} if small.broker else {}
     write_bars(bars, settings["bars"])
     if world.seconds is not None:
         from_ns, ts_ns = int(bars.ts_event_ns[first]), world.seconds.ts_event_ns
@@ -181,7 +186,7 @@ def _planned(small: Small, folder: Path, gate: dict[str, Any]) -> RunPlan:
     if small.entries:
         settings |= {"entries": _entries(bars, first, folder / "mine.csv"), "trading": {"risk_dollars": RISK_DOLLARS}}
     else:
-        settings["checkpoint"] = _untrained(bars, folder)
+        settings["checkpoint"] = _untrained(bars, folder, small.phase)
     return plan_run(RunConfig.model_validate({**settings, "runs": folder / "runs"}))
 
 
@@ -199,16 +204,16 @@ def _entries(bars: Bars, first: int, path: Path) -> Path:
     return path
 
 
-def _untrained(bars: Bars, folder: Path) -> Path:
+def _untrained(bars: Bars, folder: Path, phase: int) -> Path:
     """A policy before its first update, made in a process of its own: what forks runs must not load JAX."""
     child = os.fork()
     if child == 0:
         try:
             from tests.processes.conftest import untrained
 
-            untrained(folder, 1, bars, int(bars.ts_event_ns[0]))
+            untrained(folder, phase, bars, int(bars.ts_event_ns[0]))
             os._exit(0)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0, "no checkpoint"
-    return folder / "phase1"
+    return folder / f"phase{phase}"

@@ -207,6 +207,79 @@ def stop_and_flatten_never_both_fill(account: Account) -> None:
     assert [each.quantity for each in account.take()] == [-2]
 
 
+def a_stop_stands_where_it_was_moved_to(account: Account) -> None:
+    """It closes at its new price what the old one would have left open; the target stays where it was."""
+    order, entry = opened(account)
+
+    moved = account.broker.move_stop(order, 1, entry - STOP // 2)
+    says(moved, "filled", 2)
+
+    assert moved.stop == account.broker.state(order).stop == entry - STOP // 2
+    account.bench.trade(entry - STOP // 2 - 5, PRICE)
+    (left,) = account.take()
+    assert (left.leg, left.quantity) == ("stop", -2) and entry - STOP < left.price <= entry - STOP // 2
+
+
+def a_move_counts_once_and_an_older_one_not_at_all(account: Account) -> None:
+    """A message that was on its way for long never takes a stop back."""
+    order, entry = opened(account)
+    for revision, stop in ((1, entry - 30), (2, entry - 20)):
+        for _ in range(2):
+            assert account.broker.move_stop(order, revision, stop).stop == stop
+
+    for revision, stop in ((1, entry - 30), (2, entry - 35)):
+        assert account.broker.move_stop(order, revision, stop).stop == entry - 20, "an older move moved the stop"
+
+
+def a_move_that_comes_after_the_stop_filled_changes_nothing(account: Account) -> None:
+    """The race: what was executed stands, and nothing is open that could have a stop."""
+    order, entry = opened(account)
+    account.bench.trade(entry - STOP - 10, PRICE)
+
+    late = account.broker.move_stop(order, 1, entry - 1)
+
+    says(late, "filled", 2)
+    assert late.stop is None, "a stop stands for nothing"
+    assert [(each.leg, each.quantity) for each in account.take()] == [("stop", -2)]
+    account.bench.trade(entry - STOP - 10, PRICE + TARGET + 10)
+    assert account.take() == [], "what was closed was closed once more"
+    _, later = opened(account)
+    assert account.broker.move_stop(order, 2, later - 1).stop is None
+    assert account.broker.holdings().stop == later - STOP, "a move of one order moved the stop of another"
+
+
+def a_move_that_is_refused_leaves_the_stop_that_was(account: Account) -> None:
+    """A stop beyond the target is none; what is open is never without one."""
+    order, entry = opened(account)
+
+    assert account.broker.move_stop(order, 1, entry + TARGET).stop == entry - STOP
+    account.bench.trade(entry - STOP - 10, PRICE)
+
+    assert [each.leg for each in account.take()] == ["stop"]
+
+
+def a_stop_that_was_moved_outlives_a_kill(account: Account) -> None:
+    """And so does the number of its last move."""
+    order, entry = opened(account)
+    account.broker.move_stop(order, 2, entry - 10)
+
+    account.bench.kill()
+
+    assert account.broker.holdings().stop == entry - 10
+    assert account.broker.move_stop(order, 1, entry - 30).stop == entry - 10, "an older move moved the stop"
+    account.bench.trade(entry - 15, PRICE)
+    assert [each.leg for each in account.take()] == ["stop"]
+
+
+def opened(account: Account) -> tuple[str, int]:
+    """An order of two that has filled: its name, and the price that it filled at."""
+    order = account.bracket()
+    account.broker.submit(order)
+    account.quiet()
+    (entry,) = account.take()
+    return order.order_id, entry.price
+
+
 def what_is_held_and_works_is_told(account: Account) -> None:
     """While an entry works, once it has filled, once its stop has closed it, and after a cancel."""
     order, gone = account.bracket(-2), account.bracket()
@@ -216,6 +289,7 @@ def what_is_held_and_works_is_told(account: Account) -> None:
     holds(account, 0, order.order_id)
     account.quiet()
     holds(account, -2)
+    assert account.broker.holdings().stop == account.broker.executions(account.last)[0].price + STOP
     account.bench.trade(PRICE, PRICE + STOP + 10)
     holds(account, 0)
     account.broker.submit(gone)
@@ -230,6 +304,7 @@ def holds(account: Account, quantity: int, *working: str) -> None:
     last = kept[-1].number if kept else account.last
     expected = (quantity, working, last)
     assert (told.quantity, told.working, told.executions) == expected, f"{told}, expected {expected}"
+    assert (told.stop is None) == (not quantity), f"{told}: a stop stands where something is held, and nowhere else"
 
 
 def what_was_answered_outlives_a_kill(account: Account) -> None:
@@ -276,6 +351,11 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     what_a_thin_market_leaves_is_protected_as_far_as_it_filled,
     stop_and_target_never_both_fill,
     stop_and_flatten_never_both_fill,
+    a_stop_stands_where_it_was_moved_to,
+    a_move_counts_once_and_an_older_one_not_at_all,
+    a_move_that_comes_after_the_stop_filled_changes_nothing,
+    a_move_that_is_refused_leaves_the_stop_that_was,
+    a_stop_that_was_moved_outlives_a_kill,
     what_is_held_and_works_is_told,
     what_was_answered_outlives_a_kill,
     an_answer_that_comes_too_late_is_no_answer_to_the_next_question,

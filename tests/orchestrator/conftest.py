@@ -1,6 +1,8 @@
 """Lets these tests, and the processes that they start, import the workers beside them."""
 
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,3 +50,11 @@ def won(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
     from tests.orchestrator.played_runs import winning_run
 
     return winning_run(tmp_path_factory.mktemp("won"), engine="vllm")
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, where there is such a place: a kill leaves the same there, and nobody waits for a disk."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
+        yield Path(folder)

@@ -231,6 +231,7 @@ def play_paper(
     runs: Path,
     happens: Happenings,
     told: Callable[[Recorded], None] | None = None,
+    broker_kind: type[SimulatedBroker] = SimulatedBroker,
     **settings: object,
 ) -> tuple[RunFolder, Finished]:
     """Run in paper mode over what ``happens``, or go on with the run that is there; stops where it ends."""
@@ -243,7 +244,7 @@ def play_paper(
         late_s = plan.config.paper.late_after_s
         sessions = plan.config.sessions
         bars = FollowedBars(source, plan.bars, journal.records, market.clock, late_after_s=late_s, sessions=sessions)
-        broker = None if plan.config.broker is None else broker_of(plan, folder)
+        broker = None if plan.config.broker is None else broker_of(plan, folder, broker_kind)
         crew = ReadyCrew(market.bars, broker)
         with Telemetry(folder.telemetry) as telemetry, nullcontext() if broker is None else closing(broker):
             control = Control(folder.path)
@@ -268,10 +269,10 @@ def play_paper(
     return folder, done
 
 
-def broker_of(plan: RunPlan, folder: RunFolder) -> SimulatedBroker:
+def broker_of(plan: RunPlan, folder: RunFolder, kind: type[SimulatedBroker]) -> SimulatedBroker:
     """The broker of a run, as its worker opens it."""
     path = folder.path / BROKER / folder.journal.name
-    return SimulatedBroker.open(plan.trading.venue, plan.trading.limits.max_quantity, path)
+    return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path, plan.config.broker_parts)
 
 
 _OVER = object()

@@ -21,7 +21,18 @@ from orchestrator.workers.kept_entries import KeptEntries
 from orchestrator.workers.policy import EntriesServer
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.policy import Decider
-from rl_core.contract import BUY, HOLD, SELL, PolicyQuery, PolicyReply
+from rl_core.contract import (
+    BUY,
+    DISABLE_TRAIL,
+    ENABLE_TRAIL,
+    HOLD,
+    MOVE_STOP_TO_BREAKEVEN,
+    SELL,
+    PolicyQuery,
+    PolicyReply,
+)
+
+MANAGES = (MOVE_STOP_TO_BREAKEVEN, ENABLE_TRAIL, DISABLE_TRAIL)
 
 
 class FileWorld(NamedTuple):
@@ -55,7 +66,7 @@ class Script:
         return FeedBar(Bar.model_validate({"seq": seq, **row}), "")
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """Long and short in turn."""
+        """Long and short in turn; a policy of phase 2 manages what is open, too."""
         self.asked += 1
         if bar_seq in self._silent:
             return PolicyAnswered(HOLD, "timeout")
@@ -66,6 +77,9 @@ class Script:
             return PolicyAnswered(message.action, "policy")
         if self._policy is not None:
             return PolicyAnswered(self._policy.act(observation, np.array(legal, np.bool_)).action, "policy")
+        manages = [action for action in MANAGES if action < len(legal) and legal[action]]
+        if manages and bar_seq % 3 == 0:
+            return PolicyAnswered(manages[0], "policy")
         wanted = (BUY if bar_seq % 14 else SELL) if bar_seq % 7 == 0 else HOLD
         return PolicyAnswered(wanted if legal[wanted] else HOLD, "policy")
 

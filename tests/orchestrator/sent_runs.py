@@ -1,5 +1,6 @@
 """Runs whose orders are sent to a simulated broker in this process, and the same runs whose fills are computed."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -16,14 +17,15 @@ from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerD
 from orchestrator.run.runner import Fed, FeedBar, Finished, Runner, RunRecord
 from orchestrator.trader.state import PolicyAnswered, Setting, Standing
 from orchestrator.workers.simulated_broker import SimulatedBroker
-from rl_core.contract import BUY, HOLD, SELL
+from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import TradingConfig, compile_trading
 from tests.orchestrator.played_runs import TRADING, ScriptedViews, seconds_of, walk
 
 PRICES = ("open", "high", "low", "close")
-THEIRS = ("order", "executions")
-"""Inputs that only a broker gives."""
+THEIRS = ("stop_move", "order", "executions")
+"""Of a broker alone: what it is asked besides entries, and the inputs that it gives."""
+MANAGES = (MOVE_STOP_TO_BREAKEVEN, ENABLE_TRAIL, DISABLE_TRAIL)
 VERDICTS: tuple[Outcome, ...] = (
     Approve(),
     Approve(),
@@ -51,9 +53,9 @@ def wild(bars: list[Bar], times: int = 4) -> list[Bar]:
 class SentWorld:
     """Bars and an account; an entry is wanted on every third bar."""
 
-    def __init__(self, bars: list[Bar], **account: Any) -> None:
-        """``account`` is over that of `played_runs`."""
-        self.bars = bars
+    def __init__(self, bars: list[Bar], phase: int = 1, parts: int = 1, **account: Any) -> None:
+        """``account`` is over that of `played_runs`; a policy of ``phase`` 2 also manages; fills come in ``parts``."""
+        self.bars, self.phase, self.parts = bars, phase, parts
         config = TradingConfig.model_validate({**TRADING.model_dump(), **account})
         self.trading = compile_trading(config, instrument("NQ"))
         self.views = ScriptedViews(bars, config)
@@ -63,7 +65,7 @@ class SentWorld:
         """As a run has it."""
         return Setting(
             run_id="0" * 32,
-            phase=1,
+            phase=self.phase,
             venue=self.trading.venue,
             limits=self.trading.limits,
             gated=True,
@@ -76,7 +78,8 @@ class SentWorld:
 
     def broker(self, folder: Path, kind: type[SimulatedBroker] = SimulatedBroker) -> SimulatedBroker:
         """The account's broker as its journal says it stands; a new one where there is none."""
-        return kind.open(self.trading.venue, self.trading.limits.max_quantity, folder / "broker" / "journal.jsonl")
+        path = folder / "broker" / "journal.jsonl"
+        return kind.open(self.trading.venue, self.trading.limits.max_quantity, path, self.parts)
 
 
 class SentAnswers:
@@ -93,7 +96,12 @@ class SentAnswers:
         return FeedBar(bar, "5" * 64, seconds_of(bar)) if self._world.seconds else FeedBar(bar, "")
 
     def act(self, bar_seq: int, observation: npt.NDArray[np.float32], legal: tuple[bool, ...]) -> PolicyAnswered:
-        """Long and short in turn."""
+        """Long and short in turn; what is open is managed on two bars of three, as far as it can be."""
+        manages = [action for action in MANAGES if action < len(legal) and legal[action]]
+        if manages and bar_seq % 3 < 2:
+            return PolicyAnswered(manages[-(bar_seq % 3)], "policy")
+        if not legal[BUY]:
+            return PolicyAnswered(HOLD, "policy")
         return PolicyAnswered((BUY if bar_seq % 2 else SELL) if bar_seq % 3 == 0 else HOLD, "policy")
 
     def review(self, proposal: EntryProposal) -> Reviewed:
@@ -185,3 +193,82 @@ def _last(runner: Runner) -> int:
 
 def _nobody(asked: BrokerAsked) -> BrokerAnswer:
     raise AssertionError(f"{asked} of a run that computes its fills")
+
+
+class Killed(BaseException):
+    """The process has ended here."""
+
+
+class KilledAt:
+    """Ends the process at the ``number``-th step of its first life; counts the steps of one that it does not reach."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.steps: list[str] = []
+
+    def __call__(self, where: str) -> None:
+        """One more step."""
+        self.steps.append(where)
+        if len(self.steps) == self._number:
+            raise Killed(where)
+
+
+class Mortal:
+    """A broker that dies at one question, before it has done what it was asked, or once it has and cannot answer."""
+
+    def __init__(self, world: SentWorld, folder: Path, number: int, *, done: bool) -> None:
+        """The ``number``-th question is its last; ``done``: it is killed between its work and its answer."""
+        self._world, self._folder, self._number, self._done = world, folder, number, done
+        self.asked = 0
+        self.now = world.broker(folder)
+
+    def ask(self, question: BrokerAsked) -> BrokerAnswer:
+        """Its answer; where it died, that of the one which was started in its place and asked again."""
+        self.asked += 1
+        if self.asked == self._number:
+            if self._done:
+                BrokerDesk(self.now, self.now).ask(question)
+            self.now.close()
+            self.now = self._world.broker(self._folder)
+        return BrokerDesk(self.now, self.now).ask(question)
+
+
+def killed_at_every_step(play: Callable[..., Finished], folder: Path, whole: tuple[bytes, bytes]) -> set[str]:
+    """Kill a run before and after everything that leaves a mark outside its process; the kinds of such marks.
+
+    Raises:
+        AssertionError: one that went on ended with other journals than the ``whole`` one.
+    """
+    counted = KilledAt(-1)
+    play(folder / "counted", step=counted)
+    for number, where in enumerate(counted.steps, 1):
+        place = folder / str(number)
+        try:
+            play(place, step=KilledAt(number))
+        except Killed:
+            assert play(place).complete
+        else:
+            raise AssertionError(f"it was not killed at {where}")
+        assert written(place) == whole, where
+        shutil.rmtree(place)
+    return {step.partition(" ")[2] for step in counted.steps}
+
+
+def broker_killed_at_every_question(
+    world: SentWorld, play: Callable[..., Finished], folder: Path, whole: tuple[bytes, bytes], *, done: bool
+) -> int:
+    """Kill the broker at each question, before or, if ``done``, after its work; how many there were.
+
+    Raises:
+        AssertionError: a run ended with other journals than the ``whole`` one.
+    """
+    counted = Mortal(world, folder / "counted", -1, done=done)
+    play(folder / "counted", ask=counted.ask)
+    for number in range(1, counted.asked + 1):
+        place = folder / str(number)
+        broker = Mortal(world, place, number, done=done)
+        play(place, ask=broker.ask)
+        broker.now.close()
+        assert written(place) == whole, f"question {number}"
+        shutil.rmtree(place)
+    return counted.asked

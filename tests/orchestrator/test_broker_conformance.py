@@ -103,8 +103,8 @@ class Behind:
         self.worker = self._started()
 
     def _started(self) -> Worker:
-        config = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
-        config["journal"] = str(self._folder / "broker" / "journal.jsonl")
+        config: dict[str, Any] = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
+        config |= {"journal": str(self._folder / "broker" / "journal.jsonl"), "parts": 1}
         bootstrap = Bootstrap(name=BROKER, credentials=self._connections.add_worker(BROKER), config=config)
         worker = Worker.start("orchestrator.workers.broker", bootstrap, self._folder / "logs")
         self._connections.wait_ready([BROKER], deadline_s=READY_S)
@@ -252,6 +252,55 @@ class ClosesTwice(SimulatedBroker):
         return book
 
 
+class MovesInWords(SimulatedBroker):
+    """A stop is told to stand elsewhere, and works where it stood."""
+
+    def move_stop(self, order_id: str, revision: int, stop: int) -> OrderState:
+        """With the defect."""
+        return self.state(order_id).model_copy(update={"stop": stop})
+
+
+class TakesMovesAsTheyCome(SimulatedBroker):
+    """The last move that came is the one that counts, whatever its number."""
+
+    def move_stop(self, order_id: str, revision: int, stop: int) -> OrderState:
+        """With the defect."""
+        self._book = self._book._replace(revision=0)
+        return super().move_stop(order_id, revision, stop)
+
+
+class OpensTheStopAgain(SimulatedBroker):
+    """A stop is told to stand though nothing is open any more."""
+
+    def move_stop(self, order_id: str, revision: int, stop: int) -> OrderState:
+        """With the defect."""
+        return super().move_stop(order_id, revision, stop).model_copy(update={"stop": stop})
+
+
+class DropsARefusedStop(SimulatedBroker):
+    """The old stop is cancelled before the new one is looked at."""
+
+    def move_stop(self, order_id: str, revision: int, stop: int) -> OrderState:
+        """With the defect."""
+        told, held = super().move_stop(order_id, revision, stop), self._book.held
+        if told.reason:
+            naked = held._replace(position=held.position._replace(stop=0))
+            self._book = self._book._replace(held=naked)
+        return self.state(order_id)
+
+
+class MovesWithoutARecord(SimulatedBroker):
+    """Where a stop was moved to is forgotten with the process."""
+
+    def move_stop(self, order_id: str, revision: int, stop: int) -> OrderState:
+        """With the defect."""
+        journal, self._journal = self._journal, None
+        try:
+            return super().move_stop(order_id, revision, stop)
+        finally:
+            self._journal = journal
+
+
 PLANTED: dict[type[SimulatedBroker], str] = {
     AnswersBeforeItWrites: "what_was_answered_outlives_a_kill",
     ForgetsIds: "the_same_id_is_the_same_order",
@@ -262,6 +311,11 @@ PLANTED: dict[type[SimulatedBroker], str] = {
     FillsTheRestLater: "what_a_thin_market_leaves_is_protected_as_far_as_it_filled",
     HoldsWhatItSubmitted: "what_is_held_and_works_is_told",
     ClosesTwice: "stop_and_flatten_never_both_fill",
+    MovesInWords: "a_stop_stands_where_it_was_moved_to",
+    TakesMovesAsTheyCome: "a_move_counts_once_and_an_older_one_not_at_all",
+    OpensTheStopAgain: "a_move_that_comes_after_the_stop_filled_changes_nothing",
+    DropsARefusedStop: "a_move_that_is_refused_leaves_the_stop_that_was",
+    MovesWithoutARecord: "a_stop_that_was_moved_outlives_a_kill",
 }
 
 

@@ -270,6 +270,49 @@ def test_our_own_mistake_in_one_account_is_that_account_s_alone(
     assert digest_of(runs[1].folder) == alone["ungated"]
 
 
+def fills_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """Fills, trades and marks, without the run's own names."""
+    kinds = [record for record in read_journal(folder.journal) if record.type in ("fill", "trade", "mark")]
+    return [{key: value for key, value in each.payload.items() if key not in ("order", "order_id")} for each in kinds]
+
+
+def test_accounts_with_a_broker_each_trade_as_they_do_without(file_world: FileWorld, tmp_path: Path) -> None:
+    """Stopped on the way and gone on with, too; one whose broker lost its own journal fails alone, by name."""
+    names = ("other-rules", "ungated")
+    sent = [planned(file_world, tmp_path / "a", name, broker="simulated", **ACCOUNTS[name]) for name in names]
+    computed = [planned(file_world, tmp_path / "b", name, **ACCOUNTS[name]) for name in names]
+    with desks_over(file_world, sent[0]) as shared:
+        asked: list[bool] = []
+        policy = shared.crews["policy"]
+        runs = [seated(plan, shared, stop_asked=lambda: bool(asked)) for plan in sent]
+        go_round(runs, shared.desks, stop_asked=lambda: bool(asked), tend=lambda: _when(policy.asked > 8, asked))
+    assert {run.became and run.became.state for run in runs} == {"stopped"}
+    assert all("executions" in types(run.folder) for run in runs)
+
+    lost = runs[1].folder.path / "broker" / "journal.jsonl"
+    kept = lost.rename(tmp_path / "kept.jsonl")
+    with desks_over(file_world, sent[0]) as shared:
+        again = [seated(plan, shared) for plan in sent]
+        go_round(again, shared.desks)
+    with desks_over(file_world, sent[0]) as shared:
+        plain = [seated(plan, shared) for plan in computed]
+        go_round(plain, shared.desks)
+
+    assert [run.became and run.became.state for run in again] == ["ended", "failed"]
+    assert again[1].became is not None and "it has lost its own record" in again[1].became.word
+    kept.replace(lost)
+    with desks_over(file_world, sent[0]) as shared:
+        (last,) = [seated(sent[1], shared)]
+        go_round([last], shared.desks)
+    assert [fills_of(run.folder) for run in (again[0], last)] == [fills_of(run.folder) for run in plain]
+    assert all(len(fills_of(run.folder)) > 20 for run in plain)
+
+
+def _when(due: bool, asked: list[bool]) -> None:
+    if due:
+        asked.append(True)
+
+
 class FailingServer:
     """A model server that, once it was suspected, is proven anew the third time that anybody looks."""
 

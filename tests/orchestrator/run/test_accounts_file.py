@@ -60,11 +60,6 @@ def test_what_cannot_be_an_account_is_named_with_its_table(
         accounts(file_world, tmp_path, text)
 
 
-def test_orders_that_go_to_a_broker_are_refused(file_world: FileWorld, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--accounts computes the fills of every account"):
-        accounts(file_world, tmp_path, '[accounts.a]\nbroker = "simulated"\n')
-
-
 def test_bars_that_are_still_to_come_are_refused(file_world: FileWorld, tmp_path: Path) -> None:
     with pytest.raises(
         RefusedError, match="--accounts plays recorded bars, and mode 'paper' follows them as they come"

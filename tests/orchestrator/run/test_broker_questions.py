@@ -1,8 +1,6 @@
 """A run whose orders go through a broker adapter: the same trades, and the same bytes wherever it is killed."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,27 @@ from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.lines import Chain
 from orchestrator.journal.recording import Recording
 from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, Holdings, OrderState
+from orchestrator.report.account_book import account_book, trades_of
+from orchestrator.report.reconciliation import reconcile
 from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked
 from orchestrator.run.runner import FeedBar, Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
 from orchestrator.trader.state import Standing
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from tests.orchestrator.played_runs import walk
-from tests.orchestrator.sent_runs import SentAnswers, SentWorld, few_bars, ours, play_sent, records, wild, written
+from tests.orchestrator.sent_runs import (
+    Killed,
+    SentAnswers,
+    SentWorld,
+    broker_killed_at_every_question,
+    few_bars,
+    killed_at_every_step,
+    ours,
+    play_sent,
+    records,
+    wild,
+    written,
+)
 
 DAYS = ("2024-06-03", "2024-06-04", "2024-06-05")
 PACKS = "configs/rules"
@@ -37,14 +49,6 @@ ACCOUNTS: dict[str, tuple[dict[str, Any], set[str]]] = {
 """Over the account of `played_runs` -> why its trades end, all of it met."""
 
 
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory, where there is such a place: a kill leaves the same there, and nobody waits for a disk."""
-    place = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
-        yield Path(folder)
-
-
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: str) -> None:
     """Every record but the broker's own inputs: fills, trades, floors, marks, days and attempts, to the cent."""
@@ -58,6 +62,25 @@ def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: s
     assert ours(memory / "sent") == expected
     assert {content["reason"] for kind, content in expected if kind == "trade"} == reasons
     assert sum(kind == "cancelled" for kind, _ in expected) > 100 or account != "thin market"
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int) -> None:
+    """Three executions a fill, each a tick worse and a second later than the one before."""
+    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=3)
+
+    play_sent(world, memory)
+
+    book, found = account_book(records(memory)), records(memory)
+    told = [each for record in found if record.type == "executions" for each in record.payload["executions"]]
+    fills = [record.payload for record in found if record.type == "fill"]
+    assert [check.fault for check in reconcile(book, world.trading.venue.terms.tick_value)] == [""] * 4
+    assert [fill["parts"] for fill in fills] == [3] * len(fills) and len(told) == 3 * len(fills) >= 30
+    spent = -sum(each["quantity"] * each["price"] for each in told) * world.trading.venue.terms.tick_value
+    paid = sum(abs(each["quantity"]) for each in told) * world.trading.venue.terms.commission
+    assert sum(trade.trade.pnl for trade in trades_of(book)) == spent - paid
+    bars = book.bars.holding([trade.trade.exit_ns for trade in trades_of(book)])
+    assert bars.tolist() == [event.bar for event in book.of("trade")]
 
 
 def standing(last_bar: int) -> Standing:
@@ -94,24 +117,6 @@ def test_the_broker_is_asked_while_something_is_open_or_works(tmp_path: Path) ->
     assert unsynced == [] and all(each.synced == bool(each.payload["executions"]) for each in told)
 
 
-class Killed(BaseException):
-    """The process has ended here."""
-
-
-class KilledAt:
-    """Ends the process at the ``number``-th step of its first life; counts the steps of one that it does not reach."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self.steps: list[str] = []
-
-    def __call__(self, where: str) -> None:
-        """One more step."""
-        self.steps.append(where)
-        if len(self.steps) == self._number:
-            raise Killed(where)
-
-
 WORLD = SentWorld(few_bars())
 
 
@@ -131,25 +136,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def steps_of_a_run(folder: Path) -> list[str]:
-    """Before and after everything that leaves a mark outside its process, in order."""
-    counted = KilledAt(-1)
-    play_few(folder, step=counted)
-    return counted.steps
-
-
 def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, whole: Path) -> None:
     """Before and after every write of the journal and every question to the broker; both journals are compared."""
-    steps, expected = steps_of_a_run(memory / "counted"), written(whole)
-    kinds = {step.partition(" ")[2] for step in steps}
+    kinds = killed_at_every_step(play_few, memory, written(whole))
 
-    for number, where in enumerate(steps, 1):
-        folder = memory / str(number)
-        with pytest.raises(Killed):
-            play_few(folder, step=KilledAt(number))
-        assert play_few(folder).complete
-        assert written(folder) == expected, where
-        shutil.rmtree(folder)
     sent = {record.payload["code"] for record in records(whole) if record.type == "cancelled"}
     left = {record.payload["reason"] for record in records(whole) if record.type == "trade"}
     assert [record.type for record in records(whole)[-6:-3]] == ["bars_ended", "executions", "fill"]
@@ -157,39 +147,9 @@ def test_killed_at_any_step_it_goes_on_to_the_same_bytes(memory: Path, whole: Pa
     assert kinds >= {"OrderSent", "ExecutionsAsked", "Acknowledged", "HoldingsWanted", "intent", "order", "executions"}
 
 
-class Mortal:
-    """A broker that dies at one question, before it has done what it was asked, or once it has and cannot answer."""
-
-    def __init__(self, folder: Path, number: int, *, done: bool) -> None:
-        """The ``number``-th question is its last; ``done``: it is killed between its work and its answer."""
-        self._folder, self._number, self._done = folder, number, done
-        self.asked = 0
-        self.now = WORLD.broker(folder)
-
-    def ask(self, question: BrokerAsked) -> BrokerAnswer:
-        """Its answer; where it died, that of the one which was started in its place and asked again."""
-        self.asked += 1
-        if self.asked == self._number:
-            if self._done:
-                BrokerDesk(self.now, self.now).ask(question)
-            self.now.close()
-            self.now = WORLD.broker(self._folder)
-        return BrokerDesk(self.now, self.now).ask(question)
-
-
 @pytest.mark.parametrize("done", [False, True], ids=["before its work", "after its work"])
 def test_a_broker_killed_at_any_question_changes_no_byte(memory: Path, whole: Path, done: bool) -> None:
-    counted = Mortal(memory / "counted", -1, done=done)
-    play_few(memory / "counted", ask=counted.ask)
-
-    for number in range(1, counted.asked + 1):
-        folder = memory / str(number)
-        broker = Mortal(folder, number, done=done)
-        play_few(folder, ask=broker.ask)
-        broker.now.close()
-        assert written(folder) == written(whole), f"question {number}"
-        shutil.rmtree(folder)
-    assert counted.asked > 25
+    assert broker_killed_at_every_question(WORLD, play_few, memory, written(whole), done=done) > 25
 
 
 def stopped_at(folder: Path, where: str, nth: int = 1) -> None:

@@ -7,7 +7,6 @@ import pytest
 from orchestrator.run.config import RunConfig
 from orchestrator.run.modes import check_sendable, installed_adapters
 from orchestrator.workers.kept_entries import KeptEntries, KeptEntry
-from rl_core.checkpoints.manifest import Identity
 from tests.processes.commands import ROOT, call_here
 from trigate.errors import ConfigError
 
@@ -65,15 +64,6 @@ def test_orders_that_a_person_is_told_go_to_no_broker() -> None:
     assert "in mode 'advisory' a person is told each order, and none is sent" in ended.stderr
 
 
-def test_a_policy_that_moves_stops_goes_with_no_broker_yet() -> None:
-    identity = Identity.model_construct(phase=2)
-
-    with pytest.raises(ConfigError, match="a policy of phase 2, which moves stops"):
-        check_sendable(RunConfig(broker="simulated"), identity, None)
-    check_sendable(RunConfig(), identity, None)
-    check_sendable(RunConfig(broker="simulated"), Identity.model_construct(phase=1), None)
-
-
 @pytest.mark.parametrize(("prices", "goes"), [({}, True), ({"stop": 79_000}, False), ({"target": 81_000}, False)])
 def test_an_entry_with_a_price_of_its_own_goes_with_no_broker_yet(prices: dict[str, int], goes: bool) -> None:
     """Distances do: they are what a bracket holds."""
@@ -82,10 +72,10 @@ def test_an_entry_with_a_price_of_its_own_goes_with_no_broker_yet(prices: dict[s
     config = RunConfig(broker="simulated", entries=Path("mine.csv"))
 
     if goes:
-        check_sendable(config, None, kept)
+        check_sendable(config, kept)
         return
     with pytest.raises(ConfigError, match=r"1 entries of mine\.csv bring a stop or target at a price"):
-        check_sendable(config, None, kept)
+        check_sendable(config, kept)
 
 
 def test_a_run_without_a_broker_keeps_the_name_that_it_had_before_there_was_one() -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.journal.journal import read_journal
 from orchestrator.run.folder import RunFolder
+from rl_core.bars.read import read_bars
 from tests.orchestrator.paper_market import (
     MORNING,
     Market,
@@ -16,6 +18,7 @@ from tests.orchestrator.paper_market import (
     replays,
 )
 from tests.orchestrator.played_files import FileWorld
+from tests.processes.conftest import untrained
 from trigate.errors import ProcessNotReadyError
 
 NAMED = ("entry_ns", "entry", "exit_ns", "exit", "reason", "quantity", "pnl", "risk", "attempt")
@@ -55,6 +58,36 @@ def test_trades_are_those_of_the_run_without_a_broker(file_world: FileWorld, tmp
     assert [each["ts_event_ns"] for each in records(sent, "bar")] == [
         int(ts) for ts in market.bars.ts_event_ns[MORNING : MORNING + BARS]
     ]
+    assert replays(sent)
+
+
+@pytest.fixture(scope="module")
+def managed_world(file_world: FileWorld, tmp_path_factory: pytest.TempPathFactory) -> FileWorld:
+    """The same bars, and an untrained policy of phase 2."""
+    minutes = read_bars(file_world.bars)
+    folder = tmp_path_factory.mktemp("managed_world")
+    return file_world._replace(checkpoint=untrained(folder, 2, minutes, int(minutes.ts_event_ns[0])))
+
+
+def test_stops_that_a_policy_moves_are_moved_at_the_broker(managed_world: FileWorld, tmp_path: Path) -> None:
+    """Some answers are lost on the way, though the broker did what it was asked; each move counts once."""
+    places = two_halves(tmp_path)
+
+    def losing(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        for _ in range(BARS):
+            crew.broker_misses = 1
+            yield from market.trade(1)
+
+    sent, _ = play_paper(
+        managed_world, morning(managed_world, places[0]), places[0] / "runs", losing, broker="simulated"
+    )
+    computed, _ = play_paper(managed_world, morning(managed_world, places[1]), places[1] / "runs", busy)
+
+    assert traded(sent) == traded(computed) and len(traded(sent)) > 5
+    at_broker = [record.payload for record in read_journal(sent.path / "broker" / "journal.jsonl")]
+    moves = [(each["order"], each["revision"], each["stop"]) for each in records(sent, "stop_move")]
+    taken = [(each["order_id"], each["revision"], each["stop"]) for each in at_broker if "revision" in each]
+    assert taken == moves and len(moves) > 10
     assert replays(sent)
 
 

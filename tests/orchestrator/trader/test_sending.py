@@ -154,6 +154,20 @@ def test_what_is_to_go_flat_is_asked_of_the_broker() -> None:
     assert on(asked.state, SENT.answer("filled", SENT.bracket.quantity)).state.waits_for == "bar"
 
 
+def test_parts_of_an_entry_are_one_position_with_one_bracket() -> None:
+    """One contract at the open and a tick, one a tick worse: a mean of half a tick more is rounded in our favour."""
+    asked = on(SENT.working, SENT.later)
+    first = SENT.later.bar.open + 1
+
+    step = on(asked.state, ExecutionsTold((SENT.execution(quantity=1), SENT.execution(2, quantity=1, price=first + 1))))
+
+    position, (fill,) = step.state.broker.position, [each.payload for each in step.records if each.type == "fill"]
+    assert (position.quantity, position.entry, position.stop) == (2, first, first - SENT.bracket.stop_ticks)
+    assert (fill["quantity"], fill["price"], fill["execution"], fill["parts"]) == (2, first, 2, 2)
+    assert fill["commission"] == 2 * 60 + 50, "the rest of a tick that one contract paid"
+    assert step.state.broker.executions == 2
+
+
 def test_a_part_that_filled_is_the_position_and_the_rest_is_cancelled() -> None:
     asked = on(SENT.working, SENT.later)
     step = on(asked.state, ExecutionsTold((SENT.execution(quantity=1),)))
@@ -169,11 +183,43 @@ def test_a_part_that_filled_is_the_position_and_the_rest_is_cancelled() -> None:
         ((SENT.execution(2),), "they do not follow number 0"),
         ((SENT.execution(quantity=SENT.bracket.quantity + 1),), "contracts entered where"),
         ((SENT.execution(quantity=-1),), "contracts entered where"),
-        ((SENT.execution(quantity=1), SENT.execution(2, quantity=1)), "in several parts"),
+        ((SENT.execution(), SENT.execution(2, quantity=1)), "contracts entered where"),
+        (
+            (SENT.execution(quantity=SENT.bracket.quantity + 1), SENT.execution(2, quantity=-1)),
+            "contracts entered where",
+        ),
+        (
+            (SENT.execution(quantity=1), SENT.execution(2, leg="stop", quantity=-1), SENT.execution(3, quantity=1)),
+            "a part of the entry came after an exit",
+        ),
+        (
+            (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-1)),
+            "-1 contracts left where 2 were open, and no run books an exit that goes on later",
+        ),
+        (
+            (
+                SENT.execution(quantity=1),
+                SENT.execution(2, leg="stop", quantity=-2),
+                SENT.execution(3, leg="stop", quantity=1),
+            ),
+            "-1 contracts left where 1 were open",
+        ),
         ((SENT.execution(leg="stop", quantity=-1),), "-1 contracts left where 0 were open"),
         ((SENT.execution(), SENT.execution(2, leg="stop", quantity=-1)), "-1 contracts left where"),
     ],
-    ids=["of another", "a gap", "too many", "the wrong way", "parts", "from nothing", "half of it"],
+    ids=[
+        "of another",
+        "a gap",
+        "too many",
+        "the wrong way",
+        "a part too many",
+        "parts both ways",
+        "a late part",
+        "it goes on",
+        "exits both ways",
+        "from nothing",
+        "half of it",
+    ],
 )
 def test_executions_that_nothing_explains_are_refused(told: tuple[Execution, ...], said: str) -> None:
     with pytest.raises(UnexplainedError, match=said):
@@ -185,6 +231,10 @@ def test_executions_that_the_order_explains_are_not() -> None:
     for told in ((), (SENT.execution(),), (SENT.execution(), SENT.execution(2, leg="stop", quantity=-whole))):
         check_executions(SENT.working, told, over=False)
     check_executions(SENT.open, (SENT.execution(2, leg="other", quantity=-whole),), over=True)
+    in_parts = (SENT.execution(quantity=1), SENT.execution(2, quantity=1))
+    left = (SENT.execution(3, leg="stop", quantity=-1), SENT.execution(4, leg="target", quantity=-1))
+    check_executions(SENT.working, in_parts, over=False)
+    check_executions(SENT.working, (*in_parts, *left), over=False)
 
 
 @pytest.mark.parametrize(
@@ -203,14 +253,15 @@ def test_an_answer_that_cannot_be_one_is_refused() -> None:
 
     for sent, status in ((taken, "unknown"), (cancel, "unknown"), (cancel, "rejected")):
         with pytest.raises(UnexplainedError, match=f"says {status} of order {order_id}, which was sent"):
-            check_answer(sent, SENT.answer(status).state)
-    check_answer(taken, SENT.answer("rejected").state)
-    check_answer(cancel, SENT.answer("cancelled").state)
+            check_answer(SENT.open._replace(sent=sent), SENT.answer(status).state)
+    check_answer(SENT.open._replace(sent=taken), SENT.answer("rejected").state)
+    check_answer(SENT.open._replace(sent=cancel), SENT.answer("cancelled").state)
 
 
 def held(quantity: int, *working: str, executions: int) -> Holdings:
-    """What a broker says that it holds."""
-    return Holdings(quantity=quantity, working=working, executions=executions)
+    """What a broker says that it holds, with the stop that the record knows."""
+    stop = SENT.open.broker.position.stop if quantity else None
+    return Holdings(quantity=quantity, working=working, executions=executions, stop=stop)
 
 
 def test_what_was_not_taken_yet_explains_what_the_record_does_not_know() -> None:

@@ -247,8 +247,24 @@ def test_an_entry_and_its_stop_in_one_bar_are_two_numbered_fills() -> None:
     met = broker.meet(working, BarPrices(100, 102, 90, 95), 60, VENUE)
 
     assert [fill._asdict() for fill in met.fills] == [
-        {"execution": 8, "quantity": 2, "price": 101, "commission": 120, "ts_event_ns": 60, "reason": "entry"},
-        {"execution": 9, "quantity": -2, "price": 90, "commission": 120, "ts_event_ns": 60, "reason": "stop"},
+        {
+            "execution": 8,
+            "quantity": 2,
+            "price": 101,
+            "commission": 120,
+            "ts_event_ns": 60,
+            "reason": "entry",
+            "parts": 1,
+        },
+        {
+            "execution": 9,
+            "quantity": -2,
+            "price": 90,
+            "commission": 120,
+            "ts_event_ns": 60,
+            "reason": "stop",
+            "parts": 1,
+        },
     ]
     assert met.state == BrokerState(met.state.account, FLAT, NO_ORDER, 9)
     assert met.state.account.cash == 5_000_000 - 1340

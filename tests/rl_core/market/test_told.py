@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rl_core.market.broker import BrokerState, BrokerStep, Fill, end_session, meet
 from rl_core.market.fills import Venue
-from rl_core.market.told import ToldFill, end_as_told, meet_as_told
+from rl_core.market.told import ToldFill, end_as_told, meet_as_told, taken_together
 from rl_core.market.types import (
     ADAPTIVE,
     CLOSED_BALANCE,
@@ -165,3 +165,33 @@ def test_two_exits_of_one_bar_are_our_mistake() -> None:
 
     with pytest.raises(AssertionError, match="one entry and one exit"):
         meet_as_told(BrokerState(ACCOUNT, LONG), twice, BarPrices(80_000, 80_400, 79_800, 80_000), VENUE)
+
+
+def test_parts_are_one_fill_at_their_mean_price_rounded_in_our_favour_with_the_rest_told() -> None:
+    """Bought 2 at 100 and 1 at 101: 301 in all, 3 at 100 and 1 left over; sold, 3 at 101 and 2 short of 303."""
+    bought = [ToldFill(4, "entry", 2, 100, 7), ToldFill(5, "entry", 1, 101, 8)]
+    sold = [ToldFill(4, "stop", -2, 100, 7), ToldFill(5, "other", -1, 101, 8)]
+
+    assert taken_together(bought) == ToldFill(5, "entry", 3, 100, 7, parts=2, rest=1)
+    assert taken_together(sold) == ToldFill(5, "stop", -3, 101, 8, parts=2, rest=2)
+    assert taken_together(bought[:1]) == bought[0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(79_950, 80_050)), min_size=1, max_size=4),
+    st.sampled_from([-1, 1]),
+)
+def test_an_account_is_exact_to_the_cent_after_a_trade_in_parts(drawn: list[tuple[int, int]], side: int) -> None:
+    """What was paid for every part and taken at 80,000 for all of them; commissions of both sides."""
+    contracts = sum(size for size, _ in drawn)
+    entry = taken_together([ToldFill(n, "entry", side * size, price, 7) for n, (size, price) in enumerate(drawn, 1)])
+    leaving = ToldFill(len(drawn) + 1, "other", -side * contracts, PRICE, 8)
+    waits = BrokerState(ACCOUNT, FLAT, Order(side * contracts, 1000, 3000, False))
+
+    step = meet_as_told(waits, [entry, leaving], BarPrices(PRICE, PRICE, PRICE, PRICE), VENUE)
+
+    made = sum(side * size * (PRICE - price) for size, price in drawn) * TERMS.tick_value
+    assert step.state.account.cash == ACCOUNT.cash + made - 2 * contracts * TERMS.commission
+    assert step.state.executions == len(drawn) + 1 and step.fills[0].parts == len(drawn)
+    ended = end_as_told(step.state._replace(position=LONG), [ToldFill(9, "other", -1, PRICE, 8, rest=1)], VENUE)
+    assert ended.state.account.cash == step.state.account.cash - TERMS.commission - TERMS.tick_value
