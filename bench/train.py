@@ -29,7 +29,7 @@ import optax
 
 from bench.env import BARS, MANY_BARS, market_of, tiled
 from bench.facts import versions
-from bench.gpu_program import compiles_for_a_gpu, text_for_a_gpu
+from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Operations, operations_of
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
 from rl_core.envs.entry_outcomes import with_entry_outcomes
@@ -250,16 +250,22 @@ def operations(repeats: int) -> list[Row]:
     rows = []
     for phase in (1, 2):
         config, env, world = _counted_update(phase)
-        arguments = (initial_state(config, env, world), world)
+        arguments, static = (initial_state(config, env, world), world), {"config": config, "env": env}
         with as_on_an_accelerator():
-            there = operations_of(update.lower(*arguments, config=config, env=env).compile().as_text() or "")
-            gpu = text_for_a_gpu(update, *arguments, config=config, env=env) if compiles_for_a_gpu() else None
+            there = operations_of(update.lower(*arguments, **static).compile().as_text() or "")
+            gpu = compiled_for_a_gpu(update, *arguments, **static) if compiles_for_a_gpu() else None
         ratio = {}
         if conditions_are_free():
-            here = operations_of(update.lower(*arguments, config=config, env=env).compile().as_text() or "").total
+            here = operations_of(update.lower(*arguments, **static).compile().as_text() or "").total
             ratio = {"the program for a CPU": round(there.total / here, 3)}
         name = f"train.operations.phase{phase}"
-        rows += [_counts(name, there, ratio), _counts(f"{name}.h100", None if gpu is None else operations_of(gpu), {})]
+        rows.append(_counts(name, there, ratio))
+        if gpu is None:
+            rows.append(Row(f"{name}.h100", None, "no jax-cuda13-plugin here", {}, {}))
+            continue
+        row = _counts(f"{name}.h100", operations_of(gpu.as_text() or ""), {})
+        kept = {"temporary_kb_per_env": _memory(gpu, config)["temporary_kb_per_env"]}
+        rows.append(row._replace(facts={**row.facts, **kept}))
     return rows
 
 
@@ -270,10 +276,8 @@ def _counted_update(phase: int) -> tuple[PPOConfig, Env, EnvArrays]:
     return SEPARATE.model_copy(update={"known_entries": False}), Env(2), world
 
 
-def _counts(name: str, found: Operations | None, ratio: dict[str, float]) -> Row:
-    if found is None:
-        return Row(name, None, "no jax-cuda13-plugin here", {}, {})
-    loops = [tuple(loop) for loop in found.loops if loop.a_turn > 1][:2]
+def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
+    loops = [tuple(loop) for loop in found.loops[:2]]
     facts = {"conditions": found.conditions, "turns_and_operations_a_turn": loops}
     return Row(name, found.total, "operations", ratio, {}, facts)
 

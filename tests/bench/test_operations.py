@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bench.gpu_program import compiles_for_a_gpu, text_for_a_gpu
+from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Loop, operations_of
 
 TEXT = """\
@@ -70,13 +70,13 @@ def _looped(x: jax.Array) -> jax.Array:
 @pytest.mark.skipif(compiles_for_a_gpu(), reason="the plugin is installed")
 def test_without_the_plugin_nothing_is_counted_for_a_gpu() -> None:
     with pytest.raises(NotImplementedError):
-        text_for_a_gpu(jax.jit(_looped), jnp.ones((8, 8)))
+        compiled_for_a_gpu(jax.jit(_looped), jnp.ones((8, 8)))
 
 
 @pytest.mark.skipif(not compiles_for_a_gpu(), reason="needs jax-cuda13-plugin and jax-cuda13-pjrt, and no GPU")
 def test_a_loop_is_compiled_for_a_gpu_without_one() -> None:
     """A turn: one matrix product, one fusion of the cosine, the counter and its comparison, at most two more."""
-    found = operations_of(text_for_a_gpu(jax.jit(_looped), jnp.ones((64, 64))))
+    found = operations_of(compiled_for_a_gpu(jax.jit(_looped), jnp.ones((64, 64))).as_text())
 
     assert [loop.turns for loop in found.loops] == [12]
     assert 3 <= found.loops[0].a_turn <= 6
