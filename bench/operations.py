@@ -1,8 +1,8 @@
 """Launch-like operations of a compiled program: what an accelerator would have to start one by one.
 
-A proxy, as a CPU's compiler fuses otherwise than a GPU's: every instruction that computes counts one, a fusion one in
-all; a loop counts what its body does as often as it turns, a condition its dearest branch. Instructions that only name
-or reshape values count nothing.
+Every instruction that computes counts one, a fusion one in all: on a GPU that is a kernel or a copy. Of what a CPU's
+compiler made it is a proxy, as that one fuses otherwise. A loop counts what its body does as often as it turns, a
+condition its dearest branch. Instructions that only name or reshape values count nothing.
 """
 
 import re

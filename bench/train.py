@@ -29,6 +29,7 @@ import optax
 
 from bench.env import BARS, MANY_BARS, market_of, tiled
 from bench.facts import versions
+from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Operations, operations_of
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
 from rl_core.envs.entry_outcomes import with_entry_outcomes
@@ -244,28 +245,41 @@ def first(repeats: int) -> list[Row]:
 
 
 def operations(repeats: int) -> list[Row]:
-    """Launch-like operations of one update as compiled for an accelerator, and as compiled for a CPU."""
+    """Launch-like operations of one update: of the program for an H100, and of what a CPU's compiler makes of it."""
     del repeats  # a count needs none
     rows = []
-    for name, config, env in (("phase1", DEFAULT, Env(1)), ("phase2", SEPARATE, Env(2))):
-        world = world_of(BARS)
-        if env.phase == 1:
-            world = with_known_entries(world)
-        else:
-            config = config.model_copy(update={"known_entries": False})
+    for phase in (1, 2):
+        config, env, world = _counted_update(phase)
+        arguments, static = (initial_state(config, env, world), world), {"config": config, "env": env}
         with as_on_an_accelerator():
-            there = _counted(config, env, world)
-        facts, ratio = {"conditions": there.conditions, "dearest_loops": there.loops[:2]}, {}
+            there = operations_of(update.lower(*arguments, **static).compile().as_text() or "")
+            gpu = compiled_for_a_gpu(update, *arguments, **static) if compiles_for_a_gpu() else None
+        ratio = {}
         if conditions_are_free():
-            here = _counted(config, env, world).total
-            facts, ratio = {**facts, "for_a_cpu": here}, {"as for a CPU": round(there.total / here, 3)}
-        rows.append(Row(f"train.operations.{name}", there.total, "operations", ratio, {"envs": config.num_envs}, facts))
+            here = operations_of(update.lower(*arguments, **static).compile().as_text() or "").total
+            ratio = {"the program for a CPU": round(there.total / here, 3)}
+        name = f"train.operations.phase{phase}"
+        rows.append(_counts(name, there, ratio))
+        if gpu is None:
+            rows.append(Row(f"{name}.h100", None, "no jax-cuda13-plugin here", {}, {}))
+            continue
+        row = _counts(f"{name}.h100", operations_of(gpu.as_text() or ""), {})
+        kept = {"temporary_kb_per_env": _memory(gpu, config)["temporary_kb_per_env"]}
+        rows.append(row._replace(facts={**row.facts, **kept}))
     return rows
 
 
-def _counted(config: PPOConfig, env: Env, world: EnvArrays) -> Operations:
-    state = initial_state(config, env, world)
-    return operations_of(update.lower(state, world, config=config, env=env).compile().as_text() or "")
+def _counted_update(phase: int) -> tuple[PPOConfig, Env, EnvArrays]:
+    world = world_of(BARS)
+    if phase == 1:
+        return DEFAULT, Env(1), with_known_entries(world)
+    return SEPARATE.model_copy(update={"known_entries": False}), Env(2), world
+
+
+def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
+    loops = [tuple(loop) for loop in found.loops[:2]]
+    facts = {"conditions": found.conditions, "turns_and_operations_a_turn": loops}
+    return Row(name, found.total, "operations", ratio, {}, facts)
 
 
 TABLES = {"networks": networks, "lengths": lengths, "storage": storage, "first": first, "operations": operations}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rl_core.ppo.backend import conditions_are_free
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.networks import NetworkOutput, entropy, has_choice, log_probabilities, log_probability_of
@@ -105,7 +106,10 @@ def _means(objective: "_Objective", shards: Shards) -> _Means:
     # Without shaping most bars allow HOLD alone. Counting them would dilute the policy loss and the entropy by a
     # factor that changes from rollout to rollout.
     columns = (objective.surrogate, entropy(objective.log_probability), objective.kl, objective.clipped)
-    return _Means(*(mean_where(objective.choice, column, shards) for column in columns))
+    if conditions_are_free():
+        # In this order a run from before goes on as if it had not stopped.
+        return _Means(*(mean_where(objective.choice, column, shards) for column in columns))
+    return _Means(*mean_where(objective.choice, jnp.stack(columns), shards))
 
 
 class _Objective(NamedTuple):
@@ -174,9 +178,10 @@ def normalised_advantage(advantage: jax.Array, legal_actions: jax.Array, shards:
 
 
 def mean_where(where: jax.Array, values: jax.Array, shards: Shards = UNSHARDED) -> jax.Array:
-    """Mean of the values [...] picked by ``where`` [...] bool; 0 if none is picked.
+    """Mean of the values [...] picked by ``where`` [...] bool; 0 if none is picked. Of values [K, ...] K means.
 
     Each of several shards divides by the mean number picked, so that the mean over shards is that of the whole.
     """
     picked = shards.mean(jnp.sum(where).astype(values.dtype))
-    return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(picked, 1 / shards.count)
+    own = tuple(range(values.ndim - where.ndim, values.ndim))
+    return jnp.sum(jnp.where(where, values, 0.0), own) / jnp.maximum(picked, 1 / shards.count)

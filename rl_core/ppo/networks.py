@@ -155,7 +155,9 @@ def entropy(log_probability: jax.Array) -> jax.Array:
 
 def log_probability_of(log_probability: jax.Array, action: jax.Array) -> jax.Array:
     """The entry of [N, A] that ``action`` [N] names."""
-    return jnp.take_along_axis(log_probability, action[:, None], axis=-1)[:, 0]
+    # Looked up, its gradient would be a scatter: one row after the other on a CPU, operations of its own elsewhere.
+    named = jnp.arange(log_probability.shape[-1]) == action[:, None]
+    return jnp.sum(jnp.where(named, log_probability, 0.0), axis=-1)
 
 
 def has_choice(legal_actions: jax.Array) -> jax.Array:

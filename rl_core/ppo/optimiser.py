@@ -8,6 +8,9 @@ import optax
 
 from rl_core.ppo.config import PPOConfig
 
+TOWERS = "towers"
+"""Where gradients hold several heads side by side: their arrays are [heads, ...]."""
+
 
 def make_optimiser(config: PPOConfig) -> optax.GradientTransformation:
     """The optimiser of a run of ``config.optimiser_steps`` steps."""
@@ -50,6 +53,6 @@ def clip_by_head(max_norm: float) -> optax.GradientTransformation:
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
-        return {head: clip(gradients) for head, gradients in updates.items()}, state
+        return {head: (jax.vmap(clip) if head == TOWERS else clip)(tree) for head, tree in updates.items()}, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

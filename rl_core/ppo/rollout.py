@@ -12,8 +12,17 @@ from rl_core.ppo.backend import conditions_are_free
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.environment import ClosedTrades, EnvArrays, Environment
-from rl_core.ppo.networks import NetworkOutput, Parameters, forward, has_choice, log_probabilities, log_probability_of
+from rl_core.ppo.networks import (
+    NetworkOutput,
+    Parameters,
+    forward,
+    has_choice,
+    log_probabilities,
+    log_probability_of,
+    masked_logits,
+)
 from rl_core.ppo.normaliser import Normaliser, Sums
+from rl_core.ppo.packed import packed, unpacked
 
 Tree = TypeVar("Tree")
 
@@ -140,6 +149,16 @@ class _BarDraws(NamedTuple):
     reset_key: jax.Array
 
 
+class _Seen(NamedTuple):
+    """What the behaviour policy makes of every environment before it acts."""
+
+    memory: Any  # of `Environment.glimpse`
+    legal_actions: jax.Array  # [B, A] bool
+    raw: jax.Array  # [B, O], not normalised
+    observation: jax.Array  # [B, O]
+    output: NetworkOutput
+
+
 class _Played(NamedTuple):
     """One bar of every environment, before any reset."""
 
@@ -196,36 +215,44 @@ def _rolled_out(context: RolloutContext, playing: EpisodesInPlay, bars: _BarDraw
 def _rolled_out_at_once(
     context: RolloutContext, playing: EpisodesInPlay, bars: _BarDraws
 ) -> tuple[EpisodesInPlay, Rollout]:
-    """The same without a condition.
+    """The same without a condition, and with as little in a bar as can be: states and actions, in one matrix.
 
-    Resets are drawn before the first bar; after the last one all bars are counted, valued and added to the moments.
+    Resets are drawn before the first bar; after the last one all bars are played again at once from what was kept.
     """
     config, env, env_arrays = context.config, context.env, context.env_arrays
 
-    def drawn(key: jax.Array) -> Any:
-        return context.shards.local_part(env.reset(*env_arrays, key, config.num_envs))
+    def drawn(key: jax.Array) -> jax.Array:
+        state = context.shards.local_part(env.reset(*env_arrays, key, config.num_envs))
+        return packed(EpisodesInPlay(state, jnp.zeros_like(playing.episode_return)))
 
-    def one_bar(playing: EpisodesInPlay, bar: tuple[jax.Array, Any]) -> tuple[EpisodesInPlay, tuple[_Played, Any]]:
+    def one_bar(words: jax.Array, bar: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         noise, fresh = bar
-        played = _played_bar(context, playing, noise)
-        done, last = played.transition.done, env.glimpse(*env_arrays, played.state).memory
-        state = _select_environments(done, fresh, played.state)
-        # All but the observations are kept: those are made again of the memories, in one piece.
-        kept = played._replace(raw=jnp.zeros(0), state=None)
-        return EpisodesInPlay(state, jnp.where(done, 0.0, played.episode_return)), (kept, last)
+        state, episode_return = unpacked(words, playing)
+        seen = _seen(context, state)
+        action = _drawn_action(seen, noise)
+        result = env.step(*env_arrays, state, action)
+        after = packed(EpisodesInPlay(result.state, episode_return + result.reward))
+        kept = jnp.concatenate([words, action.astype(jnp.int32)[None]])
+        return jnp.where(result.terminated | result.truncated, fresh, after), kept
+
+    def played_again(kept: jax.Array) -> tuple[_Played, Any, Counts]:
+        start = unpacked(kept[:-1], playing)
+        played = _played(context, start, _seen(context, start.env_state), kept[-1])
+        last = env.glimpse(*env_arrays, played.state).memory
+        return played._replace(state=None), last, _counts_of(played)
 
     near = _near_the_mean(context, env.glimpse(*env_arrays, playing.env_state).memory)
-    end, (played, lasts) = jax.lax.scan(one_bar, playing, (bars.noise, jax.vmap(drawn)(bars.reset_key)))
+    end, kept = jax.lax.scan(one_bar, packed(playing), (bars.noise, jax.vmap(drawn)(bars.reset_key)))
+    played, lasts, counts = jax.vmap(played_again)(kept)
     transition = played.transition
     cut = transition.done & ~transition.terminated
     values = context.value_of(_rows(lasts)).reshape(cut.shape)
-    raw = env.shown(env_arrays.market, _rows(compact_memory(config, transition.memory)))
-    observed = norm.add(norm.empty_sums(near), raw)
-    counts = _counts(transition, played.log_probability, played.trade, played.episode_return)
-    return end, Rollout(
+    observed = norm.add(norm.empty_sums(near), _rows(played.raw))
+    after: EpisodesInPlay = unpacked(end, playing)
+    return after, Rollout(
         transitions=transition,
         cut_value=jnp.where(cut, values, 0.0),
-        last_value=context.value_of(env.glimpse(*env_arrays, end.env_state).memory),
+        last_value=context.value_of(env.glimpse(*env_arrays, after.env_state).memory),
         observed=norm.moments_of(observed._replace(parts=context.shards.sum(observed.parts))),
         counts=context.shards.sum(jax.tree.map(jnp.sum, counts)),
     )
@@ -241,32 +268,41 @@ def _near_the_mean(context: RolloutContext, memory: Any) -> jax.Array:
     return context.shards.mean(jnp.mean(context.env.shown(context.env_arrays.market, memory), axis=0))
 
 
-def _played_bar(context: RolloutContext, playing: EpisodesInPlay, noise: jax.Array) -> _Played:
-    config, env, env_arrays = context.config, context.env, context.env_arrays
-    state, episode_return = playing
-    now = env.glimpse(*env_arrays, state)
-    raw = env.shown(env_arrays.market, now.memory)
-    observation, output = context.actor.evaluate(config, raw)
-    log_probability = log_probabilities(output.logits, now.legal_actions)
-    action = jnp.argmax(log_probability + noise, axis=-1)
+def _seen(context: RolloutContext, state: Any) -> _Seen:
+    now = context.env.glimpse(*context.env_arrays, state)
+    raw = context.env.shown(context.env_arrays.market, now.memory)
+    observation, output = context.actor.evaluate(context.config, raw)
+    return _Seen(now.memory, now.legal_actions, raw, observation, output)
 
-    result = env.step(*env_arrays, state, action)
+
+def _drawn_action(seen: _Seen, noise: jax.Array) -> jax.Array:
+    """An action [B] of the policy: the largest logit plus Gumbel noise, as normalising them changes no order."""
+    return jnp.argmax(masked_logits(seen.output.logits, seen.legal_actions) + noise, axis=-1)
+
+
+def _played(context: RolloutContext, playing: EpisodesInPlay, seen: _Seen, action: jax.Array) -> _Played:
+    """The bar that ``action`` [B] decides in the states of ``seen``."""
+    state, episode_return = playing
+    log_probability = log_probabilities(seen.output.logits, seen.legal_actions)
+    result = context.env.step(*context.env_arrays, state, action)
+    stored = context.config.stored_observations
     transition = Transition(
-        memory=StoredObservations(observation, now.memory) if config.stored_observations else now.memory,
-        legal_actions=now.legal_actions,
+        memory=StoredObservations(seen.observation, seen.memory) if stored else seen.memory,
+        legal_actions=seen.legal_actions,
         action=action.astype(jnp.int8),
         log_probability=log_probability_of(log_probability, action),
-        value=output.value,
+        value=seen.output.value,
         reward=result.reward if result.shaping is None else result.reward + result.shaping,
         terminated=result.terminated,
         done=result.terminated | result.truncated,
     )
-    return _Played(transition, raw, log_probability, result.trade, episode_return + result.reward, result.state)
+    return _Played(transition, seen.raw, log_probability, result.trade, episode_return + result.reward, result.state)
 
 
 def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_Carry, Transition]:
     env, env_arrays = context.env, context.env_arrays
-    played = _played_bar(context, carry.playing, bar.noise)
+    seen = _seen(context, carry.playing.env_state)
+    played = _played(context, carry.playing, seen, _drawn_action(seen, bar.noise))
     transition = played.transition
     done, cut = transition.done, transition.done & ~transition.terminated
 
@@ -277,7 +313,7 @@ def _one_bar(context: RolloutContext, carry: _Carry, bar: _BarDraws) -> tuple[_C
         return _select_environments(done, fresh, played.state), queued
 
     state, cuts = jax.lax.cond(jnp.any(done), restart, lambda: (played.state, carry.cuts))
-    counts = _counts(transition, played.log_probability, played.trade, played.episode_return)
+    counts = _counts_of(played)
     after = _Carry(
         playing=EpisodesInPlay(state, jnp.where(done, 0.0, played.episode_return)),
         cuts=cuts,
@@ -317,10 +353,9 @@ def _select_environments(picked: jax.Array, new: Tree, old: Tree) -> Tree:
     return tree
 
 
-def _counts(
-    transition: Transition, log_probability: jax.Array, trade: ClosedTrades, episode_return: jax.Array
-) -> Counts:
-    """Counts [..., B] of bars [..., B]; ``episode_return`` [..., B] includes the bar's reward."""
+def _counts_of(played: _Played) -> Counts:
+    """Counts [B] of one bar."""
+    transition, log_probability, trade = played.transition, played.log_probability, played.trade
     closed, pnl = trade.closed, trade.pnl_cents
     legal, action = transition.legal_actions, transition.action
     may_enter = legal[..., BUY] | legal[..., SELL]
@@ -332,7 +367,7 @@ def _counts(
         r=jnp.where(closed, pnl / jnp.maximum(trade.risk_cents, 1), 0.0),
         bars_held=jnp.where(closed, trade.bars_held, 0),
         episodes=transition.done,
-        episode_return=jnp.where(transition.done, episode_return, 0.0),
+        episode_return=jnp.where(transition.done, played.episode_return, 0.0),
         choices=has_choice(legal),
         entry_choices=may_enter,
         entry_probability=jnp.where(may_enter, enter, 0.0),

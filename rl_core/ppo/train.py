@@ -17,9 +17,10 @@ from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
 from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
 from rl_core.ppo.environment import EnvArrays, Environment
 from rl_core.ppo.known_actions import known_batch
+from rl_core.ppo.layout import Shown, layout_of, of_moments
 from rl_core.ppo.losses import Batch, KnownBatch, Losses, normalised_advantage, ppo_loss
 from rl_core.ppo.metrics import UpdateMetrics, mean_max_drawdown
-from rl_core.ppo.networks import NetworkOutput, Parameters, forward, initial_parameters
+from rl_core.ppo.networks import Parameters, initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.optimiser import learning_rate, make_optimiser, steps_taken
 from rl_core.ppo.rollout import (
@@ -191,21 +192,21 @@ def _optimise(
     # orders them costs a GPU a synchronisation, and a collective inside it could hang several devices.
     one_head_at_a_time = not config.shared_torso and shards.count == 1 and conditions_are_free()
 
-    def output_for(parameters: Parameters, observation: jax.Array) -> NetworkOutput:
-        return forward(config, parameters, observation, shards)
+    layout = layout_of(config, state.learner.parameters, shards)
 
-    def loss(parameters: Parameters, rows: Batch, *, value_counts: bool = True) -> tuple[jax.Array, Losses]:
+    def loss(parameters: Any, rows: Batch, *, value_counts: bool = True) -> tuple[jax.Array, Losses]:
         normaliser, coefficient = context.actor.normaliser, state.entropy_coefficient
-        observation = rebuilt_observations(config, context.env, context.env_arrays, normaliser, rows.memory)
-        output, known_logits = output_for(parameters, observation), None
+        met = rebuilt_observations(config, context.env, context.env_arrays, normaliser, rows.memory)
+        shown = Shown(met, None, all_known=False)
         if rows.known is not None:
-            shown = context.env.shown(context.env_arrays.market, rows.known.memory)
-            known_logits = output_for(parameters, norm.normalise(normaliser, shown)).logits
+            known = norm.normalise(normaliser, context.env.shown(context.env_arrays.market, rows.known.memory))
+            shown = Shown(met, known, rows.known.legal_actions.shape[-1] == rows.legal_actions.shape[-1])
+        output, known_logits = layout.outputs(parameters, shown)
         output = output if value_counts else output._replace(value=rows.value)
         losses = ppo_loss(output, rows, config, shards, known_logits=known_logits, entropy_coefficient=coefficient)
         return losses.total, losses
 
-    def one_step(learner: Learner, picked: jax.Array) -> tuple[Learner, tuple[Losses, jax.Array]]:
+    def one_step(learner: Learner, picked: jax.Array) -> tuple[Learner, jax.Array]:
         rows = minibatch(batch, picked, config.minibatches)
         gradients_of = separate_gradients if one_head_at_a_time else joint_gradients
         gradients, losses = gradients_of(config, loss, learner.parameters, rows)
@@ -218,9 +219,15 @@ def _optimise(
         after = Learner(parameters, stepped, jnp.int32(0))
         stayed = learner._replace(skipped=learner.skipped + 1)
         kept: Learner = jax.tree.map(partial(jnp.where, finite), after, stayed)
-        return kept, (losses, finite)
+        return kept, jnp.stack([*losses, finite.astype(jnp.float32)])
 
-    return jax.lax.scan(one_step, state.learner, shuffled(config, key))
+    end, each = jax.lax.scan(one_step, _moved(layout.laid, state.learner), shuffled(config, key))
+    *losses, applied = each.T
+    return _moved(layout.whole, end), (Losses(*losses), applied > 0)
+
+
+def _moved(change: Callable[[Any], Any], learner: Learner) -> Learner:
+    return Learner(change(learner.parameters), of_moments(change, learner.optimiser), learner.skipped)
 
 
 def joint_gradients(

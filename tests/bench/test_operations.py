@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Loop, operations_of
 
 TEXT = """\
@@ -56,10 +57,26 @@ def test_a_text_without_a_program_is_refused() -> None:
 
 
 def test_a_real_loop_is_found_with_its_turns() -> None:
-    def sums(x: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, 12, lambda _, y: jnp.cos(y @ x), x)
-
-    found = operations_of(jax.jit(sums).lower(jnp.ones((8, 8))).compile().as_text())
+    found = operations_of(jax.jit(_looped).lower(jnp.ones((8, 8))).compile().as_text())
 
     assert [loop.turns for loop in found.loops] == [12]
     assert found.total >= 12 * found.loops[0].a_turn and found.loops[0].a_turn >= 2
+
+
+def _looped(x: jax.Array) -> jax.Array:
+    return jax.lax.fori_loop(0, 12, lambda _, y: jnp.cos(y @ x), x)
+
+
+@pytest.mark.skipif(compiles_for_a_gpu(), reason="the plugin is installed")
+def test_without_the_plugin_nothing_is_counted_for_a_gpu() -> None:
+    with pytest.raises(NotImplementedError):
+        compiled_for_a_gpu(jax.jit(_looped), jnp.ones((8, 8)))
+
+
+@pytest.mark.skipif(not compiles_for_a_gpu(), reason="needs jax-cuda13-plugin and jax-cuda13-pjrt, and no GPU")
+def test_a_loop_is_compiled_for_a_gpu_without_one() -> None:
+    """A turn: one matrix product, one fusion of the cosine, the counter and its comparison, at most two more."""
+    found = operations_of(compiled_for_a_gpu(jax.jit(_looped), jnp.ones((64, 64))).as_text())
+
+    assert [loop.turns for loop in found.loops] == [12]
+    assert 3 <= found.loops[0].a_turn <= 6

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from rl_core.ppo.config import PPOConfig
-from rl_core.ppo.losses import Batch, normalised_advantage, ppo_loss, value_loss
+from rl_core.ppo.losses import Batch, mean_where, normalised_advantage, ppo_loss, value_loss
 from rl_core.ppo.networks import NetworkOutput
 
 ALL, HOLD_ONLY = [True, True, True], [True, False, False]
@@ -81,6 +81,14 @@ def test_value_clip_is_taken_against_the_old_value() -> None:
 
     assert value_loss(jnp.array([1.5]), batch, 0.5) == pytest.approx(1.125)
     assert value_loss(jnp.array([1.5]), batch, None) == pytest.approx(0.125)
+
+
+def test_several_means_at_once_are_each_ones_own() -> None:
+    """Of 1 2 3 and of 10 20 30, where the middle one is left out."""
+    where, rows = jnp.array([True, False, True]), jnp.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])
+
+    assert mean_where(where, rows).tolist() == [2.0, 20.0]
+    assert [float(mean_where(where, row)) for row in rows] == [2.0, 20.0]
 
 
 def test_advantages_are_normalised_over_states_with_a_choice() -> None:
