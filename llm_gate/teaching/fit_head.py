@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import Label
+from llm_gate.teaching.told_apart import LEAST_Z, told_apart, towards
 
 MOST_STEPS = 2000
 PATIENCE = 100
@@ -24,6 +25,7 @@ RATE = 0.1
 
 Reals = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
+Sessions = npt.NDArray[np.int64]
 
 
 class HeadFit(NamedTuple):
@@ -40,7 +42,7 @@ class HeadFit(NamedTuple):
     loss_same: float
     """On the last fold, of one answer for all cases: the chances that fit the folds before it."""
     found: bool
-    """Whether cases of left-out folds are told better than by one answer for all, by more than one standard error."""
+    """Whether cases of left-out folds are told apart."""
 
 
 class _Scaled(NamedTuple):
@@ -58,16 +60,26 @@ def gains_of(r: Reals, labels: Sequence[Label]) -> Reals:
 
 
 def fit_head(
-    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, approve: int = 0, guarded: bool = True
+    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, session: Sessions, approve: int = 0
 ) -> HeadFit:
     """The rows [L, D] of the output layer that fit ``gains`` [N, L], starting from the mean of ``rows`` for each.
 
-    So each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
-    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none;
-    not so without ``guarded``, for who goes on from these rows.
+    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none.
+    Nothing is drawn at random: the same cases give the same rows, bit for bit.
+    """
+    fit = fit_rows(states, gains, rows, folds, session=session, approve=approve)
+    return fit if fit.found else fit._replace(rows=approving_rows(states, rows, approve))
 
+
+def fit_rows(
+    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, session: Sessions, approve: int = 0
+) -> HeadFit:
+    """As `fit_head`, with the rows as they were fitted even where nothing was found, for who goes on from them.
+
+    Each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
     The number of steps is the one with the least loss on the last of ``folds`` after a fit on those before it; then all
-    cases are fitted with as many. Nothing is drawn at random: the same cases give the same rows, bit for bit.
+    cases are fitted with as many. Something was found where a fit of so many steps on the other folds leans to
+    ``approve`` in what earned more, over all folds (`told_apart`).
     """
     last = folds[-1]
     scaled, start = _scaled(states[~last]), np.repeat(rows.mean(axis=0, keepdims=True), len(rows), axis=0)
@@ -77,17 +89,18 @@ def fit_head(
     tried = _descend(part, MOST_STEPS, watched)
     whole = _scaled(states)
     weights = _descend(_Part(whole.x, own, gains), tried.steps, None).weights
-    better = np.concatenate([_better_unseen(states, own, gains, fold, tried.steps) for fold in folds])
-    found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
-    rows_found = start + weights @ whole.back
+    unseen = np.zeros_like(own)
+    for fold in folds:
+        unseen[fold] = _told_unseen(states, own, gains, fold, tried.steps)
+    apart = told_apart(towards(approve, unseen), towards(approve, gains), session, folds)
     return HeadFit(
-        rows=rows_found if found or not guarded else approving_rows(states, rows, approve),
+        rows=start + weights @ whole.back,
         steps=tried.steps,
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
         loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
         loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
         loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
-        found=found,
+        found=apart > LEAST_Z,
     )
 
 
@@ -104,13 +117,11 @@ def _same(gains: Reals, count: int) -> Reals:
     return np.repeat(np.log(gains.sum(axis=0, keepdims=True) / gains.sum()), count, axis=0)
 
 
-def _better_unseen(states: Reals, own: Reals, gains: Reals, fold: Chosen, steps: int) -> Reals:
-    """[F] how much better each case of ``fold`` is told by a fit of so many steps on the others than by one answer."""
+def _told_unseen(states: Reals, own: Reals, gains: Reals, fold: Chosen, steps: int) -> Reals:
+    """[F, L] the logits of the cases of ``fold``, by a fit of so many steps on the others."""
     scaled = _scaled(states[~fold])
     fitted = _descend(_Part(scaled.x, own[~fold], gains[~fold]), steps, None)
-    told = _Part(states[fold] @ scaled.back.T, own[fold], gains[fold]).logits(fitted.weights)
-    same = _same(gains[~fold], int(fold.sum()))
-    return np.asarray((gains[fold] * (_log_chances(told) - same)).sum(axis=1))
+    return _Part(states[fold] @ scaled.back.T, own[fold], gains[fold]).logits(fitted.weights)
 
 
 def loss_of(logits: Reals, gains: Reals) -> float:
