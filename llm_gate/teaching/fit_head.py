@@ -41,8 +41,10 @@ class HeadFit(NamedTuple):
     """On the folds before it."""
     loss_same: float
     """On the last fold, of one answer for all cases: the chances that fit the folds before it."""
+    apart: float
+    """Standard errors by which the cases of left-out folds are told apart (`told_apart`)."""
     found: bool
-    """Whether cases of left-out folds are told apart."""
+    """Whether that is enough."""
 
 
 class _Scaled(NamedTuple):
@@ -100,6 +102,7 @@ def fit_rows(
         loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
         loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
         loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
+        apart=apart,
         found=apart > LEAST_Z,
     )
 

@@ -46,6 +46,9 @@ class LoraFit(NamedTuple):
     """On the last fold, of one answer for all cases."""
     loss_before: float
     """On the last fold, with the model's own rows."""
+    apart: float
+    """Standard errors by which the adapters tell the cases of the last fold apart; where they found nothing, by which
+    the output layer alone tells those of all folds."""
     found: bool
     """Whether the adapters tell the cases of the last fold apart, or the output layer alone those of all folds, each
     left out (`told_apart`); then its rows are taught without them."""
@@ -90,7 +93,8 @@ def fit_lora(
     best = _Fitting(upper, start).until_it_stops(cases.of(fitted), cases.of(stopping), cases.of(last), epoch)
     unseen, judged = cases.of(last), np.ones(int(last.sum()), bool)
     leaning, earned = towards(approve, best.last), towards(approve, unseen.gains)
-    found = told_apart(leaning, earned, unseen.session, [judged]) > LEAST_Z
+    apart = told_apart(leaning, earned, unseen.session, [judged])
+    found = apart > LEAST_Z
     head = fit_rows(states, gains, rows, folds, session=cases.session, approve=approve)
     final = head.rows if head.found else approving_rows(states, rows, approve)
     changed: dict[str, Any] = {}
@@ -105,6 +109,7 @@ def fit_lora(
         loss_fitted=best.fitted,
         loss_same=loss_of(np.broadcast_to(_same(gains[fitted]), unseen.gains.shape), unseen.gains),
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
+        apart=apart if found else head.apart,
         found=found or head.found,
     )
 
