@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import Label
-from llm_gate.teaching.fit_head import chances_of, fit_head, gains_of, loss_of
+from llm_gate.teaching.fit_head import STEPS, chances_of, fit_head, gains_of, loss_of
 
 LABELS: tuple[Label, ...] = ("approve", "shrink", "veto")
 Reals = npt.NDArray[np.float64]
@@ -57,6 +57,19 @@ def test_it_finds_the_direction_that_pays_and_judges_unseen_cases_by_it() -> Non
     chances = chances_of(states[1000:], fit.rows)
     assert ((chances[:, 0] > chances[:, 2]) == holds[1000:]).mean() > 0.8
     assert fit.found and fit.loss_taught < min(fit.loss_before, fit.loss_same) and fit.steps > 0
+
+
+def test_all_cases_left_out_choose_the_steps_not_those_of_the_last_fold() -> None:
+    """One number in forty says what pays. In the last fold outcomes are dealt anew: by it alone three steps are best."""
+    told, r, _ = states_and_outcomes(1000)
+    generator, last = np.random.default_rng(8), folds_of(1000)[-1]
+    together = generator.normal(0, 1, (1000, 1)) + generator.normal(0, 0.05, (1000, 39))
+    r[last] = generator.permutation(r[last])
+    states = np.column_stack([told[:, 4], together + 3.0])
+
+    fit = fit_head(states, gains_of(r, LABELS), np.zeros((3, 40)), folds_of(1000), session=sessions_of(1000))
+
+    assert fit.found and fit.steps > STEPS[1]
 
 
 @pytest.mark.parametrize("labels", [LABELS, ("veto", "approve", "shrink")])
