@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 LEAST_Z = 2.0
-"""Standard errors from which on something was found; of luck alone more than two happen in one of 44."""
+"""Standard errors from which on something was found; what was fitted on cases of the same luck passes it oftener than a
+normal distribution says (docs/teaching.md)."""
 
 Reals = npt.NDArray[np.float64]
 

@@ -60,7 +60,7 @@ def test_it_finds_the_direction_that_pays_and_judges_unseen_cases_by_it() -> Non
 
 
 def test_all_cases_left_out_choose_the_steps_not_those_of_the_last_fold() -> None:
-    """One number in forty says what pays. In the last fold outcomes are dealt anew: by it alone three steps are best."""
+    """One number in forty says what pays. The last fold's outcomes are dealt anew: by it three steps are best."""
     told, r, _ = states_and_outcomes(1000)
     generator, last = np.random.default_rng(8), folds_of(1000)[-1]
     together = generator.normal(0, 1, (1000, 1)) + generator.normal(0, 0.05, (1000, 39))
