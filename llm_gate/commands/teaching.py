@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TAUGHT_PROMPT = "entry_taught.v1"
 METHODS = ("logistic", "head", "lora")
-FOUND_NOTHING = "tells sessions that it did not see no better than one answer for all does: it approves everything"
+FOUND_NOTHING = "does not tell entries apart in sessions that it did not see: it approves everything"
 
 
 def tune(
@@ -118,11 +118,15 @@ def _tune_lora(lessons: "Lessons", out: Path, model: str, prompt: str, seed: int
 
 def _tell_lesson(card: "TaughtCard", unit: str, kept: Path) -> None:
     """What was taught, with losses; ``unit`` is what ``card.steps`` counts."""
+    from llm_gate.teaching.told_apart import LEAST_Z
+
     typer.echo(f"{card.cases} cases of {card.sessions} sessions, prompt {card.prompt}, model {card.source}")
     typer.echo(
         f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} {unit}, "
         f"{card.loss_same:.4f} by one answer for all; {card.loss_fitted:.4f} on the folds that were fitted"
     )
+    if card.apart is not None:
+        typer.echo(f"tells left-out cases apart by {card.apart:.1f} standard errors; found beyond {LEAST_Z:g}")
     if not card.found:
         typer.echo(FOUND_NOTHING)
     typer.echo(f"states {card.seconds_states:.1f} s, kept in {kept}; fit {card.seconds_fit:.1f} s")

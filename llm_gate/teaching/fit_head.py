@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import Label
+from llm_gate.teaching.told_apart import LEAST_Z, told_apart, towards
 
-MOST_STEPS = 2000
-PATIENCE = 100
-"""Steps without a smaller loss on the last fold after which the fit stops."""
+STEPS = (3, 10, 20, 40, 80, 160, 320, 640, 1250, 2000)
+"""Of which one is taken. All are tried: what only many steps tell begins by telling unseen cases worse."""
 SURE = 6.0
 """Log-odds of approving over each other letter where nothing was found."""
 RATE = 0.1
@@ -24,6 +24,7 @@ RATE = 0.1
 
 Reals = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
+Sessions = npt.NDArray[np.int64]
 
 
 class HeadFit(NamedTuple):
@@ -39,8 +40,10 @@ class HeadFit(NamedTuple):
     """On the folds before it."""
     loss_same: float
     """On the last fold, of one answer for all cases: the chances that fit the folds before it."""
+    apart: float
+    """Standard errors by which the cases of left-out folds are told apart (`told_apart`)."""
     found: bool
-    """Whether cases of left-out folds are told better than by one answer for all, by more than one standard error."""
+    """Whether that is enough."""
 
 
 class _Scaled(NamedTuple):
@@ -58,36 +61,46 @@ def gains_of(r: Reals, labels: Sequence[Label]) -> Reals:
 
 
 def fit_head(
-    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, approve: int = 0, guarded: bool = True
+    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, session: Sessions, approve: int = 0
 ) -> HeadFit:
     """The rows [L, D] of the output layer that fit ``gains`` [N, L], starting from the mean of ``rows`` for each.
 
-    So each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
-    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none;
-    not so without ``guarded``, for who goes on from these rows.
-
-    The number of steps is the one with the least loss on the last of ``folds`` after a fit on those before it; then all
-    cases are fitted with as many. Nothing is drawn at random: the same cases give the same rows, bit for bit.
+    Where nothing was found, letter ``approve`` wins whatever is asked: a gate that cannot tell entries apart is none.
+    Nothing is drawn at random: the same cases give the same rows, bit for bit.
     """
-    last = folds[-1]
-    scaled, start = _scaled(states[~last]), np.repeat(rows.mean(axis=0, keepdims=True), len(rows), axis=0)
-    own = states @ start.T
-    part = _Part(scaled.x, own[~last], gains[~last])
-    watched = _Part(states[last] @ scaled.back.T, own[last], gains[last])
-    tried = _descend(part, MOST_STEPS, watched)
+    fit = fit_rows(states, gains, rows, folds, session=session, approve=approve)
+    return fit if fit.found else fit._replace(rows=approving_rows(states, rows, approve))
+
+
+def fit_rows(
+    states: Reals, gains: Reals, rows: Reals, folds: Sequence[Chosen], *, session: Sessions, approve: int = 0
+) -> HeadFit:
+    """As `fit_head`, with the rows as they were fitted even where nothing was found, for who goes on from them.
+
+    Each letter begins with the same chance: what a model prefers of three letters says nothing of a trade.
+    Each of ``folds`` is left out once, and of `STEPS` those are taken with which the cases left out are told best. All
+    cases are fitted with as many. Something was found where what earned more, of the cases left out, was leant to
+    ``approve`` (`told_apart`).
+    """
+    start = np.repeat(rows.mean(axis=0, keepdims=True), len(rows), axis=0)
+    own, last = states @ start.T, folds[-1]
+    unseen = np.zeros((len(STEPS), *own.shape))
+    for fold in folds:
+        told = _told_by_others(states, own, gains, fold)
+        unseen[:, fold] = told[:, fold]
+    best = int(np.argmin([loss_of(logits, gains) for logits in unseen]))
     whole = _scaled(states)
-    weights = _descend(_Part(whole.x, own, gains), tried.steps, None).weights
-    better = np.concatenate([_better_unseen(states, own, gains, fold, tried.steps) for fold in folds])
-    found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
-    rows_found = start + weights @ whole.back
+    weights = _descend(whole.x, own, gains, STEPS[: best + 1])[-1]
+    apart = told_apart(towards(approve, unseen[best]), towards(approve, gains), session, folds)
     return HeadFit(
-        rows=rows_found if found or not guarded else approving_rows(states, rows, approve),
-        steps=tried.steps,
+        rows=start + weights @ whole.back,
+        steps=STEPS[best],
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
-        loss_taught=loss_of(watched.logits(tried.weights), gains[last]),
-        loss_fitted=loss_of(part.logits(tried.weights), gains[~last]),
+        loss_taught=loss_of(unseen[best][last], gains[last]),
+        loss_fitted=loss_of(told[best][~last], gains[~last]),
         loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
-        found=found,
+        apart=apart,
+        found=apart > LEAST_Z,
     )
 
 
@@ -104,13 +117,11 @@ def _same(gains: Reals, count: int) -> Reals:
     return np.repeat(np.log(gains.sum(axis=0, keepdims=True) / gains.sum()), count, axis=0)
 
 
-def _better_unseen(states: Reals, own: Reals, gains: Reals, fold: Chosen, steps: int) -> Reals:
-    """[F] how much better each case of ``fold`` is told by a fit of so many steps on the others than by one answer."""
+def _told_by_others(states: Reals, own: Reals, gains: Reals, fold: Chosen) -> Reals:
+    """[S, N, L] the logits of all cases after each of `STEPS` of a fit on those outside ``fold``."""
     scaled = _scaled(states[~fold])
-    fitted = _descend(_Part(scaled.x, own[~fold], gains[~fold]), steps, None)
-    told = _Part(states[fold] @ scaled.back.T, own[fold], gains[fold]).logits(fitted.weights)
-    same = _same(gains[~fold], int(fold.sum()))
-    return np.asarray((gains[fold] * (_log_chances(told) - same)).sum(axis=1))
+    weights = _descend(scaled.x, own[~fold], gains[~fold], STEPS)
+    return np.asarray(own + states @ scaled.back.T @ weights.transpose(0, 2, 1))
 
 
 def loss_of(logits: Reals, gains: Reals) -> float:
@@ -144,45 +155,20 @@ def _scaled(states: Reals) -> _Scaled:
     return _Scaled(states @ back.T, back)
 
 
-class _Part(NamedTuple):
-    """Cases that are fitted, or watched."""
+def _descend(x: Reals, own: Reals, gains: Reals, steps: Sequence[int]) -> Reals:
+    """[S, L, D + 1] what is added to the rows at the start, which say ``own`` [N, L], after each of ``steps``.
 
-    x: Reals  # [N, D + 1]
-    own: Reals  # [N, L] what the rows at the start say
-    gains: Reals  # [N, L]
-
-    def logits(self, weights: Reals) -> Reals:
-        """[N, L] with ``weights`` [L, D + 1] added."""
-        return np.asarray(self.own + self.x @ weights.T)
-
-
-class _Descent(NamedTuple):
-    weights: Reals  # [L, D + 1] added to the rows at the start, in the units of the fit
-    steps: int
-
-
-def _descend(part: _Part, most: int, watched: _Part | None) -> _Descent:
-    """Gradient descent over all cases at once, ``most`` steps; with ``watched`` the weights of the least loss on these.
-
-    It goes first where many states differ together and late where few do, so stopping early is a penalty on weights.
-    An adaptive step, as long in every direction, fits the noise of hundreds of directions at once.
+    Gradient descent over all cases [N, D + 1] at once. It goes first where many states differ together and late where
+    few do, so few steps are a penalty on weights. An adaptive step, as long in every direction, fits the noise of
+    hundreds of directions at once.
     """
-    weights = np.zeros((part.own.shape[1], part.x.shape[1]))
-    total, best = part.gains.sum(), _Descent(weights, 0)
-    least = np.inf if watched is None else loss_of(watched.own, watched.gains)
-    stake = part.gains.sum(axis=1, keepdims=True)
+    weights, found = np.zeros((own.shape[1], x.shape[1])), []
+    total, stake = gains.sum(), gains.sum(axis=1, keepdims=True)
     # The curvature of a cross entropy is at most half the weighted second moment of what it is fitted on.
-    curvature = float(np.linalg.eigvalsh((part.x * stake).T @ part.x / total)[-1]) / 2
-    for step in range(1, most + 1):
-        chances = np.exp(_log_chances(part.logits(weights)))
-        slope = ((chances * stake - part.gains).T @ part.x) / total
-        weights = weights - RATE / curvature * slope
-        if watched is None:
-            best = _Descent(weights, step)
-            continue
-        loss = loss_of(watched.logits(weights), watched.gains)
-        if loss < least:
-            least, best = loss, _Descent(weights, step)
-        elif step - best.steps >= PATIENCE:
-            break
-    return best
+    curvature = float(np.linalg.eigvalsh((x * stake).T @ x / total)[-1]) / 2
+    for step in range(1, steps[-1] + 1):
+        chances = np.exp(_log_chances(own + x @ weights.T))
+        weights = weights - RATE / curvature * ((chances * stake - gains).T @ x) / total
+        if step in steps:
+            found.append(weights)
+    return np.stack(found)

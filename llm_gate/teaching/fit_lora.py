@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llm_gate.teaching.fit_head import approving_rows, fit_head, loss_of
+from llm_gate.teaching.fit_head import Sessions, approving_rows, fit_rows, loss_of
+from llm_gate.teaching.told_apart import LEAST_Z, told_apart, towards
 from llm_gate.teaching.upper_layers import BelowUpper, UpperLayers
 
 MOST_EPOCHS, PATIENCE = 12, 3
@@ -45,9 +46,12 @@ class LoraFit(NamedTuple):
     """On the last fold, of one answer for all cases."""
     loss_before: float
     """On the last fold, with the model's own rows."""
+    apart: float
+    """Standard errors by which the adapters tell the cases of the last fold apart; where they found nothing, by which
+    the output layer alone tells those of all folds."""
     found: bool
-    """Whether the adapters tell the last fold better than one answer for all by more than one standard error, or the
-    output layer alone all folds, each left out (`fit_head`); then its rows are taught without them."""
+    """Whether the adapters tell the cases of the last fold apart, or the output layer alone those of all folds, each
+    left out (`told_apart`); then its rows are taught without them."""
 
 
 class AdapterCases(NamedTuple):
@@ -56,10 +60,12 @@ class AdapterCases(NamedTuple):
     below: BelowUpper
     gains: Reals
     """[N, L]"""
+    session: Sessions
+    """[N]"""
 
     def of(self, chosen: Chosen) -> "AdapterCases":
         """Those of ``chosen`` [N]."""
-        return AdapterCases(self.below.of(chosen), self.gains[chosen])
+        return AdapterCases(self.below.of(chosen), self.gains[chosen], self.session[chosen])
 
 
 class _Pass(NamedTuple):
@@ -82,11 +88,14 @@ def fit_lora(
     gains = cases.gains
     fitted = ~(stopping | last)
     states = _states(upper, cases.below)
-    start = fit_head(states[fitted], gains[fitted], rows, [fold[fitted] for fold in folds[:-2]], guarded=False).rows
+    before = [fold[fitted] for fold in folds[:-2]]
+    start = fit_rows(states[fitted], gains[fitted], rows, before, session=cases.session[fitted], approve=approve).rows
     best = _Fitting(upper, start).until_it_stops(cases.of(fitted), cases.of(stopping), cases.of(last), epoch)
-    better, same = _better(best.last, gains[last], gains[fitted])
-    found = bool(better.mean() > better.std(ddof=1) / np.sqrt(len(better)))
-    head = fit_head(states, gains, rows, list(folds), approve=approve, guarded=False)
+    unseen, judged = cases.of(last), np.ones(int(last.sum()), bool)
+    leaning, earned = towards(approve, best.last), towards(approve, unseen.gains)
+    apart = told_apart(leaning, earned, unseen.session, [judged])
+    found = apart > LEAST_Z
+    head = fit_rows(states, gains, rows, folds, session=cases.session, approve=approve)
     final = head.rows if head.found else approving_rows(states, rows, approve)
     changed: dict[str, Any] = {}
     if found:
@@ -98,8 +107,9 @@ def fit_lora(
         loss_stopped=best.stopping,
         loss_taught=loss_of(best.last, gains[last]),
         loss_fitted=best.fitted,
-        loss_same=same,
+        loss_same=loss_of(np.broadcast_to(_same(gains[fitted]), unseen.gains.shape), unseen.gains),
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
+        apart=apart if found else head.apart,
         found=found or head.found,
     )
 
@@ -178,9 +188,6 @@ def _states(upper: UpperLayers, below: BelowUpper) -> Reals:
     return np.asarray(np.concatenate(found), np.float64)
 
 
-def _better(logits: Reals, gains: Reals, others: Reals) -> tuple[Reals, float]:
-    """[N] how much better each case is told than by the one answer that fits ``others``, and that answer's loss."""
-    same = np.log(others.sum(axis=0) / others.sum())
-    chances = logits - logits.max(axis=1, keepdims=True)
-    chances = chances - np.log(np.exp(chances).sum(axis=1, keepdims=True))
-    return np.asarray((gains * (chances - same)).sum(axis=1)), float(-(gains * same).sum() / gains.sum())
+def _same(gains: Reals) -> Reals:
+    """[L] the log chances of one answer for all that fit ``gains`` [N, L] best."""
+    return np.asarray(np.log(gains.sum(axis=0) / gains.sum()))

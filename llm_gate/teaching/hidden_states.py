@@ -5,10 +5,11 @@ import copy
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,14 @@ from llm_gate.engines.base import Turn
 from llm_gate.errors import RequestError
 from llm_gate.prompts.length import Tokens
 from llm_gate.serving.model_folders import model_id
+from llm_gate.teaching.packed_linears import packed_linears
 from llm_gate.teaching.states_file import State, StatesFile
 
 SAME_LOGITS = 1e-3
 """How far a logit may lie from row times state: the two are added up in another order."""
+
+BATCH = 8
+"""Cases of one length that are read together. More are no faster: what they make no longer fits a core's cache."""
 
 T = TypeVar("T")
 Reals = npt.NDArray[np.float64]
@@ -44,6 +49,25 @@ class _Opening(NamedTuple):
 
     tokens: list[int]
     remembered: Any
+
+
+NO_OPENING = _Opening([], None)
+
+
+class _Told(NamedTuple):
+    """A case as the model is told it: an opening that it remembers, and the tokens after it."""
+
+    opening: _Opening
+    tokens: list[int]
+
+
+class Work(NamedTuple, Generic[T]):
+    """How cases are read that have no state yet."""
+
+    shape: Callable[[T], Hashable]
+    """Cases of one shape are read together."""
+    read: Callable[[Sequence[T]], Sequence[State]]
+    """The states of a batch of one shape."""
 
 
 class Reader:
@@ -96,21 +120,23 @@ class Reader:
             ResourceError: the disk refuses.
         """
         tokens = [self.tokens_of(chat) for chat in chats]
-        openings = {turns: self._opening(turns) for turns in {chat[:-1] for chat in chats}}
-        told = [(ids, openings[chat[:-1]]) for ids, chat in zip(tokens, chats, strict=True)]
-        self._check(*told[0])
-        return self.kept_for(tokens, told, self._state, kept, step).astype(np.float64)
+        with self._one_thread():
+            openings = {turns: self._opening(turns) for turns in {chat[:-1] for chat in chats}}
+            told = [_told(ids, openings[chat[:-1]]) for ids, chat in zip(tokens, chats, strict=True)]
+            self._check(told[0])
+        work = Work(lambda one: (len(one.tokens), tuple(one.opening.tokens)), self._states)
+        return self.kept_for(tokens, told, work, kept, step).astype(np.float64)
 
     def tokens_of(self, chat: tuple[Turn, ...]) -> list[int]:
         """The tokens of ``chat``, up to the answer."""
         return self._tokens.of_chat(chat)
 
     def kept_for(
-        self, tokens: Sequence[list[int]], told: Sequence[T], work: Callable[[T], State], kept: StatesFile, step: Step
+        self, tokens: Sequence[list[int]], told: Sequence[T], work: Work[T], kept: StatesFile, step: Step
     ) -> npt.NDArray[np.float32]:
         """[N, W] what ``work`` makes of each of ``told``, which ``kept`` knows by its ``tokens``.
 
-        What it does not hold yet is computed, in order, and added to it.
+        What it does not hold yet is computed, a batch at a time, and added to it.
 
         Raises:
             ResourceError: the disk refuses.
@@ -118,22 +144,37 @@ class Reader:
         keys = [hashlib.sha256(f"{self.model_id}/{ids}".encode()).digest() for ids in tokens]
         missing = {key: one for key, one in zip(keys, told, strict=True) if key not in kept.known}
         already = len(keys) - len(missing)
-        self._keep_each(missing, work, kept, lambda done: step(already + done, len(keys)))
+        if missing:
+            self._keep_each(missing, work, kept, lambda done: step(already + done, len(keys)))
         return np.stack([kept.known[key] for key in keys])
 
-    def _keep_each(
-        self, missing: dict[bytes, T], work: Callable[[T], State], kept: StatesFile, step: Callable[[int], None]
-    ) -> None:
-        # One thread a case and a case a core: threads that share one case wait for each other on a busy machine.
+    def _keep_each(self, missing: dict[bytes, T], work: Work[T], kept: StatesFile, step: Callable[[int], None]) -> None:
+        batches = _batches(missing, work.shape)
+        with self._one_thread(), self._fast(), ThreadPoolExecutor(self._workers) as pool:
+            made = pool.map(work.read, [[missing[key] for key in batch] for batch in batches])
+            try:
+                together = (one for batch in zip(batches, made, strict=True) for one in zip(*batch, strict=True))
+                for done, (key, state) in enumerate(together, 1):
+                    kept.append(key, state)
+                    step(done)
+            finally:  # who stops does not wait for the batches that nobody began
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """One thread a batch, and a batch a core: threads that share one wait for each other on a busy machine.
+
+        So sums are taken in one order too, on however many cores.
+        """
         before = self._torch.get_num_threads()
         self._torch.set_num_threads(1)
         try:
-            with ThreadPoolExecutor(self._workers) as pool:
-                for done, (key, state) in enumerate(zip(missing, pool.map(work, missing.values()), strict=True), 1):
-                    kept.append(key, state)
-                    step(done)
+            yield
         finally:
             self._torch.set_num_threads(before)
+
+    def _fast(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.device == "cuda" else packed_linears(self.model.base_model)
 
     @property
     def _workers(self) -> int:
@@ -142,41 +183,53 @@ class Reader:
     def _opening(self, turns: tuple[Turn, ...]) -> _Opening:
         """The tokens before the last turn's text, read once for all chats that begin with ``turns``.
 
-        They hang on the turns alone, not on which chats are asked for: a state is the same, bit for bit, whichever
-        others are computed beside it.
+        They hang on the turns alone, not on which chats are asked for.
         """
         first, other = (self._tokens.of_chat((*turns, Turn("user", text))) for text in ("A", "b"))
         differs = (place for place, (one, two) in enumerate(zip(first, other, strict=False)) if one != two)
         tokens = first[: next(differs, 0)]
         if not tokens:
-            return _Opening([], None)
+            return NO_OPENING
         with self._torch.inference_mode():
             read = self.model(self._torch.tensor([tokens], device=self.device), use_cache=True, logits_to_keep=1)
         return _Opening(tokens, read.past_key_values)
 
-    def _check(self, ids: list[int], opening: _Opening) -> None:
+    def _check(self, told: _Told) -> None:
         """RequestError unless the output layer is one matrix over the last state."""
-        state, logits = self._read(ids, opening)
+        ids = self._torch.tensor([told.opening.tokens + told.tokens], device=self.device)
         with self._torch.inference_mode():
-            farthest = float((self._head(state) - logits).abs().max())
+            logits = self.model(ids, logits_to_keep=1, use_cache=False).logits[0, -1]
+            farthest = float((self._head(self._last([told])[0]) - logits).abs().max())
         if farthest > SAME_LOGITS:
             raise RequestError(
                 f"{self.folder}: does more with its last state than one matrix does; it cannot be taught so"
             )
 
-    def _state(self, told: tuple[list[int], _Opening]) -> npt.NDArray[np.float32]:
-        return np.asarray(self._read(*told)[0].cpu().numpy(), np.float32)
+    def _states(self, batch: Sequence[_Told]) -> Sequence[State]:
+        return list(self._last(batch).cpu().numpy())
 
-    def _read(self, ids: list[int], opening: _Opening) -> tuple[Any, Any]:
-        """The last hidden state [D] after ``ids``, and the logits of the next token."""
-        shared = len(opening.tokens)
-        if ids[:shared] != opening.tokens:
-            return self._read(ids, _Opening([], None))
-        # The model adds to what it remembers, so each chat gets a copy.
+    def _last(self, batch: Sequence[_Told]) -> Any:
+        """[B, D] the last hidden states of a batch of one shape."""
+        opening = batch[0].opening
+        # The model adds to what it remembers, so each batch gets a copy.
         remembered = copy.deepcopy(opening.remembered)
+        if remembered is not None:
+            remembered.batch_repeat_interleave(len(batch))
         with self._torch.inference_mode():
-            told = self._torch.tensor([ids[shared:]], device=self.device)
-            output = self.model(
-                told, past_key_values=remembered, output_hidden_states=True, logits_to_keep=1, use_cache=shared > 0
-            )
-            return output.hidden_states[-1][0, -1], output.logits[0, -1]
+            told = self._torch.tensor([one.tokens for one in batch], device=self.device)
+            read = self.model.base_model(told, past_key_values=remembered, use_cache=remembered is not None)
+            return read.last_hidden_state[:, -1]
+
+
+def _told(ids: list[int], opening: _Opening) -> _Told:
+    """The tokens ``ids`` after ``opening`` where they begin with it, else all of them."""
+    shared = len(opening.tokens)
+    return _Told(opening, ids[shared:]) if ids[:shared] == opening.tokens else _Told(NO_OPENING, ids)
+
+
+def _batches(missing: dict[bytes, T], shape: Callable[[T], Hashable]) -> list[list[bytes]]:
+    """The keys of ``missing``, at most `BATCH` of one shape together, in the order in which a shape is first met."""
+    alike: dict[Hashable, list[bytes]] = {}
+    for key, one in missing.items():
+        alike.setdefault(shape(one), []).append(key)
+    return [keys[start : start + BATCH] for keys in alike.values() for start in range(0, len(keys), BATCH)]

@@ -35,6 +35,10 @@ class Fit(Protocol):
         """On the last fold, of one answer for all cases."""
 
     @property
+    def apart(self) -> float:
+        """Standard errors by which left-out cases are told apart."""
+
+    @property
     def found(self) -> bool:
         """Whether anything was."""
 
@@ -66,6 +70,7 @@ def lesson_card(
         loss_taught=fit.loss_taught,
         loss_fitted=fit.loss_fitted,
         loss_same=fit.loss_same,
+        apart=fit.apart,
         found=fit.found,
         seconds_states=round(took.states, 1),
         seconds_fit=round(took.fit, 1),

@@ -222,7 +222,8 @@ def _model_shares(lessons: Lessons, held_out: Sequence[Case], model: Model) -> d
     states = model.reader.states(chats, model.kept, model.step)
     own, taught_on = letters.rows.astype(np.float64), len(lessons.cases)
     gains, approve = gains_of(lessons.r, letters.labels), letters.labels.index("approve")
-    fit = fit_head(states[:taught_on], gains, own, lessons.folds(FOLDS), approve=approve)
+    folds = lessons.folds(FOLDS)
+    fit = fit_head(states[:taught_on], gains, own, folds, session=lessons.session, approve=approve)
     worth = np.array([LET_THROUGH[label] for label in letters.labels])
     judged = states[taught_on:]
     return {

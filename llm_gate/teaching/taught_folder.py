@@ -64,9 +64,10 @@ class TaughtCard(BaseModel):
     loss_taught: float = Field(description="on the last fold, of the fit on the folds before it")
     loss_fitted: float = Field(description="of that fit on the folds before it")
     loss_same: float | None = Field(None, description="on the last fold, of one answer for all; None: an older card")
-    found: bool = Field(
-        True, description="false: the last fold is told no better than by one answer, so it approves all"
+    apart: float | None = Field(
+        None, description="standard errors by which cases of left-out folds are told apart; None: an older card"
     )
+    found: bool = Field(True, description="false: left-out cases are not told apart, so it approves all")
     seconds_states: float = Field(description="to compute the hidden states that were not kept from before")
     seconds_fit: float
     may_not: tuple[str, ...] = MAY_NOT

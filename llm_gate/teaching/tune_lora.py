@@ -53,7 +53,7 @@ def tune_lora(
     with StatesFile(lower_states_path(out), upper.kept_width) as kept:
         below = upper.below([prompt.render(case.proposal) for case in lessons.cases], kept, progress.step)
     read, folds = clock(), lessons.folds(FOLDS)
-    cases = AdapterCases(below, gains_of(lessons.r, letters.labels))
+    cases = AdapterCases(below, gains_of(lessons.r, letters.labels), lessons.session)
     approve = letters.labels.index("approve")
     fit = fit_lora(upper, cases, letters.rows.astype(np.float64), folds, approve=approve, epoch=progress.epoch)
     took = Took(states=read - started, fit=clock() - read)

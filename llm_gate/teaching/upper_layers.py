@@ -18,7 +18,7 @@ from llm_gate.engines.base import Turn
 from llm_gate.errors import RequestError
 from llm_gate.prompts.length import longest_chat
 from llm_gate.prompts.prompt_files import Prompt
-from llm_gate.teaching.hidden_states import Reader, Step
+from llm_gate.teaching.hidden_states import Reader, Step, Work
 from llm_gate.teaching.states_file import State, StatesFile
 
 SAME_STATE = 1e-2
@@ -78,7 +78,7 @@ class UpperLayers:
             ResourceError: the disk refuses.
         """
         told = [self.reader.tokens_of(chat) for chat in chats]
-        states = self.reader.kept_for(told, told, self._below, kept, step)
+        states = self.reader.kept_for(told, told, Work(len, self._below), kept, step)
         states = states.reshape(len(chats), self._positions, self.reader.width)
         found = BelowUpper(states, np.array([len(ids) for ids in told], np.int64))
         self._check(told[0], found)
@@ -133,15 +133,17 @@ class UpperLayers:
             if isinstance(module, linear)
         ]
 
-    def _below(self, ids: list[int]) -> State:
-        kept = np.zeros((self._positions, self.reader.width), np.float32)
-        if len(ids) > self._positions:
-            raise RequestError(f"a case takes {len(ids)} tokens, the prompt's longest {self._positions}")
+    def _below(self, batch: Sequence[list[int]]) -> Sequence[State]:
+        """What comes out of the layers below for cases of one length."""
+        length = len(batch[0])
+        kept = np.zeros((len(batch), self._positions, self.reader.width), np.float32)
+        if length > self._positions:
+            raise RequestError(f"a case takes {length} tokens, the prompt's longest {self._positions}")
         with self._torch.inference_mode():
-            told = self._torch.tensor([ids], device=self.reader.device)
+            told = self._torch.tensor(batch, device=self.reader.device)
             output = self.reader.model.model(told, output_hidden_states=True, use_cache=False)
-        kept[: len(ids)] = output.hidden_states[self._first][0].cpu().numpy()
-        return kept.reshape(-1)
+        kept[:, :length] = output.hidden_states[self._first].cpu().numpy()
+        return list(kept.reshape(len(batch), -1))
 
     def _check(self, ids: list[int], below: BelowUpper) -> None:
         first = np.arange(len(below.tokens)) == 0

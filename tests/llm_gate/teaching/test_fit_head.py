@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import Label
-from llm_gate.teaching.fit_head import chances_of, fit_head, gains_of, loss_of
+from llm_gate.teaching.fit_head import STEPS, chances_of, fit_head, gains_of, loss_of
 
 LABELS: tuple[Label, ...] = ("approve", "shrink", "veto")
 Reals = npt.NDArray[np.float64]
@@ -20,6 +20,11 @@ def states_and_outcomes(count: int, *, told: bool = True) -> tuple[Reals, Reals,
         states[:, 4] += np.where(holds, 1.5, -1.5)
     won = generator.random(count) < np.where(holds, 0.45, 0.15)
     return states, np.where(won, 2.95, -1.05), holds
+
+
+def sessions_of(count: int) -> npt.NDArray[np.int64]:
+    """Four cases a session."""
+    return np.arange(count) // 4
 
 
 def folds_of(count: int) -> list[npt.NDArray[np.bool_]]:
@@ -37,7 +42,7 @@ def test_the_optimum_approves_exactly_where_the_expected_r_is_above_zero() -> No
     r = np.tile(np.array([3.0] * 4 + [-1.0] * 8 + [3.0] * 2 + [-1.0] * 10), 40)
     states = np.tile(np.repeat(np.eye(2), 12, axis=0), (40, 1)) + 1.0
 
-    fit = fit_head(states, gains_of(r, LABELS), np.zeros((3, 2)), folds_of(len(r)))
+    fit = fit_head(states, gains_of(r, LABELS), np.zeros((3, 2)), folds_of(len(r)), session=sessions_of(len(r)))
 
     (approve, _, veto), (approve_less, _, veto_more) = chances_of(np.eye(2) + 1.0, fit.rows)
     assert fit.found and approve > veto and approve_less < veto_more
@@ -47,11 +52,24 @@ def test_it_finds_the_direction_that_pays_and_judges_unseen_cases_by_it() -> Non
     states, r, holds = states_and_outcomes(1500)
     rows = np.random.default_rng(0).normal(0, 0.1, (3, 12))
 
-    fit = fit_head(states[:1000], gains_of(r[:1000], LABELS), rows, folds_of(1000))
+    fit = fit_head(states[:1000], gains_of(r[:1000], LABELS), rows, folds_of(1000), session=sessions_of(1000))
 
     chances = chances_of(states[1000:], fit.rows)
     assert ((chances[:, 0] > chances[:, 2]) == holds[1000:]).mean() > 0.8
     assert fit.found and fit.loss_taught < min(fit.loss_before, fit.loss_same) and fit.steps > 0
+
+
+def test_all_cases_left_out_choose_the_steps_not_those_of_the_last_fold() -> None:
+    """One number in forty says what pays. The last fold's outcomes are dealt anew: by it three steps are best."""
+    told, r, _ = states_and_outcomes(1000)
+    generator, last = np.random.default_rng(8), folds_of(1000)[-1]
+    together = generator.normal(0, 1, (1000, 1)) + generator.normal(0, 0.05, (1000, 39))
+    r[last] = generator.permutation(r[last])
+    states = np.column_stack([told[:, 4], together + 3.0])
+
+    fit = fit_head(states, gains_of(r, LABELS), np.zeros((3, 40)), folds_of(1000), session=sessions_of(1000))
+
+    assert fit.found and fit.steps > STEPS[1]
 
 
 @pytest.mark.parametrize("labels", [LABELS, ("veto", "approve", "shrink")])
@@ -61,7 +79,14 @@ def test_where_nothing_is_told_everything_is_approved(labels: tuple[Label, ...])
     lost = np.where(r > 0, 2.0, r)
     approve = labels.index("approve")
 
-    fit = fit_head(states[:1000], gains_of(lost[:1000], labels), np.zeros((3, 12)), folds_of(1000), approve=approve)
+    fit = fit_head(
+        states[:1000],
+        gains_of(lost[:1000], labels),
+        np.zeros((3, 12)),
+        folds_of(1000),
+        session=sessions_of(1000),
+        approve=approve,
+    )
 
     assert lost.mean() < 0 and not fit.found
     assert chances_of(states[1000:], fit.rows)[:, approve].min() > 0.9
@@ -69,7 +94,8 @@ def test_where_nothing_is_told_everything_is_approved(labels: tuple[Label, ...])
 
 def test_the_same_cases_give_the_same_rows_bit_for_bit() -> None:
     states, r, _ = states_and_outcomes(300)
-    fits = [fit_head(states, gains_of(r, LABELS), np.zeros((3, 12)), folds_of(300)).rows for _ in range(2)]
+    gains, folds, session = gains_of(r, LABELS), folds_of(300), sessions_of(300)
+    fits = [fit_head(states, gains, np.zeros((3, 12)), folds, session=session).rows for _ in range(2)]
 
     assert np.array_equal(fits[0], fits[1])
 

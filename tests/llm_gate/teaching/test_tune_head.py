@@ -14,7 +14,7 @@ from llm_gate.serving.model_folders import check_model, read_config
 from llm_gate.teaching.hidden_states import Reader
 from llm_gate.teaching.lessons import Lessons, lessons_of
 from llm_gate.teaching.states_file import StatesFile
-from llm_gate.teaching.taught_folder import read_card
+from llm_gate.teaching.taught_folder import TaughtCard, read_card
 from llm_gate.teaching.tune_head import states_path, tune_head
 from tests.llm_gate.teaching.conftest import MakeCases, say_nothing, tied
 from tests.optional import skip_module_without
@@ -125,4 +125,7 @@ def test_the_command_says_what_it_taught(make_cases: MakeCases, tiny_folder: Pat
 
     assert ended.exit_code == 0, ended.output
     assert "80 cases of 16 sessions, prompt entry_taught.v1, model tiny@" in ended.output
+    card = read_card(tmp_path / "taught")
+    assert isinstance(card, TaughtCard) and card.apart is not None and card.found == (card.apart > 2)
+    assert f"tells left-out cases apart by {card.apart:.1f} standard errors; found beyond 2\n" in ended.output
     assert "80 of 80 cases" in ended.output and ended.output.rstrip().endswith("taught")
