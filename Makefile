@@ -58,9 +58,9 @@ $(PHASE1): configs/phase1_demo.toml $(WORLD) | $(STAMP)
 $(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
 	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D) --new-run
 
-# Three at a time on two cores: a third of the time that tests of processes take is waiting for them
+# Three at a time on two cores: a third of the time that tests of processes take is waiting for them. NumPy's threads wait busily for each other
 test: setup
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations=15 tests
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 lint: setup
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.process
 
 WITH_STRACE = pytest.mark.skipif(strace() is None, reason="strace is not here, or may not trace")
 
-FAULTS = (("fsync:error=EIO:when=60+", "Input/output error"), ("rename:error=ENOSPC:when=20+", "No space left"))
+FAULTS = (("fsync:error=EIO:when=40+", "Input/output error"), ("rename:error=ENOSPC:when=12+", "No space left"))
 
 
 class Bench(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
     "train_share=0.8",
-    "checkpoint_every_updates=4",
+    "checkpoint_every_updates=8",
     "ppo.num_envs=8",
     "ppo.rollout_length=16",
     "ppo.total_steps=10240",

@@ -100,11 +100,11 @@ def test_a_stopped_parent_is_taken_with_a_word(
     stopped = shutil.copytree(first.checkpoint, tmp_path / "phase1_jax_256")
 
     notes = [
-        prepare_training(config(2), bars=bars, parent=parent, market=None).note
+        prepare_training(config(2), bars=bars, parent=parent, market=None).notes
         for parent in (first.checkpoint, stopped)
     ]
 
-    assert notes == [None, f"{stopped} was saved on the way, at step 256 of 256: its training has not ended"]
+    assert notes == [(), (f"{stopped} was saved on the way, at step 256 of 256: its training has not ended",)]
 
 
 def test_the_records_lie_beside_the_checkpoints(runs: tuple[Path, TrainingResult, TrainingResult]) -> None:
