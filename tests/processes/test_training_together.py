@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 TOLERANCE = 1e-4  # of everything after 40 updates
 MOST_S = 30.0  # from a process's end to that of the others
-SHORT = ("--set", "ppo.total_steps=5120")
+SHORT = ("--set", "ppo.total_steps=5120", "--set", "checkpoint_every_updates=4")
 
 
 Words: TypeAlias = tuple[str, ...]
