@@ -64,7 +64,6 @@ def unnamed_rolls(bars: Bars) -> tuple[str, ...]:
     if bars.instrument.symbol not in INDEX_FUTURES or bars.world:
         return ()
     rows = lasting_jumps(Prices(bars.ts_event_ns, bars.open, bars.high, bars.low, bars.close, bars.volume))
-    rows = rows[bars.contract[rows] == bars.contract[rows - 1]]
     if not len(rows):
         return ()
     located = Calendar.covering(int(bars.ts_event_ns[0]), int(bars.ts_event_ns[-1])).locate(bars.ts_event_ns)

@@ -90,7 +90,8 @@ def test_a_walk_without_a_trade_says_so_instead_of_an_empty_plot(tmp_path: Path)
     assert "<p>No trade was closed.</p>" in page and 'id="plot-equity"' not in page and 'id="plot-folds"' in page
     run = out / "fold-1/seed-0/phase1"
     hint = f"the policy entered nowhere; why, and what to change, says: rl-core diagnose {run}"
-    assert hint in rl_core("evaluate", run).stderr.replace("\n", "")
+    judged = rl_core("evaluate", run)
+    assert hint in judged.stderr.replace("\n", "") and "played_rarely: 0 trades in " in judged.stdout
 
 
 def test_a_fold_is_the_run_that_train_makes_with_its_dates(walked: tuple[Path, dict[str, Any]]) -> None:
