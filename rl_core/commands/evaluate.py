@@ -217,7 +217,7 @@ def _of_entries(
 
 def _findings(evaluation: "Evaluation", *, as_json: bool) -> dict[str, Any]:
     """What ails a policy as it was played; a person is shown nothing where nothing does."""
-    from rl_core.proofs.diagnose import ailments_of_play
+    from rl_core.proofs.played import ailments_of_play
 
     ailing = ailments_of_play(evaluation.summary())
     if as_json:

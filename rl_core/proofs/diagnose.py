@@ -10,13 +10,14 @@ from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, side_of
+from rl_core.proofs.played import ailments_of_play, read_play
 from trigate.errors import ConfigError, DataError
 
 METRICS = "metrics.jsonl"
 LEAST_ROWS = 4
 
 LEAST_ENTRY_CHANCE = 0.003  # a signal an hour is 0.017
-MOST_ONE_SIDE, LEAST_ENTRIES = 0.9, 50
 MOST_EVEN, LEAST_EVEN_ENTRIES = 0.9, 0.6  # of ln 3, and of a third each for BUY and SELL
 LEAST_CHOICES = 0.1  # of the transitions
 LEAST_SERVED, LEAST_SAMPLED = 0.001, 0.02  # closes at which an entry is served, and is drawn
@@ -24,28 +25,8 @@ LEAST_EXPLAINED = 0.0  # no better than a constant
 LOW_RATE, MOST_LOW_ROWS = 0.01, 0.3  # of the highest rate; a straight line to zero spends 1 % of its rows there
 LEAST_KL = 1e-7
 MOST_KL, MOST_CLIPPED = 0.04, 0.4
-LEAST_PLAYED = 0.1  # trades a session
 
 Row = Mapping[str, Any]
-
-
-class Ailment(NamedTuple):
-    """One fault of a training run."""
-
-    name: str
-    says: str
-    figure: float
-    relation: str  # "below" or "above"
-    threshold: float
-    change: str
-    key: str  # of the configuration
-    plot: str | None  # the column that shows it; None: it was seen in an evaluation
-
-    @property
-    def in_words(self) -> str:
-        """One line for a terminal."""
-        told = f"{self.name}: {self.says} (a fault {self.relation} {self.threshold:g}); {self.key}: {self.change}"
-        return told if self.plot is None else f"{told}; plot {self.plot}"
 
 
 class Diagnosis(NamedTuple):
@@ -92,62 +73,6 @@ def _rows(decoded: Iterable[Any]) -> list[Row]:
         if not named or not all(value is None or isinstance(value, int | float) for value in row.values()):
             raise ValueError(f"row {number} is no row of metrics")
     return rows
-
-
-def read_play(path: Path) -> Mapping[str, Any]:
-    """The figures of a policy that `rl-core evaluate --json` printed into ``path``.
-
-    Raises:
-        DataError: it holds something else.
-    """
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an evaluation: {error}") from error
-    if not isinstance(told, dict) or not _was_played(told.get("sessions"), told.get("trades"), told.get("long_share")):
-        raise DataError(f"{path}: is not what `rl-core evaluate RUN --json` prints: no sessions, trades and long_share")
-    return told
-
-
-def _was_played(sessions: object, trades: object, longs: object) -> bool:
-    """Whether these are counts, and a share of longs where there are trades."""
-    if type(sessions) is not int or type(trades) is not int or sessions < 1 or trades < 0:
-        return False
-    return longs is None if trades == 0 else isinstance(longs, float) and 0 <= longs <= 1
-
-
-def ailments_of_play(figures: Mapping[str, Any]) -> list[Ailment]:
-    """What ails a policy as it was played; ``figures`` are named as in `rl-core evaluate --json`."""
-    sessions, trades = int(figures["sessions"]), int(figures["trades"])
-    if trades < LEAST_PLAYED * sessions:
-        return [
-            Ailment(
-                name="played_rarely",
-                says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
-                figure=trades / sessions,
-                relation="below",
-                threshold=LEAST_PLAYED,
-                change="train longer, or lower ppo.hold_bias, unless there is nothing to enter",
-                key="ppo.total_steps",
-                plot=None,
-            )
-        ]
-    share = _of_one_side(float(figures["long_share"]))
-    if trades < LEAST_ENTRIES or share.figure <= MOST_ONE_SIDE:
-        return []
-    return [
-        Ailment(
-            name="played_one_sided",
-            says=f"{100 * share.figure:.0f} % of the {trades:,} trades played are {share.side}: "
-            "the market's direction is judged, not entries",
-            figure=share.figure,
-            relation="above",
-            threshold=MOST_ONE_SIDE,
-            change="true shows it every market upside down as well",
-            key="mirror",
-            plot=None,
-        )
-    ]
 
 
 def ailments_in(rows: Sequence[Row]) -> list[Ailment]:
@@ -226,7 +151,7 @@ def _one_sided(rows: Sequence[Row]) -> Ailment | None:
     entries = sum(row["entries"] for row in late)
     if entries < LEAST_ENTRIES:
         return None
-    share, side = _of_one_side(sum(row["long_share"] * row["entries"] for row in late) / entries)
+    share, side = side_of(sum(row["long_share"] * row["entries"] for row in late) / entries)
     return _ailment_if(
         share > MOST_ONE_SIDE,
         Ailment(
@@ -379,7 +304,7 @@ def _served_otherwise(rows: Sequence[Row]) -> Ailment | None:
                 plot="known_served_entries",
             ),
         )
-    share, side = _of_one_side(longs)
+    share, side = side_of(longs)
     return _ailment_if(
         share > MOST_ONE_SIDE,
         Ailment(
@@ -407,16 +332,6 @@ CHECKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _served_otherwise,
     DEAD_CRITIC.look,
 )
-
-
-class _Side(NamedTuple):
-    figure: float  # share of all entries
-    side: str
-
-
-def _of_one_side(longs: float) -> _Side:
-    """The side that is entered more often, by the share of longs."""
-    return _Side(max(longs, 1 - longs), "long" if longs > 0.5 else "short")
 
 
 def _late_mean(rows: Sequence[Row], column: str) -> float | None:

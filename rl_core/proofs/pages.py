@@ -5,7 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from rl_core.proofs.diagnose import Ailment, Diagnosis
+from rl_core.proofs.ailment import Ailment
+from rl_core.proofs.diagnose import Diagnosis
 from rl_core.proofs.selftest import SelftestResult, WorldResult, first_reaching
 from trigate.pages.plots import BAND, BLUE, GREEN, INK, RED, plot_html
 from trigate.pages.render import rendered

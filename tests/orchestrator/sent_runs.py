@@ -12,10 +12,11 @@ import numpy.typing as npt
 from llm_gate.contract import Approve, EntryProposal, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal, read_journal
 from orchestrator.journal.lines import Record
+from orchestrator.messaging.broker import Execution, Holdings, OrderState
 from orchestrator.messaging.catalogue import Bar
-from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked, OrderSent
 from orchestrator.run.runner import Fed, FeedBar, Finished, Runner, RunRecord
-from orchestrator.trader.state import PolicyAnswered, Setting, Standing
+from orchestrator.trader.state import MoveStop, PolicyAnswered, Setting, Standing
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.exchange.instruments import instrument
@@ -272,3 +273,29 @@ def broker_killed_at_every_question(
         assert written(place) == whole, f"question {number}"
         shutil.rmtree(place)
     return counted.asked
+
+
+class Meddled:
+    """A broker that tells something otherwise than it is, for one run of ``world`` in ``folder``.
+
+    ``told`` stands for its executions; anything else changes its holdings, and ``stop`` its answer to a move as well.
+    """
+
+    def __init__(self, world: SentWorld, folder: Path, **changed: Any) -> None:
+        self._world, self._folder = world, folder
+        self._told: tuple[Execution, ...] | None = changed.pop("told", None)
+        self._changed = changed
+
+    def ask(self, question: BrokerAsked) -> BrokerAnswer:
+        """With what was changed."""
+        broker = self._world.broker(self._folder)
+        try:
+            answer = BrokerDesk(broker, broker).ask(question)
+        finally:
+            broker.close()
+        moved = isinstance(question, OrderSent) and isinstance(question.sent, MoveStop) and "stop" in self._changed
+        if isinstance(answer, Holdings) or (isinstance(answer, OrderState) and moved):
+            return answer.model_copy(update=self._changed)
+        if isinstance(question, ExecutionsAsked) and self._told is not None:
+            return self._told
+        return answer

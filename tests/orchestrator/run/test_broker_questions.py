@@ -10,10 +10,10 @@ import pytest
 from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.lines import Chain
 from orchestrator.journal.recording import Recording
-from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, Holdings, OrderState
+from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, OrderState
 from orchestrator.report.account_book import account_book, trades_of
 from orchestrator.report.reconciliation import reconcile
-from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.runner import FeedBar, Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
 from orchestrator.trader.state import Standing
@@ -21,6 +21,7 @@ from orchestrator.workers.simulated_broker import SimulatedBroker
 from tests.orchestrator.played_runs import walk
 from tests.orchestrator.sent_runs import (
     Killed,
+    Meddled,
     SentAnswers,
     SentWorld,
     broker_killed_at_every_question,
@@ -188,27 +189,6 @@ def test_nothing_is_asked_of_a_broker_for_a_recording_that_has_ended(tmp_path: P
     assert written(folder) == written(whole)
 
 
-class Meddled:
-    """The broker of a run that was stopped, whose holdings or executions are not what they should be."""
-
-    def __init__(self, folder: Path, **changed: Any) -> None:
-        self._folder, self._changed = folder, changed
-
-    def ask(self, question: BrokerAsked) -> BrokerAnswer:
-        """With what was changed."""
-        broker = WORLD.broker(self._folder)
-        try:
-            answer = BrokerDesk(broker, broker).ask(question)
-        finally:
-            broker.close()
-        if isinstance(answer, Holdings):
-            return answer.model_copy(update={key: value for key, value in self._changed.items() if key != "told"})
-        if isinstance(question, ExecutionsAsked) and "told" in self._changed:
-            told: tuple[Execution, ...] = self._changed["told"]
-            return told
-        return answer
-
-
 FOREIGN = Execution(number=4, order_id="by-hand", leg="entry", quantity=-1, price=70_000, ts_event_ns=0)
 
 
@@ -231,7 +211,7 @@ def test_a_difference_at_a_start_that_nothing_explains_stops_the_run_and_loses_n
     before = written(tmp_path)
 
     with pytest.raises(UnexplainedError, match=said) as stopped:
-        play_few(tmp_path, ask=Meddled(tmp_path, **changed).ask)
+        play_few(tmp_path, ask=Meddled(WORLD, tmp_path, **changed).ask)
 
     assert stopped.value.exit_code == 3 and "look at the account at the broker" in str(stopped.value)
     assert written(tmp_path) == before
@@ -242,12 +222,12 @@ def test_an_order_that_works_by_the_record_and_not_at_the_broker_stops_the_run(t
     stopped_at(tmp_path, "after order")
 
     with pytest.raises(UnexplainedError, match="works by the record, and not there"):
-        play_few(tmp_path, ask=Meddled(tmp_path, working=()).ask)
+        play_few(tmp_path, ask=Meddled(WORLD, tmp_path, working=()).ask)
 
 
 def test_an_account_that_is_not_flat_is_not_begun_with(tmp_path: Path) -> None:
     with pytest.raises(UnexplainedError, match="it holds 2 contracts, and by record and executions it holds 0"):
-        play_few(tmp_path, ask=Meddled(tmp_path, quantity=2).ask)
+        play_few(tmp_path, ask=Meddled(WORLD, tmp_path, quantity=2).ask)
 
 
 def test_a_missing_execution_stops_the_run(tmp_path: Path) -> None:

@@ -9,15 +9,16 @@ import pytest
 
 from orchestrator.journal.journal import examine_journal
 from orchestrator.journal.recording import Recording
-from orchestrator.messaging.broker import Holdings, OrderState
-from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, OrderSent
+from orchestrator.messaging.broker import OrderState
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.runner import Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
-from orchestrator.trader.state import MoveStop, Standing
+from orchestrator.trader.state import Standing
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from tests.orchestrator.played_runs import walk
 from tests.orchestrator.sent_runs import (
     Killed,
+    Meddled,
     SentAnswers,
     SentWorld,
     broker_killed_at_every_question,
@@ -235,28 +236,9 @@ def test_a_move_that_the_broker_refuses_leaves_the_stop_where_it_was(tmp_path: P
     assert derived_again(tmp_path) == written(tmp_path)[0]
 
 
-class Meddled:
-    """A broker that tells one answer otherwise."""
-
-    def __init__(self, folder: Path, **changed: Any) -> None:
-        self._folder, self._changed = folder, changed
-
-    def ask(self, question: BrokerAsked) -> BrokerAnswer:
-        """With what was changed."""
-        broker = WORLD.broker(self._folder)
-        try:
-            answer = BrokerDesk(broker, broker).ask(question)
-        finally:
-            broker.close()
-        moves = isinstance(question, OrderSent) and isinstance(question.sent, MoveStop)
-        if isinstance(answer, OrderState) and moves:
-            return answer.model_copy(update=self._changed)
-        return answer.model_copy(update=self._changed) if isinstance(answer, Holdings) else answer
-
-
 def test_a_stop_elsewhere_than_it_was_asked_for_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(UnexplainedError, match="stands at 5 there, and by the record it stood at"):
-        play_few(tmp_path, ask=Meddled(tmp_path, stop=5).ask)
+        play_few(tmp_path, ask=Meddled(WORLD, tmp_path, stop=5).ask)
 
 
 @pytest.mark.parametrize(("stop", "said"), [(5, "has its stop at 5 there"), (None, "has no stop there")])
@@ -274,7 +256,7 @@ def test_a_start_finds_a_stop_that_is_gone_or_elsewhere(
     before = written(tmp_path)
 
     with pytest.raises(UnexplainedError, match=said):
-        play_few(tmp_path, ask=Meddled(tmp_path, stop=stop).ask)
+        play_few(tmp_path, ask=Meddled(WORLD, tmp_path, stop=stop).ask)
 
     assert written(tmp_path) == before
     assert play_few(tmp_path).complete and written(tmp_path) == written(whole)

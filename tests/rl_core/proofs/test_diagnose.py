@@ -21,7 +21,7 @@ from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.loop import train
 from rl_core.ppo.metrics import MetricRow
 from rl_core.ppo.train import TrainState, initial_state
-from rl_core.proofs.diagnose import ailments_in, ailments_of_play, diagnose, read_rows
+from rl_core.proofs.diagnose import ailments_in, diagnose, read_rows
 from rl_core.worlds.controls import planted_world
 from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.rl_core.markets import mnq_limits, mnq_venue, seen
@@ -249,23 +249,6 @@ def test_rows_just_within_the_bounds_are_not(columns: dict[str, float]) -> None:
 
 
 PLAYED = {"sessions": 81, "trades": 145, "long_share": 0.9241}  # the quick start's policy on real bars
-
-
-@pytest.mark.parametrize(
-    ("figures", "name"),
-    [
-        ({}, "played_one_sided"),
-        ({"long_share": 0.05}, "played_one_sided"),
-        ({"trades": 8, "long_share": 0.5}, "played_rarely"),
-        ({"trades": 0, "long_share": None}, "played_rarely"),
-        ({"long_share": 0.9}, None),
-        ({"long_share": 0.1}, None),
-        ({"trades": 49, "long_share": 1.0}, None),  # too few to call it a habit
-        ({"trades": 9, "long_share": 0.5}, None),
-    ],
-)
-def test_what_was_played_is_named(figures: dict[str, float | None], name: str | None) -> None:
-    assert [found.name for found in ailments_of_play({**PLAYED, **figures})] == ([] if name is None else [name])
 
 
 def test_the_command_reads_an_evaluation_as_well(tmp_path: Path) -> None:

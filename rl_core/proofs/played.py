@@ -1,0 +1,67 @@
+"""What ails a policy as `rl-core evaluate` played it: one side alone, or hardly a trade."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, side_of
+from trigate.errors import DataError
+
+LEAST_PLAYED = 0.1  # trades a session
+
+
+def read_play(path: Path) -> Mapping[str, Any]:
+    """The figures of a policy that `rl-core evaluate --json` printed into ``path``.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as an evaluation: {error}") from error
+    if not isinstance(told, dict) or not _was_played(told.get("sessions"), told.get("trades"), told.get("long_share")):
+        raise DataError(f"{path}: is not what `rl-core evaluate RUN --json` prints: no sessions, trades and long_share")
+    return told
+
+
+def _was_played(sessions: object, trades: object, longs: object) -> bool:
+    """Whether these are counts, and a share of longs where there are trades."""
+    if type(sessions) is not int or type(trades) is not int or sessions < 1 or trades < 0:
+        return False
+    return longs is None if trades == 0 else isinstance(longs, float) and 0 <= longs <= 1
+
+
+def ailments_of_play(figures: Mapping[str, Any]) -> list[Ailment]:
+    """What ails a policy as it was played; ``figures`` are named as in `rl-core evaluate --json`."""
+    sessions, trades = int(figures["sessions"]), int(figures["trades"])
+    if trades < LEAST_PLAYED * sessions:
+        return [
+            Ailment(
+                name="played_rarely",
+                says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
+                figure=trades / sessions,
+                relation="below",
+                threshold=LEAST_PLAYED,
+                change="train longer, or lower ppo.hold_bias, unless there is nothing to enter",
+                key="ppo.total_steps",
+                plot=None,
+            )
+        ]
+    share = side_of(float(figures["long_share"]))
+    if trades < LEAST_ENTRIES or share.figure <= MOST_ONE_SIDE:
+        return []
+    return [
+        Ailment(
+            name="played_one_sided",
+            says=f"{100 * share.figure:.0f} % of the {trades:,} trades played are {share.side}: "
+            "the market's direction is judged, not entries",
+            figure=share.figure,
+            relation="above",
+            threshold=MOST_ONE_SIDE,
+            change="true shows it every market upside down as well",
+            key="mirror",
+            plot=None,
+        )
+    ]
