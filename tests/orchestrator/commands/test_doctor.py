@@ -1,10 +1,12 @@
 """What `orchestrator doctor` calls wrong is what `orchestrator run` refuses, in the same words and with its code."""
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,10 @@ def test_what_is_wrong_is_what_run_refuses(file_world: FileWorld, tmp_path: Path
     refused = call_here("orchestrator", "run", *options)
 
     assert first["check"] == name
-    assert (refused.returncode, refused.stderr) == (code, f"orchestrator: {first['said']}\n")
+    assert refused.returncode == code
+    # Others write to the disk, too: how much is free may differ by the time at which it is asked again.
+    free = partial(re.sub, r"\d+ MB are free", "N MB are free")
+    assert free(refused.stderr) == free(f"orchestrator: {first['said']}\n")
     assert not (tmp_path / "runs").is_dir()
 
 
