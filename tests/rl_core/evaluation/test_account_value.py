@@ -68,6 +68,8 @@ def test_a_payout_waits_for_its_days_and_for_a_steady_profit() -> None:
     steady = RULE._replace(days=1, winning_days=1, best_day_percent=30)
     assert [paid([100, -20], steady, days) for days in (6, 7)] == [0, 160_000]
     assert paid([-100], RULE, 30) == 0
+    small = [100, 100, 8, 8, 8, 100, 100, 100]
+    assert [paid(small, RULE, days) for days in (5, 8)] == [0, 200_000], "$40 is under the $50 of a winning day"
 
 
 def test_many_accounts_are_as_many_one_by_one() -> None:
