@@ -8,6 +8,8 @@ Row = Mapping[str, Any]
 
 MOST_ONE_SIDE, LEAST_ENTRIES = 0.9, 50
 """More entries of one side are a fault, where there are enough to call it a habit."""
+MOST_EARNED = 1.5
+"""R a trade that no market pays: who earns more in training knows its bars by heart."""
 
 
 class Ailment(NamedTuple):

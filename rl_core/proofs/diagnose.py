@@ -10,7 +10,7 @@ from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_EARNED, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
 from rl_core.proofs.played import ailments_of_play, read_play
 from trigate.errors import ConfigError, DataError
 
@@ -25,8 +25,6 @@ LEAST_EXPLAINED = 0.0  # no better than a constant
 LOW_RATE, MOST_LOW_ROWS = 0.01, 0.3  # of the highest rate; a straight line to zero spends 1 % of its rows there
 LEAST_KL = 1e-7
 MOST_KL, MOST_CLIPPED = 0.04, 0.4
-
-MOST_EARNED = 1.5  # R a trade
 
 
 class Diagnosis(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_EARNED, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
 from trigate.errors import DataError
 
 LEAST_PLAYED = 0.1  # trades a session
@@ -42,19 +42,25 @@ def ailments_of_play(figures: Mapping[str, Any], training: Sequence[Row] = ()) -
     """
     sessions, trades = int(figures["sessions"]), int(figures["trades"])
     if trades < LEAST_PLAYED * sessions:
-        return [
-            Ailment(
-                name="played_rarely",
-                says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
-                figure=trades / sessions,
-                relation="below",
-                threshold=LEAST_PLAYED,
-                change="train longer, or lower ppo.hold_bias, unless there is nothing to enter",
-                key="ppo.total_steps",
-                plot=None,
-            )
-        ]
+        return [_played_rarely(trades, sessions, training)]
     return [*_one_sided(figures), *_less_than_in_training(figures, training)]
+
+
+def _played_rarely(trades: int, sessions: int, training: Sequence[Row]) -> Ailment:
+    taught, earned = earned_late(training)
+    change = "train longer, or lower ppo.hold_bias, unless there is nothing to enter"
+    if taught >= LEAST_ENTRIES and earned > MOST_EARNED:
+        change = f"train on more sessions: training earned {earned:+.2f} R a trade, so its bars are known by heart"
+    return Ailment(
+        name="played_rarely",
+        says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
+        figure=trades / sessions,
+        relation="below",
+        threshold=LEAST_PLAYED,
+        change=change,
+        key="ppo.total_steps",
+        plot=None,
+    )
 
 
 def _one_sided(figures: Mapping[str, Any]) -> list[Ailment]:

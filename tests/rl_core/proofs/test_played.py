@@ -58,3 +58,14 @@ def test_the_finding_says_both_figures() -> None:
     (found,) = ailments_of_play(HELD_OUT, rows(2.27))
 
     assert "training earned +2.27 R each and these +0.09 R (-0.20 to +0.41)" in found.says
+
+
+@pytest.mark.parametrize(
+    ("training", "advice"), [(rows(2.5), "more sessions"), (rows(0.5), "train longer"), ([], "train longer")]
+)
+def test_who_plays_rarely_is_told_to_train_on_more_sessions_where_training_was_learned_by_heart(
+    training: list[dict[str, float]], advice: str
+) -> None:
+    (found,) = ailments_of_play({"sessions": 2, "trades": 0, "long_share": None}, training)
+
+    assert found.name == "played_rarely" and advice in found.change
