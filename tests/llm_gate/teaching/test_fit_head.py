@@ -1,5 +1,9 @@
 """Rows of an output layer from states and outcomes: the gains, the slope, early stopping, and no bias needed."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -108,3 +112,49 @@ def test_chances_and_loss_by_hand() -> None:
     assert chances_of(states, rows)[0].tolist() == pytest.approx([0.25, 0.75])
     by_hand = (np.log(4) + 3 * np.log(4 / 3)) / 4
     assert loss_of(states @ rows.T, np.array([[1.0, 3.0]])) == pytest.approx(by_hand)
+
+
+def test_cases_in_blocks_give_the_rows_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """39 multiplications a case: blocks of 7 cases, of which the last is not full, or one block of all 300."""
+    states, r, _ = states_and_outcomes(300)
+
+    def rows(at_once: int) -> Reals:
+        monkeypatch.setattr("llm_gate.teaching.fit_head.AT_ONCE", at_once)
+        return fit_head(states, gains_of(r, LABELS), np.zeros((3, 12)), folds_of(300), session=sessions_of(300)).rows
+
+    assert rows(7 * 39) == pytest.approx(rows(10**9), abs=1e-9)
+
+
+OTHER_THREADS = """
+import time, numpy as np
+from llm_gate.teaching import fit_head
+drawn = np.random.default_rng(0)
+x, gains = drawn.normal(size=(800, 577)), drawn.random((800, 3))
+def took(steps):
+    process, own = time.process_time(), time.thread_time()
+    fit_head._descend(x, 0 * gains, gains, (steps,))
+    own = time.thread_time() - own
+    return np.array([time.process_time() - process - own, own])
+took(1)
+ratios = []
+for _ in range(3):
+    others, own = took(400) - took(1)
+    ratios.append(others / own)
+print(min(ratios))
+"""
+
+
+def test_no_other_thread_waits_while_the_fit_goes_down() -> None:
+    """CPU seconds of other threads over those of its own, at a model's width: some 0.2, and 0.8 or more undivided.
+
+    The first step is taken off, as all threads compute the curvature before it. The least of three counts, as a thread
+    that has nothing left to do looks for work for a while.
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", OTHER_THREADS],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        check=True,
+    )
+
+    assert float(told.stdout) < 0.5
