@@ -170,8 +170,7 @@ def _descend(x: Reals, own: Reals, gains: Reals, steps: Sequence[int]) -> Reals:
     total, stake = gains.sum(), gains.sum(axis=1, keepdims=True)
     # The curvature of a cross entropy is at most half the weighted second moment of what it is fitted on.
     curvature = float(np.linalg.eigvalsh((x * stake).T @ x / total)[-1]) / 2
-    blocks = min(len(x), -(-len(x) * weights.size // AT_ONCE))
-    x, own, gains, stake = (_in_blocks(each, blocks) for each in (x, own, gains, stake))
+    x, own, gains, stake = (_in_blocks(each, weights.size) for each in (x, own, gains, stake))
     for step in range(1, steps[-1] + 1):
         chances = np.exp(_log_chances(own + x @ weights.T))
         slope = ((chances * stake - gains).swapaxes(1, 2) @ x).sum(axis=0)
@@ -181,6 +180,10 @@ def _descend(x: Reals, own: Reals, gains: Reals, steps: Sequence[int]) -> Reals:
     return np.stack(found)
 
 
-def _in_blocks(values: Reals, blocks: int) -> Reals:
-    """[blocks, R, K] the ``values`` [N, K] in their order; rows of 0, which have no stake, fill the last block."""
+def _in_blocks(values: Reals, a_case: int) -> Reals:
+    """[B, R, K] the ``values`` [N, K] in their order: R cases take ``a_case`` multiplications each, `AT_ONCE` at most.
+
+    Rows of 0, which have no stake, fill the last block.
+    """
+    blocks = -(-len(values) // max(1, AT_ONCE // a_case))
     return np.pad(values, ((0, -len(values) % blocks), (0, 0))).reshape(blocks, -1, values.shape[1])

@@ -1,15 +1,11 @@
 """Rows of an output layer from states and outcomes: the gains, the slope, early stopping, and no bias needed."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import Label
-from llm_gate.teaching.fit_head import STEPS, chances_of, fit_head, gains_of, loss_of
+from llm_gate.teaching.fit_head import AT_ONCE, STEPS, _in_blocks, chances_of, fit_head, gains_of, loss_of
 
 LABELS: tuple[Label, ...] = ("approve", "shrink", "veto")
 Reals = npt.NDArray[np.float64]
@@ -125,36 +121,13 @@ def test_cases_in_blocks_give_the_rows_of_all_at_once(monkeypatch: pytest.Monkey
     assert rows(7 * 39) == pytest.approx(rows(10**9), abs=1e-9)
 
 
-OTHER_THREADS = """
-import time, numpy as np
-from llm_gate.teaching import fit_head
-drawn = np.random.default_rng(0)
-x, gains = drawn.normal(size=(800, 577)), drawn.random((800, 3))
-def took(steps):
-    process, own = time.process_time(), time.thread_time()
-    fit_head._descend(x, 0 * gains, gains, (steps,))
-    own = time.thread_time() - own
-    return np.array([time.process_time() - process - own, own])
-took(1)
-ratios = []
-for _ in range(3):
-    others, own = took(400) - took(1)
-    ratios.append(others / own)
-print(min(ratios))
-"""
+@pytest.mark.parametrize("count", [1, 151, 152, 800])
+def test_no_block_is_so_large_that_openblas_divides_it(count: int) -> None:
+    """At a model's width of 577 numbers and three letters 151 cases take 261,381 multiplications, of 262,144."""
+    values = np.arange(2.0 * count).reshape(count, 2) + 1
 
+    blocks = _in_blocks(values, 577 * 3)
 
-def test_no_other_thread_waits_while_the_fit_goes_down() -> None:
-    """CPU seconds of other threads over those of its own, at a model's width: some 0.2, and 0.8 or more undivided.
-
-    The first step is taken off, as all threads compute the curvature before it. The least of three counts, as a thread
-    that has nothing left to do looks for work for a while.
-    """
-    told = subprocess.run(
-        [sys.executable, "-c", OTHER_THREADS],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "2"},
-        capture_output=True,
-        check=True,
-    )
-
-    assert float(told.stdout) < 0.5
+    rows = blocks.reshape(-1, 2)
+    assert blocks.shape[1] * 577 * 3 <= AT_ONCE and len(blocks) == -(-count // 151)
+    assert np.array_equal(rows[:count], values) and not rows[count:].any()
