@@ -21,6 +21,9 @@ SURE = 6.0
 """Log-odds of approving over each other letter where nothing was found."""
 RATE = 0.1
 """Of the longest step that cannot overshoot: many small steps, so that the fit can stop early enough."""
+AT_ONCE = 2**18
+"""Multiplications of one product in a step. OpenBLAS divides a larger one among threads, which then wait for each other
+in every step: on a busy machine that takes several times the CPU seconds of the product."""
 
 Reals = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
@@ -135,8 +138,9 @@ def chances_of(states: Reals, rows: Reals) -> Reals:
 
 
 def _log_chances(logits: Reals) -> Reals:
-    above = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(above - np.log(np.exp(above).sum(axis=1, keepdims=True)))
+    """Of logits [..., L]."""
+    above = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(above - np.log(np.exp(above).sum(axis=-1, keepdims=True)))
 
 
 def _scaled(states: Reals) -> _Scaled:
@@ -166,9 +170,20 @@ def _descend(x: Reals, own: Reals, gains: Reals, steps: Sequence[int]) -> Reals:
     total, stake = gains.sum(), gains.sum(axis=1, keepdims=True)
     # The curvature of a cross entropy is at most half the weighted second moment of what it is fitted on.
     curvature = float(np.linalg.eigvalsh((x * stake).T @ x / total)[-1]) / 2
+    x, own, gains, stake = (_in_blocks(each, weights.size) for each in (x, own, gains, stake))
     for step in range(1, steps[-1] + 1):
         chances = np.exp(_log_chances(own + x @ weights.T))
-        weights = weights - RATE / curvature * ((chances * stake - gains).T @ x) / total
+        slope = ((chances * stake - gains).swapaxes(1, 2) @ x).sum(axis=0)
+        weights = weights - RATE / curvature * slope / total
         if step in steps:
             found.append(weights)
     return np.stack(found)
+
+
+def _in_blocks(values: Reals, a_case: int) -> Reals:
+    """[B, R, K] the ``values`` [N, K] in their order: R cases take ``a_case`` multiplications each, `AT_ONCE` at most.
+
+    Rows of 0, which have no stake, fill the last block.
+    """
+    blocks = -(-len(values) // max(1, AT_ONCE // a_case))
+    return np.pad(values, ((0, -len(values) % blocks), (0, 0))).reshape(blocks, -1, values.shape[1])

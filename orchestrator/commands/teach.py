@@ -144,10 +144,10 @@ def _suite(cases: Path, gate: GateSection, out: Path, model: str) -> "Suite":
             "models": [
                 {"engine": "rules"},
                 {"engine": "logistic", "source": str(out / REGRESSION)},
-                {"name": "before", "source": model},
+                {"name": "untouched", "source": model},
                 {"name": "taught", "source": str(out / TAUGHT)},
             ],
-            "passes": [{"prompts": [TAUGHT_PROMPT]}, {"models": ["before"], "prompts": [before]}],
+            "passes": [{"prompts": [TAUGHT_PROMPT]}, {"models": ["untouched"], "prompts": [before]}],
             "trials": out / "gate_trials.jsonl",
         }
     )

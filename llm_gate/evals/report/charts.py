@@ -65,7 +65,7 @@ def reliability_chart(scores: Sequence[Score]) -> str:
             name=f"{score.answerer.name}, {score.group}",
             text=[f"{one.rows} cases" for one in score.bins],
         )
-    figure.update_xaxes(title="probability of approve that the model said", range=[-0.03, 1.03])
+    figure.update_xaxes(title="P(approve), as the model said", range=[-0.03, 1.03])
     figure.update_yaxes(title="share where approve was right", range=[-0.05, 1.05])
     return plot_html(figure, "reliability", height=430)
 
@@ -85,7 +85,7 @@ def money_chart(scores: Sequence[Score]) -> str:
             name=f"{score.answerer.name}, {score.split.replace('_', '-')}",
         )
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
-    figure.update_yaxes(title="R a proposal, after costs")
+    figure.update_yaxes(title="R a proposal")
     figure.update_xaxes(categoryorder="array", categoryarray=list(EARNED.values()))
     figure.update_layout(scattermode="group", scattergap=0.6)
     return plot_html(figure, "money", height=430)

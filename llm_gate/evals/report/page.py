@@ -110,6 +110,15 @@ def count(figure: Figure | None) -> str:
     return NONE if figure is None or figure.value is None else f"{figure.value:,.0f}"
 
 
+def millis(figure: Figure | None) -> str:
+    """Milliseconds, with a decimal where they are few: an engine without a model takes a fraction of one."""
+    if figure is None or figure.value is None:
+        return NONE
+    if figure.value < 0.1:
+        return "<0.1"
+    return f"{figure.value:,.{1 if figure.value < 10 else 0}f}"
+
+
 def _later(scores: list[Score]) -> list[Score]:
     """Those of the held-out split, or all where nothing was held out: a plot of both is not to be read."""
     return [score for score in scores if score.split == "held_out"] or scores
@@ -127,4 +136,4 @@ def _by_regime(findings: Findings) -> dict[str, Any]:
     return {"regimes": regimes, "rows": rows}
 
 
-FILTERS = {"share": share, "bounds": bounds, "plain": plain, "in_r": in_r, "count": count}
+FILTERS = {"share": share, "bounds": bounds, "plain": plain, "in_r": in_r, "count": count, "millis": millis}

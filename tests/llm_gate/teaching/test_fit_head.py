@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from llm_gate.contract import Label
-from llm_gate.teaching.fit_head import STEPS, chances_of, fit_head, gains_of, loss_of
+from llm_gate.teaching.fit_head import AT_ONCE, STEPS, _in_blocks, chances_of, fit_head, gains_of, loss_of
 
 LABELS: tuple[Label, ...] = ("approve", "shrink", "veto")
 Reals = npt.NDArray[np.float64]
@@ -108,3 +108,26 @@ def test_chances_and_loss_by_hand() -> None:
     assert chances_of(states, rows)[0].tolist() == pytest.approx([0.25, 0.75])
     by_hand = (np.log(4) + 3 * np.log(4 / 3)) / 4
     assert loss_of(states @ rows.T, np.array([[1.0, 3.0]])) == pytest.approx(by_hand)
+
+
+def test_cases_in_blocks_give_the_rows_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """39 multiplications a case: blocks of 7 cases, of which the last is not full, or one block of all 300."""
+    states, r, _ = states_and_outcomes(300)
+
+    def rows(at_once: int) -> Reals:
+        monkeypatch.setattr("llm_gate.teaching.fit_head.AT_ONCE", at_once)
+        return fit_head(states, gains_of(r, LABELS), np.zeros((3, 12)), folds_of(300), session=sessions_of(300)).rows
+
+    assert rows(7 * 39) == pytest.approx(rows(10**9), abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 151, 152, 800])
+def test_no_block_is_so_large_that_openblas_divides_it(count: int) -> None:
+    """At a model's width of 577 numbers and three letters 151 cases take 261,381 multiplications, of 262,144."""
+    values = np.arange(2.0 * count).reshape(count, 2) + 1
+
+    blocks = _in_blocks(values, 577 * 3)
+
+    rows = blocks.reshape(-1, 2)
+    assert blocks.shape[1] * 577 * 3 <= AT_ONCE and len(blocks) == -(-count // 151)
+    assert np.array_equal(rows[:count], values) and not rows[count:].any()

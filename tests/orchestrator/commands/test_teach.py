@@ -96,12 +96,12 @@ def test_the_model_is_asked_as_it_was_and_as_it_was_taught(tmp_path: Path) -> No
     suite = teach._suite(tmp_path / "cases.jsonl", GateSection(), tmp_path, "package")
 
     assert [(model.label, model.source) for model in suite.models if model.engine == "vllm"] == [
-        ("before", "package"),
+        ("untouched", "package"),
         ("taught", str(tmp_path / "taught")),
     ]
     assert [(each.models, each.prompts) for each in suite.passes] == [
         ((), ("entry_taught.v1",)),
-        (("before",), ("entry_review.v1",)),
+        (("untouched",), ("entry_review.v1",)),
     ]
 
 

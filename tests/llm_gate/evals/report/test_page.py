@@ -12,7 +12,8 @@ from llm_gate.evals.asking.suite import read_suite
 from llm_gate.evals.report.case_browser import browsed, judged, unpacked
 from llm_gate.evals.report.findings import Findings, findings_of
 from llm_gate.evals.report.inspect_log import write_inspect_logs
-from llm_gate.evals.report.page import page
+from llm_gate.evals.report.page import millis, page
+from llm_gate.evals.scoring.intervals import Figure
 from llm_gate.prompts.prompt_files import find_prompt
 from tests.browser import FITS, QUIET, WIDTHS, draw, needs_browser, too_wide
 from tests.llm_gate.evals.rows import recorded, row
@@ -36,6 +37,11 @@ def test_the_page_draws_its_plots_fetches_nothing_and_says_who_has_no_judgement(
         assert re.search(rf'id="plot-{name}".*?<svg[^>]*class="main-svg"', drawn, re.DOTALL)
     glance = drawn[drawn.index('id="glance"') : drawn.index('id="judgement"')]
     assert re.search(r"always-approve/entry_review.v1/choice</td><td>held-out</td><td class=\"n\">0.0</td>", glance)
+    nobody, always = (
+        re.findall(rf'{name}</td><td>held-out</td><td class="n">0.0</td><td class="n">([^<]+)</td>', glance)
+        for name in ("nobody: all approved", "always-approve/entry_review.v1/choice")
+    )
+    assert nobody == always and len(always) == 1
     section = drawn[drawn.index('id="judgement"') : drawn.index('id="scores"')]
     assert re.search(r"NO JUDGEMENT SHOWN</span>\s*<div><strong>always-approve</strong>", section)
     assert re.search(r'"word JUDGEMENT">JUDGEMENT</span>\s*<div><strong>rules</strong>', section)
@@ -97,6 +103,13 @@ def test_more_answers_than_fit_are_spread_evenly_and_the_page_says_so(found: Fin
     ]
     assert (few.kept, few.of) == (7, total) and len(small.data) <= 4_000 and 1 <= small.kept < total
     assert f"All {total} answers" in page(found)
+
+
+@pytest.mark.parametrize(
+    ("taken", "shown"), [(0.04, "<0.1"), (0.24, "0.2"), (9.94, "9.9"), (1234.4, "1,234"), (None, "–")]
+)
+def test_milliseconds_of_an_engine_without_a_model_are_not_none(taken: float | None, shown: str) -> None:
+    assert millis(Figure(taken)) == shown
 
 
 @needs_browser
