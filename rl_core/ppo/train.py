@@ -11,7 +11,7 @@ import optax
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
-from rl_core.ppo.backend import conditions_are_free
+from rl_core.ppo.backend import conditions_are_free, turns_at_once
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
 from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
@@ -221,7 +221,8 @@ def _optimise(
         kept: Learner = jax.tree.map(partial(jnp.where, finite), after, stayed)
         return kept, jnp.stack([*losses, finite.astype(jnp.float32)])
 
-    end, each = jax.lax.scan(one_step, _moved(layout.laid, state.learner), shuffled(config, key))
+    start, order = _moved(layout.laid, state.learner), shuffled(config, key)
+    end, each = jax.lax.scan(one_step, start, order, unroll=turns_at_once())
     *losses, applied = each.T
     return _moved(layout.whole, end), (Losses(*losses), applied > 0)
 
