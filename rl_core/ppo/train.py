@@ -92,11 +92,14 @@ def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, en
     key, parameter_key, reset_key = jax.random.split(key, 3)
     env_arrays = env_arrays._replace(params=env.scheduled(env_arrays.params, jnp.int32(0)))
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
+    normaliser = norm.initial_normaliser(
+        env.observation_size, window_decay=config.window_decay, window=env.window_shape
+    )
+    if config.window_decay == 0:
+        normaliser = norm.weighted(normaliser, env.window_weights(env_arrays.market), env.window_shape)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.initial_normaliser(
-            env.observation_size, window_decay=config.window_decay, window=env.window_shape
-        ),
+        normaliser=normaliser,
         playing=EpisodesInPlay(env.reset(*env_arrays, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),
