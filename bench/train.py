@@ -247,33 +247,36 @@ def first(repeats: int) -> list[Row]:
 def operations(repeats: int) -> list[Row]:
     """Launch-like operations of one update: of the program for an H100, and of what a CPU's compiler makes of it."""
     del repeats  # a count needs none
-    rows = []
-    for phase in (1, 2):
-        config, env, world = _counted_update(phase)
-        arguments, static = (initial_state(config, env, world), world), {"config": config, "env": env}
-        with as_on_an_accelerator():
-            there = operations_of(update.lower(*arguments, **static).compile().as_text() or "")
-            gpu = compiled_for_a_gpu(update, *arguments, **static) if compiles_for_a_gpu() else None
-        ratio = {}
-        if conditions_are_free():
-            here = operations_of(update.lower(*arguments, **static).compile().as_text() or "").total
-            ratio = {"the program for a CPU": round(there.total / here, 3)}
-        name = f"train.operations.phase{phase}"
-        rows.append(_counts(name, there, ratio))
-        if gpu is None:
-            rows.append(Row(f"{name}.h100", None, "no jax-cuda13-plugin here", {}, {}))
-            continue
-        row = _counts(f"{name}.h100", operations_of(gpu.as_text() or ""), {})
-        kept = {"temporary_kb_per_env": _memory(gpu, config)["temporary_kb_per_env"]}
-        rows.append(row._replace(facts={**row.facts, **kept}))
-    return rows
-
-
-def _counted_update(phase: int) -> tuple[PPOConfig, Env, EnvArrays]:
     world = world_of(BARS)
-    if phase == 1:
-        return DEFAULT, Env(1), with_known_entries(world)
-    return SEPARATE.model_copy(update={"known_entries": False}), Env(2), world
+    separate = SEPARATE.model_copy(update={"known_entries": False})
+    return [
+        *_counted_update("train.operations.phase1", DEFAULT, Env(1), with_known_entries(world)),
+        *_counted_update("train.operations.phase2", separate, Env(2), world),
+    ]
+
+
+def one_torso(repeats: int) -> list[Row]:
+    """The same of a learner with one torso that learns from the entries that it makes."""
+    del repeats
+    config = OURS.model_copy(update={"known_entries": False})
+    return _counted_update("train.operations.ours.phase1", config, Env(1), world_of(BARS))
+
+
+def _counted_update(name: str, config: PPOConfig, env: Env, world: EnvArrays) -> list[Row]:
+    arguments, static = (initial_state(config, env, world), world), {"config": config, "env": env}
+    with as_on_an_accelerator():
+        there = operations_of(update.lower(*arguments, **static).compile().as_text() or "")
+        gpu = compiled_for_a_gpu(update, *arguments, **static) if compiles_for_a_gpu() else None
+    ratio = {}
+    if conditions_are_free():
+        here = operations_of(update.lower(*arguments, **static).compile().as_text() or "").total
+        ratio = {"the program for a CPU": round(there.total / here, 3)}
+    rows = [_counts(name, there, ratio)]
+    if gpu is None:
+        return [*rows, Row(f"{name}.h100", None, "no jax-cuda13-plugin here", {}, {})]
+    row = _counts(f"{name}.h100", operations_of(gpu.as_text() or ""), {})
+    kept = {"temporary_kb_per_env": _memory(gpu, config)["temporary_kb_per_env"]}
+    return [*rows, row._replace(facts={**row.facts, **kept})]
 
 
 def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
@@ -282,7 +285,14 @@ def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
     return Row(name, found.total, "operations", ratio, {}, facts)
 
 
-TABLES = {"networks": networks, "lengths": lengths, "storage": storage, "first": first, "operations": operations}
+TABLES = {
+    "networks": networks,
+    "lengths": lengths,
+    "storage": storage,
+    "first": first,
+    "operations": operations,
+    "one-torso": one_torso,
+}
 
 
 def main() -> None:

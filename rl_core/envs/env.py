@@ -15,6 +15,7 @@ from rl_core.envs.curriculum import BarCosts, Curriculum, Eased, eased_at, shapi
 from rl_core.envs.market_arrays import MarketArrays
 from rl_core.envs.openings import floor_cap, opened_at_profit
 from rl_core.envs.rewards import risk_multiple
+from rl_core.envs.window_weights import window_weights
 from rl_core.features.features import FEATURE_NAMES
 from rl_core.features.observation import (
     ACTION_COUNTS,
@@ -240,6 +241,10 @@ class Env:
             outcome=jnp.concatenate([nothing, r], axis=-1),
             bars=jnp.concatenate([jnp.ones_like(bars[:, :1]), bars], axis=-1),
         )
+
+    def window_weights(self, market: MarketArrays) -> jax.Array | None:
+        """How much each bar of the window [bars] tells of the entries in the table, the largest 1; None without one."""
+        return window_weights(market, self.yardstick.window)
 
     def step(
         self,

@@ -18,6 +18,15 @@ def conditions_are_free() -> bool:
     return not _as_accelerator and jax.default_backend() == "cpu"
 
 
+def turns_at_once() -> int:
+    """How many turns of a loop are written out one after the other in a program that is traced now.
+
+    What is written out together is started together on an accelerator, and stored and counted once. On a CPU it gains
+    nothing and takes longer to compile.
+    """
+    return 1 if conditions_are_free() else 4
+
+
 @contextmanager
 def as_on_an_accelerator() -> Iterator[None]:
     """Trace programs as for an accelerator, wherever this runs: for tests, and for counting operations.

@@ -52,7 +52,11 @@ class PPOConfig(BaseModel):
     shared_torso: bool = False
     hidden: tuple[int, ...] = Field((64, 64), min_length=1)
     normalise_observations: bool = True
-    window_decay: float = Field(1.0, ge=0, description="inputs of the bar k bars ago count (1 + k)^-window_decay")
+    window_decay: float = Field(
+        1.0,
+        ge=0,
+        description="inputs of the bar k bars ago count (1 + k)^-window_decay; 0: what they tell of known entries",
+    )
     hold_bias: float = Field(2.0, description="added to HOLD's first logit: above 0, entries start rare")
 
     known_entries: bool = Field(

@@ -137,6 +137,9 @@ class Environment(Protocol):
     def known_actions(self, market: Any, memory: Any) -> KnownActions | None:
         """What the first K actions at the moments of memories [N, ...] lead to; None where only playing tells."""
 
+    def window_weights(self, market: Any) -> jax.Array | None:
+        """How much each bar of the window [bars] tells of known actions, the largest 1; None where none are known."""
+
     def step(self, market: Any, params: Any, state: Any, action: jax.Array) -> StepOutcome:
         """Play one bar with ``action`` [B]; ended episodes are not reset here."""
 

@@ -44,6 +44,15 @@ def initial_normaliser(
     return Normaliser(jnp.zeros(size), jnp.ones(size), jnp.zeros(size), jnp.asarray(gain))
 
 
+def weighted(normaliser: Normaliser, weights: jax.Array | None, window: tuple[int, int]) -> Normaliser:
+    """``normaliser`` with the inputs of each bar of the ``window`` times ``weights`` [bars], if there are any."""
+    if weights is None:
+        return normaliser
+    bars, inputs = window
+    each = jnp.repeat(weights, inputs)
+    return normaliser._replace(gain=normaliser.gain.at[: bars * inputs].multiply(each))
+
+
 def normalise(normaliser: Normaliser, raw: jax.Array) -> jax.Array:
     """Raw observations [..., O] in standard deviations from the mean, within +-``BOUND``, times the gain."""
     # The gain stands in the factor and in the bounds. A factor after the clip gives the same values, but XLA compiles

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from rl_core.contract import BUY, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import Trajectory
-from rl_core.ppo.backend import conditions_are_free
+from rl_core.ppo.backend import conditions_are_free, turns_at_once
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import UNSHARDED, Shards
 from rl_core.ppo.environment import ClosedTrades, EnvArrays, Environment
@@ -242,7 +242,8 @@ def _rolled_out_at_once(
         return played._replace(state=None), last, _counts_of(played)
 
     near = _near_the_mean(context, env.glimpse(*env_arrays, playing.env_state).memory)
-    end, kept = jax.lax.scan(one_bar, packed(playing), (bars.noise, jax.vmap(drawn)(bars.reset_key)))
+    given = (bars.noise, jax.vmap(drawn)(bars.reset_key))
+    end, kept = jax.lax.scan(one_bar, packed(playing), given, unroll=turns_at_once())
     played, lasts, counts = jax.vmap(played_again)(kept)
     transition = played.transition
     cut = transition.done & ~transition.terminated

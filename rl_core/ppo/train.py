@@ -11,7 +11,7 @@ import optax
 from rl_core.contract import BUY, HOLD, SELL
 from rl_core.ppo import normaliser as norm
 from rl_core.ppo.advantages import generalized_advantage
-from rl_core.ppo.backend import conditions_are_free
+from rl_core.ppo.backend import conditions_are_free, turns_at_once
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import REPLICATED, SHARDED, Shards, on_devices
 from rl_core.ppo.entropy import adjusted_coefficient, first_coefficient
@@ -92,11 +92,14 @@ def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, en
     key, parameter_key, reset_key = jax.random.split(key, 3)
     env_arrays = env_arrays._replace(params=env.scheduled(env_arrays.params, jnp.int32(0)))
     parameters = initial_parameters(config, env.observation_size, env.num_actions, parameter_key)
+    normaliser = norm.initial_normaliser(
+        env.observation_size, window_decay=config.window_decay, window=env.window_shape
+    )
+    if config.window_decay == 0:
+        normaliser = norm.weighted(normaliser, env.window_weights(env_arrays.market), env.window_shape)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),
-        normaliser=norm.initial_normaliser(
-            env.observation_size, window_decay=config.window_decay, window=env.window_shape
-        ),
+        normaliser=normaliser,
         playing=EpisodesInPlay(env.reset(*env_arrays, reset_key, config.num_envs), jnp.zeros(config.num_envs)),
         key=key,
         updates=jnp.int32(0),
@@ -221,7 +224,8 @@ def _optimise(
         kept: Learner = jax.tree.map(partial(jnp.where, finite), after, stayed)
         return kept, jnp.stack([*losses, finite.astype(jnp.float32)])
 
-    end, each = jax.lax.scan(one_step, _moved(layout.laid, state.learner), shuffled(config, key))
+    start, order = _moved(layout.laid, state.learner), shuffled(config, key)
+    end, each = jax.lax.scan(one_step, start, order, unroll=turns_at_once())
     *losses, applied = each.T
     return _moved(layout.whole, end), (Losses(*losses), applied > 0)
 

@@ -1,5 +1,6 @@
 """The rollout: resets, bootstraps, masks and counts, against a plain loop over the same environment."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from rl_core.ppo.environment import EnvArrays
 from rl_core.ppo.networks import initial_parameters
 from rl_core.ppo.normaliser import Normaliser
 from rl_core.ppo.rollout import Actor, EpisodesInPlay, Rollout, RolloutContext, roll_out, trajectory_of
-from rl_core.ppo.train import initial_state
+from rl_core.ppo.train import initial_state, update
 from tests.rl_core.markets import mnq_limits, mnq_venue, random_bars, seen, session_minutes
 from tests.rl_core.ppo.toy_env import EPISODE_BARS, HOLD_BARS, ToyEnv, toy_world
 
@@ -184,3 +185,21 @@ def test_an_accelerator_plays_what_a_cpu_plays() -> None:
     assert float(jnp.abs(here[1].cut_value).sum()) > 0
     for ours, theirs in zip(jax.tree.leaves(here), jax.tree.leaves(there), strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=2e-5, atol=2e-5)
+
+
+def test_an_accelerator_writes_four_turns_of_its_loops_out_and_a_cpu_one() -> None:
+    """Of the bars and of the optimiser steps: what is written out together is started together."""
+    config = CONFIG.model_copy(update={"rollout_length": 24})
+    state = initial_state(config, ENV, WORLD)
+
+    def turns_at_once() -> set[tuple[int, int]]:
+        program = jax.make_jaxpr(partial(update, config=config, env=ENV))(state, WORLD)
+        equations = program.eqns[0].params["jaxpr"].eqns
+        return {(each.params["length"], each.params["unroll"]) for each in equations if each.primitive.name == "scan"}
+
+    here = turns_at_once()
+    with as_on_an_accelerator():
+        there = turns_at_once()
+
+    assert {(24, 1), (config.steps_per_update, 1)} <= here
+    assert there == {(24, 4), (config.steps_per_update, 4)}

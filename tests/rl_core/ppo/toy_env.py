@@ -139,6 +139,9 @@ class ToyEnv:
         signal = 50.0 + 3.0 * market.signal[bar].astype(jnp.float32)
         return jnp.concatenate([signal[:, None], rest], axis=-1)
 
+    def window_weights(self, market: ToyMarket) -> None:
+        """It has no window."""
+
     def known_actions(self, market: ToyMarket, memory: tuple[jax.Array, jax.Array]) -> None:
         """Only playing tells."""
         del market, memory
