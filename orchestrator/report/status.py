@@ -34,6 +34,7 @@ class Standings(NamedTuple):
     equity: int | None = None
     floor: int | None = None
     quantity: int = 0  # contracts, signed
+    entered: int = 0  # with which the open position began, signed: a part of them may have left
     entry: int | None = None
     stop: int | None = None
     trades: int = 0
@@ -147,7 +148,6 @@ _TAKEN: dict[str, dict[str, str]] = {
     "account_ended": {"equity": "cash", "floor": "floor", "account": "status"},
     "mark": {"equity": "equity", "floor": "floor", "stop": "stop"},
     "managed": {"stop": "stop"},
-    "fill": {"entry": "price"},
     "trade": {"trades": "number"},
     "operator": {"standing": "standing"},
 }
@@ -157,7 +157,7 @@ _TAKEN: dict[str, dict[str, str]] = {
 def after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     """What stands after one more record."""
     now = _after(now, kind, payload)
-    return now if now.quantity else now._replace(entry=None, stop=None)
+    return now if now.quantity else now._replace(entered=0, entry=None, stop=None)
 
 
 def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
@@ -167,7 +167,8 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     if kind == "account_opened":
         return now._replace(account="active")
     if kind == "fill":
-        return now._replace(quantity=now.quantity + payload["quantity"])
+        began = {"entered": payload["quantity"], "entry": payload["price"]} if payload["reason"] == "entry" else {}
+        return now._replace(quantity=now.quantity + payload["quantity"], **began)
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
     if is_rejected(kind, payload):

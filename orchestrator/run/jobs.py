@@ -40,7 +40,7 @@ def broker_job(plan: RunPlan, folder: RunFolder) -> Job:
         "trading": plan.config.trading.model_dump(mode="json"),
         "market": plan.bars.instrument.symbol,
         "journal": str((folder.path / BROKER / JOURNAL).resolve()),
-        "parts": plan.config.broker_parts,
+        "parts": [plan.config.broker_parts, plan.config.broker_parts_a_bar],
     }
     return Job("orchestrator.workers.broker", config, {"code": code_digest()}, BROKER_CATALOGUE)
 

@@ -156,8 +156,7 @@ def _stand(state: TraderState, setting: Setting) -> Step:
         return send(step, CancelOrder(state.order_id))
     if state.broker.order.quantity:
         step = without_order(state, "operator")
-    already = step.state.broker.order.flatten
-    return step if state.standing != "flat" or already else step.then(_flatten_if_due, setting)
+    return step if state.standing != "flat" else step.then(_flatten_if_due, setting)
 
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
@@ -260,7 +259,8 @@ def _note_guards(state: TraderState, setting: Setting) -> Step:
 
 
 def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
-    if not state.broker.position.quantity:
+    """Order what is open closed, where that is due and was not ordered: a broker may need several bars for it."""
+    if not state.broker.position.quantity or state.broker.order.flatten:
         return Step(state)
     known = known_at_close(state, setting)
     if not known.flatten_due:

@@ -179,9 +179,12 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) 
         return "a part of the entry came after an exit"
     if entered and (held or over or not _are_parts(entered, ordered)):
         return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
-    if left and not (leaving == -(held + entry) and _are_parts(left, leaving)):
-        return f"{leaving} contracts left where {held + entry} were open, and no run books an exit that goes on later"
-    return f"{held} contracts are open, and the session is over" if over and held and not left else ""
+    open_ = held + entry
+    if left and not _are_parts(left, -open_):
+        return f"{leaving} contracts left where {open_} were open"
+    if left and state.waits_for == "executions" and state.due is None and leaving != -open_:
+        return f"{leaving} contracts left of {open_}, and nothing is open by its own word"
+    return f"{open_ + leaving} contracts are open, and the session is over" if over and leaving != -open_ else ""
 
 
 def _are_parts(quantities: list[int], whole: int) -> bool:

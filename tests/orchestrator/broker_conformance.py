@@ -180,6 +180,29 @@ def what_a_thin_market_leaves_is_protected_as_far_as_it_filled(account: Account)
     assert [each.quantity for each in account.take()] == [-2]
 
 
+def a_part_of_an_exit_leaves_the_rest_with_its_stop(account: Account) -> None:
+    """Two of five leave at the target in a thin bar, one at the stop in another; the others go on, and no more."""
+    order = account.bracket(5)
+    account.broker.submit(order)
+    account.quiet()
+    (entry,) = account.take()
+
+    account.bench.trade(PRICE, entry.price + TARGET + 10, volume=2)
+    assert [(each.leg, each.quantity) for each in account.take()] == [("target", -2)]
+    holds(account, 3)
+    assert account.broker.holdings().stop == account.broker.state(order.order_id).stop == entry.price - STOP
+    account.bench.trade(entry.price - STOP - 10, PRICE, volume=1)
+    assert [(each.leg, each.quantity) for each in account.take()] == [("stop", -1)]
+    holds(account, 2)
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+
+    left = account.take()
+    assert sum(each.quantity for each in left) == -2, "the stop closed what had left before"
+    assert {each.leg for each in left} == {"stop"}, "what closes the rest of a stop is told as something else"
+    says(account.broker.state(order.order_id), "filled", 5)
+
+
 def stop_and_target_never_both_fill(account: Account) -> None:
     """A bar reaches both, and so does the next."""
     account.broker.submit(account.bracket())
@@ -349,6 +372,7 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     nothing_fills_after_a_cancel,
     a_cancel_that_comes_after_the_fill_changes_nothing,
     what_a_thin_market_leaves_is_protected_as_far_as_it_filled,
+    a_part_of_an_exit_leaves_the_rest_with_its_stop,
     stop_and_target_never_both_fill,
     stop_and_flatten_never_both_fill,
     a_stop_stands_where_it_was_moved_to,

@@ -104,7 +104,7 @@ class Behind:
 
     def _started(self) -> Worker:
         config: dict[str, Any] = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
-        config |= {"journal": str(self._folder / "broker" / "journal.jsonl"), "parts": 1}
+        config |= {"journal": str(self._folder / "broker" / "journal.jsonl"), "parts": [1, 0]}
         bootstrap = Bootstrap(name=BROKER, credentials=self._connections.add_worker(BROKER), config=config)
         worker = Worker.start("orchestrator.workers.broker", bootstrap, self._folder / "logs")
         self._connections.wait_ready([BROKER], deadline_s=READY_S)
@@ -252,6 +252,29 @@ class ClosesTwice(SimulatedBroker):
         return book
 
 
+class StopsForTheWhole(SimulatedBroker):
+    """A stop closes what had entered, also where a part of it has left meanwhile."""
+
+    def _after(self, type: str, payload: Any) -> Any:
+        book, before = super()._after(type, payload), self._book
+        entered = before.brackets[before.live].quantity if before.live else 0
+        if type == "bar" and 0 < before.held.position.quantity < entered and book.kept and book.kept[-1].leg == "stop":
+            more = book.kept[-1].model_copy(update={"quantity": -entered})
+            book = book._replace(kept=(*book.kept[:-1], more))
+        return book
+
+
+class ForgetsWhatStaysOpen(SimulatedBroker):
+    """What a part of an exit leaves open has no stop."""
+
+    def _after(self, type: str, payload: Any) -> Any:
+        book, before = super()._after(type, payload), self._book
+        held = book.held.position
+        if type == "bar" and 0 < held.quantity < before.held.position.quantity:
+            book = book._replace(held=book.held._replace(position=held._replace(stop=-(10**6))))
+        return book
+
+
 class MovesInWords(SimulatedBroker):
     """A stop is told to stand elsewhere, and works where it stood."""
 
@@ -310,6 +333,8 @@ PLANTED: dict[type[SimulatedBroker], str] = {
     CancelsInWords: "nothing_fills_after_a_cancel",
     FillsTheRestLater: "what_a_thin_market_leaves_is_protected_as_far_as_it_filled",
     HoldsWhatItSubmitted: "what_is_held_and_works_is_told",
+    StopsForTheWhole: "a_part_of_an_exit_leaves_the_rest_with_its_stop",
+    ForgetsWhatStaysOpen: "a_part_of_an_exit_leaves_the_rest_with_its_stop",
     ClosesTwice: "stop_and_flatten_never_both_fill",
     MovesInWords: "a_stop_stands_where_it_was_moved_to",
     TakesMovesAsTheyCome: "a_move_counts_once_and_an_older_one_not_at_all",

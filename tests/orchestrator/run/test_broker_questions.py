@@ -17,6 +17,7 @@ from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerD
 from orchestrator.run.runner import FeedBar, Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
 from orchestrator.trader.state import Standing
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from tests.orchestrator.played_runs import walk
 from tests.orchestrator.sent_runs import (
@@ -65,10 +66,10 @@ def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: s
     assert sum(kind == "cancelled" for kind, _ in expected) > 100 or account != "thin market"
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int) -> None:
-    """Three executions a fill, each a tick worse and a second later than the one before."""
-    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=3)
+@pytest.mark.parametrize(("phase", "a_bar"), [(1, 0), (2, 0), (2, 1)])
+def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int, a_bar: int) -> None:
+    """Three executions a fill, each a tick worse and a second later than the one before; of an exit one a bar."""
+    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=Parts(3, a_bar))
 
     play_sent(world, memory)
 
@@ -76,7 +77,12 @@ def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: 
     told = [each for record in found if record.type == "executions" for each in record.payload["executions"]]
     fills = [record.payload for record in found if record.type == "fill"]
     assert [check.fault for check in reconcile(book, world.trading.venue.terms.tick_value)] == [""] * 4
-    assert [fill["parts"] for fill in fills] == [3] * len(fills) and len(told) == 3 * len(fills) >= 30
+    assert sum(fill.get("parts", 1) for fill in fills) == len(told) >= 30
+    whole = [fill for fill in fills if fill["reason"] == "entry"] if a_bar else fills
+    assert {fill["parts"] for fill in whole} == {3}
+    assert (len(fills) > 3 * len(trades_of(book))) == (a_bar > 0), "what is left open leaves in bars of its own"
+    refused = {record.payload["reason"] for record in found if record.type == "order"} - {""}
+    assert refused == ({"it is being closed"} if a_bar else set())
     spent = -sum(each["quantity"] * each["price"] for each in told) * world.trading.venue.terms.tick_value
     paid = sum(abs(each["quantity"]) for each in told) * world.trading.venue.terms.commission
     assert sum(trade.trade.pnl for trade in trades_of(book)) == spent - paid

@@ -19,6 +19,7 @@ from orchestrator.trader.state import (
     FlattenOrder,
     FlatTimePassed,
     GateAnswered,
+    MoveStop,
     OperatorAsked,
     OrderAnswered,
     PolicyAnswered,
@@ -193,10 +194,6 @@ def test_a_part_that_filled_is_the_position_and_the_rest_is_cancelled() -> None:
             "a part of the entry came after an exit",
         ),
         (
-            (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-1)),
-            "-1 contracts left where 2 were open, and no run books an exit that goes on later",
-        ),
-        (
             (
                 SENT.execution(quantity=1),
                 SENT.execution(2, leg="stop", quantity=-2),
@@ -205,7 +202,6 @@ def test_a_part_that_filled_is_the_position_and_the_rest_is_cancelled() -> None:
             "-1 contracts left where 1 were open",
         ),
         ((SENT.execution(leg="stop", quantity=-1),), "-1 contracts left where 0 were open"),
-        ((SENT.execution(), SENT.execution(2, leg="stop", quantity=-1)), "-1 contracts left where"),
     ],
     ids=[
         "of another",
@@ -215,10 +211,8 @@ def test_a_part_that_filled_is_the_position_and_the_rest_is_cancelled() -> None:
         "a part too many",
         "parts both ways",
         "a late part",
-        "it goes on",
         "exits both ways",
         "from nothing",
-        "half of it",
     ],
 )
 def test_executions_that_nothing_explains_are_refused(told: tuple[Execution, ...], said: str) -> None:
@@ -235,16 +229,126 @@ def test_executions_that_the_order_explains_are_not() -> None:
     left = (SENT.execution(3, leg="stop", quantity=-1), SENT.execution(4, leg="target", quantity=-1))
     check_executions(SENT.working, in_parts, over=False)
     check_executions(SENT.working, (*in_parts, *left), over=False)
+    check_executions(SENT.working, (*in_parts, *left[:1]), over=False)
+    check_executions(SENT.open, (SENT.execution(2, leg="target", quantity=-1),), over=False)
 
 
 @pytest.mark.parametrize(
     ("state", "told"),
-    [(SENT.open, ()), (SENT.working, (SENT.execution(),)), (SENT.open, (SENT.execution(2, quantity=1),))],
-    ids=["nothing left", "an entry after the end", "a second entry"],
+    [
+        (SENT.open, ()),
+        (SENT.working, (SENT.execution(),)),
+        (SENT.open, (SENT.execution(2, quantity=1),)),
+        (SENT.open, (SENT.execution(2, leg="other", quantity=-1),)),
+    ],
+    ids=["nothing left", "an entry after the end", "a second entry", "a part"],
 )
 def test_a_session_that_is_over_leaves_nothing_open(state: TraderState, told: tuple[Execution, ...]) -> None:
     with pytest.raises(UnexplainedError):
         check_executions(state, told, over=True)
+
+
+class Leaving:
+    """A trader of whose open position parts leave, bar by bar."""
+
+    def __init__(self, setting: Setting = SETTING) -> None:
+        self.setting, self.state, self.told = setting, SENT.open, 1
+
+    def bar(self, quantity: int, leg: str = "stop", price: int = 0, close: int = 0) -> Step:
+        """One more minute, in which ``quantity`` left at ``price``, each from the entry's own price on."""
+        entry, last = self.state.broker.position.entry, self.state.last_bar
+        assert last is not None
+        prices = {"open": entry, "high": entry, "low": min(entry, entry + close), "close": entry + close}
+        later = {"seq": last.seq + 1, "ts_event_ns": last.ts_event_ns + 60_000_000_000}
+        asked = advance(self.state, SENT.later._replace(bar=last.model_copy(update={**later, **prices})), self.setting)
+        assert isinstance(asked.question, AskExecutions)
+        self.told += 1
+        part = SENT.execution(self.told, leg=leg, quantity=quantity, price=entry + price)
+        check_executions(asked.state, (part,), over=False)
+        step = advance(asked.state, ExecutionsTold((part,)), self.setting)
+        self.state = step.state
+        return step
+
+
+def kinds_of(step: Step) -> list[str]:
+    """The types of its records."""
+    return [record.type for record in step.records]
+
+
+def test_an_exit_that_goes_on_later_is_one_trade_with_the_whole_entrys_risk() -> None:
+    """Two of twelve at the target, then the stop takes the ten: the mean of 15 up and 30 down, rounded up to -22."""
+    leaving, whole = Leaving(), SENT.bracket.quantity
+
+    first = leaving.bar(-2, "target", 15)
+    held = first.state.broker.position
+    last = leaving.bar(-(whole - 2), "stop", -30)
+
+    assert kinds_of(first) == ["fill", "mark"] and first.records[1].payload["quantity"] == held.quantity == whole - 2
+    assert (held.stop, held.target) == (SENT.open.broker.position.stop, SENT.open.broker.position.target)
+    assert kinds_of(last)[:2] == ["fill", "trade"] and last.state.open_trade is None
+    trade = last.records[1].payload
+    made = (2 * 15 - 10 * 30) * 50 - 2 * whole * 60
+    assert (trade["quantity"], trade["exit"] - trade["entry"], trade["pnl"]) == (whole, -22, made)
+    assert (trade["reason"], trade["risk"]) == ("stop", whole * SENT.bracket.stop_ticks * 50)
+    assert last.state.broker.account.cash == SENT.open.broker.account.cash + made + whole * 60
+    assert last.state.days.trades_today == 1
+
+
+def test_what_a_person_wants_flat_is_asked_for_once_however_long_it_takes() -> None:
+    """Also where trading is resumed before the last part is gone: the broker closes what it was asked to close."""
+    leaving = Leaving()
+    asked = on(leaving.state, OperatorAsked("flat"))
+    leaving.state = on(asked.state, SENT.answer("filled", SENT.bracket.quantity)).state
+
+    first = leaving.bar(-5, "other")
+    again = on(first.state, OperatorAsked("flat"))
+    resumed = on(first.state, OperatorAsked("trading"))
+    leaving.state = resumed.state
+    last = leaving.bar(-7, "other")
+
+    assert isinstance(asked.question, FlattenOrder) and kinds_of(first) == ["fill", "mark"]
+    assert first.question is again.question is resumed.question is None
+    assert [each.payload["reason"] for each in last.records if each.type in ("fill", "trade")] == ["flatten"] * 2
+    assert last.state.status == "active" and last.state.broker.position.quantity == 0
+
+
+def test_an_account_whose_end_is_reached_while_a_part_is_open_ends_flat() -> None:
+    """The rest is asked to be closed, and the account ends with the balance that this leaves."""
+    leaving = Leaving()
+    room = SENT.open.broker.account.cash - SENT.open.broker.account.floor
+
+    reached = leaving.bar(-1, "stop", -30, close=-(room // (11 * 50)) - 1)
+    leaving.state = on(reached.state, SENT.answer("filled", SENT.bracket.quantity)).state
+    last = leaving.bar(-11, "other", -200)
+
+    assert isinstance(reached.question, FlattenOrder) and kinds_of(reached) == ["fill", "mark", "flatten"]
+    assert reached.state.status == "active" and reached.state.failing
+    assert kinds_of(last)[:3] == ["fill", "trade", "account_ended"] and not last.state.failing
+    assert last.records[2].payload["cash"] == last.state.broker.account.cash
+    assert last.records[2].payload["status"] == last.state.status == "failed"
+
+
+def test_what_the_firm_began_to_close_it_closes_though_we_ask_for_it_meanwhile() -> None:
+    """A part that nobody of us closed ends the account; the rest leaves for the same reason, not as flattened."""
+    leaving = Leaving()
+
+    begun = leaving.bar(-1, "other")
+    leaving.state = on(begun.state, SENT.answer("filled", SENT.bracket.quantity)).state
+    last = leaving.bar(-11, "other")
+
+    assert isinstance(begun.question, FlattenOrder) and begun.state.failing
+    assert [each.payload["reason"] for each in last.records if each.type in ("fill", "trade")] == ["liquidation"] * 2
+    assert last.state.status == "failed"
+
+
+def test_a_part_is_no_answer_of_a_broker_that_says_nothing_is_open() -> None:
+    """A move of a stop came too late, and the broker has to tell how all of it left."""
+    sent = MoveStop(SENT.bracket.order_id, 1, SENT.open.broker.position.stop + 1)
+    asked = on(SENT.open._replace(waits_for="order", sent=sent), SENT.answer("filled", SENT.bracket.quantity))
+
+    assert isinstance(asked.question, AskExecutions)
+    with pytest.raises(UnexplainedError, match="-1 contracts left of 12, and nothing is open by its own word"):
+        check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),), over=False)
 
 
 def test_an_answer_that_cannot_be_one_is_refused() -> None:
