@@ -24,6 +24,7 @@ from orchestrator.trader.state import (
     OrderAnswered,
     PolicyAnswered,
     Setting,
+    Standing,
     Step,
     SubmitOrder,
     TraderState,
@@ -258,7 +259,8 @@ class Leaving:
         """One more minute, in which ``quantity`` left at ``price``, each from the entry's own price on."""
         entry, last = self.state.broker.position.entry, self.state.last_bar
         assert last is not None
-        prices = {"open": entry, "high": entry, "low": min(entry, entry + close), "close": entry + close}
+        ends = {"high": max(entry, entry + close), "low": min(entry, entry + close), "close": entry + close}
+        prices = {"open": entry, **ends}
         later = {"seq": last.seq + 1, "ts_event_ns": last.ts_event_ns + 60_000_000_000}
         asked = advance(self.state, SENT.later._replace(bar=last.model_copy(update={**later, **prices})), self.setting)
         assert isinstance(asked.question, AskExecutions)
@@ -310,6 +312,22 @@ def test_what_a_person_wants_flat_is_asked_for_once_however_long_it_takes() -> N
     assert first.question is again.question is resumed.question is None
     assert [each.payload["reason"] for each in last.records if each.type in ("fill", "trade")] == ["flatten"] * 2
     assert last.state.status == "active" and last.state.broker.position.quantity == 0
+
+
+@pytest.mark.parametrize(("asked", "moves"), [("halted", True), ("flat", False)])
+def test_a_trail_leaves_alone_what_is_being_closed(asked: Standing, moves: bool) -> None:
+    """A close far above the entry; of what goes on, a part has left at the target."""
+    leaving = Leaving()
+    trailing = SENT.open.broker.position._replace(trailing=1)
+    leaving.state = on(
+        SENT.open._replace(broker=SENT.open.broker._replace(position=trailing)), OperatorAsked(asked)
+    ).state
+    if asked == "flat":
+        leaving.state = on(leaving.state, SENT.answer("filled", SENT.bracket.quantity)).state
+
+    step = leaving.bar(-5, "other" if asked == "flat" else "target", close=80)
+
+    assert isinstance(step.question, MoveStop) == moves
 
 
 def test_an_account_whose_end_is_reached_while_a_part_is_open_ends_flat() -> None:
