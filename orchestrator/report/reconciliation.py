@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from orchestrator.report.account_book import AccountBook, BookedTrade, trades_of
 from orchestrator.report.formats import dollars
 from orchestrator.trader.events import TradeRecord
+from rl_core.market.told import mean_price
 
 MONEY = ("account_opened", "fill", "mark", "session_closed", "account_ended")
 
@@ -86,10 +87,14 @@ def _rounds(fills: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
 
 def _round_fault(fills: list[Mapping[str, Any]], trade: TradeRecord, tick_value: int) -> str:
     """How the trade differs from the fills that it is to be of, "" if it does not."""
-    entry, left = fills[0], fills[1:]
+    entered = [fill for fill in fills if fill["reason"] == "entry"]
+    left, began = fills[len(entered) :], _Cash()
+    for fill in entered:
+        began = _after_fill(began, fill, tick_value)
     if any(fill["order"] != trade.order_id for fill in fills):
         return f"no fill for order {trade.order_id}"
-    if (entry["reason"], *(entry[name] for name in _PLACED)) != ("entry", trade.quantity, trade.entry, trade.entry_ns):
+    first_ns = fills[0]["ts_event_ns"]
+    if (began.quantity, began.entry, first_ns) != (trade.quantity, trade.entry, trade.entry_ns):
         return "it was entered otherwise"
     whole, total = abs(trade.quantity), sum(abs(fill["quantity"]) * fill["price"] for fill in left)
     if sum(fill["quantity"] for fill in left) != -trade.quantity or left[-1]["ts_event_ns"] != trade.exit_ns:
@@ -102,9 +107,6 @@ def _round_fault(fills: list[Mapping[str, Any]], trade: TradeRecord, tick_value:
         return f"its exit {trade.exit} is not the mean price of what left"
     paid = sum(fill["commission"] for fill in fills) + better * tick_value
     return "" if paid == trade.costs else f"its fills cost {paid} cents, and it {trade.costs}"
-
-
-_PLACED = ("quantity", "price", "ts_event_ns")
 
 
 def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
@@ -129,9 +131,15 @@ def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
 def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Cash:
     cash, quantity = account.cash - fill["commission"], account.quantity + fill["quantity"]
     if fill["reason"] == "entry":
-        return _Cash(cash, quantity, fill["price"])
+        return _Cash(cash, quantity, _mean_entry(account, fill))
     made = (account.entry - fill["price"]) * fill["quantity"] * tick_value
     return _Cash(cash + made, quantity, account.entry if quantity else 0)
+
+
+def _mean_entry(account: _Cash, fill: Mapping[str, Any]) -> int:
+    """The price of the position that the entry makes; a later part of one counts at the mean of both."""
+    total = abs(account.quantity) * account.entry + abs(fill["quantity"]) * fill["price"]
+    return mean_price(account.quantity + fill["quantity"], total).price
 
 
 def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> BookStatement:

@@ -14,6 +14,7 @@ from orchestrator.run.folder import RunFolder, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from orchestrator.trader.state import Standing
 from rl_core.exchange.instruments import instrument
+from rl_core.market.told import mean_price
 from rl_core.trading.setup import TradingConfig, compile_trading
 from trigate.errors import TrigateError
 from trigate.locks import holder_of
@@ -167,8 +168,8 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     if kind == "account_opened":
         return now._replace(account="active")
     if kind == "fill":
-        began = {"entered": payload["quantity"], "entry": payload["price"]} if payload["reason"] == "entry" else {}
-        return now._replace(quantity=now.quantity + payload["quantity"], **began)
+        now = _entered(now, payload) if payload["reason"] == "entry" else now
+        return now._replace(quantity=now.quantity + payload["quantity"])
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
     if is_rejected(kind, payload):
@@ -178,6 +179,14 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     if kind == "feed":
         return now._replace(feed={**now.feed, payload["code"]: now.feed.get(payload["code"], 0) + 1})
     return now._replace(ended=kind == "end", closed_by_clock=now.closed_by_clock + (kind == "flat_time"))
+
+
+def _entered(now: Standings, fill: Mapping[str, Any]) -> Standings:
+    """After an entry, or a later part of it, which counts at the mean price of both."""
+    entered, price = now.entered + fill["quantity"], fill["price"]
+    if now.entry is not None and now.quantity:
+        price = mean_price(entered, abs(now.entered) * now.entry + abs(fill["quantity"]) * price).price
+    return now._replace(entered=entered, entry=price)
 
 
 def target_of(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from orchestrator.trader.events import OpenTrade
 from orchestrator.trader.session_edges import end_account
 from orchestrator.trader.state import Setting, Step, TraderState
 from rl_core.market.attempts import judged, losing_streak_after
-from rl_core.market.broker import BrokerStep
+from rl_core.market.broker import BrokerStep, Fill
 from rl_core.market.types import AT_DAILY_LOSS
 
 
@@ -15,12 +15,28 @@ def book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     for fill in met.fills:  # an entry may be stopped out in its own bar: two fills, the entry first
         step = step.record(events.filled(state.order_id, fill))
         if fill.reason == "entry":
-            step = step._replace(state=step.state._replace(open_trade=OpenTrade(state.order_id, fill)))
+            step = step.then(_enter, fill, met)
         elif met.state.position.quantity:
             step = step.then(_leave_in_part, met)
         else:
             step = step.then(_close_trade, met, setting)
     return step.then(_judge_account, met, setting)
+
+
+def _enter(state: TraderState, fill: Fill, met: BrokerStep) -> Step:
+    """Begin a trade, or let a later part of its entry count at the mean price of both."""
+    trade = state.open_trade
+    if trade is None:
+        return Step(state._replace(open_trade=OpenTrade(state.order_id, fill)))
+    first = trade.entry
+    both = first._replace(
+        execution=fill.execution,
+        quantity=first.quantity + fill.quantity,
+        price=met.state.position.entry,
+        commission=first.commission + fill.commission,
+        parts=first.parts + fill.parts,
+    )
+    return Step(state._replace(open_trade=trade._replace(entry=both)))
 
 
 def _leave_in_part(state: TraderState, met: BrokerStep) -> Step:

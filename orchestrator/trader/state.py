@@ -90,6 +90,14 @@ class CancelOrder(NamedTuple):
     order_id: str
 
 
+class CancelRest(NamedTuple):
+    """Let nothing more fill of an entry that a bar has left a rest of."""
+
+    order_id: str
+    filled: int  # contracts of it by the record, signed
+    ordered: int
+
+
 class FlattenOrder(NamedTuple):
     """Close what is open of an order."""
 
@@ -104,7 +112,7 @@ class MoveStop(NamedTuple):
     stop: int  # ticks
 
 
-Sent = SubmitOrder | CancelOrder | FlattenOrder | MoveStop
+Sent = SubmitOrder | CancelOrder | CancelRest | FlattenOrder | MoveStop
 
 
 class TraderState(NamedTuple):

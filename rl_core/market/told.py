@@ -31,6 +31,7 @@ from rl_core.market.types import (
     Code,
     Contracts,
     Order,
+    Position,
 )
 
 ENTRY = "entry"
@@ -131,6 +132,22 @@ def meet_as_told(
     return _stepped(played, state.executions, told, venue, FLATTENING if goes_on else NO_ORDER)
 
 
+def enter_more(state: BrokerState, fill: ToldFill, venue: Venue) -> BrokerStep:
+    """What a later part of its entry makes of an open position: the mean of both, and its bracket from there.
+
+    The mean is rounded to a tick in our favour, and what that leaves is paid with the part's commission.
+    """
+    held = state.position
+    quantity = held.quantity + fill.quantity
+    mean = mean_price(quantity, abs(held.quantity) * held.entry + abs(fill.quantity) * fill.price)
+    grown = _moved_to(held, mean.price)._replace(quantity=quantity)
+    cost = abs(fill.quantity) * venue.terms.commission + (fill.rest + mean.rest) * venue.terms.tick_value
+    account = state.account._replace(cash=state.account.cash - cost)
+    told = Fill(fill.execution, fill.quantity, fill.price, cost, fill.ts_event_ns, ENTRY, fill.parts)
+    after = BrokerState(account, grown, NO_ORDER, fill.execution)
+    return BrokerStep(after, (told,), BarOutcome(grown, account, *NOTHING_PLAYED))
+
+
 def end_as_told(state: BrokerState, told: Sequence[ToldFill], venue: Venue) -> BrokerStep:
     """As `rl_core.market.broker.end_session`: what was open has left at the price that was ``told``."""
     leaving = _one_of(told, entry=False)
@@ -157,10 +174,12 @@ def _one_of(told: Sequence[ToldFill], *, entry: bool) -> ToldFill | None:
 
 def _entered_at(opened: OpenedBar, price: int) -> OpenedBar:
     """Stop and target are offsets from the fill, wherever that was."""
-    entered = opened.position
-    moved = price - entered.entry
-    position = entered._replace(entry=price, stop=entered.stop + moved, target=entered.target + moved)
-    return opened._replace(position=position)
+    return opened._replace(position=_moved_to(opened.position, price))
+
+
+def _moved_to(position: Position, price: int) -> Position:
+    moved = price - position.entry
+    return position._replace(entry=price, stop=position.stop + moved, target=position.target + moved)
 
 
 def _left_in_part(opened: OpenedBar, bracket: BarExit, quantity: Contracts, venue: Venue) -> BarOutcome:
