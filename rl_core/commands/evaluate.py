@@ -129,7 +129,7 @@ def evaluate(
     result |= {**evaluation.summary(), **certain, **readings, **_judged(job, evaluation, looks)}
     management = _management(job, evaluation, outcomes)
     result |= {} if management is None else {"management": management.row() if as_json else management.in_words}
-    result |= {} if entries is not None else _findings(evaluation, as_json=as_json)
+    result |= {} if run is None else _findings(evaluation, run, in_sample=job.in_sample, as_json=as_json)
     print_result(result | beside.rows() if as_json else result, as_json=as_json)
     for table in [] if as_json else beside.tables():
         print_lines(["", *table])
@@ -215,11 +215,12 @@ def _of_entries(
     return prepare_entries(files, trading, part=part, market=market, times=times, seen_until=seen)
 
 
-def _findings(evaluation: "Evaluation", *, as_json: bool) -> dict[str, Any]:
+def _findings(evaluation: "Evaluation", run: Path, *, in_sample: bool, as_json: bool) -> dict[str, Any]:
     """What ails a policy as it was played; a person is shown nothing where nothing does."""
+    from rl_core.proofs.diagnose import rows_beside
     from rl_core.proofs.played import ailments_of_play
 
-    ailing = ailments_of_play(evaluation.summary())
+    ailing = ailments_of_play({**evaluation.summary(), "in_sample": in_sample}, rows_beside(run))
     if as_json:
         return {"findings": [each._asdict() for each in ailing]}
     return {"findings": [each.in_words for each in ailing]} if ailing else {}

@@ -105,7 +105,7 @@ def train(
             return
         for run, of_seed in plans_of(plan, runs, parent):
             trained = _train_one(of_seed, job, run, asked, new_run=new_run, as_json=as_json)
-            _tell_trained(run, trained, as_json=as_json)
+            _tell_trained(run, trained, held_out=of_seed.split.stop < len(of_seed.bars), as_json=as_json)
             if trained.stop != "finished":
                 return
         if seeds > 1:
@@ -160,7 +160,7 @@ def _compare(plan: "TrainingPlan", runs: Mapping[int, Path], *, as_json: bool) -
     compare_seeds(runs, plan.bars.instrument.symbol, as_json=as_json)
 
 
-def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> None:
+def _tell_trained(run: Path, trained: "TrainingResult", *, held_out: bool, as_json: bool) -> None:
     """Print what one run left."""
     if trained.transfer is not None:
         report = trained.transfer
@@ -171,6 +171,8 @@ def _tell_trained(run: Path, trained: "TrainingResult", *, as_json: bool) -> Non
     print_result(
         {"run": str(run), "checkpoint": str(trained.checkpoint), "stop": trained.stop, **last}, as_json=as_json
     )
+    judged = f"rl-core evaluate {run} plays those held out" if held_out else "none was held out (train_share = 1)"
+    say(f"earned on the bars that it learned from; {judged}", quiet=as_json)
 
 
 def export(

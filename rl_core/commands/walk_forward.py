@@ -142,13 +142,17 @@ def _tell(inputs: "WalkInputs", result: "WalkResult", rules: Any, locked: "Fold"
     if as_json:
         typer.echo(json.dumps(record))
         return
-    typer.echo(f"{'fold':>4}  {'judged on':<24} {'sessions':>8} {'trades':>7} {'R a session':>12} {'R a trade':>10}")
+    typer.echo(
+        f"{'fold':>4}  {'judged on':<24} {'sessions':>8} {'trades':>7} {'R a session':>12} {'R a trade':>10} "
+        f"{'trained':>8}"
+    )
     for fold in record["folds"]:
         a_trade = "-" if fold["mean_r"] is None else f"{fold['mean_r']:+.3f}"
+        taught = "-" if fold["mean_r_in_training"] is None else f"{fold['mean_r_in_training']:+.3f}"
         earned = f"{sum(fold['r_a_session']) / len(fold['r_a_session']):+.3f}"
         typer.echo(
             f"{fold['fold']:>4}  {fold['judged_on']:<24} {fold['sessions']:>8} {sum(fold['trades']):>7,} "
-            f"{earned:>12} {a_trade:>10}"
+            f"{earned:>12} {a_trade:>10} {taught:>8}"
         )
     if not result.openings:
         typer.echo(f"{locked.number:>4}  {locked.test.label:<24} locked: --open-last judges it, once")

@@ -14,7 +14,8 @@ class PayoutRule(NamedTuple):
     """When a funded account pays, and how much; money in cents."""
 
     least: int
-    most: int
+    most: tuple[int, ...]  # of the first payout, the second and so on; the last for all that follow
+    share: int  # of the profit that one payout may take, in ten-thousandths
     keep: int  # profit that stays on the account
     most_payouts: int
     days: int  # with a trade since the last payout
@@ -22,6 +23,7 @@ class PayoutRule(NamedTuple):
     winning_day: int  # that a day must earn to count as won
     best_day_percent: int  # of the profit since the last payout that its best day may be
     best_day_inclusive: bool
+    floor_to_start: bool  # a payout lifts the floor to the opening balance
 
 
 def payout_rule(price: AccountPrice, rules: Rules) -> PayoutRule:
@@ -29,7 +31,8 @@ def payout_rule(price: AccountPrice, rules: Rules) -> PayoutRule:
     any_day = bool(rules.best_day_blocks_pass)
     return PayoutRule(
         least=int(price.least * 100),
-        most=UNLIMITED if price.most is None else int(price.most * 100),
+        most=tuple(int(cap * 100) for cap in price.caps) or (UNLIMITED,),
+        share=int(price.share_percent * 100),
         keep=int(price.keep * 100),
         most_payouts=price.most_payouts or UNLIMITED,
         days=rules.payout_days,
@@ -37,6 +40,7 @@ def payout_rule(price: AccountPrice, rules: Rules) -> PayoutRule:
         winning_day=rules.winning_day,
         best_day_percent=ANY_PERCENT if any_day else rules.best_day_percent,
         best_day_inclusive=bool(rules.best_day_inclusive),
+        floor_to_start=price.floor_to_start,
     )
 
 
@@ -58,16 +62,19 @@ class PayoutBook:
         self._won[at] += result >= rule.winning_day
         self._best[at] = np.maximum(self._best[at], result)
         self._earned[at] += result
-        free = account.cash - lanes.setting.rules.start - rule.keep
+        profit, caps = account.cash - lanes.setting.rules.start, np.array(rule.most)
+        free = np.minimum(profit - rule.keep, profit * rule.share // 10_000)
         due = (free >= rule.least) & (self._days[at] >= rule.days) & (self._won[at] >= rule.winning_days)
         due &= self._steady(at) & (lanes.ending == ACTIVE)
-        amount = np.where(due, np.minimum(free, rule.most), 0)
+        amount = np.where(due, np.minimum(free, caps[np.minimum(self._payouts[at], len(caps) - 1)]), 0)
         self.paid[at] += amount
         self._payouts[at] += due
         for counted in (self._days, self._won, self._best, self._earned):
             counted[at[due]] = 0
         lanes.ending[due & (self._payouts[at] >= rule.most_payouts)] = PASSED
-        return lanes._replace(account=account._replace(cash=account.cash - amount))
+        start = np.maximum(account.floor, lanes.setting.rules.start)
+        lifted = np.where(due & rule.floor_to_start, start, account.floor)
+        return lanes._replace(account=account._replace(cash=account.cash - amount, floor=lifted))
 
     def _steady(self, at: Integers) -> Bools:
         allowed, best = self._rule.best_day_percent * self._earned[at], 100 * self._best[at]

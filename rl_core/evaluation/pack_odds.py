@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from rl_core.evaluation.attempts_at_once import ENDINGS, PASSED, Integers, Setti
 from rl_core.evaluation.tapes import Tape
 from rl_core.market.types import UNLIMITED
 from rl_core.rules.files import RULES_FOLDER, pack_paths, resolved
-from rl_core.rules.pack import RulePack, limits_of, read_rule_pack
+from rl_core.rules.pack import STALE_DAYS, RulePack, limits_of, read_rule_pack
 from rl_core.rules.prices import PRICES, AccountPrice
 from rl_core.statistics.proportions import wilson_interval
 from rl_core.trading.setup import Trading
@@ -272,6 +273,18 @@ def _others_end(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{100 * share:.0f} {words}" for share, words in sorted(others, reverse=True))
 
 
+def _prices_read(prices: Sequence[AccountPrice], today: date) -> list[str]:
+    """When the prices of the rows were read, and how many are older than firms leave them alone."""
+    if not prices:
+        return []
+    first, last = min(price.as_of for price in prices), max(price.as_of for price in prices)
+    span = f"on {first}" if first == last else f"from {first} to {last}"
+    lines = [f"list prices read {span}; write what you would pay", f"into {PRICES}, which names their sources"]
+    if old := sum(price.staleness(today) is not None for price in prices):
+        lines.append(f"warning: {old} of these prices were read more than {STALE_DAYS} days ago")
+    return lines
+
+
 def value_lines(found: Sequence[PackOdds]) -> list[str]:
     """What each pack with a price is worth, as lines for the terminal; and that the others have none."""
     valued = [odds for odds in found if odds.value is not None]
@@ -284,6 +297,7 @@ def value_lines(found: Sequence[PackOdds]) -> list[str]:
         value, between = odds.value, odds.lifetime_between
         bounds = "-" if between is None else f"{between[0]:,.0f} to {between[1]:,.0f}"
         lines.append(f"{odds.name:<38}{value.attempt:>8,.0f}{value.lifetime:>9,.0f}{bounds:>18}{value.fees:>7,.0f}")
+    lines += _prices_read([odds.price for odds in valued if odds.price is not None], date.today())
     if unknown := sum(odds.value is None and odds.passes is not None for odds in found):
         lines.append(f"no expected value for {unknown} packs: {PRICES} has no price of them (docs/verdict.md)")
     return lines

@@ -1,9 +1,15 @@
 """One fault of a training run or of what was played: its figure, threshold and remedy."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+"""The metrics of some updates, by name."""
 
 MOST_ONE_SIDE, LEAST_ENTRIES = 0.9, 50
 """More entries of one side are a fault, where there are enough to call it a habit."""
+MOST_EARNED = 1.5
+"""R a trade that no market pays: who earns more in training knows its bars by heart."""
 
 
 class Ailment(NamedTuple):
@@ -30,6 +36,13 @@ class Side(NamedTuple):
 
     figure: float  # share of all entries
     side: str
+
+
+def earned_late(rows: Sequence[Row]) -> tuple[int, float]:
+    """Trades in the second half of the rows of a training, and their mean R; 0.0 without a trade."""
+    late = [row for row in rows[len(rows) // 2 :] if row.get("trades") and row.get("mean_r") is not None]
+    trades = sum(int(row["trades"]) for row in late)
+    return trades, sum(row["mean_r"] * row["trades"] for row in late) / max(1, trades)
 
 
 def side_of(longs: float) -> Side:

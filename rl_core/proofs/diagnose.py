@@ -5,12 +5,12 @@ played is looked at as well, where it is at hand: a policy may draw both sides w
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, side_of
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_EARNED, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
 from rl_core.proofs.played import ailments_of_play, read_play
 from trigate.errors import ConfigError, DataError
 
@@ -25,8 +25,6 @@ LEAST_EXPLAINED = 0.0  # no better than a constant
 LOW_RATE, MOST_LOW_ROWS = 0.01, 0.3  # of the highest rate; a straight line to zero spends 1 % of its rows there
 LEAST_KL = 1e-7
 MOST_KL, MOST_CLIPPED = 0.04, 0.4
-
-Row = Mapping[str, Any]
 
 
 class Diagnosis(NamedTuple):
@@ -43,11 +41,21 @@ def diagnose(run: Path, evaluation: Path | None = None) -> Diagnosis:
         ConfigError: there are no metrics, or too few to judge.
         DataError: they, or the evaluation, cannot be read.
     """
-    played = [] if evaluation is None else ailments_of_play(read_play(evaluation))
     rows = read_rows(run)
+    played = [] if evaluation is None else ailments_of_play(read_play(evaluation), rows)
     if len(rows) < LEAST_ROWS:
         raise ConfigError(f"{run}: {len(rows)} rows of metrics are too few to judge, {LEAST_ROWS} are needed")
     return Diagnosis(rows, ailments_in(rows) + played)
+
+
+def rows_beside(run: Path) -> list[Row]:
+    """The rows of the training that made ``run``, a run or one of its checkpoints; empty where they were not kept.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    kept = [folder for folder in (run, run.parent.parent) if (folder / METRICS).is_file()]
+    return read_rows(kept[0]) if kept else []
 
 
 def read_rows(run: Path) -> list[Row]:
@@ -320,9 +328,29 @@ def _served_otherwise(rows: Sequence[Row]) -> Ailment | None:
     )
 
 
+def _known_by_heart(rows: Sequence[Row]) -> Ailment | None:
+    """More than any market pays: the network is large enough to remember some dozen sessions, minute by minute."""
+    trades, earned = earned_late(rows)
+    return _ailment_if(
+        trades >= LEAST_ENTRIES and earned > MOST_EARNED,
+        Ailment(
+            name="known_by_heart",
+            says=f"{trades:,} late trades of training earn {earned:+.2f} R each: no market pays that, so the policy "
+            "knows its training bars by heart, and nothing here tells what it earns elsewhere",
+            figure=earned,
+            relation="above",
+            threshold=MOST_EARNED,
+            change="train on more sessions; with few of them, lower it",
+            key="ppo.total_steps",
+            plot="mean_r",
+        ),
+    )
+
+
 CHECKS: tuple[Callable[[Sequence[Row]], Ailment | None], ...] = (
     _skipped,
     _exploding,
+    _known_by_heart,
     _frozen_schedule,
     FROZEN_POLICY.look,
     _still_uniform,

@@ -1,11 +1,11 @@
-"""What ails a policy as `rl-core evaluate` played it: one side alone, or hardly a trade."""
+"""What ails a policy as `rl-core evaluate` played it: one side alone, hardly a trade, or far less than in training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_ONE_SIDE, Ailment, side_of
+from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_EARNED, MOST_ONE_SIDE, Ailment, Row, earned_late, side_of
 from trigate.errors import DataError
 
 LEAST_PLAYED = 0.1  # trades a session
@@ -33,23 +33,38 @@ def _was_played(sessions: object, trades: object, longs: object) -> bool:
     return longs is None if trades == 0 else isinstance(longs, float) and 0 <= longs <= 1
 
 
-def ailments_of_play(figures: Mapping[str, Any]) -> list[Ailment]:
-    """What ails a policy as it was played; ``figures`` are named as in `rl-core evaluate --json`."""
+def ailments_of_play(figures: Mapping[str, Any], training: Sequence[Row] = ()) -> list[Ailment]:
+    """What ails a policy as it was played.
+
+    Args:
+        figures: named as in `rl-core evaluate --json`.
+        training: the rows of its training, where they are at hand.
+    """
     sessions, trades = int(figures["sessions"]), int(figures["trades"])
     if trades < LEAST_PLAYED * sessions:
-        return [
-            Ailment(
-                name="played_rarely",
-                says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
-                figure=trades / sessions,
-                relation="below",
-                threshold=LEAST_PLAYED,
-                change="train longer, or lower ppo.hold_bias, unless there is nothing to enter",
-                key="ppo.total_steps",
-                plot=None,
-            )
-        ]
-    share = side_of(float(figures["long_share"]))
+        return [_played_rarely(trades, sessions, training)]
+    return [*_one_sided(figures), *_less_than_in_training(figures, training)]
+
+
+def _played_rarely(trades: int, sessions: int, training: Sequence[Row]) -> Ailment:
+    taught, earned = earned_late(training)
+    change = "train longer, or lower ppo.hold_bias, unless there is nothing to enter"
+    if taught >= LEAST_ENTRIES and earned > MOST_EARNED:
+        change = f"train on more sessions: training earned {earned:+.2f} R a trade, so its bars are known by heart"
+    return Ailment(
+        name="played_rarely",
+        says=f"{trades:,} trades in {sessions:,} sessions: whatever they earned is no evidence",
+        figure=trades / sessions,
+        relation="below",
+        threshold=LEAST_PLAYED,
+        change=change,
+        key="ppo.total_steps",
+        plot=None,
+    )
+
+
+def _one_sided(figures: Mapping[str, Any]) -> list[Ailment]:
+    trades, share = int(figures["trades"]), side_of(float(figures["long_share"]))
     if trades < LEAST_ENTRIES or share.figure <= MOST_ONE_SIDE:
         return []
     return [
@@ -62,6 +77,32 @@ def ailments_of_play(figures: Mapping[str, Any]) -> list[Ailment]:
             threshold=MOST_ONE_SIDE,
             change="true shows it every market upside down as well",
             key="mirror",
+            plot=None,
+        )
+    ]
+
+
+def _less_than_in_training(figures: Mapping[str, Any], training: Sequence[Row]) -> list[Ailment]:
+    """Less than the training bars paid: even the upper end of the interval lies below what its late trades earned.
+
+    Training draws its actions and an evaluation takes the likeliest, so that an honest policy earns no less here.
+    """
+    trades, earned = earned_late(training)
+    low, mean, high = (figures.get(name) for name in ("mean_r_low", "mean_r", "mean_r_high"))
+    if trades < LEAST_ENTRIES or mean is None or low is None or high is None or figures.get("in_sample"):
+        return []
+    if earned <= max(0.0, high):
+        return []
+    return [
+        Ailment(
+            name="known_by_heart",
+            says=f"the late trades of training earned {earned:+.2f} R each and these {mean:+.2f} R "
+            f"({low:+.2f} to {high:+.2f}): it knows its training bars by heart, or the market has changed since",
+            figure=earned,
+            relation="above",
+            threshold=round(max(0.0, high), 4),
+            change="train on more sessions; with few of them, lower it",
+            key="ppo.total_steps",
             plot=None,
         )
     ]

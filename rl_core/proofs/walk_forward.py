@@ -14,6 +14,8 @@ from rl_core.checkpoints.policy import load_trader
 from rl_core.checkpoints.provenance import touches_training, training_worlds
 from rl_core.evaluation.evaluate import Evaluation, evaluate
 from rl_core.evaluation.tries import tries_of
+from rl_core.proofs.ailment import earned_late
+from rl_core.proofs.diagnose import rows_beside
 from rl_core.proofs.folds import Fold
 from rl_core.proofs.walk_record import fold_folder
 from rl_core.proofs.walk_runs import (
@@ -45,6 +47,7 @@ class FoldResult(NamedTuple):
     in_sample: bool
     trained_on_world: bool
     on_gate: dict[int, Evaluation]  # what it earned on the span that is left to a gate; empty where there is none
+    in_training: float | None = None  # R a trade of its own sessions, late in training, over all seeds; None: not kept
 
     @property
     def sessions(self) -> int:
@@ -107,7 +110,14 @@ def judged(fold: Fold, runs: dict[int, Path], seen: MarketSeen, ladder: Ladder |
         unseen_from = first if left_to_gate is None else left_to_gate[0]
         in_sample |= touches_training(policy.identity, view.bars, unseen_from)
         on_world |= bool(training_worlds(checkpoint))
-    return FoldResult(fold, by_seed, in_sample, on_world, on_gate)
+    return FoldResult(fold, by_seed, in_sample, on_world, on_gate, _late_r(list(runs.values())))
+
+
+def _late_r(runs: Sequence[Path]) -> float | None:
+    """Mean R of the late trades of all trainings; None where none was kept."""
+    kept = [earned_late(rows) for run in runs if (rows := rows_beside(run))]
+    trades = sum(count for count, _ in kept)
+    return sum(count * earned for count, earned in kept) / trades if trades else None
 
 
 def _r_a_session(by_seed: dict[int, Evaluation]) -> dict[int, float]:
@@ -197,4 +207,5 @@ def _fold_record(result: FoldResult) -> dict[str, Any]:
         "r_a_session": [each[seed] for seed in result.by_seed],
         "iqm_r_a_session": aggregate([list(each.values())])._asdict(),
         "mean_r": float(r.mean()) if len(r) else None,
+        "mean_r_in_training": result.in_training,
     }

@@ -28,6 +28,7 @@ def _fold_figures(result: FoldResult) -> dict[str, str]:
         "gate": f"{np.mean(list(each_on_gate.values())):+.3f}" if (each_on_gate := result.r_on_gate) else "-",
         "session": f"{np.mean(list(result.r_a_session.values())):+.3f}",
         "trade": f"{r.mean():+.3f}" if len(r) else "-",
+        "taught": "-" if result.in_training is None else f"{result.in_training:+.3f}",
         "failed": ", ".join(f"{played.failed_sessions}" for played in result.by_seed.values()),
     }
 

@@ -22,6 +22,11 @@ PATIENCE_S = 240.0
 _MARK = "TRIGATE_TEST_MARK"
 
 
+def without_age(told: str) -> str:
+    """What a command told, less the warning of a shipped rule pack that was read more than 90 days ago."""
+    return "".join(line for line in told.splitlines(keepends=True) if "days ago (more than 90)" not in line)
+
+
 def call(tool: str, *arguments: object, stdin: str = "", cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     """``tool`` (rl-core, llm-gate, orchestrator) run to its end."""
     return subprocess.run(

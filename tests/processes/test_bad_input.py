@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes.commands import call, call_here
+from tests.processes.commands import call, call_here, without_age
 from tests.processes.conftest import DemoWorld, RunCommand
 from tests.proposals import CONTEXT
 
@@ -28,7 +28,7 @@ def refused(tool: str, *arguments: object, code: int, stdin: str = "") -> str:
     """The one line that the command ended with."""
     ended = call_here(tool, *arguments, stdin=stdin)
     assert ended.returncode == code, (ended.returncode, ended.stderr)
-    lines = ended.stderr.splitlines()
+    lines = without_age(ended.stderr).splitlines()
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith(f"{tool}: ")
     assert ended.stdout == ""

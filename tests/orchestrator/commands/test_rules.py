@@ -29,7 +29,7 @@ def rules(*arguments: str) -> list[dict[str, str]]:
 def test_list_names_every_pack_once() -> None:
     packs = [row["pack"] for row in rules("list")]
 
-    assert len(packs) == len(set(packs)) == 24 + 23 + 3 + 1
+    assert len(packs) == len(set(packs)) == 24 + 23 + 3 + 3 + 1
     assert {"apex_legacy.toml#50k-eval-rithmic", "topstep_combine.toml#150k", "plain_static.toml"} < set(packs)
 
 

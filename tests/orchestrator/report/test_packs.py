@@ -15,6 +15,7 @@ from orchestrator.run.folder import RunFolder
 from orchestrator.run.runner import Runner
 from orchestrator.trader.seen_at_close import CloseViewStream
 from rl_core.checkpoints.policy import Policy
+from rl_core.evaluation.account_value import with_values
 from rl_core.evaluation.accounts import played_tapes
 from rl_core.evaluation.entrants import Trained
 from rl_core.evaluation.inputs import EvaluationInputs
@@ -23,6 +24,7 @@ from rl_core.evaluation.span import span_of
 from rl_core.exchange.instruments import instrument
 from rl_core.features.market_view import view_of
 from rl_core.features.observation import MANAGEMENT_SIZE
+from rl_core.rules.prices import read_prices
 from rl_core.trading.setup import Trading, TradingConfig, compile_trading, resolved
 from tests.orchestrator.run.test_carried_evaluation import Answers, setting_of, some_policy
 from tests.rl_core.markets import RULES_FOLDER, random_bars, session_minutes
@@ -66,7 +68,9 @@ def test_a_run_that_nothing_stopped_has_the_odds_of_an_evaluation(tmp_path: Path
 
     fit = account_fit(trading, book, proposals_of(book), draws=100)
     inputs = EvaluationInputs(Trained(policy), view, trading, span)
-    expected = odds_of(trading, chosen_packs(SAME_FLAT), played_tapes(inputs), draws=100)
+    tapes = played_tapes(inputs)
+    expected = odds_of(trading, chosen_packs(SAME_FLAT), tapes, draws=100)
+    expected = with_values(expected, read_prices(), trading, tapes, draws=100)
 
     assert fit is not None and {event.payload["action"] for event in book.of("managed")} >= {"breakeven", "trail_on"}
     found = {odds.name: odds for odds in fit.odds}

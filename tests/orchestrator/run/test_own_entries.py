@@ -208,7 +208,8 @@ def test_real_workers_play_the_entries(file_world: FileWorld, mine: Path, ungate
     assert called("show-config", "--entries", mine).stdout.count("checkpoint") == 0
     asked = called("doctor", "--bars", file_world.bars, "--entries", mine, "--gate", "off", "--json", *options)
     looked = {check["check"]: check["level"] for check in json.loads(asked.stdout)["checks"]}
-    assert (looked["entries"], looked["plan"], looked["rules"]) == ("ok", "ok", "ok")
+    assert (looked["entries"], looked["plan"]) == ("ok", "ok")
+    assert looked["rules"] in ("ok", "warning"), "a warning from the day on that the shipped reading is 90 days old"
     assert called("status", run.path).exit_code == called("compare", run.path, ungated.path).exit_code == 0
 
 

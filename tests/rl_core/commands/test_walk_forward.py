@@ -58,6 +58,20 @@ def test_the_last_fold_stays_locked(walked: tuple[Path, dict[str, Any]]) -> None
     assert record["verdict"] == "NOT PROVEN" and not any("in sample" in reason for reason in record["because"])
 
 
+def test_what_training_earned_of_its_own_sessions_stands_beside_what_was_judged(
+    walked: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, record = walked
+    for fold in record["folds"]:
+        runs = sorted((folder / f"walk/fold-{fold['fold']}").glob("seed-*/phase1/metrics.jsonl"))
+        rows = [[json.loads(line) for line in run.read_text().splitlines()] for run in runs]
+        late = [row for each in rows for row in each[len(each) // 2 :] if row["trades"]]
+        trades = sum(row["trades"] for row in late)
+        earned = sum(row["trades"] * row["mean_r"] for row in late) / trades if trades else None
+
+        assert len(runs) == len(record["seeds"]) and fold["mean_r_in_training"] == pytest.approx(earned)
+
+
 def test_page_and_terminal_say_the_same_of_judged_sessions_and_of_the_locked_fold(tmp_path: Path) -> None:
     """Of three sessions of the first fold one has no bar in entry hours, as where a contract expires at 09:30 ET."""
     minutes = session_minutes(10)

@@ -10,7 +10,15 @@ import pytest
 from rl_core.evaluation.account_value import ATTEMPTS, value_of, with_values
 from rl_core.evaluation.attempts_at_once import PASSED, Setting, play_attempts
 from rl_core.evaluation.funded import PayoutRule, funded_payouts, payout_rule
-from rl_core.evaluation.pack_odds import NamedPack, calendar_days, chosen_packs, odds_lines, odds_of, orders
+from rl_core.evaluation.pack_odds import (
+    NamedPack,
+    _prices_read,
+    calendar_days,
+    chosen_packs,
+    odds_lines,
+    odds_of,
+    orders,
+)
 from rl_core.evaluation.tapes import Tape
 from rl_core.market.types import ANY_PERCENT, STATIC, UNLIMITED, Rules
 from rl_core.rules.prices import AccountPrice, read_prices
@@ -35,7 +43,7 @@ PRICE = AccountPrice(
     most=Decimal(2_000),
     keep=Decimal(100),
 )
-RULE = PayoutRule(50_000, 200_000, 10_000, UNLIMITED, 5, 5, 5_000, ANY_PERCENT, True)
+RULE = PayoutRule(50_000, (200_000,), 10_000, 10_000, UNLIMITED, 5, 5, 5_000, ANY_PERCENT, True, False)
 
 
 def paid(gains: list[int], rule: PayoutRule, horizon: int) -> int:
@@ -49,7 +57,7 @@ def test_an_account_that_wins_500_a_day_pays_2000_every_five_days() -> None:
     """2,500 less 100 that stay allow 2,000 on day 5; 500 stay, and five days later 3,000 allow 2,000 again."""
     assert paid([100], RULE, 4) == 0
     assert [paid([100], RULE, days) for days in (5, 9, 10, 15)] == [200_000, 200_000, 400_000, 600_000]
-    assert paid([100], RULE._replace(most=UNLIMITED), 10) == 240_000 + 250_000
+    assert paid([100], RULE._replace(most=(UNLIMITED,)), 10) == 240_000 + 250_000
     assert paid([100], RULE._replace(most_payouts=2), 30) == 400_000
     assert paid([100], RULE._replace(least=240_001), 6) == 200_000, "not on day 5, when 2,400 are free, but on day 6"
 
@@ -60,6 +68,8 @@ def test_a_payout_waits_for_its_days_and_for_a_steady_profit() -> None:
     steady = RULE._replace(days=1, winning_days=1, best_day_percent=30)
     assert [paid([100, -20], steady, days) for days in (6, 7)] == [0, 160_000]
     assert paid([-100], RULE, 30) == 0
+    small = [100, 100, 8, 8, 8, 100, 100, 100]
+    assert [paid(small, RULE, days) for days in (5, 8)] == [0, 200_000], "$40 is under the $50 of a winning day"
 
 
 def test_many_accounts_are_as_many_one_by_one() -> None:
@@ -67,7 +77,8 @@ def test_many_accounts_are_as_many_one_by_one() -> None:
     rng = np.random.default_rng(1)
     gains = rng.integers(-100, 110, 60).tolist()
     order = orders(len(gains), draws=300, horizon=80)
-    rule = RULE._replace(days=3, winning_days=2, most_payouts=4, best_day_percent=60)
+    caps = {"most": (150_000, 60_000, 250_000), "share": 7_000, "floor_to_start": True}
+    rule = RULE._replace(days=3, winning_days=2, most_payouts=4, best_day_percent=60, **caps)
 
     found = funded_payouts(tape(gains), Setting(RULES, LIMITS, TERMS), rule, order, calendar_days(80))
 
@@ -85,10 +96,11 @@ def one_account(results: list[int], rule: PayoutRule) -> int:
         if cash <= floor:
             return out
         won, best, earned = won + (result >= rule.winning_day), max(best, result), earned + result
-        free = cash - START - rule.keep
+        free = min(cash - START - rule.keep, (cash - START) * rule.share // 10_000)
         steady = 100 * best <= rule.best_day_percent * earned
         if free >= rule.least and days >= rule.days and won >= rule.winning_days and steady:
-            amount = min(free, rule.most)
+            amount = min(free, rule.most[min(times, len(rule.most) - 1)])
+            floor = max(floor, START) if rule.floor_to_start else floor
             cash, out, times, days, won, best, earned = cash - amount, out + amount, times + 1, 0, 0, 0, 0
             if times == rule.most_payouts:
                 return out
@@ -135,7 +147,18 @@ def test_the_value_is_that_of_lifetimes_lived_one_by_one() -> None:
     assert value.lifetime == pytest.approx(np.mean(lives), abs=4 * error)
 
 
-def test_the_shipped_file_names_no_price_and_a_pack_without_one_has_no_value(tmp_path: Path) -> None:
+def test_caps_rise_a_share_stays_and_the_floor_is_lifted() -> None:
+    """$500 a day: $2,500 after five days, of which half is $1,250; what stays is $1,250, and after five more $3,750."""
+    halves = RULE._replace(most=(100_000, 500_000), share=5_000, keep=0)
+
+    assert [paid([100], halves, days) for days in (4, 5, 9, 10)] == [0, 100_000, 100_000, 300_000]
+    all_out = RULE._replace(most=(500_000,), keep=0)
+    falls = [100, 100, 100, 100, 100, -200, 100, 100, 100, 100, 100]
+    assert paid(falls, all_out, 11) == 250_000 + 150_000
+    assert paid(falls, all_out._replace(floor_to_start=True), 11) == 250_000, "nothing is left above the floor"
+
+
+def test_a_pack_without_a_price_has_no_value(tmp_path: Path) -> None:
     trading, asked = Trading(legacy_pack(), MNQ, mnq_venue(), mnq_limits(), EntryHours()), list[str]()
 
     def under(there: Trading) -> Tape:
@@ -146,11 +169,11 @@ def test_the_shipped_file_names_no_price_and_a_pack_without_one_has_no_value(tmp
     found = with_values(odds_of(trading, packs, under, draws=20), {"priced": PRICE}, trading, under, draws=20)
 
     rows = {odds.name: odds.row()["expected_value"] for odds in found}
-    assert read_prices() == {}
     assert rows["other"] == {"unknown": "no price of other in configs/account_prices.toml"}
     assert rows["priced"]["payouts"] > 0 and rows["priced"]["source"] == "made up"
     assert "PA" in asked[-1] and len(asked) == 2
     text = "\n".join(odds_lines(found, 12))
+    assert "list prices read on 2026-11-27; write what you would pay\ninto configs/account_prices.toml" in text
     assert f"{rows['priced']['lifetime']:,.0f}" in text and "no expected value for 1 packs" in text
     wrong = tmp_path / "prices.toml"
     wrong.write_text('["one"]\nas_of = 2026-11-27\nsource = "x"\nevaluation = 1\nsplit_percent = 190\n')
@@ -174,21 +197,32 @@ funded = "apex_legacy#50k-pa"\nsplit_percent = 90\nleast = 500\nkeep = 0\n"""
         read_prices(file)
 
 
-def test_the_example_of_the_shipped_file_is_a_price(tmp_path: Path) -> None:
-    """Uncommented from its table on, both of its packs are there."""
-    lines = (RULES_FOLDER.parent / "account_prices.toml").read_text().splitlines()
-    table = next(n for n, line in enumerate(lines) if line.startswith('# ["'))
-    copy = tmp_path / "prices.toml"
-    copy.write_text("\n".join(line.removeprefix("# ") for line in lines[table:]))
+def test_every_shipped_price_names_its_day_its_source_and_a_funded_pack_that_says_when_it_pays() -> None:
+    prices = read_prices(RULES_FOLDER.parent / "account_prices.toml")
 
-    ((name, price),) = read_prices(copy).items()
+    assert {name.partition("#")[0] for name in prices} == {"topstep_combine", "apex_4_0"}
+    for name, price in prices.items():
+        evaluation, funded = (named.pack for named in chosen_packs(f"{name},{price.funded}"))
+        assert evaluation.target is not None and funded.target is None
+        assert (evaluation.start, evaluation.max_loss.amount) == (funded.start, funded.max_loss.amount)
+        assert funded.payout is not None and funded.payout.min_winning_days == 5
+        assert "quoted" in price.source and price.as_of < date(2026, 11, 28)
+        assert list(price.caps) == sorted(price.caps) and price.least < price.caps[0]
 
-    assert [named.name for named in chosen_packs(f"{name},{price.funded}")] == [name, price.funded]
-    assert price.most_payouts == 6 and price.reset == 50
+
+def test_prices_of_long_ago_are_told() -> None:
+    old = PRICE.model_copy(update={"as_of": date(2026, 8, 1)})
+
+    assert PRICE.staleness(date(2027, 2, 25)) is None and PRICE.staleness(date(2027, 2, 26)) is not None
+    assert _prices_read([PRICE, old], date(2026, 11, 28)) == [
+        "list prices read from 2026-08-01 to 2026-11-27; write what you would pay",
+        "into configs/account_prices.toml, which names their sources",
+        "warning: 1 of these prices were read more than 90 days ago",
+    ]
 
 
 def test_a_funded_packs_own_rules_say_after_which_days_it_pays() -> None:
     rule = payout_rule(PRICE, chosen_packs(PRICE.funded)[0].pack.compiled())
 
     assert (rule.days, rule.winning_days, rule.winning_day, rule.best_day_percent) == (8, 5, 5_000, 30)
-    assert (rule.least, rule.most, rule.keep, rule.most_payouts) == (50_000, 200_000, 10_000, UNLIMITED)
+    assert (rule.least, rule.most, rule.keep, rule.most_payouts) == (50_000, (200_000,), 10_000, UNLIMITED)

@@ -113,6 +113,16 @@ def test_a_market_that_only_rises_makes_a_one_sided_policy() -> None:
     assert "one_sided" in names(rows)
 
 
+def test_trades_that_earn_more_than_any_market_pays_are_known_by_heart() -> None:
+    """Recorded of the default training on five sessions of gold: 99 of 100 trades won."""
+    early, late = {"step": 1, "trades": 300, "mean_r": -0.5}, {"step": 2, "trades": 100, "mean_r": 2.83}
+
+    assert names([early, early, late, late]) == {"known_by_heart"}
+    assert names([early, early, {**late, "mean_r": 1.5}, late | {"mean_r": 1.5}]) == set()
+    assert names([early, early, {**late, "trades": 24}, late | {"trades": 25}]) == set()
+    assert names([late, late, early, early]) == set()
+
+
 def test_a_critic_that_is_not_trained_is_dead() -> None:
     rows = run_of(USUAL.model_copy(update={"value_coefficient": 1e-9, "shared_torso": False}))
 
