@@ -46,12 +46,15 @@ from orchestrator.commands.weigh import weigh
 from orchestrator.commands.while_playing import progress_of, stop_signals
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.settings import check_settings, refuse_missing_demo
+from orchestrator.run.worker_modules import worker_modules
+from orchestrator.workers.processes import Spares
 from rl_core.commands.options import Stamped, Timezone
 from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
 from trigate.errors import ExitCode
 
 if TYPE_CHECKING:
     from orchestrator.report.advice import Adviser
+    from orchestrator.run.config import RunConfig
     from orchestrator.trader.events import Recorded
 
 app = new_app("Run the whole stack over bars, and say what it is worth.")
@@ -99,12 +102,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Trade the held-out bars, or bars as they come; the same command continues a run that was stopped or killed."""
-    from orchestrator.run.paper_plan import plan_paper
-    from orchestrator.run.plan import plan_run
-    from orchestrator.run.simulate import RunHooks, simulate
-
     console = Console(stderr=True, highlight=False, markup=False)
-    say = partial(console.print, soft_wrap=not console.is_terminal)
+    say = _saying(console)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
@@ -123,6 +122,19 @@ def run(
         return
     check_settings(asked_for)
     refuse_missing_demo(asked_for)
+    with Spares() as spares:
+        # The workers load what they need while the bars are read.
+        spares.begin(*worker_modules(asked_for))
+        _play(asked_for, spares, console, as_json=as_json)
+
+
+def _play(asked_for: "RunConfig", spares: Spares, console: Console, *, as_json: bool) -> None:
+    """Play the run of checked settings, and report on it once it has ended."""
+    from orchestrator.run.paper_plan import plan_paper
+    from orchestrator.run.plan import plan_run
+    from orchestrator.run.simulate import RunHooks, simulate
+
+    say = _saying(console)
     plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     for notice in plan.notices:
         say(notice)
@@ -134,7 +146,7 @@ def run(
         say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")
     with stop_signals() as asked:
         with progress_of(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
-            hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told)
+            hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told, spares=spares)
             outcome = simulate(plan, hooks)
         # Still under the watch: an ended run gets its report, as running it again would be another run.
         summary = _reported(outcome.folder.path) if outcome.complete else {}
@@ -144,6 +156,10 @@ def run(
         # Never 0: a script must not take a run that goes on tomorrow for one that has ended.
         sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     _finish(summary, outcome.folder.path, as_json=as_json)
+
+
+def _saying(console: Console) -> Callable[[str], None]:
+    return partial(console.print, soft_wrap=not console.is_terminal)
 
 
 @app.command()

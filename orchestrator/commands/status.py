@@ -120,7 +120,8 @@ def _for_people(found: RunStatus) -> dict[str, Any]:
     position = "flat"
     if now.quantity:
         side = "long" if now.quantity > 0 else "short"
-        position = f"{side} {abs(now.quantity)} {found.manifest.contract} from {points(now.entry or 0, tick)}"
+        size = f"{abs(now.quantity)} of {abs(now.entered)}" if now.entered != now.quantity else f"{abs(now.quantity)}"
+        position = f"{side} {size} {found.manifest.contract} from {points(now.entry or 0, tick)}"
         position += f", stop {points(now.stop, tick)}" if now.stop is not None else ""
     bar = "none yet"
     if now.last_bar_ns is not None and now.close is not None:

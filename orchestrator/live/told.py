@@ -130,6 +130,7 @@ def _position(follower: Follower) -> Told | None:
     return {
         "side": "long" if now.quantity > 0 else "short",
         "quantity": abs(now.quantity),
+        "entered": abs(now.entered),
         "entry": points(now.entry, tick),
         "stop": None if now.stop is None else points(now.stop, tick),
         "target": None if follower.watched.target is None else points(follower.watched.target, tick),

@@ -157,9 +157,11 @@ class Watched:
         fill = WatchedFill(*(payload[name] for name in WatchedFill._fields))
         self.fills.add(fill)
         if fill.reason == "entry":
-            side, order = (1 if fill.quantity > 0 else -1), at_own_prices(self._order, self._own, fill.price)
-            self.target = fill.price + side * order.target_ticks
-            self.now = self.now._replace(stop=fill.price - side * order.stop_ticks)
+            entry = self.now.entry  # of parts that come one after another, their mean
+            assert entry is not None, "an entry has a price"
+            side, order = (1 if fill.quantity > 0 else -1), at_own_prices(self._order, self._own, entry)
+            self.target = entry + side * order.target_ticks
+            self.now = self.now._replace(stop=entry - side * order.stop_ticks)
         elif not self.now.quantity:
             self.target = None
 

@@ -1,11 +1,12 @@
 """Whether the books agree to the cent: trades with prices, fills with trades, cash with fills."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.report.account_book import AccountBook, BookedTrade, trades_of
 from orchestrator.report.formats import dollars
+from orchestrator.trader.events import TradeRecord
+from rl_core.market.told import mean_price
 
 MONEY = ("account_opened", "fill", "mark", "session_closed", "account_ended")
 
@@ -35,7 +36,7 @@ def reconcile(book: AccountBook, tick_value: int) -> tuple[BookStatement, ...]:
     trades = trades_of(book)
     return (
         _check_prices(trades, tick_value),
-        _check_fills(book, trades),
+        _check_fills(book, trades, tick_value),
         _check_cash(book, tick_value),
         _check_total(book, trades, tick_value),
     )
@@ -54,36 +55,58 @@ def _check_prices(trades: list[BookedTrade], tick_value: int) -> BookStatement:
     return BookStatement(statement, "")
 
 
-def _check_fills(book: AccountBook, trades: list[BookedTrade]) -> BookStatement:
+def _check_fills(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> BookStatement:
     fills = [event.payload for event in book.of("fill")]
-    statement = f"{len(fills)} fills, numbered without gaps: each is the entry or the exit of exactly one trade"
+    statement = f"{len(fills)} fills, numbered without gaps: each is of the entry or the exit of exactly one trade"
     last = 0
     if any(fill["execution"] != (last := last + fill.get("parts", 1)) for fill in fills):
         return BookStatement(statement, "the execution numbers have a gap")
-    filled = Counter(_fill_key(fill) for fill in fills)
-    traded = Counter(key for booked in trades for key in _trade_keys(booked))
-    untraded, missing = filled - traded, traded - filled
-    if missing:
-        return BookStatement(statement, f"no fill for order {min(missing)[0]}")
-    if untraded and not (not book.ended and sum(untraded.values()) == 1 and fills[-1]["reason"] == "entry"):
-        return BookStatement(statement, f"the fill of order {min(untraded)[0]} belongs to no trade")
-    paid = sum(fill["commission"] for fill in fills[: 2 * len(trades)])
-    costs = sum(booked.trade.costs for booked in trades)
-    if paid != costs:
-        return BookStatement(statement, f"the fills paid {paid} cents of commission, the trades {costs}")
-    return BookStatement(statement + (" (the last is the entry of the open position)" if untraded else ""), "")
+    rounds = _rounds(fills)
+    is_open = bool(rounds) and sum(fill["quantity"] for fill in rounds[-1]) != 0
+    for round_, booked in zip(rounds, trades, strict=False):
+        if fault := _round_fault(round_, booked.trade, tick_value):
+            return BookStatement(statement, f"trade {booked.number}: {fault}")
+    if len(trades) > len(rounds):
+        return BookStatement(statement, f"no fill for order {trades[len(rounds)].trade.order_id}")
+    if len(rounds) - len(trades) != (is_open and not book.ended):
+        return BookStatement(statement, f"the fill of order {rounds[-1][0]['order']} belongs to no trade")
+    return BookStatement(statement + (" (the last are of the open position)" if is_open else ""), "")
 
 
-def _fill_key(fill: Mapping[str, Any]) -> tuple[str, int, int, int, str]:
-    return fill["order"], fill["quantity"], fill["price"], fill["ts_event_ns"], fill["reason"]
+def _rounds(fills: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The fills by the position that they are of, from flat to flat; the last of them may be open."""
+    rounds: list[list[Mapping[str, Any]]] = []
+    held = 0
+    for fill in fills:
+        if not held:
+            rounds.append([])
+        rounds[-1].append(fill)
+        held += fill["quantity"]
+    return rounds
 
 
-def _trade_keys(booked: BookedTrade) -> tuple[tuple[str, int, int, int, str], ...]:
-    trade = booked.trade
-    return (
-        (trade.order_id, trade.quantity, trade.entry, trade.entry_ns, "entry"),
-        (trade.order_id, -trade.quantity, trade.exit, trade.exit_ns, trade.reason),
-    )
+def _round_fault(fills: list[Mapping[str, Any]], trade: TradeRecord, tick_value: int) -> str:
+    """How the trade differs from the fills that it is to be of, "" if it does not."""
+    entered = [fill for fill in fills if fill["reason"] == "entry"]
+    left, began = fills[len(entered) :], _Cash()
+    for fill in entered:
+        began = _after_fill(began, fill, tick_value)
+    if any(fill["order"] != trade.order_id for fill in fills):
+        return f"no fill for order {trade.order_id}"
+    first_ns = fills[0]["ts_event_ns"]
+    if (began.quantity, began.entry, first_ns) != (trade.quantity, trade.entry, trade.entry_ns):
+        return "it was entered otherwise"
+    whole, total = abs(trade.quantity), sum(abs(fill["quantity"]) * fill["price"] for fill in left)
+    if sum(fill["quantity"] for fill in left) != -trade.quantity or left[-1]["ts_event_ns"] != trade.exit_ns:
+        return "it was left otherwise"
+    if max(left, key=lambda fill: abs(fill["quantity"]))["reason"] != trade.reason:
+        return f"most of it left for another reason than {trade.reason}"
+    # One price in whole ticks for several fills: what it is better by than their sum was paid with the costs.
+    better = trade.exit * whole - total if trade.quantity > 0 else total - trade.exit * whole
+    if abs(better) >= whole:
+        return f"its exit {trade.exit} is not the mean price of what left"
+    paid = sum(fill["commission"] for fill in fills) + better * tick_value
+    return "" if paid == trade.costs else f"its fills cost {paid} cents, and it {trade.costs}"
 
 
 def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
@@ -106,10 +129,17 @@ def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
 
 
 def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Cash:
-    cash = account.cash - fill["commission"]
+    cash, quantity = account.cash - fill["commission"], account.quantity + fill["quantity"]
     if fill["reason"] == "entry":
-        return _Cash(cash, fill["quantity"], fill["price"])
-    return _Cash(cash + (fill["price"] - account.entry) * account.quantity * tick_value)
+        return _Cash(cash, quantity, _mean_entry(account, fill))
+    made = (account.entry - fill["price"]) * fill["quantity"] * tick_value
+    return _Cash(cash + made, quantity, account.entry if quantity else 0)
+
+
+def _mean_entry(account: _Cash, fill: Mapping[str, Any]) -> int:
+    """The price of the position that the entry makes; a later part of one counts at the mean of both."""
+    total = abs(account.quantity) * account.entry + abs(fill["quantity"]) * fill["price"]
+    return mean_price(account.quantity + fill["quantity"], total).price
 
 
 def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> BookStatement:
@@ -127,8 +157,18 @@ def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) 
         else:
             last[attempt] = payload["cash"]
     change = sum(last[number] - opened[number] for number in opened)
-    paid = sum(event.payload["commission"] for event in book.of("fill")[2 * len(trades) :])
+    brought = _brought_by_what_is_open(book, tick_value)
     statement = f"sum of trade results = change of cash over all attempts ({len(opened)}) = {dollars(change)}"
-    if change != pnl - paid:
+    if change != pnl + brought:
         return BookStatement(statement, f"the trades add up to {pnl} cents, the cash changed by {change}")
-    return BookStatement(statement + (f" ({dollars(paid)} paid to enter the open position)" if paid else ""), "")
+    told = f" ({dollars(brought)} of it by the open position so far, costs included)" if brought else ""
+    return BookStatement(statement + told, "")
+
+
+def _brought_by_what_is_open(book: AccountBook, tick_value: int) -> int:
+    """Cents that the fills of a position that is still open have changed the balance by."""
+    rounds = _rounds(event.payload for event in book.of("fill"))
+    account = _Cash()
+    for fill in rounds[-1] if rounds else ():
+        account = _after_fill(account, fill, tick_value)
+    return account.cash if account.quantity else 0

@@ -14,6 +14,7 @@ from orchestrator.run.folder import RunFolder, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from orchestrator.trader.state import Standing
 from rl_core.exchange.instruments import instrument
+from rl_core.market.told import mean_price
 from rl_core.trading.setup import TradingConfig, compile_trading
 from trigate.errors import TrigateError
 from trigate.locks import holder_of
@@ -34,6 +35,7 @@ class Standings(NamedTuple):
     equity: int | None = None
     floor: int | None = None
     quantity: int = 0  # contracts, signed
+    entered: int = 0  # with which the open position began, signed: a part of them may have left
     entry: int | None = None
     stop: int | None = None
     trades: int = 0
@@ -147,7 +149,6 @@ _TAKEN: dict[str, dict[str, str]] = {
     "account_ended": {"equity": "cash", "floor": "floor", "account": "status"},
     "mark": {"equity": "equity", "floor": "floor", "stop": "stop"},
     "managed": {"stop": "stop"},
-    "fill": {"entry": "price"},
     "trade": {"trades": "number"},
     "operator": {"standing": "standing"},
 }
@@ -157,7 +158,7 @@ _TAKEN: dict[str, dict[str, str]] = {
 def after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     """What stands after one more record."""
     now = _after(now, kind, payload)
-    return now if now.quantity else now._replace(entry=None, stop=None)
+    return now if now.quantity else now._replace(entered=0, entry=None, stop=None)
 
 
 def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
@@ -167,6 +168,7 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     if kind == "account_opened":
         return now._replace(account="active")
     if kind == "fill":
+        now = _entered(now, payload) if payload["reason"] == "entry" else now
         return now._replace(quantity=now.quantity + payload["quantity"])
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
@@ -177,6 +179,14 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
     if kind == "feed":
         return now._replace(feed={**now.feed, payload["code"]: now.feed.get(payload["code"], 0) + 1})
     return now._replace(ended=kind == "end", closed_by_clock=now.closed_by_clock + (kind == "flat_time"))
+
+
+def _entered(now: Standings, fill: Mapping[str, Any]) -> Standings:
+    """After an entry, or a later part of it, which counts at the mean price of both."""
+    entered, price = now.entered + fill["quantity"], fill["price"]
+    if now.entry is not None and now.quantity:
+        price = mean_price(entered, abs(now.entered) * now.entry + abs(fill["quantity"]) * price).price
+    return now._replace(entered=entered, entry=price)
 
 
 def target_of(manifest: RunManifest) -> tuple[int | None, tuple[str, ...]]:

@@ -29,6 +29,7 @@ from orchestrator.run.simulate import RunHooks, mark_failed, mark_finished
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.seen_at_close import CloseViews
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.remote_broker import BROKER
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from trigate.errors import ExitCode, TrigateError
@@ -122,7 +123,8 @@ class AccountRun:
         if self.plan.config.broker is None:
             return None
         trading, path = self.plan.trading, self.folder.path / BROKER / JOURNAL
-        broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, path, self.plan.config.broker_parts)
+        parts = Parts(self.plan.config.broker_parts, self.plan.config.broker_parts_a_bar)
+        broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, path, parts)
         self._held.callback(broker.close)
         return BrokerDesk(broker, broker)
 

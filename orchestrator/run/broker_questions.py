@@ -32,6 +32,7 @@ from orchestrator.trader.sending import check_answer, check_executions, check_ho
 from orchestrator.trader.state import (
     AskExecutions,
     CancelOrder,
+    CancelRest,
     ExecutionsTold,
     FlattenOrder,
     MoveStop,
@@ -180,7 +181,7 @@ class BrokerDesk:
         match sent:
             case SubmitOrder(bracket):
                 return self._broker.submit(bracket)
-            case CancelOrder(order_id):
+            case CancelOrder(order_id) | CancelRest(order_id):
                 return self._broker.cancel(order_id)
             case FlattenOrder(order_id):
                 return self._broker.flatten(order_id)

@@ -168,6 +168,13 @@ class RunConfig(_Section):
         le=8,
         description="executions that the simulated broker fills in, each a tick worse than the one before",
     )
+    broker_parts_a_bar: int = Field(
+        0,
+        ge=0,
+        le=7,
+        description="of these, those of an exit that the simulated broker fills in one bar: the rest stays open for "
+        "the bars that follow; 0: all of them",
+    )
     paper: PaperSection = PaperSection()
     feed: FeedSection = FeedSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
@@ -186,6 +193,11 @@ class RunConfig(_Section):
     def _only_a_broker_fills_in_parts(self) -> Self:
         if self.broker_parts != 1 and self.broker is None:
             raise ValueError("broker_parts belongs to a broker: give --broker simulated with it")
+        if self.broker_parts_a_bar and self.broker_parts_a_bar >= self.broker_parts:
+            raise ValueError(
+                f"broker_parts_a_bar {self.broker_parts_a_bar} leaves nothing open: it has to be below broker_parts, "
+                f"{self.broker_parts}"
+            )
         return self
 
     @property
@@ -209,5 +221,6 @@ class RunConfig(_Section):
         left_out |= {"mode"} if self.mode == "sim" else set()
         left_out |= {"broker"} if self.broker is None else set()
         left_out |= {"broker_parts"} if self.broker_parts == 1 else set()
+        left_out |= {"broker_parts_a_bar"} if self.broker_parts_a_bar == 0 else set()
         left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}
         return self.model_dump(mode="json", exclude=left_out)

@@ -8,6 +8,7 @@ from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.folder import CALIBRATION, ENTRIES, JOURNAL, RunFolder
 from orchestrator.run.model_server import ModelServer
 from orchestrator.run.plan import RunPlan
+from orchestrator.run.worker_modules import BROKER_MODULE, FEED_MODULE, GATE_MODULE, POLICY_MODULE, worker_modules
 from orchestrator.workers.crew import Job
 from orchestrator.workers.handed_bars import HANDED
 from orchestrator.workers.remote_broker import BROKER
@@ -25,12 +26,13 @@ def jobs_of(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> dic
         jobs[GATE] = gate_job(plan, folder, server)
     if plan.config.broker is not None:
         jobs[BROKER] = broker_job(plan, folder)
+    assert {job.module for job in jobs.values()} == set(worker_modules(plan.config)), "other workers than were begun"
     return jobs
 
 
 def feed_job(handed: Path, market: str) -> Job:
     """Whoever hands out the bars of ``market`` that were handed over in the file ``handed``."""
-    return Job("orchestrator.workers.feed", {"bars": str(handed.resolve()), "market": market}, {"code": code_digest()})
+    return Job(FEED_MODULE, {"bars": str(handed.resolve()), "market": market}, {"code": code_digest()})
 
 
 def broker_job(plan: RunPlan, folder: RunFolder) -> Job:
@@ -40,9 +42,9 @@ def broker_job(plan: RunPlan, folder: RunFolder) -> Job:
         "trading": plan.config.trading.model_dump(mode="json"),
         "market": plan.bars.instrument.symbol,
         "journal": str((folder.path / BROKER / JOURNAL).resolve()),
-        "parts": plan.config.broker_parts,
+        "parts": [plan.config.broker_parts, plan.config.broker_parts_a_bar],
     }
-    return Job("orchestrator.workers.broker", config, {"code": code_digest()}, BROKER_CATALOGUE)
+    return Job(BROKER_MODULE, config, {"code": code_digest()}, BROKER_CATALOGUE)
 
 
 def policy_job(plan: RunPlan, folder: RunFolder) -> Job:
@@ -53,7 +55,7 @@ def policy_job(plan: RunPlan, folder: RunFolder) -> Job:
     else:
         who, digest = "checkpoint", plan.inputs.checkpoint_digest
         config = {"checkpoint": str(plan.checkpoint.resolve())}
-    return Job("orchestrator.workers.policy", config, {"code": code_digest(), who: digest})
+    return Job(POLICY_MODULE, config, {"code": code_digest(), who: digest})
 
 
 def gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Job:
@@ -79,4 +81,4 @@ def gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Jo
         "regression_name": plan.gate.model if config.engine == "logistic" else "",
     }
     serves = {"code": code_digest(), "prompt": plan.inputs.prompt_digest, "engine": config.engine}
-    return Job("orchestrator.workers.gate", gate, serves)
+    return Job(GATE_MODULE, gate, serves)

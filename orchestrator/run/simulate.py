@@ -27,6 +27,7 @@ from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
 from orchestrator.workers.crew import Crew
 from orchestrator.workers.handed_bars import HANDED, hand_over
+from orchestrator.workers.processes import Spares
 
 
 class RunHooks(NamedTuple):
@@ -39,6 +40,8 @@ class RunHooks(NamedTuple):
     """Called with the bars done, after each."""
     told: Callable[[Recorded], None] | None = None
     """Gets every new record, once it is written."""
+    spares: Spares | None = None
+    """Processes of workers that were begun before the plan was made."""
 
 
 class Outcome(NamedTuple):
@@ -123,7 +126,14 @@ class _Simulation:
             traded = self._plan.bars.slice(self._plan.span.first, self._plan.span.stop)
             hand_over(self._folder.path / HANDED, traded, self._plan.seconds)
         jobs = jobs_of(self._plan, self._folder, server)
-        crew = Crew(self._plan.inputs.run_id, jobs, logs, notify=self._notify, check=self._stopping.check)
+        crew = Crew(
+            self._plan.inputs.run_id,
+            jobs,
+            logs,
+            notify=self._notify,
+            check=self._stopping.check,
+            spares=self._hooks.spares,
+        )
         self._stack.enter_context(crew)
         self._stack.callback(lambda: self._telemetry.note("refused", **crew.refused))
         self._folder.write_manifest(self._folder.manifest().model_copy(update={"socket_folder": crew.socket_folder}))

@@ -27,7 +27,7 @@ def known_at_close(state: TraderState, setting: Setting) -> KnownAtClose:
     if setting.entries is not None:
         entry_open = entry_open and state.last_bar.seq in setting.entries  # elsewhere there is nothing to choose
     own = setting.own_at(state.last_bar)
-    flatten_due = view.flatten_due or state.standing == "flat" or "flat" in held_back.values()
+    flatten_due = view.flatten_due or state.standing == "flat" or state.failing or "flat" in held_back.values()
     return KnownAtClose(
         close=state.last_bar.close,
         true_range_sum=view.true_range_sum,

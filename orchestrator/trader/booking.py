@@ -1,11 +1,11 @@
 """What fills and prices made of the account, as records: fills, the trade that they close, a pause, an end; pure."""
 
 from orchestrator.trader import events
-from orchestrator.trader.events import Entry
+from orchestrator.trader.events import OpenTrade
 from orchestrator.trader.session_edges import end_account
 from orchestrator.trader.state import Setting, Step, TraderState
 from rl_core.market.attempts import judged, losing_streak_after
-from rl_core.market.broker import BrokerStep
+from rl_core.market.broker import BrokerStep, Fill
 from rl_core.market.types import AT_DAILY_LOSS
 
 
@@ -15,30 +15,61 @@ def book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     for fill in met.fills:  # an entry may be stopped out in its own bar: two fills, the entry first
         step = step.record(events.filled(state.order_id, fill))
         if fill.reason == "entry":
-            step = step._replace(state=step.state._replace(entry=Entry(state.order_id, fill)))
+            step = step.then(_enter, fill, met)
+        elif met.state.position.quantity:
+            step = step.then(_leave_in_part, met)
         else:
             step = step.then(_close_trade, met, setting)
     return step.then(_judge_account, met, setting)
 
 
+def _enter(state: TraderState, fill: Fill, met: BrokerStep) -> Step:
+    """Begin a trade, or let a later part of its entry count at the mean price of both."""
+    trade = state.open_trade
+    if trade is None:
+        return Step(state._replace(open_trade=OpenTrade(state.order_id, fill)))
+    first = trade.entry
+    both = first._replace(
+        execution=fill.execution,
+        quantity=first.quantity + fill.quantity,
+        price=met.state.position.entry,
+        commission=first.commission + fill.commission,
+        parts=first.parts + fill.parts,
+    )
+    return Step(state._replace(open_trade=trade._replace(entry=both)))
+
+
+def _leave_in_part(state: TraderState, met: BrokerStep) -> Step:
+    """Keep what has left of a trade that goes on: it is one trade, and closes with its last contract."""
+    trade = state.open_trade
+    assert trade is not None, "an exit without an entry"
+    ambiguous = trade.ambiguous or bool(met.played.ambiguous)
+    goes_on = trade._replace(left=(*trade.left, met.fills[-1]), ambiguous=ambiguous)
+    return Step(state._replace(open_trade=goes_on))
+
+
 def _close_trade(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
-    assert state.entry is not None, "an exit without an entry"
-    trade = events.trade_of(state.entry, met.fills[-1], met.played, setting.venue)
+    assert state.open_trade is not None, "an exit without an entry"
+    trade = events.trade_of(state.open_trade, met.fills[-1], met.played, setting.venue)
     closed = state._replace(
         trades=state.trades + 1,
         losing_streak=losing_streak_after(state.losing_streak, trade.pnl),
-        entry=None,
+        open_trade=None,
         days=state.days._replace(trades_today=state.days.trades_today + 1),
     )
     return Step(closed, (events.trade_closed(closed.trades, state.attempt, trade),))
 
 
 def _judge_account(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
+    """End the account where it has; one of whose position a part is still leaving ends once that is gone."""
     if state.status != "active":
         return Step(state)
     held, rules = state.broker, setting.venue.rules
-    status = judged(state.days, held.account, held.position, rules, failed=bool(met.played.failed))
-    return Step(state) if status == "active" else end_account(state, status)
+    failed = state.failing or bool(met.played.failed)
+    if failed and held.position.quantity and state.open_trade is not None and state.open_trade.left:
+        return Step(state._replace(failing=True))
+    status = judged(state.days, held.account, held.position, rules, failed=failed)
+    return Step(state) if status == "active" else end_account(state._replace(failing=False), status)
 
 
 def record_pause(state: TraderState) -> Step:

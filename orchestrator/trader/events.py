@@ -11,7 +11,8 @@ from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import OwnBracket
-from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position
+from rl_core.market.told import mean_price
+from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position, Terms
 from rl_core.trading.hours import MINUTE_NS
 
 SYNCED = frozenset(
@@ -31,11 +32,13 @@ class Recorded(NamedTuple):
         return self.type in SYNCED or (self.type == "executions" and bool(self.payload["executions"]))
 
 
-class Entry(NamedTuple):
-    """How the open trade began."""
+class OpenTrade(NamedTuple):
+    """How the open trade began, and what of it has left since."""
 
     order_id: str
-    fill: Fill
+    entry: Fill
+    left: tuple[Fill, ...] = ()  # parts of its exit, of the bars before its last one
+    ambiguous: bool = False  # whether a bar of one of them could be read in two ways
 
 
 class TradeRecord(NamedTuple):
@@ -55,25 +58,40 @@ class TradeRecord(NamedTuple):
     ambiguous: bool
 
 
-def trade_of(entry: Entry, leaving: Fill, played: BarOutcome, venue: Venue) -> TradeRecord:
-    """The trade between two fills."""
-    start = entry.fill
-    gross = (leaving.price - start.price) * start.quantity * venue.terms.tick_value
-    costs = start.commission + leaving.commission
+def trade_of(trade: OpenTrade, leaving: Fill, played: BarOutcome, venue: Venue) -> TradeRecord:
+    """The trade that ``leaving`` closes: one exit at the mean price of all that left, for the reason of most of it."""
+    start, left = trade.entry, (*trade.left, leaving)
+    exit_, costs = _left_for(left, venue.terms)
+    gross = (exit_ - start.price) * start.quantity * venue.terms.tick_value
+    costs += start.commission
     return TradeRecord(
-        order_id=entry.order_id,
+        order_id=trade.order_id,
         quantity=start.quantity,
         entry_ns=start.ts_event_ns,
         entry=start.price,
         exit_ns=leaving.ts_event_ns,
-        exit=leaving.price,
-        reason=leaving.reason,
+        exit=exit_,
+        reason=max(left, key=lambda fill: abs(fill.quantity)).reason,
         gross=gross,
         costs=costs,
         pnl=gross - costs,
-        risk=played.risk,
-        ambiguous=bool(played.ambiguous),
+        # What is lost at the stop by the whole of the entry; ``played`` knows that of the contracts that left last.
+        risk=played.risk // abs(leaving.quantity) * abs(start.quantity),
+        ambiguous=trade.ambiguous or bool(played.ambiguous),
     )
+
+
+def _left_for(left: Sequence[Fill], terms: Terms) -> tuple[int, int]:
+    """The mean price of the fills in whole ticks, and what was paid besides: commissions, and what rounding leaves.
+
+    Each fill's own rest stands in its commission. It is taken back, so that the mean is rounded once.
+    """
+    quantity, contracts = sum(fill.quantity for fill in left), sum(abs(fill.quantity) for fill in left)
+    commissions = contracts * terms.commission
+    rests = (sum(fill.commission for fill in left) - commissions) // terms.tick_value
+    total = sum(abs(fill.quantity) * fill.price for fill in left) + (rests if quantity > 0 else -rests)
+    mean = mean_price(quantity, total)
+    return mean.price, commissions + mean.rest * terms.tick_value
 
 
 def run_named(run_id: str) -> Recorded:

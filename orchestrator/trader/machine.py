@@ -41,12 +41,25 @@ from orchestrator.trader.at_close import (
     observation_at_close,
     venue_after_close,
 )
+from orchestrator.trader.between_bars import take_over, told_between
 from orchestrator.trader.booking import book, record_pause
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.guards import OFF, cut
-from orchestrator.trader.meeting import end_session, leave_between_bars, meet_bar, order_that_fills
+from orchestrator.trader.meeting import (
+    end_session,
+    meet_bar,
+    order_that_fills,
+)
 from orchestrator.trader.proposals import propose
-from orchestrator.trader.sending import ask_executions, bracket_of, may_execute, on_order, send, without_order
+from orchestrator.trader.sending import (
+    ask_executions,
+    bracket_of,
+    cancel_rest,
+    may_execute,
+    on_order,
+    send,
+    without_order,
+)
 from orchestrator.trader.session_edges import close_session, open_session
 from orchestrator.trader.state import (
     AskGate,
@@ -73,7 +86,7 @@ from orchestrator.trader.state import (
 from orchestrator.trader.stops import follow_close, stand_at
 from rl_core.contract import ACTION_NAMES, BUY, HOLD, SELL
 from rl_core.market.account import opening_account
-from rl_core.market.broker import XP, BrokerState, BrokerStep
+from rl_core.market.broker import XP, BrokerState
 from rl_core.market.costs import stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.types import NO_ORDER, Order
@@ -92,7 +105,7 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
         told = state._replace(waits_for="bar", due=None, told=event.executions)
         if state.due is not None:
             return _met(told, state.due, setting)
-        return _go_on(_told_between(told, setting), setting)
+        return _go_on(told_between(told, setting), setting)
     if isinstance(event, Due):
         asks = setting.sends and may_execute(state)
         over = asks and _is_over(state, event)
@@ -156,8 +169,7 @@ def _stand(state: TraderState, setting: Setting) -> Step:
         return send(step, CancelOrder(state.order_id))
     if state.broker.order.quantity:
         step = without_order(state, "operator")
-    already = step.state.broker.order.flatten
-    return step if state.standing != "flat" or already else step.then(_flatten_if_due, setting)
+    return step if state.standing != "flat" else step.then(_flatten_if_due, setting)
 
 
 def _opens_too_late(state: TraderState, bar: Bar) -> bool:
@@ -173,11 +185,7 @@ def _go_flat(state: TraderState, setting: Setting) -> Step:
     if state.broker.order.quantity:
         step = step.record(events.cancelled(state.order_id, "session_break"))
     closed = end_session(state, setting)
-    return step.then(_take_over, closed).then(book, closed, setting)
-
-
-def _take_over(state: TraderState, after: BrokerStep) -> Step:
-    return Step(state._replace(broker=after.state, told=None))
+    return step.then(take_over, closed).then(book, closed, setting)
 
 
 def _end_session(state: TraderState, setting: Setting) -> Step:
@@ -196,6 +204,8 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     step = Step(after).then(book, met, setting)
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(record_pause)
+    if cancelled and setting.sends:
+        return cancel_rest(step, state.broker.order, order.quantity)
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
     step = step.record(*cancelled).then(follow_close, setting)
     if step.question is not None:
@@ -208,17 +218,6 @@ def _close(state: TraderState, setting: Setting, *, touched: bool) -> Step:
     assert state.last_bar is not None
     marks = (events.marked(state.broker, state.last_bar, setting.venue),) if touched else ()
     return Step(state, marks).then(_decide, setting)
-
-
-def _told_between(state: TraderState, setting: Setting) -> Step:
-    """Book what the broker has closed since the last close, if it has; a close that waits for it marks it."""
-    if not state.told:
-        return Step(state._replace(told=None))
-    left = leave_between_bars(state, setting)
-    step = Step(state).then(_take_over, left).then(book, left, setting)
-    if state.closing or state.last_bar is None:
-        return step
-    return step.record(events.marked(step.state.broker, state.last_bar, setting.venue))
 
 
 def _go_on(step: Step, setting: Setting) -> Step:
@@ -260,7 +259,8 @@ def _note_guards(state: TraderState, setting: Setting) -> Step:
 
 
 def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
-    if not state.broker.position.quantity:
+    """Order what is open closed, where that is due and was not ordered: a broker may need several bars for it."""
+    if not state.broker.position.quantity or state.broker.order.flatten:
         return Step(state)
     known = known_at_close(state, setting)
     if not known.flatten_due:

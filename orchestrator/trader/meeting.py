@@ -1,5 +1,6 @@
 """How a bar, or a session's end, meets what is open: the fills are computed here, or those that a broker told."""
 
+from orchestrator.messaging.broker import Execution
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events
 from orchestrator.trader.at_close import venue_after_close
@@ -9,8 +10,8 @@ from rl_core.market import broker
 from rl_core.market.broker import XP, BrokerStep
 from rl_core.market.costs import capped, fillable
 from rl_core.market.own_bracket import at_own_prices
-from rl_core.market.told import ENTRY, ToldFill, end_as_told, meet_as_told, taken_together
-from rl_core.market.types import NO_ORDER, BarPrices, Order
+from rl_core.market.told import ENTRY, EXITS, ToldFill, end_as_told, enter_more, meet_as_told, taken_together
+from rl_core.market.types import EXIT_NAMES, NO_EXIT, NO_ORDER, BarPrices, Code, Order
 
 
 def order_that_fills(state: TraderState, bar: Bar, setting: Setting) -> tuple[Order, tuple[Recorded, ...]]:
@@ -40,7 +41,7 @@ def meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> BrokerSt
     bar, venue = event.bar, venue_after_close(state, setting)
     prices, seconds = BarPrices(bar.open, bar.high, bar.low, bar.close), [row.prices for row in event.seconds]
     if state.told is not None:
-        return meet_as_told(state.broker, _fills(state), prices, venue, seconds)
+        return meet_as_told(state.broker, _fills(state), prices, venue, seconds, begun=_begun(state))
     return broker.meet(state.broker, prices, bar.ts_event_ns, venue, seconds)
 
 
@@ -55,11 +56,32 @@ def end_session(state: TraderState, setting: Setting) -> BrokerStep:
     return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
 
 
+def exits_of(told: tuple[Execution, ...]) -> tuple[Execution, ...]:
+    """Those that closed something."""
+    return tuple(each for each in told if each.leg != ENTRY)
+
+
+def enter_between_bars(state: TraderState, setting: Setting) -> BrokerStep:
+    """What the broker has filled of the working order since the last close adds to what is open."""
+    return enter_more(state.broker, _fills(state)[0], venue_after_close(state, setting))
+
+
 def leave_between_bars(state: TraderState, setting: Setting) -> BrokerStep:
-    """What the broker has closed since the last close comes to: as in a bar of the one price that it left at."""
+    """What the broker has closed since the last close, or entered where nothing was open, comes to.
+
+    It counts as a bar of the one price that it filled at last.
+    """
     fills = _fills(state)
     price = fills[-1].price
-    return meet_as_told(state.broker, fills, BarPrices(price, price, price, price), venue_after_close(state, setting))
+    prices, venue = BarPrices(price, price, price, price), venue_after_close(state, setting)
+    return meet_as_told(state.broker, fills, prices, venue, begun=_begun(state))
+
+
+def _begun(state: TraderState) -> Code:
+    """Why a part of what is open has left by other than its stop and target; NO_EXIT if none has."""
+    left = () if state.open_trade is None else state.open_trade.left
+    others = [fill.reason for fill in left if fill.reason not in EXITS]
+    return EXIT_NAMES.index(others[-1]) if others else NO_EXIT
 
 
 def _fills(state: TraderState) -> list[ToldFill]:

@@ -5,10 +5,12 @@
 | order | something was asked of an order: what `Sent` is | OrderAnswered | bar, action, order, executions |
 | executions | a bar or an end came while something was open or worked | ExecutionsTold | what that event leads to |
 | executions | a stop was to be moved, and the broker says that nothing is open | ExecutionsTold | bar, action, order |
+| executions | a rest was to be cancelled, and the broker says that more has filled | ExecutionsTold | bar, action |
 
 A stop that follows the close is moved before the policy is asked, which sees where it stands; the close goes on with
 the broker's answer. A move that came too late changes nothing: what the broker executed counts, and is asked for at
-once.
+once. What a bar leaves of an entry is cancelled before the close is decided, and the same holds for a cancel that came
+too late.
 
 Nothing is asked for while nothing is open: no execution can come then, and one that does is unexplained.
 """
@@ -29,6 +31,7 @@ from orchestrator.trader.state import (
     AskExecutions,
     BarClosed,
     CancelOrder,
+    CancelRest,
     Due,
     MoveStop,
     Sent,
@@ -59,6 +62,17 @@ def send(step: Step, sent: Sent) -> Step:
     return step._replace(state=step.state._replace(waits_for="order", sent=sent), question=sent)
 
 
+def cancel_rest(step: Step, ordered: Order, filled: int) -> Step:
+    """The step, and then the broker is asked to let nothing more fill of an order that a bar has left a rest of.
+
+    The rest works until the broker says that it does not, and the bar's close waits for that.
+    """
+    state = step.state
+    rest = state.broker._replace(order=ordered._replace(quantity=ordered.quantity - filled))
+    waits = step._replace(state=state._replace(broker=rest, closing=True))
+    return send(waits, CancelRest(state.order_id, filled, ordered.quantity))
+
+
 def on_order(state: TraderState, answer: OrderState) -> Step:
     """Take the broker's word on what it was sent.
 
@@ -68,9 +82,24 @@ def on_order(state: TraderState, answer: OrderState) -> Step:
     assert sent is not None and sent.order_id == answer.order_id, "an answer to nothing"
     if isinstance(sent, SubmitOrder) and not answer.filled and answer.status in ("rejected", "cancelled"):
         return without_order(state, answer.status if answer.status == "rejected" else "broker")
+    if isinstance(sent, CancelRest):
+        return _on_rest(state, sent, answer)
     if isinstance(sent, CancelOrder) and not answer.filled:
         return without_order(state, "operator")
     return _on_stop(state, sent, answer) if isinstance(sent, MoveStop) else Step(state)
+
+
+def _on_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> Step:
+    """No more of the order works; what filled of it before the cancel came is asked for at once."""
+    late, rest = answer.filled - sent.filled, state.broker.order
+    gone = without_order(state, "volume")
+    if answer.filled == sent.ordered:
+        gone = gone._replace(records=())
+    if not late:
+        return gone
+    fills = gone.state.broker._replace(order=rest._replace(quantity=late))
+    waits = gone.state._replace(broker=fills, waits_for="executions", due=None)
+    return gone._replace(state=waits, question=AskExecutions(state.broker.executions, None))
 
 
 def _on_stop(state: TraderState, sent: MoveStop, answer: OrderState) -> Step:
@@ -139,11 +168,24 @@ def check_answer(state: TraderState, answer: OrderState) -> None:
     sent, standing = state.sent, state.broker.position.stop
     if answer.status == "unknown" or (answer.status == "rejected" and not isinstance(sent, SubmitOrder)):
         raise UnexplainedError(f"the broker says {answer.status} of order {answer.order_id}, which was sent; {_REMEDY}")
+    if isinstance(sent, CancelRest):
+        _check_rest(state, sent, answer)
     if isinstance(sent, MoveStop) and answer.stop not in (None, standing, sent.stop):
         raise UnexplainedError(
             f"the stop of order {answer.order_id} stands at {answer.stop} there, and by the record it stood at "
             f"{standing} and was to stand at {sent.stop}; {_REMEDY}"
         )
+
+
+def _check_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> None:
+    late, held = answer.filled - sent.filled, state.broker.position.quantity
+    where = f"of order {answer.order_id}, of which {sent.filled} contracts of {sent.ordered} had filled by the record"
+    if answer.status == "working":
+        raise UnexplainedError(f"the broker lets the rest work on {where}; {_REMEDY}")
+    if late and not _are_parts([late], sent.ordered - sent.filled):
+        raise UnexplainedError(f"the broker says that {answer.filled} have filled {where}; {_REMEDY}")
+    if late and held != sent.filled:
+        raise UnexplainedError(f"{late} contracts entered later than the first exit {where}; {_REMEDY}")
 
 
 def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> None:
@@ -177,11 +219,17 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) 
     entry, leaving = sum(entered), sum(left)
     if any(each.leg == ENTRY for each in told[len(entered) :]):
         return "a part of the entry came after an exit"
-    if entered and (held or over or not _are_parts(entered, ordered)):
+    late = state.waits_for == "executions" and state.due is None and ordered != 0
+    if late and entry != ordered:
+        return f"{entry} contracts entered where the broker had said {ordered} more"
+    if entered and ((held and not late) or over or not _are_parts(entered, ordered)):
         return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
-    if left and not (leaving == -(held + entry) and _are_parts(left, leaving)):
-        return f"{leaving} contracts left where {held + entry} were open, and no run books an exit that goes on later"
-    return f"{held} contracts are open, and the session is over" if over and held and not left else ""
+    open_ = held + entry
+    if left and not _are_parts(left, -open_):
+        return f"{leaving} contracts left where {open_} were open"
+    if left and not late and state.waits_for == "executions" and state.due is None and leaving != -open_:
+        return f"{leaving} contracts left of {open_}, and nothing is open by its own word"
+    return f"{open_ + leaving} contracts are open, and the session is over" if over and leaving != -open_ else ""
 
 
 def _are_parts(quantities: list[int], whole: int) -> bool:

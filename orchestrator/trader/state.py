@@ -10,7 +10,7 @@ import numpy.typing as npt
 from llm_gate.contract import EntryProposal, Reviewed
 from orchestrator.messaging.broker import Bracket, Execution, MarketMoves, MarketOver, OrderState
 from orchestrator.messaging.catalogue import Bar, Seconds
-from orchestrator.trader.events import Entry, Recorded
+from orchestrator.trader.events import OpenTrade, Recorded
 from orchestrator.trader.guards import OFF, Effect, GuardName, Guards
 from orchestrator.trader.seen_at_close import CloseView
 from rl_core.market.attempts import Refusals, Status
@@ -90,6 +90,14 @@ class CancelOrder(NamedTuple):
     order_id: str
 
 
+class CancelRest(NamedTuple):
+    """Let nothing more fill of an entry that a bar has left a rest of."""
+
+    order_id: str
+    filled: int  # contracts of it by the record, signed
+    ordered: int
+
+
 class FlattenOrder(NamedTuple):
     """Close what is open of an order."""
 
@@ -104,7 +112,7 @@ class MoveStop(NamedTuple):
     stop: int  # ticks
 
 
-Sent = SubmitOrder | CancelOrder | FlattenOrder | MoveStop
+Sent = SubmitOrder | CancelOrder | CancelRest | FlattenOrder | MoveStop
 
 
 class TraderState(NamedTuple):
@@ -119,7 +127,8 @@ class TraderState(NamedTuple):
     waits_for: WaitsFor = "bar"
     pending: Pending | None = None
     order_id: str = ""  # of the working order or the open position
-    entry: Entry | None = None
+    open_trade: OpenTrade | None = None
+    failing: bool = False  # the account's end was reached while a part of an exit was still open
     trades: int = 0
     losing_streak: int = 0
     entries_this_session: int = 0

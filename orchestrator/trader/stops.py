@@ -8,8 +8,10 @@ from rl_core.market.types import Position
 
 
 def follow_close(state: TraderState, setting: Setting) -> Step:
-    """Let a trailing stop follow the last close; it binds from the next bar."""
+    """Let a trailing stop follow the last close; it binds from the next bar. What is being closed is left alone."""
     assert state.last_bar is not None and state.view is not None
+    if state.broker.order.flatten:
+        return Step(state)
     moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum, setting.yardstick)
     return stand_at(state, moved.position, setting)
 

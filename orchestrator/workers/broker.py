@@ -19,6 +19,7 @@ from orchestrator.messaging.broker import (
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import Handlers, RunnerConnection
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.exchange.instruments import instrument
@@ -90,7 +91,8 @@ class BrokerServer:
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve the account whose journal ``config`` names, until Shutdown."""
     trading = compile_trading(TradingConfig.model_validate(config["trading"]), instrument(config["market"]))
-    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, Path(config["journal"]), config["parts"])
+    parts, journal = Parts(*config["parts"]), Path(config["journal"])
+    broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, journal, parts)
     runner.ready({"code": code_digest()})
     try:
         runner.serve(BrokerServer(broker).handlers)

@@ -15,7 +15,7 @@ from orchestrator.messaging.catalogue import CATALOGUE
 from orchestrator.messaging.runner_end import NoReplyError, Pending, WorkerConnections
 from orchestrator.messaging.wire import Array, Catalogue, Ready, Received, Shutdown, WorkerFailed
 from orchestrator.workers import supervision
-from orchestrator.workers.processes import Bootstrap, Worker, WorkerConfig
+from orchestrator.workers.processes import Bootstrap, Spares, Worker, WorkerConfig
 from orchestrator.workers.supervision import StartWorker, StopRun, StopWorker, SupervisorState
 from trigate.errors import ProcessNotReadyError
 
@@ -51,6 +51,7 @@ class Crew:
         *,
         notify: Callable[[str], None] = lambda text: None,
         check: Callable[[], None] = lambda: None,
+        spares: Spares | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -60,7 +61,9 @@ class Crew:
             logs: the folder of their output.
             notify: gets one line for every failure and restart.
             check: called while a worker is waited for; it may raise, say because the user wants to stop.
+            spares: processes that have been begun for them already, and are whose they are.
         """
+        self._spares = spares
         self._jobs, self._logs, self._notify, self._check = dict(jobs), logs, notify, check
         spoken = {kind: model for job in jobs.values() for kind, model in job.speaks.items()}
         self._connections = WorkerConnections(run_id, {**CATALOGUE, **spoken})
@@ -289,7 +292,7 @@ class Crew:
     def _start(self, name: str) -> None:
         job = self._jobs[name]
         bootstrap = Bootstrap(name=name, credentials=self._connections.add_worker(name), config=job.config)
-        self._workers[name] = Worker.start(job.module, bootstrap, self._logs)
+        self._workers[name] = Worker.start(job.module, bootstrap, self._logs, self._spares)
 
     def _end(self, name: str) -> None:
         worker = self._workers.pop(name, None)

@@ -1,6 +1,7 @@
 """How a worker begins: ``python -m orchestrator.workers.launch MODULE``.
 
-The imports of a worker take a second or two; a parent that dies meanwhile takes it along.
+The imports of a worker take a part of a second; a parent that dies meanwhile takes it along. What it is to do it may be
+told before, or only once it has imported.
 """
 
 import gc

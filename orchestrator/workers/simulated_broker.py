@@ -23,15 +23,15 @@ from orchestrator.messaging.broker import (
     OrderState,
 )
 from orchestrator.messaging.catalogue import Bar
+from orchestrator.workers.filled_in_parts import WHOLE, Parts, entered_at, in_parts, left_open, sized
 from rl_core.market import broker
 from rl_core.market.account import opening_account
 from rl_core.market.broker import XP, BrokerState, BrokerStep, Fill
 from rl_core.market.costs import capped
-from rl_core.market.fills import Venue
-from rl_core.market.told import ENTRY, ToldFill, taken_together
+from rl_core.market.fills import Venue, open_bar
+from rl_core.market.told import ENTRY, FLATTENING, ToldFill, taken_together
 from rl_core.market.types import NO_ORDER, BarPrices, Order, Position
 
-SECOND_NS = 1_000_000_000
 MOVES = ("bar", "minute", "over")
 """Records of a market that moved; told again, it moves the same way."""
 LEGS: dict[str, Leg] = {"entry": "entry", "stop": "stop", "target": "target"}
@@ -48,19 +48,28 @@ class Book(NamedTuple):
     kept: tuple[Execution, ...] = ()  # not acknowledged
     last_bar: int = -1
     last_over: int = -1  # bar after which the market closed last
+    closing: Leg | None = None  # whose rest closes at the next open, of a stop or of what is no leg of the bracket
+
+
+class Meets(NamedTuple):
+    """What a bar lets fill, and at which costs."""
+
+    most: int  # contracts of an entry
+    most_left: int  # contracts of an exit
+    venue: Venue
 
 
 class SimulatedBroker:
     """One account; a bar fills what works. Orders are market entries with a bracket, one at a time."""
 
-    def __init__(self, venue: Venue, max_quantity: int, journal: Journal | None = None, parts: int = 1) -> None:
+    def __init__(self, venue: Venue, max_quantity: int, journal: Journal | None = None, parts: Parts = WHOLE) -> None:
         """A new account, or the one of the journal.
 
         Args:
             venue: costs, and the account's rules.
             max_quantity: the most contracts of an order.
             journal: what it remembers; without one it forgets with its process.
-            parts: executions that a fill comes in, as far as it has contracts for them.
+            parts: executions that fills come in.
         """
         self._venue, self._most, self._journal, self._parts = venue, max_quantity, journal, parts
         self._book = Book(BrokerState(opening_account(XP, venue.rules)), {}, {})
@@ -69,7 +78,7 @@ class SimulatedBroker:
             journal.append(record.type, record.payload, sync=record.synced)
 
     @classmethod
-    def open(cls, venue: Venue, max_quantity: int, path: Path, parts: int = 1) -> Self:
+    def open(cls, venue: Venue, max_quantity: int, path: Path, parts: Parts = WHOLE) -> Self:
         """The broker whose journal lies at ``path``, as it stood; a new one where there is none.
 
         Raises:
@@ -102,6 +111,8 @@ class SimulatedBroker:
         held = self._book.held.position
         if order_id != self._book.live or not held.quantity:
             return self.state(order_id)
+        if self._book.held.order.flatten:
+            return self.state(order_id).model_copy(update={"reason": "it is being closed"})
         if (held.target - stop) * held.quantity <= 0:
             return self.state(order_id).model_copy(update={"reason": "a stop at the target or beyond it"})
         if revision > self._book.revision:
@@ -165,7 +176,7 @@ class SimulatedBroker:
             case "cancel":
                 return _without_its_order(book)
             case "flatten" if book.held.position.quantity:
-                return book._replace(held=book.held._replace(order=Order(0, 0, 0, True)))
+                return book._replace(held=book.held._replace(order=FLATTENING))
             case "flatten":
                 return _without_its_order(book)
             case "move_stop":
@@ -180,10 +191,10 @@ class SimulatedBroker:
         match type:
             case "bar":
                 bar = Bar.model_validate(payload)
-                return self._met(self._book, bar, (), (bar.volume, self._venue))
+                return self._met(self._book, bar, (), Meets(bar.volume, bar.volume, self._venue))
             case "minute":
                 minute = MarketMinute.model_validate_json(json.dumps(payload))
-                how = minute.fillable, self._with_slippage(minute.slippage_ticks)
+                how = Meets(minute.fillable, self._most, self._with_slippage(minute.slippage_ticks))
                 seconds = [BarPrices(*row[1:]) for row in minute.seconds]
                 return self._met(_for(self._book, minute.account), minute.bar, seconds, how)
             case "over":
@@ -210,18 +221,19 @@ class SimulatedBroker:
     def _with_slippage(self, ticks: int) -> Venue:
         return self._venue._replace(terms=self._venue.terms._replace(slippage_ticks=ticks))
 
-    def _met(self, book: Book, bar: Bar, seconds: Sequence[BarPrices], how: tuple[int, Venue]) -> Book:
+    def _met(self, book: Book, bar: Bar, seconds: Sequence[BarPrices], how: Meets) -> Book:
         """A bar fills the working order, no more of it than traded; the rest is cancelled: no order lives two bars."""
-        (most, venue), wanted = how, book.held.order
+        held, wanted, terms = book.held, book.held.order, how.venue.terms
         book = book._replace(last_bar=bar.seq)
-        filling = capped(XP, wanted, most) if wanted.quantity else wanted
+        filling = capped(XP, wanted, how.most) if wanted.quantity else wanted
         prices = BarPrices(bar.open, bar.high, bar.low, bar.close)
-        met = broker.meet(book.held._replace(order=filling), prices, bar.ts_event_ns, venue, seconds)
+        met = broker.meet(held._replace(order=filling), prices, bar.ts_event_ns, how.venue, seconds)
         if wanted.quantity:
             status = "filled" if filling == wanted else "cancelled"
             state = book.orders[book.live].model_copy(update={"status": status, "filled": filling.quantity})
             book = book._replace(orders={**book.orders, book.live: state})
-        return _with_fills(book, met, self._parts)
+        opened = open_bar(XP, held.position, held.account, filling, prices, terms).position
+        return self._with_fills(book, met, opened, how)
 
     def _closed(self, over: MarketOver) -> Book:
         """Whoever holds over the end of a session leaves at its last price."""
@@ -229,7 +241,29 @@ class SimulatedBroker:
         book = _without_its_order(book) if book.held.order.quantity else book
         venue = self._with_slippage(over.slippage_ticks)
         met = broker.end_session(book.held, over.close, over.ts_event_ns, venue)
-        return _with_fills(book, met, self._parts)
+        return self._with_fills(book, met, book.held.position, None)
+
+    def _with_fills(self, book: Book, met: BrokerStep, opened: Position, how: Meets | None) -> Book:
+        """The book after its fills, each of which is to be told; without a ``how`` all that is ``opened`` leaves."""
+        held, told, closing = met.state, list[ToldFill](), None
+        for fill in met.fills:
+            first = book.held.executions + len(told) + 1
+            if fill.reason == ENTRY:
+                split = in_parts(fill, "entry", first, self._parts.of_a_fill)
+                opened = entered_at(opened, taken_together(split).price)
+                held = held._replace(position=opened._replace(bars_held=1)) if held.position.quantity else held
+            else:
+                leg, whole = _leg_of(fill, book), abs(fill.quantity)
+                leaves = whole if how is None else min(how.most_left, self._parts.left_at_once(whole))
+                split = in_parts(sized(fill, leaves), leg, first, self._parts.of_an_exit)
+                if leaves < whole:
+                    held = left_open(met, opened, whole - leaves, leg, self._venue.terms)
+                    closing = leg if held.order.flatten else None
+            told += split
+        held = held._replace(executions=book.held.executions + len(told))
+        kept = (*book.kept, *(_execution(each, book.live) for each in told))
+        live = book.live if held.position.quantity else ""
+        return book._replace(held=held, kept=kept, live=live, closing=closing)
 
 
 def _for(book: Book, account: AccountThen) -> Book:
@@ -238,45 +272,11 @@ def _for(book: Book, account: AccountThen) -> Book:
     return book._replace(held=book.held._replace(account=book.held.account._replace(**known)))
 
 
-def _with_fills(book: Book, met: BrokerStep, parts: int) -> Book:
-    """The book after its fills, each of which is to be told, in so many ``parts``."""
-    held, told = met.state, list[ToldFill]()
-    for fill in met.fills:
-        first = book.held.executions + len(told) + 1
-        split = _in_parts(fill, first, parts)
-        if fill.reason == ENTRY and held.position.quantity:
-            held = held._replace(position=_entered_at(held.position, taken_together(split).price))
-        told += split
-    held = held._replace(executions=book.held.executions + len(told))
-    kept = tuple(_execution(each, book.live) for each in told)
-    return book._replace(held=held, kept=(*book.kept, *kept), live=book.live if held.position.quantity else "")
-
-
-def _in_parts(fill: Fill, first: int, parts: int) -> list[ToldFill]:
-    """The fill in ``parts`` of at least a contract each, a second apart; each but a target's a tick worse than before.
-
-    A market takes what is offered at a price and goes on to the next, and a target is a limit.
-    """
-    leg = LEGS.get(fill.reason, "other")
-    contracts, side = abs(fill.quantity), 1 if fill.quantity > 0 else -1
-    count = min(parts, contracts)
-    sizes = [contracts // count + (n < contracts % count) for n in range(count)]
-    return [
-        ToldFill(
-            execution=first + n,
-            leg=leg,
-            quantity=side * size,
-            price=fill.price + (0 if leg == "target" else side * n),
-            ts_event_ns=fill.ts_event_ns + n * SECOND_NS,
-        )
-        for n, size in enumerate(sizes)
-    ]
-
-
-def _entered_at(position: Position, price: int) -> Position:
-    """Stop and target are distances from the mean price of what filled."""
-    moved = price - position.entry
-    return position._replace(entry=price, stop=position.stop + moved, target=position.target + moved)
+def _leg_of(fill: Fill, book: Book) -> Leg:
+    """What an exit is told as; what closes the rest of a stop at the market is still the stop."""
+    if fill.reason == "flatten" and book.closing is not None:
+        return book.closing
+    return LEGS.get(fill.reason, "other")
 
 
 def _execution(fill: ToldFill, order_id: OrderId) -> Execution:

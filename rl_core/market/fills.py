@@ -259,7 +259,7 @@ class _LimitedAccount(NamedTuple):
     failed: Bool
 
 
-def _with_limits_applied(
+def with_limits_applied(
     xp: Namespace, account: Account, open_equity: Cents, reason: Code, rules: Rules
 ) -> _LimitedAccount:
     """What the floor, the daily loss and the target make of an account that stands at ``open_equity``.
@@ -324,7 +324,7 @@ def close_bar(xp: Namespace, opened: OpenedBar, bracket: BarExit, venue: Venue) 
         cash=xp.where(exits, settled.cash, account.cash), floor=xp.where(exits, settled.floor, floor)
     )
     remaining = closed_where(xp, exits, position)
-    standing = _with_limits_applied(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
+    standing = with_limits_applied(xp, after, equity(after, remaining, bar.close, venue.terms), reason, venue.rules)
     return BarOutcome(
         position=remaining._replace(bars_held=xp.where(remaining.quantity != 0, remaining.bars_held + 1, 0)),
         account=standing.account,
@@ -364,7 +364,7 @@ def closed_at_last_price(xp: Namespace, position: Position, account: Account, cl
         cash=xp.where(held, settled.cash, account.cash), floor=xp.where(held, settled.floor, account.floor)
     )
     reason = xp.where(held, SESSION_END, NO_EXIT)
-    standing = _with_limits_applied(xp, after, after.cash, reason, venue.rules)
+    standing = with_limits_applied(xp, after, after.cash, reason, venue.rules)
     return BarOutcome(
         position=closed_where(xp, held, position),
         account=standing.account,

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rl_core.market.account import equity, floor_after_open_equity
+from rl_core.market.account import equity, floor_after_close, floor_after_open_equity
 from rl_core.market.broker import NOTHING_PLAYED, XP, BrokerState, BrokerStep, Fill, in_force, untouched
 from rl_core.market.costs import stop_slippage
-from rl_core.market.fills import BarExit, OpenedBar, Venue, close_bar, closed_at_last_price, open_bar
+from rl_core.market.fills import (
+    BarExit,
+    OpenedBar,
+    Venue,
+    close_bar,
+    closed_at_last_price,
+    open_bar,
+    with_limits_applied,
+)
 from rl_core.market.seconds import minute_exit
 from rl_core.market.types import (
     DAILY_LOSS,
@@ -21,9 +29,13 @@ from rl_core.market.types import (
     BarOutcome,
     BarPrices,
     Code,
+    Contracts,
+    Order,
+    Position,
 )
 
 ENTRY = "entry"
+FLATTENING = Order(0, 0, 0, True)
 EXITS: dict[str, Code] = {"stop": STOP, "target": TARGET}
 """What an exit is called by a broker -> why it was; another leg's reason follows from what we know."""
 
@@ -40,6 +52,20 @@ class ToldFill(NamedTuple):
     rest: int = 0  # ticks x contracts that were paid beyond ``price``
 
 
+class MeanPrice(NamedTuple):
+    """What several parts were bought or sold at, in whole ticks."""
+
+    price: int  # ticks, rounded in our favour
+    rest: int  # ticks x contracts that were paid beyond it, less than one a contract
+
+
+def mean_price(quantity: Contracts, total: int) -> MeanPrice:
+    """The price of ``quantity`` contracts, signed as bought or sold, that came to ``total`` ticks x contracts."""
+    contracts = abs(quantity)
+    price = total // contracts if quantity > 0 else -(-total // contracts)
+    return MeanPrice(price, abs(total - contracts * price))
+
+
 def taken_together(parts: Sequence[ToldFill]) -> ToldFill:
     """Parts of one entry, or of one exit, as one fill at their mean price, rounded to a tick in our favour.
 
@@ -49,35 +75,42 @@ def taken_together(parts: Sequence[ToldFill]) -> ToldFill:
     if len(parts) == 1:
         return parts[0]
     quantity = sum(part.quantity for part in parts)
-    contracts, total = abs(quantity), sum(abs(part.quantity) * part.price for part in parts)
-    price = total // contracts if quantity > 0 else -(-total // contracts)
+    mean = mean_price(quantity, sum(abs(part.quantity) * part.price for part in parts))
     largest = max(parts, key=lambda part: abs(part.quantity))
     at = parts[0] if largest.leg == ENTRY else parts[-1]
     return ToldFill(
         execution=parts[-1].execution,
         leg=largest.leg,
         quantity=quantity,
-        price=price,
+        price=mean.price,
         ts_event_ns=at.ts_event_ns,
         parts=sum(part.parts for part in parts),
-        rest=abs(total - contracts * price),
+        rest=mean.rest,
     )
 
 
 def meet_as_told(
-    state: BrokerState, told: Sequence[ToldFill], prices: BarPrices, venue: Venue, seconds: Sequence[BarPrices] = ()
+    state: BrokerState,
+    told: Sequence[ToldFill],
+    prices: BarPrices,
+    venue: Venue,
+    seconds: Sequence[BarPrices] = (),
+    *,
+    begun: Code = NO_EXIT,
 ) -> BrokerStep:
     """As `rl_core.market.broker.meet`, with the fills that were ``told`` in the place of computed ones.
 
     The order in ``state`` is the part of it that filled. Of the account, a bar says nothing beyond its prices: the
-    floor is moved as `meet` moves it where both agree on the exit, else by the bar's best price.
+    floor is moved as `meet` moves it where both agree on the exit, else by the bar's best price. What an exit leaves
+    open keeps its stop and target, and stays to be flattened where it was to be.
 
     Args:
         state: before the bar.
-        told: at most an entry and an exit, in their order; the exit closes the whole position.
+        told: at most an entry and an exit, in their order; the exit closes the position or a part of it.
         prices: ticks of the bar.
         venue: in force in it.
         seconds: of the bar, as for `meet`.
+        begun: why a part of the position has left already by other than its stop and target.
     """
     if untouched(state):
         return BrokerStep(
@@ -90,9 +123,29 @@ def meet_as_told(
         opened = _entered_at(opened, entry.price)
     opened = opened._replace(account=_less_rests(opened.account, told, venue))
     computed = minute_exit(opened, prices, seconds, venue)
-    bracket = _exit_as_told(opened, computed, leaving, venue)
-    played = close_bar(XP, opened._replace(flattens=False), bracket, venue)
-    return _stepped(played, state.executions, told, venue)
+    bracket = _exit_as_told(opened, computed, leaving, venue, begun)
+    if leaving is not None and leaving.quantity != -opened.position.quantity:
+        played = _left_in_part(opened, bracket, leaving.quantity, venue)
+    else:
+        played = close_bar(XP, opened._replace(flattens=False), bracket, venue)
+    goes_on = opened.flattens and played.position.quantity
+    return _stepped(played, state.executions, told, venue, FLATTENING if goes_on else NO_ORDER)
+
+
+def enter_more(state: BrokerState, fill: ToldFill, venue: Venue) -> BrokerStep:
+    """What a later part of its entry makes of an open position: the mean of both, and its bracket from there.
+
+    The mean is rounded to a tick in our favour, and what that leaves is paid with the part's commission.
+    """
+    held = state.position
+    quantity = held.quantity + fill.quantity
+    mean = mean_price(quantity, abs(held.quantity) * held.entry + abs(fill.quantity) * fill.price)
+    grown = _moved_to(held, mean.price)._replace(quantity=quantity)
+    cost = abs(fill.quantity) * venue.terms.commission + (fill.rest + mean.rest) * venue.terms.tick_value
+    account = state.account._replace(cash=state.account.cash - cost)
+    told = Fill(fill.execution, fill.quantity, fill.price, cost, fill.ts_event_ns, ENTRY, fill.parts)
+    after = BrokerState(account, grown, NO_ORDER, fill.execution)
+    return BrokerStep(after, (told,), BarOutcome(grown, account, *NOTHING_PLAYED))
 
 
 def end_as_told(state: BrokerState, told: Sequence[ToldFill], venue: Venue) -> BrokerStep:
@@ -121,18 +174,48 @@ def _one_of(told: Sequence[ToldFill], *, entry: bool) -> ToldFill | None:
 
 def _entered_at(opened: OpenedBar, price: int) -> OpenedBar:
     """Stop and target are offsets from the fill, wherever that was."""
-    entered = opened.position
-    moved = price - entered.entry
-    position = entered._replace(entry=price, stop=entered.stop + moved, target=entered.target + moved)
-    return opened._replace(position=position)
+    return opened._replace(position=_moved_to(opened.position, price))
 
 
-def _exit_as_told(opened: OpenedBar, computed: BarExit, leaving: ToldFill | None, venue: Venue) -> BarExit:
+def _moved_to(position: Position, price: int) -> Position:
+    moved = price - position.entry
+    return position._replace(entry=price, stop=position.stop + moved, target=position.target + moved)
+
+
+def _left_in_part(opened: OpenedBar, bracket: BarExit, quantity: Contracts, venue: Venue) -> BarOutcome:
+    """The bar's outcome where ``quantity`` contracts of the position left, and the others are open at its close.
+
+    The balance has what the part came to. The floor follows it, and then the others at the bar's best price, which they
+    may have seen after the part was gone.
+    """
+    held, account, _, bar = opened
+    gone, stays = held._replace(quantity=-quantity), held._replace(quantity=held.quantity + quantity)
+    cash = equity(account, gone, bracket.price, venue.terms) - abs(quantity) * venue.terms.commission
+    after = account._replace(cash=cash, floor=floor_after_close(XP, bracket.floor, cash, venue.rules))
+    best = equity(after, stays, bar.high if held.quantity > 0 else bar.low, venue.terms)
+    after = after._replace(floor=floor_after_open_equity(XP, after.floor, best, venue.rules))
+    # A day stands down once its trade is over: what is still open may lose again what the part has banked.
+    ending = bracket.reason if bracket.reason in (LIQUIDATION, DAILY_LOSS) else NO_EXIT
+    standing = with_limits_applied(XP, after, equity(after, stays, bar.close, venue.terms), ending, venue.rules)
+    return BarOutcome(
+        position=stays._replace(bars_held=held.bars_held + 1),
+        account=standing.account,
+        entry_price=held.entry,
+        exit_quantity=gone.quantity,
+        exit_price=bracket.price,
+        exit_reason=bracket.reason,
+        risk=abs(held.quantity) * held.stop_ticks * venue.terms.tick_value,
+        failed=standing.failed,
+        ambiguous=bracket.ambiguous,
+    )
+
+
+def _exit_as_told(opened: OpenedBar, computed: BarExit, leaving: ToldFill | None, venue: Venue, begun: Code) -> BarExit:
     if leaving is None and computed.reason == NO_EXIT:
         return computed
     if leaving is None:
         return BarExit(0, NO_EXIT, _floor_at_best(opened, venue), False)
-    reason = _reason(leaving, opened, computed)
+    reason = _reason(leaving, opened, computed, begun)
     if reason == FLATTEN:
         at_open = equity(opened.account, opened.position, opened.bar.open, venue.terms)
         return BarExit(
@@ -143,10 +226,16 @@ def _exit_as_told(opened: OpenedBar, computed: BarExit, leaving: ToldFill | None
     return BarExit(leaving.price, reason, _floor_at_best(opened, venue), False)
 
 
-def _reason(leaving: ToldFill, opened: OpenedBar, computed: BarExit) -> Code:
-    """Why a position left; one that nobody of us closed was closed by the firm, as its rules or its own word say."""
+def _reason(leaving: ToldFill, opened: OpenedBar, computed: BarExit, begun: Code) -> Code:
+    """Why a position left; one that nobody of us closed was closed by the firm, as its rules or its own word say.
+
+    What was ``begun`` goes on for the reason that it had: the rest of a position that the firm closes may meet a bar
+    that says nothing of it.
+    """
     if leaving.leg in EXITS:
         return EXITS[leaving.leg]
+    if begun != NO_EXIT:
+        return begun
     if opened.flattens:
         return FLATTEN
     return computed.reason if computed.reason == DAILY_LOSS else LIQUIDATION
@@ -160,7 +249,9 @@ def _floor_at_best(opened: OpenedBar, venue: Venue) -> int:
     return int(floor_after_open_equity(XP, opened.account.floor, open_equity, venue.rules))
 
 
-def _stepped(played: BarOutcome, executions: int, told: Sequence[ToldFill], venue: Venue) -> BrokerStep:
+def _stepped(
+    played: BarOutcome, executions: int, told: Sequence[ToldFill], venue: Venue, order: Order = NO_ORDER
+) -> BrokerStep:
     fills = tuple(
         Fill(
             execution=fill.execution,
@@ -174,4 +265,4 @@ def _stepped(played: BarOutcome, executions: int, told: Sequence[ToldFill], venu
         for fill in told
     )
     last = told[-1].execution if told else executions
-    return BrokerStep(BrokerState(played.account, played.position, NO_ORDER, last), fills, played)
+    return BrokerStep(BrokerState(played.account, played.position, order, last), fills, played)

@@ -1,69 +1,14 @@
 """What every broker adapter must do, as checks that run over a bench: one account, and a market that can be moved.
 
-Run them over an adapter of your own: write a `Bench` for it, over a simulated account of your broker, and call
-``faults(Account(bench))``, which says what does not hold. Each check begins and ends flat, so that one account, which
-has not traded before, serves them all.
+Run them over an adapter of your own: write a `Bench` (broker_bench.py) for it, over a simulated account of your
+broker, and call ``faults(Account(bench))``, which says what does not hold. Each check begins and ends flat, so that one
+account, which has not traded before, serves them all.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
-from orchestrator.messaging.broker import Bracket, BrokerAdapter, Execution, OrderState, new_executions
-from trigate.errors import ProcessNotReadyError, TrigateError
-
-STOP, TARGET = 40, 80
-PRICE = 80_000
-
-
-class Bench(Protocol):
-    """What a check can do besides asking the broker."""
-
-    broker: BrokerAdapter
-
-    def trade(self, low: int, high: int, *, volume: int = 1000) -> None:
-        """Let the market open and close at `PRICE` and touch ``low`` and ``high``, in ticks; so much is traded."""
-
-    def kill(self) -> None:
-        """End the broker at once, as a kill does, and have it back."""
-
-    def lose_the_answer(self, ask: Callable[[], object]) -> None:
-        """Ask, and let the answer come after its deadline: ``ask`` raises ProcessNotReadyError."""
-
-
-class Account:
-    """The orchestrator's side: names, executions taken once each, and what they add up to."""
-
-    def __init__(self, bench: Bench) -> None:
-        """Begin with the first execution."""
-        self.bench, self.broker = bench, bench.broker
-        self.position, self.last, self.orders = 0, 0, 0
-
-    def bracket(self, quantity: int = 2, stop: int = STOP, target: int = TARGET) -> Bracket:
-        """One of a name of its own, long unless ``quantity`` is below 0."""
-        self.orders += 1
-        name = f"check.{self.orders}"
-        return Bracket(order_id=name, quantity=quantity, stop_ticks=stop, target_ticks=target)
-
-    def take(self) -> list[Execution]:
-        """What is new, taken and acknowledged as an orchestrator does it."""
-        found = new_executions(self.broker, self.last)
-        self.acknowledge(found)
-        return found
-
-    def acknowledge(self, found: list[Execution]) -> None:
-        """Count what was found, and let the broker forget it."""
-        self.position += sum(execution.quantity for execution in found)
-        self.last = found[-1].number if found else self.last
-        self.broker.acknowledge(self.last)
-
-    def quiet(self) -> None:
-        """A bar in which nothing is reached but the open."""
-        self.bench.trade(PRICE - 1, PRICE + 1)
-
-
-def says(state: OrderState, status: str, filled: int = 0) -> None:
-    """Hold an order's state against what it has to be."""
-    assert (state.status, state.filled) == (status, filled), f"{state}, expected {status} with {filled} filled"
+from tests.orchestrator.broker_bench import PRICE, STOP, TARGET, Account, says
+from trigate.errors import TrigateError
 
 
 def an_order_fills_with_its_bracket(account: Account) -> None:
@@ -166,18 +111,41 @@ def a_cancel_that_comes_after_the_fill_changes_nothing(account: Account) -> None
 
 
 def what_a_thin_market_leaves_is_protected_as_far_as_it_filled(account: Account) -> None:
-    """Two of five fill, the rest is cancelled, and the stop closes two."""
+    """Two of five fill, the rest is cancelled once that is asked for, if it was not before, and the stop closes two."""
     order = account.bracket(5)
     account.broker.submit(order)
 
     account.bench.trade(PRICE - 1, PRICE + 1, volume=2)
     (entry,) = account.take()
-    says(account.broker.state(order.order_id), "cancelled", 2)
+    says(account.broker.cancel(order.order_id), "cancelled", 2)
     account.quiet()
     assert account.take() == [], "the rest was filled after it was cancelled"
     account.bench.trade(entry.price - STOP - 10, PRICE)
 
     assert [each.quantity for each in account.take()] == [-2]
+
+
+def a_part_of_an_exit_leaves_the_rest_with_its_stop(account: Account) -> None:
+    """Two of five leave at the target in a thin bar, one at the stop in another; the others go on, and no more."""
+    order = account.bracket(5)
+    account.broker.submit(order)
+    account.quiet()
+    (entry,) = account.take()
+
+    account.bench.trade(PRICE, entry.price + TARGET + 10, volume=2)
+    assert [(each.leg, each.quantity) for each in account.take()] == [("target", -2)]
+    holds(account, 3)
+    assert account.broker.holdings().stop == account.broker.state(order.order_id).stop == entry.price - STOP
+    account.bench.trade(entry.price - STOP - 10, PRICE, volume=1)
+    assert [(each.leg, each.quantity) for each in account.take()] == [("stop", -1)]
+    holds(account, 2)
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+    account.bench.trade(entry.price - STOP - 10, entry.price + TARGET + 10)
+
+    left = account.take()
+    assert sum(each.quantity for each in left) == -2, "the stop closed what had left before"
+    assert {each.leg for each in left} == {"stop"}, "what closes the rest of a stop is told as something else"
+    says(account.broker.state(order.order_id), "filled", 5)
 
 
 def stop_and_target_never_both_fill(account: Account) -> None:
@@ -349,6 +317,7 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     nothing_fills_after_a_cancel,
     a_cancel_that_comes_after_the_fill_changes_nothing,
     what_a_thin_market_leaves_is_protected_as_far_as_it_filled,
+    a_part_of_an_exit_leaves_the_rest_with_its_stop,
     stop_and_target_never_both_fill,
     stop_and_flatten_never_both_fill,
     a_stop_stands_where_it_was_moved_to,
@@ -385,12 +354,3 @@ def faults(account: Account) -> dict[str, str]:
         except (AssertionError, TrigateError) as error:
             found[holds.__name__] = str(error) or type(error).__name__
     return found
-
-
-def refused(ask: Callable[[], object]) -> None:
-    """Helps a bench: ``ask`` must end in ProcessNotReadyError."""
-    try:
-        answer = ask()
-    except ProcessNotReadyError:
-        return
-    raise AssertionError(f"{answer} was taken for an answer, though its own was late")

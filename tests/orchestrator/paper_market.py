@@ -34,6 +34,7 @@ from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
 from orchestrator.workers.broker import BrokerServer
 from orchestrator.workers.crew import Crew
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.remote_broker import BROKER
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.bars.bars import Bars
@@ -272,7 +273,8 @@ def play_paper(
 def broker_of(plan: RunPlan, folder: RunFolder, kind: type[SimulatedBroker]) -> SimulatedBroker:
     """The broker of a run, as its worker opens it."""
     path = folder.path / BROKER / folder.journal.name
-    return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path, plan.config.broker_parts)
+    parts = Parts(plan.config.broker_parts, plan.config.broker_parts_a_bar)
+    return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path, parts)
 
 
 _OVER = object()

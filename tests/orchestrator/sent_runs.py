@@ -17,6 +17,7 @@ from orchestrator.messaging.catalogue import Bar
 from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk, ExecutionsAsked, OrderSent
 from orchestrator.run.runner import Fed, FeedBar, Finished, Runner, RunRecord
 from orchestrator.trader.state import MoveStop, PolicyAnswered, Setting, Standing
+from orchestrator.workers.filled_in_parts import WHOLE, Parts
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.contract import BUY, DISABLE_TRAIL, ENABLE_TRAIL, HOLD, MOVE_STOP_TO_BREAKEVEN, SELL
 from rl_core.exchange.instruments import instrument
@@ -54,7 +55,7 @@ def wild(bars: list[Bar], times: int = 4) -> list[Bar]:
 class SentWorld:
     """Bars and an account; an entry is wanted on every third bar."""
 
-    def __init__(self, bars: list[Bar], phase: int = 1, parts: int = 1, **account: Any) -> None:
+    def __init__(self, bars: list[Bar], phase: int = 1, parts: Parts = WHOLE, **account: Any) -> None:
         """``account`` is over that of `played_runs`; a policy of ``phase`` 2 also manages; fills come in ``parts``."""
         self.bars, self.phase, self.parts = bars, phase, parts
         config = TradingConfig.model_validate({**TRADING.model_dump(), **account})

@@ -77,6 +77,7 @@ def test_an_open_position_has_its_bracket_from_its_order(played: RunFolder, copy
     assert {name: float(told[name].replace(",", "")) for name in wanted} == {
         name: ticks / 4 for name, ticks in wanted.items()
     }
+    assert told["entered"] == told["quantity"]
     assert (told["side"], told["quantity"]) == ("long" if side > 0 else "short", abs(fill["quantity"]))
 
 

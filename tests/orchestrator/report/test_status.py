@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.journal.journal import Journal, read_journal, verify_journal
 from orchestrator.report.report import report_on
-from orchestrator.report.status import status_of
+from orchestrator.report.status import Standings, after, status_of
 from orchestrator.run.control import ask
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.telemetry import Telemetry
@@ -69,6 +69,17 @@ def test_an_open_position_stands_with_its_stop_and_its_room(
     shown = CliRunner().invoke(app, ["status", str(run.path)]).stdout
     side = "long" if mark["quantity"] > 0 else "short"
     assert f"{side} {abs(mark['quantity'])} MNQ from {fill['price'] * 0.25:,.2f}".rstrip("0").rstrip(".") in shown
+
+
+def test_a_position_of_which_a_part_has_left_is_told_with_what_it_began_with() -> None:
+    """The entry's price stays the entry's, and nothing is told once the last contract is gone."""
+    fills = (("entry", 3, 80_000), ("target", -2, 80_300), ("stop", -1, 79_900))
+    now, told_of = Standings(), []
+    for reason, quantity, price in fills:
+        now = after(now, "fill", {"reason": reason, "quantity": quantity, "price": price})
+        told_of.append((now.quantity, now.entered, now.entry))
+
+    assert told_of == [(3, 3, 80_000), (1, 3, 80_000), (0, 0, None)]
 
 
 def test_an_ended_run_is_flat_and_agrees_with_its_report(ended: RunFolder) -> None:

@@ -1,6 +1,7 @@
 """A run whose orders go through a broker adapter: the same trades, and the same bytes wherever it is killed."""
 
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,24 @@ import pytest
 from orchestrator.journal.journal import JournalMismatch, examine_journal
 from orchestrator.journal.lines import Chain
 from orchestrator.journal.recording import Recording
-from orchestrator.messaging.broker import Bracket, Execution, ExecutionGapError, OrderState
+from orchestrator.messaging.broker import (
+    Bracket,
+    Execution,
+    ExecutionGapError,
+    MarketMinute,
+    MarketMoves,
+    OrderState,
+)
 from orchestrator.report.account_book import account_book, trades_of
 from orchestrator.report.reconciliation import reconcile
 from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.runner import FeedBar, Runner, StopAskedError
 from orchestrator.trader.sending import UnexplainedError
 from orchestrator.trader.state import Standing
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.simulated_broker import SimulatedBroker
+from rl_core.market.told import ToldFill, enter_more
+from rl_core.market.types import FLAT
 from tests.orchestrator.played_runs import walk
 from tests.orchestrator.sent_runs import (
     Killed,
@@ -65,10 +76,10 @@ def test_trades_are_those_of_the_run_without_an_adapter(memory: Path, account: s
     assert sum(kind == "cancelled" for kind, _ in expected) > 100 or account != "thin market"
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int) -> None:
-    """Three executions a fill, each a tick worse and a second later than the one before."""
-    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=3)
+@pytest.mark.parametrize(("phase", "a_bar"), [(1, 0), (2, 0), (2, 1)])
+def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: int, a_bar: int) -> None:
+    """Three executions a fill, each a tick worse and a second later than the one before; of an exit one a bar."""
+    world = SentWorld(wild(walk(DAYS[:1]), 2), phase=phase, parts=Parts(3, a_bar))
 
     play_sent(world, memory)
 
@@ -76,12 +87,66 @@ def test_fills_in_parts_leave_books_that_agree_to_the_cent(memory: Path, phase: 
     told = [each for record in found if record.type == "executions" for each in record.payload["executions"]]
     fills = [record.payload for record in found if record.type == "fill"]
     assert [check.fault for check in reconcile(book, world.trading.venue.terms.tick_value)] == [""] * 4
-    assert [fill["parts"] for fill in fills] == [3] * len(fills) and len(told) == 3 * len(fills) >= 30
+    assert sum(fill.get("parts", 1) for fill in fills) == len(told) >= 30
+    whole = [fill for fill in fills if fill["reason"] == "entry"] if a_bar else fills
+    assert {fill["parts"] for fill in whole} == {3}
+    assert (len(fills) > 3 * len(trades_of(book))) == (a_bar > 0), "what is left open leaves in bars of its own"
+    refused = {record.payload["reason"] for record in found if record.type == "order"} - {""}
+    assert refused == ({"it is being closed"} if a_bar else set())
     spent = -sum(each["quantity"] * each["price"] for each in told) * world.trading.venue.terms.tick_value
     paid = sum(abs(each["quantity"]) for each in told) * world.trading.venue.terms.commission
     assert sum(trade.trade.pnl for trade in trades_of(book)) == spent - paid
     bars = book.bars.holding([trade.trade.exit_ns for trade in trades_of(book)])
     assert bars.tolist() == [event.bar for event in book.of("trade")]
+
+
+class FillsOn(SimulatedBroker):
+    """Lets the rest of an entry work on, and fills a contract of it at the last close before its cancel comes."""
+
+    _last = 0
+
+    def move(self, by: MarketMoves) -> None:
+        """As it was told."""
+        super().move(by)
+        self._last = by.bar.close if isinstance(by, MarketMinute) else by.close
+
+    def cancel(self, order_id: str) -> OrderState:
+        """Once for each thin bar, unless a position was closed in it."""
+        book, ordered = self._book, self._book.brackets[order_id]
+        told, held = book.orders[order_id], book.held
+        if told.status != "cancelled" or held.position.quantity != told.filled or abs(told.filled) > 1:
+            return super().cancel(order_id)
+        side, number = (1 if ordered.quantity > 0 else -1), held.executions + 1
+        if not told.filled:  # an open position of none, from which it begins
+            legs = {"stop": self._last - side * ordered.stop_ticks, "target": self._last + side * ordered.target_ticks}
+            held = held._replace(position=FLAT._replace(entry=self._last, stop_ticks=ordered.stop_ticks, **legs))
+        more = {"number": number, "leg": "entry", "quantity": side, "price": self._last, "ts_event_ns": 7}
+        kept = (*book.kept, Execution.model_validate({"order_id": order_id, **more}))
+        after = enter_more(held, ToldFill(number, "entry", side, self._last, 7), self._venue).state
+        orders = {**book.orders, order_id: told.model_copy(update={"filled": told.filled + side})}
+        self._book = book._replace(held=after, orders=orders, live=order_id, kept=kept)
+        return super().cancel(order_id)
+
+
+def test_an_entry_that_fills_on_until_its_rest_is_cancelled_is_one_position(memory: Path) -> None:
+    """In a thin market, where a bar fills one contract: books agree to the cent, and every byte comes out again."""
+    world = SentWorld(wild(walk(DAYS[:1]), 2), costs={"volume_share": "0.01"})
+    broker = world.broker(memory, FillsOn)
+
+    assert play_sent(world, memory, ask=BrokerDesk(broker, broker).ask).complete
+    broker.close()
+
+    found = records(memory)
+    book = account_book(found)
+    entered = Counter(
+        each.payload["order"] for each in found if each.type == "fill" and each.payload["reason"] == "entry"
+    )
+    two = [trade.trade for trade in trades_of(book) if abs(trade.trade.quantity) == 2]
+    assert [check.fault for check in reconcile(book, world.trading.venue.terms.tick_value)] == [""] * 4
+    assert len(two) > 5 and {entered[trade.order_id] for trade in two} == {2}
+    recording = Recording(memory / "run" / "journal.jsonl", examine_journal(memory / "run" / "journal.jsonl").verified)
+    Runner(recording, NobodyAnswers(), world.views, world.setting(sends=True)).run()
+    assert bytes(recording.derived) == (memory / "run" / "journal.jsonl").read_bytes()
 
 
 def standing(last_bar: int) -> Standing:

@@ -57,11 +57,25 @@ def test_the_fail_mode_is_a_share_of_the_size(mode: str, factor: str) -> None:
         "sessions=0",
         "max_entries_per_session=0",
         "gate.review.deadline_s=0",
+        "broker_parts=3",
+        "broker_parts_a_bar=1",
     ],
 )
 def test_values_out_of_bounds_are_refused(setting: str) -> None:
     with pytest.raises(ConfigError):
         read_config(RunConfig, None, [setting])
+
+
+@pytest.mark.parametrize(("a_bar", "fits"), [(0, True), (2, True), (3, False)])
+def test_what_a_bar_fills_of_an_exit_is_less_than_all_of_it(a_bar: int, fits: bool) -> None:
+    lines = ['broker="simulated"', "broker_parts=3", f"broker_parts_a_bar={a_bar}"]
+
+    if fits:
+        named = read_config(RunConfig, None, lines).identity
+        assert named.get("broker_parts_a_bar", 0) == a_bar and ("broker_parts_a_bar" in named) == (a_bar > 0)
+        return
+    with pytest.raises(ConfigError, match="leaves nothing open"):
+        read_config(RunConfig, None, lines)
 
 
 def test_the_default_fails_closed_and_acts() -> None:

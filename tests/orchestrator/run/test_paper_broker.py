@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.journal.journal import read_journal
+from orchestrator.report.account_book import account_book
+from orchestrator.report.reconciliation import reconcile
+from orchestrator.report.status import status_of
 from orchestrator.run.folder import RunFolder
 from rl_core.bars.read import read_bars
+from rl_core.exchange.instruments import instrument
 from tests.orchestrator.paper_market import (
     MORNING,
     Market,
@@ -89,6 +93,30 @@ def test_stops_that_a_policy_moves_are_moved_at_the_broker(managed_world: FileWo
     taken = [(each["order_id"], each["revision"], each["stop"]) for each in at_broker if "revision" in each]
     assert taken == moves and len(moves) > 10
     assert replays(sent)
+
+
+def test_exits_that_go_on_over_bars_are_trades_whose_books_agree(managed_world: FileWorld, tmp_path: Path) -> None:
+    """As bars come, with some answers lost on the way; stopped while a part is open, and gone on with."""
+    market = morning(managed_world, tmp_path)
+
+    def until_a_part_is_open(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        while not (held(folder) and records(folder, "fill")[-1]["reason"] != "entry"):
+            crew.broker_misses = 1
+            yield from market.trade(1)
+
+    def a_while(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        yield from market.trade(60)
+
+    in_parts = {"broker": "simulated", "broker_parts": 4, "broker_parts_a_bar": 2}
+    run, _ = play_paper(managed_world, market, tmp_path / "runs", until_a_part_is_open, **in_parts)
+    told = status_of(run).now
+    run, _ = play_paper(managed_world, market, tmp_path / "runs", a_while, **in_parts)
+
+    assert 0 < abs(told.quantity) < abs(told.entered)
+    book = account_book(read_journal(run.journal))
+    assert len(book.of("fill")) > 3 * len(book.of("trade")) > 6
+    assert [check.fault for check in reconcile(book, instrument("MNQ").tick_value)] == [""] * 4
+    assert replays(run)
 
 
 def test_what_the_clock_closes_leaves_at_the_broker(file_world: FileWorld, tmp_path: Path) -> None:

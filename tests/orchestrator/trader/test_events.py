@@ -1,13 +1,16 @@
 """Records: integers and words, verdicts that come back as they went, and which must be durable."""
 
 from decimal import Decimal
+from math import ceil, floor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.lines import Chain
 from orchestrator.trader import events as ledger
-from orchestrator.trader.events import Entry, trade_of
+from orchestrator.trader.events import OpenTrade, trade_of
 from rl_core.market.broker import XP, Fill
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue, play_bar
@@ -68,12 +71,42 @@ def test_a_trade_is_the_sum_of_its_fills() -> None:
     played = play_bar(XP, FLAT, account, Order(-2, 10, 30, False), BarPrices(100, 112, 99, 100), VENUE)
     start, end = Fill(1, -2, 99, 120, 60, "entry"), Fill(2, 2, 110, 120, 120, "stop")
 
-    trade = trade_of(Entry("ab", start), end, played, VENUE)
+    trade = trade_of(OpenTrade("ab", start), end, played, VENUE)
 
     assert (trade.quantity, trade.entry, trade.exit, trade.reason) == (-2, 99, 110, "stop")
     assert (trade.gross, trade.costs, trade.pnl, trade.risk) == (-1100, 240, -1340, 1000)
     assert played.account.cash - account.cash == trade.pnl
     assert Chain().line("trade", ledger.trade_closed(1, 1, trade).payload, sync=False)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(90, 110), st.integers(0, 3)), min_size=1, max_size=5),
+    st.sampled_from([-1, 1]),
+)
+def test_a_trade_that_leaves_in_parts_is_one_at_its_mean_price_to_the_cent(
+    drawn: list[tuple[int, int, int]], side: int
+) -> None:
+    """Each part's price is rounded already, and what that left was paid with it: the mean is rounded once."""
+    contracts = sum(size for size, _, _ in drawn)
+    start = Fill(1, side * contracts, 100, contracts * 60, 60, "entry")
+    left = [
+        Fill(n, -side * size, price, size * 60 + min(rest, size - 1) * 50, 60 * n, reason)
+        for n, ((size, price, rest), reason) in enumerate(zip(drawn, ("target", *["stop"] * 4), strict=False), 2)
+    ]
+    # Of the bar that closes it, the trade takes the risk of what left in it.
+    played = play_bar(XP, FLAT, Account(5_000_000, 0), Order(1, 10, 30, False), BarPrices(100, 112, 80, 100), VENUE)
+    played = played._replace(risk=abs(left[-1].quantity) * 10 * 50)
+
+    trade = trade_of(OpenTrade("ab", start, tuple(left[:-1])), left[-1], played, VENUE)
+
+    made = sum((fill.price - 100) * -fill.quantity * 50 - fill.commission for fill in left) - start.commission
+    paid_for = sum(abs(fill.quantity) * fill.price for fill in left)
+    rests = sum(fill.commission - abs(fill.quantity) * 60 for fill in left) // 50
+    exact = (paid_for - side * rests) / contracts
+    assert trade.pnl == made == trade.gross - trade.costs
+    assert trade.exit == (ceil(exact) if side > 0 else floor(exact)), "a tick in our favour, of the parts as they were"
+    assert (trade.quantity, trade.risk, trade.exit_ns) == (side * contracts, contracts * 500, left[-1].ts_event_ns)
+    assert trade.reason == max(left, key=lambda fill: abs(fill.quantity)).reason
 
 
 def test_what_an_effect_hangs_on_is_durable_first() -> None:

@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 
 from rl_core.market.broker import BrokerState, BrokerStep, Fill, end_session, meet
 from rl_core.market.fills import Venue
-from rl_core.market.told import ToldFill, end_as_told, meet_as_told, taken_together
+from rl_core.market.told import FLATTENING, ToldFill, end_as_told, meet_as_told, taken_together
 from rl_core.market.types import (
     ADAPTIVE,
+    AT_DAILY_LOSS,
     CLOSED_BALANCE,
+    DAILY_LOSS,
     EOD_BALANCE,
     FLAT,
     INTRADAY,
     NEVER_LOCKS,
     NO_ORDER,
+    NOT_PAUSED,
     PESSIMISTIC,
     SECONDS,
     STATIC,
@@ -158,6 +161,65 @@ def test_a_target_that_was_told_against_the_bar_moves_the_floor_by_its_price_at_
 def left_at(fill: ToldFill | None, minute: BarPrices) -> BrokerStep:
     """What a bar comes to for a long of which this was told."""
     return meet_as_told(BrokerState(ACCOUNT, LONG, NO_ORDER, 2), [fill] if fill else [], minute, VENUE)
+
+
+THREE = LONG._replace(quantity=3)
+
+
+def test_a_part_that_leaves_is_settled_and_the_rest_keeps_its_stop_and_target() -> None:
+    """Two of three at 80,301 bank 301,000 less two commissions; the third is worth 151,000 more at the bar's best."""
+    told_of = [ToldFill(3, "target", -2, 80_301, 7)]
+
+    step = meet_as_told(
+        BrokerState(ACCOUNT, THREE, NO_ORDER, 2), told_of, BarPrices(80_000, 80_302, 79_950, 80_100), VENUE
+    )
+
+    cash = 5_000_000 + 2 * 301 * 500 - 120
+    assert step.state.position == THREE._replace(quantity=1, bars_held=2)
+    assert step.state.account.cash == cash >= VENUE.rules.start + VENUE.rules.target
+    assert step.state.account.floor == cash + 302 * 500 - 250_000
+    assert step.state.account.paused == NOT_PAUSED, "a day stands down once its trade is over"
+    assert (step.fills[0].quantity, step.fills[0].reason, step.state.executions) == (-2, "target", 3)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(-90, 90)), min_size=1, max_size=5), st.sampled_from([-1, 1]))
+def test_an_account_is_exact_to_the_cent_after_an_exit_over_several_bars(
+    drawn: list[tuple[int, int]], side: int
+) -> None:
+    contracts = sum(size for size, _ in drawn)
+    position = Position(side * contracts, PRICE, PRICE - side * 1000, PRICE + side * 3000, 1000, 0, 1)
+    state = BrokerState(ACCOUNT, position)
+
+    for n, (size, moved) in enumerate(drawn, 1):
+        part = ToldFill(n, "other", -side * size, PRICE + moved, n)
+        state = meet_as_told(state, [part], BarPrices(PRICE, PRICE, PRICE, PRICE), VENUE, begun=DAILY_LOSS).state
+
+    made = sum(side * size * moved for size, moved in drawn) * TERMS.tick_value
+    assert state.account.cash == ACCOUNT.cash + made - contracts * TERMS.commission
+    assert (state.position, state.executions) == (FLAT, len(drawn))
+
+
+def test_an_exit_that_was_begun_goes_on_for_its_reason() -> None:
+    """A bar that reaches nothing: by itself what nobody of us closed would count as the end of the account."""
+    flattens, quiet = BrokerState(ACCOUNT, THREE, FLATTENING), BarPrices(80_000, 80_010, 79_990, 80_000)
+    part = [ToldFill(1, "other", -1, 80_000, 7)]
+
+    for fills in (part, []):
+        step = meet_as_told(flattens, fills, quiet, VENUE)
+        assert step.state.order == FLATTENING, "what is to be flat stays so until it is"
+        assert [fill.reason for fill in step.fills] == ["flatten"] * len(fills)
+    daily = meet_as_told(BrokerState(ACCOUNT, THREE), part, quiet, VENUE, begun=DAILY_LOSS)
+    assert (daily.fills[0].reason, daily.played.failed) == ("daily_loss", False)
+    assert daily.state.account.paused == AT_DAILY_LOSS
+
+
+def test_the_rest_of_an_exit_at_the_floor_ends_the_account() -> None:
+    """One of three left at 79,900; at the close the others are worth 250,000 less: the floor is touched."""
+    part = [ToldFill(1, "stop", -1, 79_900, 7)]
+
+    step = meet_as_told(BrokerState(ACCOUNT, THREE), part, BarPrices(80_000, 80_000, 79_700, 79_750), VENUE)
+
+    assert step.played.failed and step.state.position.quantity == 2
 
 
 def test_two_exits_of_one_bar_are_our_mistake() -> None:
