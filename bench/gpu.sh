@@ -62,7 +62,7 @@ step train 110 "$PY" -m rl_core train --phase 1 --config configs/phase1_nq.toml 
   --out "$WORK/run" --new-run --set ppo.total_steps="$STEPS" --set ppo.num_envs="$WIDE" --json
 step networks 170 "$PY" bench/train.py --json --only networks --repeats "$REPEATS"
 step scale_envs 120 "$PY" bench/scale.py --json --only envs --most-envs "$ENVS" $([ "$TINY" = 1 ] && echo --quick)
-step operations 150 "$PY" bench/train.py --json --only operations
+step operations 240 "$PY" bench/train.py --json --only operations
 cp "$WORK"/run/metrics.jsonl "$OUT/" 2> /dev/null || echo "no metrics: the training step failed" >&2
 cat "$ROWS"
 echo "== $(($(date +%s) - START)) s" >&2
