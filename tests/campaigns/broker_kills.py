@@ -140,7 +140,7 @@ class _Desk:
         raise AssertionError(f"no answer to {MOST_ASKS} asks")
 
     def _started(self) -> Worker:
-        config = {"trading": TRADING.model_dump(mode="json"), "market": "NQ", "parts": 1}
+        config = {"trading": TRADING.model_dump(mode="json"), "market": "NQ", "parts": [1, 0]}
         config["journal"] = str(_journal(self._slot))
         for _ in range(RESTARTS + 1):
             bootstrap = Bootstrap(name=BROKER, credentials=self._connections.add_worker(BROKER), config=config)
