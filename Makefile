@@ -58,9 +58,11 @@ $(PHASE1): configs/phase1_demo.toml $(WORLD) | $(STAMP)
 $(PHASE2): configs/phase2_demo.toml $(PHASE1) | $(STAMP)
 	$(BIN)/rl-core train --phase 2 --config $< --from $(dir $(PHASE1)) --out $(@D) --new-run
 
-# Three at a time on two cores: a third of the time that tests of processes take is waiting for them. NumPy's threads wait busily for each other
+# Four at a time on two cores: a third of the time that tests of processes take is waiting for them. NumPy's threads wait busily for
+# each other where cores are few, and XLA's share one program out among threads of which there are none to spare.
 test: setup
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations=15 tests
+	OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_parallel_codegen_split_count=1 $(BIN)/python -m pytest -q -n 4 --dist loadfile \
+	  --no-loadscope-reorder --durations=15 tests
 
 lint: setup
 	$(BIN)/ruff check .
