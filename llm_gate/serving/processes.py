@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,6 +15,9 @@ from trigate.errors import ResourceError
 
 HOST = "127.0.0.1"
 END_DEADLINE_S = 20.0
+PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to whoever asks for any: a server takes its port half a minute after it was chosen."""
+PORTS_TRIED = 20
 _QUERY_DEADLINE_S = 10.0
 
 Process = subprocess.Popen[bytes]
@@ -69,14 +73,24 @@ def end_session(session: int) -> None:
 
 
 def checked_port(port: int | None) -> int:
-    """``port`` on the loopback address, or a free one; ResourceError if it is in use."""
+    """``port`` on the loopback address, or a free one of `PORTS`; ResourceError if it is in use."""
+    tried = [port] if port is not None else secrets.SystemRandom().sample(PORTS, PORTS_TRIED)
+    for each in tried:
+        fault = _fault_of(each)
+        if not fault:
+            return each
+    raise ResourceError(f"port {tried[-1]} on {HOST} cannot be used: {fault}")
+
+
+def _fault_of(port: int) -> str:
+    """Why nobody can listen at ``port`` now, "" if one can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port or 0))
+            probe.bind((HOST, port))
         except OSError as error:
-            raise ResourceError(f"port {port} on {HOST} cannot be used: {error.strerror}") from None
-        return int(probe.getsockname()[1])
+            return str(error.strerror)
+    return ""
 
 
 def await_port(port: int) -> None:
