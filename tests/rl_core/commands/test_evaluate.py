@@ -186,3 +186,22 @@ def test_the_checklist_is_answered_under_the_pack_that_is_named(folder: Path, tm
     assert "of 8 met" in own and "entries that were known before are no policy" in own
     for wrong in ((*words[:-1], "--phase1", first), (*words[:-3], "--rules", "all", "--checklist")):
         assert isinstance(evaluate(*wrong).exception, ConfigError)
+
+
+def test_what_training_earned_is_read_beside_the_checkpoint_and_compared_with_what_was_played(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A policy that nobody trained, beside the metrics of a training that won nearly every trade."""
+    from rl_core.bars.read import read_bars
+    from tests.processes.conftest import untrained
+
+    bars = read_bars(folder / "NQ_D1M.parquet")
+    policy = untrained(tmp_path / "run", 1, bars, int(bars.ts_event_ns[0]))
+    words = (policy, "--bars", folder / "NQ_D1M.parquet", "--draws", 10)
+
+    without = {found["name"] for found in told(*words)["findings"]}
+    row = json.dumps({"step": 1, "trades": 100, "mean_r": 2.83})
+    (tmp_path / "run" / "metrics.jsonl").write_text(f"{row}\n" * 4)
+    beside = {found["name"] for found in told(*words)["findings"]}
+
+    assert beside - without == {"known_by_heart"}

@@ -76,6 +76,7 @@ def read_on(pack: str) -> str:
 def test_train_and_evaluate_take_seconds(made: Made) -> None:
     """The run remembers its seconds; named again they give the same trades, and another resolution other money."""
     assert made.trained.exit_code == 0, made.trained.output
+    assert made.trained.output.rstrip().endswith(f"rl-core evaluate {made.run} plays those held out")
     source = json.loads((made.run / "source.json").read_text())
 
     named = json.loads(rl_core("evaluate", made.run, "--seconds", made.folder / "NQ_D1S.parquet", "--json").stdout)
