@@ -15,9 +15,7 @@ from rl_core.market.told import mean_price
 from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position, Terms
 from rl_core.trading.hours import MINUTE_NS
 
-SYNCED = frozenset(
-    {"decided", "intent", "stop_move", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"}
-)
+SYNCED = frozenset({"intent", "stop_move", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
 
 
 class Recorded(NamedTuple):
@@ -28,8 +26,20 @@ class Recorded(NamedTuple):
 
     @property
     def sync(self) -> bool:
-        """Whether it must be on disk before anything follows from it."""
+        """Whether it must be on disk before anything follows from it; of a verdict what is recorded next is."""
         return self.type in SYNCED or (self.type == "executions" and bool(self.payload["executions"]))
+
+
+def last_durable(records: Sequence[Recorded], *, verdict: bool) -> int | None:
+    """Which record of a step has to be on disk, and with it all before it, as nothing is done before the step's end.
+
+    A verdict is made durable by what follows from it, its order above all: the two take one sync, not two.
+    """
+    durable = [place for place, record in enumerate(records) if record.sync]
+    if verdict and not durable:
+        assert records, "something is recorded of every verdict"
+        return len(records) - 1
+    return durable[-1] if durable else None
 
 
 class OpenTrade(NamedTuple):

@@ -94,8 +94,7 @@ def _stormed(
     bars, sound, minutes = storm
     while not bars():
         if run.poll() is not None:
-            said = "".join(path.read_text()[-1000:] for path in sorted(bars.runs.parent.glob("run-*.err")))
-            raise SystemExit(f"the run ended with {run.returncode} before its first bar: {said}")
+            raise SystemExit(f"the run ended with {run.returncode} before its first bar: {_said(bars.runs.parent)}")
         time.sleep(EVERY_S)
     faults = Faults(run.pid, program.pid, bars.journals()[0].parent, sound)
     began_s = time.monotonic()
@@ -112,7 +111,7 @@ def _judged(part: str, watch: Watch, runs: Path, found: dict[str, Any], *, wante
     """The row of a part, its promises judged."""
     seen = [each for each in watch.seen() if len(each.looks) >= LEAST_LOOKS]
     broken = broken_in(seen, watch.zombies)
-    broken += [f"ended with {found['exit']}"] * (found["exit"] != wanted)
+    broken += [f"ended with {found['exit']}: {_said(runs.parent)}"] * (found["exit"] != wanted)
     broken += ["nobody was seen long enough"] * (not seen)
     stopped_in_s = found.get("stopped_in_s", 0.0)
     broken += [f"took {stopped_in_s} s to stop"] * (stopped_in_s > STOPS_WITHIN_S)
@@ -122,6 +121,11 @@ def _judged(part: str, watch: Watch, runs: Path, found: dict[str, Any], *, wante
     alive = watch.alive()
     broken += [f"alive after its end: {alive}"] * bool(alive)
     return {"part": part, **found, "load": os.getloadavg()[0], "processes": table_of(seen), "broken": broken}
+
+
+def _said(world: Path) -> str:
+    """The last words of the runs there."""
+    return "".join(path.read_text()[-1500:] for path in sorted(world.glob("run-*.err")))
 
 
 @contextmanager
