@@ -37,6 +37,7 @@ from orchestrator.run.worker_modules import POLICY_MODULE
 from orchestrator.workers.crew import Crew, Job
 from rl_core.checkpoints.manifest import checkpoint_digest, find_checkpoint
 from rl_core.checkpoints.policy import load_trader
+from rl_core.contract import PolicyQuery, PolicyReply
 from trigate.process_control import adopt_orphans
 from trigate.versions import code_digest
 
@@ -71,6 +72,14 @@ def decided(crew: Crew, questions: list[ActionAsked]) -> None:
     message, arrays = talk.message(questions)
     answers = talk.answers(questions, crew.ask(POLICY, message, arrays, deadline_s=talk.deadline_s))
     if answers is None or len(answers) != len(questions):
+        raise SystemExit("the worker's answer is none to what it was asked")
+
+
+def decided_alone(crew: Crew, question: ActionAsked) -> None:
+    """Ask the worker as a run of one account does."""
+    query = PolicyQuery(bar_seq=question.bar_seq, legal_actions=question.legal)
+    received = crew.ask(POLICY, query, (question.observation,), deadline_s=PolicyTalk.deadline_s)
+    if not isinstance(received.message, PolicyReply) or received.message.bar_seq != question.bar_seq:
         raise SystemExit("the worker's answer is none to what it was asked")
 
 
@@ -140,7 +149,8 @@ def rows_of(checkpoint: Path, sizes: list[int], seconds: float, repeats: int) ->
         for size in sizes * repeats:
             questions = asked[:size]
             frames = encode(Envelope("bench", "echo-1", None, *PolicyTalk().message(questions)), CATALOGUE)
-            found[size, "worker"].append(turn(partial(decided, crew, questions), size, seconds))
+            ask = partial(decided, crew, questions) if size > 1 else partial(decided_alone, crew, *questions)
+            found[size, "worker"].append(turn(ask, size, seconds))
             found[size, "echo"].append(turn(partial(echoed, frames), size, seconds))
     return [_row(size, found[size, "worker"], found[size, "echo"], policy.observation_size) for size in sizes]
 
