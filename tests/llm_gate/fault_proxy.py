@@ -2,8 +2,9 @@
 
 ``python -m tests.llm_gate.fault_proxy UPSTREAM_PORT DEADLINE_MS`` prints its port. Each request goes to the server
 behind it and comes back spoiled in the way that its decision's id names: the first byte of the id, modulo the number
-of faults. A second attempt thus meets the same fault. While the file of a third
-argument exists, everything passes: a gate does not begin with a server that cannot be proven.
+of faults. A second attempt thus meets the same fault. With the path of a file as
+a third argument what a server is probed with passes, as else it would be given up; and while the file exists everything
+does: a gate does not begin with a server that cannot be proven.
 """
 
 import asyncio
@@ -194,8 +195,11 @@ class Behind(NamedTuple):
     sound: Path | None
 
     def fault(self, request_id: str) -> Fault:
-        """The one that a request meets now; one that is about no decision, as of the server's counters, none."""
-        sound = not request_id or (self.sound is not None and self.sound.exists())
+        """The one that a request meets now; one for the server's counters meets none, and with ``sound`` no probe does.
+
+        The id of a decision is its proposal's with a dash and more, that of a probe has none.
+        """
+        sound = not request_id or (self.sound is not None and ("-" not in request_id or self.sound.exists()))
         return FAULTS[0] if sound else fault_of(request_id)
 
 
