@@ -125,7 +125,9 @@ class FeedSection(_Section):
     source: str | None = Field(
         None, description="tcp://127.0.0.1:PORT, ipc:///PATH, or a csv file that grows; none: bars itself grows"
     )
-    rows: RowKind = Field("minutes", description="what its rows are; minutes are made of seconds and ticks")
+    rows: RowKind = Field(
+        "minutes", description="what its rows are; minutes are made of seconds and ticks, which decide fills"
+    )
 
 
 def _cents(dollars: Decimal | None) -> int | None:
@@ -204,6 +206,11 @@ class RunConfig(_Section):
     def follows(self) -> bool:
         """Whether its bars are still to come."""
         return self.mode in FOLLOWING
+
+    @property
+    def has_seconds(self) -> bool:
+        """Whether fills can read seconds: of a file beside the bars, or those and the ticks that bars are made of."""
+        return self.seconds is not None or (self.follows and self.feed.rows != "minutes")
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.run.growing_file import Grown, RowSource
 from orchestrator.run.known_bars import KnownBars
-from orchestrator.run.made_minutes import Made, MadeMinutes
+from orchestrator.run.made_minutes import Made, MadeMinutes, digest_of, seconds_of
 from orchestrator.run.runner import FeedBar, FeedNote
 from rl_core.bars.bars import NS_PER_SECOND, Bars
 from rl_core.bars.layouts import Stamp
@@ -227,7 +227,7 @@ class FollowedBars:
         """What a minute that was made is; one that may have begun before its first row is no bar."""
         ts_ns = made.row.ts_event_ns
         if made.whole or ts_ns <= self.last.ts_event_ns:
-            return self._happened(made.number, made.row, made.known) if made.whole else []
+            return self._happened(made.number, made.row, made.known, made) if made.whole else []
         place = (made.number, ts_ns)
         if place in self._told_bars:
             return []
@@ -243,8 +243,10 @@ class FollowedBars:
         )
         return (lines[1:], first + 1) if self._reader.has_header else ([first_line, *lines[1:]], first)
 
-    def _happened(self, number: int, row: BarRow | BadRow, known: bool) -> list[FeedBar | FeedNote]:
-        """What a row means; ``known``: it was there before the first look."""
+    def _happened(
+        self, number: int, row: BarRow | BadRow, known: bool, made: Made | None = None
+    ) -> list[FeedBar | FeedNote]:
+        """What a row means, or a minute that was ``made``; ``known``: it was there before the first look."""
         place = _place_of(number, row)
         if known and place in self._told_bars:
             return []
@@ -258,7 +260,7 @@ class FollowedBars:
             return [FeedNote(note.code, {**note.facts, "row": number})]
         assert isinstance(row, BarRow)
         if row.ts_event_ns > self.last.ts_event_ns:
-            return self._in_its_turn(row)
+            return self._in_its_turn(row, made)
         values = self._known.of(row.ts_event_ns)
         if row in values:
             return [] if known else [FeedNote("doubled", {"row": number, "ts_event_ns": row.ts_event_ns})]
@@ -296,7 +298,7 @@ class FollowedBars:
             return FeedNote("malformed", {**facts, "fault": fault})
         return None
 
-    def _in_its_turn(self, row: BarRow) -> list[FeedBar | FeedNote]:
+    def _in_its_turn(self, row: BarRow, made: Made | None) -> list[FeedBar | FeedNote]:
         found: list[FeedBar | FeedNote] = []
         session, minutes = self._place(row.ts_event_ns)[0], (row.ts_event_ns - self.last.ts_event_ns) // MINUTE_NS - 1
         if session not in self._sessions and len(self._sessions) == self._most_sessions:
@@ -311,7 +313,10 @@ class FollowedBars:
         self._late = late
         bar = Bar(seq=self.played, **row._asdict())
         self._turn_of(row)
-        return [*found, FeedBar(bar, "")]
+        if made is None:
+            return [*found, FeedBar(bar, "")]
+        seconds = seconds_of(made)
+        return [*found, FeedBar(bar, digest_of(seconds), seconds)]
 
     def _turn_of(self, row: BarRow) -> None:
         """Count a bar that is played."""

@@ -11,9 +11,15 @@
 | a first minute that the rows may not hold from its start on | recorded, never played (`partial`) |
 """
 
+import hashlib
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from orchestrator.messaging.catalogue import Second, Seconds
+from rl_core.bars.bars import NS_PER_SECOND
 from rl_core.bars.rows import BarRow
 from rl_core.trading.hours import MINUTE_NS
 
@@ -33,6 +39,8 @@ class Made(NamedTuple):
     """Whether that row was there before the first look."""
     whole: bool
     """Whether its rows are there from its start on."""
+    rows: tuple[BarRow, ...]
+    """Seconds, or ticks, in their order."""
 
 
 class _Minute:
@@ -43,8 +51,8 @@ class _Minute:
         self.rows: dict[tuple[int, int], BarRow] = {}
 
     def made(self, ts_ns: int) -> Made:
-        rows = [self.rows[place] for place in sorted(self.rows)]
-        return Made(minute_of(ts_ns, rows), self.number, self.known, self.whole)
+        rows = tuple(self.rows[place] for place in sorted(self.rows))
+        return Made(minute_of(ts_ns, rows), self.number, self.known, self.whole, rows)
 
 
 def minute_of(ts_ns: int, rows: Iterable[BarRow]) -> BarRow:
@@ -59,6 +67,19 @@ def minute_of(ts_ns: int, rows: Iterable[BarRow]) -> BarRow:
         volume=sum(row.volume for row in rows),
         contract=rows[-1].contract,
     )
+
+
+def seconds_of(made: Made) -> Seconds:
+    """The seconds of a minute, each made of all its rows."""
+    ts_ns = made.row.ts_event_ns
+    by_second = groupby(made.rows, key=lambda row: (row.ts_event_ns - ts_ns) // NS_PER_SECOND)
+    bars = ((second, minute_of(ts_ns, rows)) for second, rows in by_second)
+    return tuple(Second(second, bar.open, bar.high, bar.low, bar.close) for second, bar in bars)
+
+
+def digest_of(seconds: Seconds) -> str:
+    """What a bar's record tells of its seconds: the same as of those that a feed worker reads of a file."""
+    return hashlib.sha256(np.array(seconds, "<i4").tobytes()).hexdigest()
 
 
 class MadeMinutes:

@@ -116,7 +116,10 @@ def check_paper(config: RunConfig) -> None:
             "play the bars in --mode sim once they are in a file"
         )
     if config.seconds is not None:
-        raise ConfigError(f"--mode {config.mode}: second bars do not come as they happen yet; leave --seconds out")
+        raise ConfigError(
+            f"--mode {config.mode}: a file of seconds is of recorded bars; leave --seconds out, and name a feed of "
+            f"seconds with --feed and --set feed.rows=seconds"
+        )
     _check_feed(config)
     if config.feed.source is None and config.bars.suffix not in (".csv", ".txt"):
         raise ConfigError(

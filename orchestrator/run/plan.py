@@ -165,7 +165,7 @@ class RunPlan(NamedTuple):
             policy = self.entries.tried  # their account is in it
         else:
             policy = policy_digest(self.checkpoint)
-            own_account = resolved(trading_of(self.identity), seconds=self.seconds is not None)
+            own_account = resolved(trading_of(self.identity), seconds=self.config.has_seconds)
             unhindered = unhindered and self.config.trading == own_account
         if (gate.engine == "off" or gate.shadow) and unhindered:
             return policy
@@ -246,11 +246,11 @@ def trader_of(config: RunConfig) -> TradedBy:
         ConfigError, FitError, DamagedCheckpointError: there is none, it does not fit, or a file of it has changed.
     """
     if config.entries is not None:
-        return TradedBy(None, None, resolved(account_of(config, None), seconds=config.seconds is not None))
+        return TradedBy(None, None, resolved(account_of(config, None), seconds=config.has_seconds))
     checkpoint = find_checkpoint(config.checkpoint)
     identity = load_trader(checkpoint).identity
     assert identity is not None, "a loaded policy knows what it is"
-    account = resolved(account_of(config, identity), seconds=config.seconds is not None)
+    account = resolved(account_of(config, identity), seconds=config.has_seconds)
     check_yardstick(checkpoint, identity, account.yardstick)
     return TradedBy(checkpoint, identity, account)
 

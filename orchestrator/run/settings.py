@@ -87,7 +87,7 @@ def check_settings(config: RunConfig) -> None:
         )
     check_broker(config)
     if config.trading is not None:
-        check_account(resolved(config.trading, seconds=config.seconds is not None))
+        check_account(resolved(config.trading, seconds=config.has_seconds))
     check_gate(config.gate)
 
 

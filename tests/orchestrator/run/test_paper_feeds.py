@@ -1,7 +1,11 @@
 """A run over a feed instead of a growing file: the same rules, and minutes that are made of ticks."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from orchestrator.run.folder import RunFolder
 from tests.orchestrator.paper_market import (
@@ -99,6 +103,25 @@ def test_ticks_are_traded_as_the_minutes_that_they_make_also_over_a_stop_within_
         again, _ = play_paper(file_world, market, tmp_path / "ticks" / "runs", then)
 
     assert again == begun and codes(again) == ["corrected"]
-    for kind in ("bar", "acted"):
-        assert records(of_file, kind) == records(again, kind), kind
-    assert len(records(again, "bar")) == 20 and replays(again)
+    assert records(of_file, "acted") == records(again, "acted")
+    bars = records(again, "bar")
+    assert records(of_file, "bar") == [{**_without(bar, "frame"), "seconds": ""} for bar in bars]
+    assert len(bars) == 20 and replays(again)
+
+
+def test_the_seconds_of_a_feed_decide_fills_and_stand_in_the_record(file_world: FileWorld, tmp_path: Path) -> None:
+    """Its trades make seconds; their digest is that of the same seconds in a file."""
+    with TickMarket(file_world, tmp_path, MORNING) as market:
+        run, _ = play_paper(file_world, market, tmp_path / "runs", after(19, lambda _: None))
+
+    for bar in records(run, "bar"):
+        opened, *rest = (bar[name] - bar["open"] for name in ("open", "high", "low", "close"))
+        assert bar["frame"] == [[at, *4 * (price,)] for at, price in zip((0, 21, 40, 59), (opened, *rest), strict=True)]
+        frame = np.array([(at, *(bar["open"] + price for price in prices)) for at, *prices in bar["frame"]], "<i4")
+        assert bar["seconds"] == hashlib.sha256(frame.tobytes()).hexdigest()
+    account = run.manifest().inputs.config["trading"]
+    assert account["resolution"] == "seconds"
+
+
+def _without(payload: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if key != name}
