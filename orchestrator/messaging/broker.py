@@ -17,7 +17,7 @@ the same question has been answered.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -217,11 +217,15 @@ class BrokerAdapter(Protocol):
         """What is held and works now."""
 
 
+@runtime_checkable
 class SimulatedMarket(Protocol):
     """A market that stands still until it is moved; an adapter of a real broker has none."""
 
     def move(self, by: MarketMoves) -> None:
         """Let a minute trade, or a session end; the same again changes nothing."""
+
+    def trade(self, bar: Bar) -> None:
+        """Let a bar trade in which no more fills than its volume; the same again changes nothing."""
 
 
 def new_executions(broker: BrokerAdapter, last: int) -> list[Execution]:
