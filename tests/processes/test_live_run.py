@@ -1,5 +1,6 @@
 """A live run through an installed adapter, in processes of their own: checked, played to its end, and replayed."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -60,6 +61,11 @@ def test_a_live_run_plays_to_its_end_whoever_is_killed(
     assert "live: ORDERS ARE SENT, to account PRACTICE by the adapter practice" in run.stderr
     assert "broker: ready again" in run.stderr
     assert len(records(folder, "trade")) > 2 and sum(fill["quantity"] for fill in records(folder, "fill")) == 0
+    page = (folder / "report.html").read_text()
+    assert "Orders were sent to account PRACTICE." in page and "Nothing was sent" not in page
+    assert "Fills are those that the broker of account PRACTICE told" in page and "Fills are simulated" not in page
+    told = json.loads(call_here("orchestrator", "status", folder, "--json").stdout)
+    assert told["sent_to"] == ACCOUNT and told["filled_by"] == "the broker of the adapter practice, account PRACTICE"
     assert "difference  none" in call_here("orchestrator", "replay", folder, "--verify").stdout
 
 
