@@ -50,9 +50,7 @@ class Interventions(NamedTuple):
             )
         if self.closed_by_clock:
             times = "once" if self.closed_by_clock == 1 else f"{self.closed_by_clock} times"
-            said.append(
-                f"No bar came before the flat time, and the clock closed what was open at the last price: {times}."
-            )
+            said.append(f"No bar came before the flat time, and the clock closed what was open: {times}.")
         if told := refused(sum(self.rejected.values()), self.moves_refused):
             why = ", ".join(f"{reason or 'without a reason'} {count}" for reason, count in self.rejected.items())
             why = f" ({why})" if why else ""

@@ -339,6 +339,11 @@ def planned(order_id: str, order: Order, bar: Bar, why: Why) -> Recorded:
     return Recorded("plan", payload)
 
 
+def still_open(order_id: str, quantity: int, bar_seq: int) -> Recorded:
+    """A session is over after the bar ``bar_seq``, and the broker has not closed so many contracts, signed."""
+    return Recorded("still_open", {"order": order_id, "quantity": quantity, "bar": bar_seq})
+
+
 def flatten_ordered(order_id: str) -> Recorded:
     """The flat time is near."""
     return Recorded("flatten", {"order": order_id})

@@ -56,6 +56,11 @@ def end_session(state: TraderState, setting: Setting) -> BrokerStep:
     return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
 
 
+def entries_of(told: tuple[Execution, ...]) -> tuple[Execution, ...]:
+    """Those that opened something."""
+    return tuple(each for each in told if each.leg == ENTRY)
+
+
 def exits_of(told: tuple[Execution, ...]) -> tuple[Execution, ...]:
     """Those that closed something."""
     return tuple(each for each in told if each.leg != ENTRY)

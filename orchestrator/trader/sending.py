@@ -30,6 +30,7 @@ from orchestrator.trader.at_close import venue_after_close
 from orchestrator.trader.state import (
     AskExecutions,
     BarClosed,
+    BarsEnded,
     CancelOrder,
     CancelRest,
     Due,
@@ -129,6 +130,12 @@ def ask_executions(state: TraderState, event: Due, setting: Setting, *, over: bo
     return Step(waits, question=AskExecutions(state.broker.executions, moves))
 
 
+def ask_again(step: Step, setting: Setting) -> Step:
+    """Ask once more what the broker has executed, now that it is to close what is open; the end is still due."""
+    waits = step.state._replace(waits_for="executions")
+    return step._replace(state=waits, question=AskExecutions(waits.broker.executions, None))
+
+
 def _market_minute(state: TraderState, event: Due, setting: Setting) -> MarketMoves:
     assert isinstance(event, BarClosed), "only a bar can be met"
     frictions, wanted = setting.frictions, abs(state.broker.order.quantity)
@@ -188,18 +195,17 @@ def _check_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> Non
         raise UnexplainedError(f"{late} contracts entered later than the first exit {where}; {_REMEDY}")
 
 
-def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> None:
+def check_executions(state: TraderState, told: tuple[Execution, ...]) -> None:
     """Refuse executions that the record does not explain; nothing of them is recorded, so the broker keeps them.
 
     Args:
         state: before them.
         told: above the last recorded one.
-        over: whether a session is over, so that everything has closed.
 
     Raises:
-        UnexplainedError: of another order, more than was wanted, or less than what had to close.
+        UnexplainedError: of another order, more than was wanted, or something is open where there are no more bars.
     """
-    if fault := _numbers_fault(state, told) or _legs_fault(state, told, over=over):
+    if fault := _numbers_fault(state, told) or _legs_fault(state, told):
         numbers = ", ".join(str(each.number) for each in told) or "none"
         raise UnexplainedError(f"executions ({numbers}): {fault}; {_REMEDY}")
 
@@ -212,7 +218,7 @@ def _numbers_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
     return "" if follow else f"they do not follow number {after - 1}"
 
 
-def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> str:
+def _legs_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
     held, ordered = state.broker.position.quantity, state.broker.order.quantity
     entered = [each.quantity for each in told if each.leg == ENTRY]
     left = [each.quantity for each in told if each.leg != ENTRY]
@@ -222,14 +228,17 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) 
     late = state.waits_for == "executions" and state.due is None and ordered != 0
     if late and entry != ordered:
         return f"{entry} contracts entered where the broker had said {ordered} more"
-    if entered and ((held and not late) or over or not _are_parts(entered, ordered)):
-        return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
+    more = late or (state.over == "asked" and not (state.open_trade and state.open_trade.left))
+    if entered and ((held and not more) or not _are_parts(entered, ordered)):
+        return f"{entry} contracts entered where {ordered} were wanted and {held} held"
     open_ = held + entry
     if left and not _are_parts(left, -open_):
         return f"{leaving} contracts left where {open_} were open"
     if left and not late and state.waits_for == "executions" and state.due is None and leaving != -open_:
         return f"{leaving} contracts left of {open_}, and nothing is open by its own word"
-    return f"{open_ + leaving} contracts are open, and the session is over" if over and leaving != -open_ else ""
+    if state.over == "asked" and isinstance(state.due, BarsEnded) and leaving != -open_:
+        return f"{open_ + leaving} contracts are open that it was asked to close, and there are no more bars"
+    return ""
 
 
 def _are_parts(quantities: list[int], whole: int) -> bool:
@@ -286,6 +295,8 @@ def _stop_fault(state: TraderState, held: Holdings) -> str:
     known = {position.stop, sent.stop} if isinstance(sent, MoveStop) else {position.stop}
     if not position.quantity or held.stop in known:
         return ""
+    if held.stop is None and (state.broker.order.flatten or state.over == "asked"):
+        return ""  # it is being closed at the market, where a broker may have taken the stop away
     there = "has no stop there" if held.stop is None else f"has its stop at {held.stop} there"
     return f"what is open {there}, and by the record it stands at {position.stop}"
 

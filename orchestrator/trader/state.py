@@ -139,6 +139,7 @@ class TraderState(NamedTuple):
     sent: Sent | None = None  # asked of the broker, and not answered
     moves: int = 0  # of the order's stop, that a broker was asked for
     closing: bool = False  # the last bar's close goes on once the broker has answered
+    over: Literal["", "asked", "carried"] = ""  # how far a session's end is that a broker has not closed: carried.py
     due: "Due | None" = None  # what waits for the broker's executions; None: nothing but what they tell
     told: tuple[Execution, ...] | None = None  # them, while it is applied; None: fills are computed here
 

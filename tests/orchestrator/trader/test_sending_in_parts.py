@@ -63,7 +63,7 @@ def test_what_fills_before_the_cancel_of_a_rest_came_is_taken_at_once(filled: in
 
     asked = on(rest_of(filled).state, SENT.answer(status, filled + late))
     told = (SENT.execution(number, quantity=late, price=price + 2),)
-    check_executions(asked.state, told, over=False)
+    check_executions(asked.state, told)
     step = on(asked.state, ExecutionsTold(told))
 
     assert asked.question == AskExecutions(number - 1, None)
@@ -86,7 +86,7 @@ def test_what_fills_before_the_cancel_of_a_rest_came_is_taken_at_once(filled: in
 def test_what_entered_late_may_have_left_already() -> None:
     asked = on(rest_of(10).state, SENT.answer("cancelled", 11))
     told = (SENT.execution(2, quantity=1), SENT.execution(3, leg="stop", quantity=-11))
-    check_executions(asked.state, told, over=False)
+    check_executions(asked.state, told)
 
     step = on(asked.state, ExecutionsTold(told))
 
@@ -107,7 +107,7 @@ def test_executions_that_are_not_what_the_cancel_said_are_refused(told: tuple[Ex
     asked = on(rest_of(10).state, SENT.answer("cancelled", 11))
 
     with pytest.raises(UnexplainedError, match=said):
-        check_executions(asked.state, told, over=False)
+        check_executions(asked.state, told)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ class Leaving:
         assert isinstance(asked.question, AskExecutions)
         self.told += 1
         part = SENT.execution(self.told, leg=leg, quantity=quantity, price=entry + price)
-        check_executions(asked.state, (part,), over=False)
+        check_executions(asked.state, (part,))
         step = advance(asked.state, ExecutionsTold((part,)), self.setting)
         self.state = step.state
         return step
@@ -245,4 +245,4 @@ def test_a_part_is_no_answer_of_a_broker_that_says_nothing_is_open() -> None:
 
     assert isinstance(asked.question, AskExecutions)
     with pytest.raises(UnexplainedError, match="-1 contracts left of 12, and nothing is open by its own word"):
-        check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),), over=False)
+        check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),))
