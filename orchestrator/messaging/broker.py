@@ -39,13 +39,18 @@ class ExecutionGapError(DataError):
 
 
 class Bracket(Message):
-    """An entry at the market with its stop and its target, as distances from the fill."""
+    """An entry at the market with its stop and its target: distances from the fill, or prices that stay where they are.
+
+    Where the market would fill it at or beyond one of these prices, all of it is cancelled, and nothing fills.
+    """
 
     kind: Literal["bracket"] = "bracket"
     order_id: OrderId = Field(pattern=ID_PATTERN)
     quantity: int = Field(description="contracts, signed: bought > 0, sold < 0")
     stop_ticks: int
     target_ticks: int
+    stop_price: int | None = Field(None, description="ticks: the stop stands there, in the place of its distance")
+    target_price: int | None = Field(None, description="the same of the target")
 
 
 class OrderState(Message):

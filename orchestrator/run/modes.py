@@ -5,7 +5,6 @@ from typing import Literal
 
 from orchestrator.run.config import SIMULATED, RunConfig
 from orchestrator.workers.adapters import ADAPTERS, installed_adapters
-from orchestrator.workers.kept_entries import KeptEntries
 from rl_core.rules.pack import RulePack, read_rule_pack, refuse_sending
 from trigate.errors import ConfigError, RefusedError
 
@@ -93,22 +92,6 @@ def check_broker(config: RunConfig) -> None:
         )
     if config.live != type(config.live)():
         raise ConfigError(f"live.*: mode {config.mode!r} sends nothing; leave it out, or use --mode {LIVE}")
-
-
-def check_sendable(config: RunConfig, entries: KeptEntries | None) -> None:
-    """Refuse entries that the adapter protocol has no words for.
-
-    Raises:
-        ConfigError: one brings a stop or target at a price.
-    """
-    if config.broker is None:
-        return
-    own = [] if entries is None else [each for each in entries.entries if (each.stop, each.target) != (None, None)]
-    if own:
-        raise ConfigError(
-            f"broker = {config.broker!r}: {len(own)} entries of {config.entries} bring a stop or target at a price, "
-            f"and a broker takes distances from the fill; give stop_points and target_points, or leave --broker out"
-        )
 
 
 def _adapter_fault(config: RunConfig) -> str:

@@ -14,7 +14,7 @@ from orchestrator.clock import today, wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
 from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
-from orchestrator.run.modes import LIVE, check_pack, check_sendable
+from orchestrator.run.modes import LIVE, check_pack
 from orchestrator.run.own_entries import OwnEntries, own_entries, seen_until_ns
 from orchestrator.run.room import check_room
 from orchestrator.run.settings import account_of, check_settings
@@ -217,7 +217,6 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
         for note in entries.notes:
             say(f"warning: {config.entries}: {note}")
-    check_sendable(config, None if entries is None else entries.kept)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
         config=config.identity,

@@ -204,7 +204,7 @@ def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(record_pause)
     if cancelled and setting.sends:
-        return cancel_rest(step, state.broker.order, order.quantity)
+        return cancel_rest(step, state.broker.order, order.quantity, cancelled[0].payload["code"])
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
     step = step.record(*cancelled).then(follow_close, setting)
     if step.question is not None:
@@ -368,14 +368,15 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
     placed = state._replace(
         broker=state.broker._replace(order=order),
         order_id=order_id,
+        own=setting.own_at(state.last_bar),
         entries_this_session=state.entries_this_session + 1,
         moves=0,
     )
     assert order != NO_ORDER
     plan = _plan(placed, reviewed, setting) if setting.advises else ()
-    intent = events.intended(order_id, order, setting.own_at(state.last_bar))
+    intent = events.intended(order_id, order, placed.own)
     step = Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
-    return send(step, SubmitOrder(bracket_of(order_id, order))) if setting.sends else step
+    return send(step, SubmitOrder(bracket_of(order_id, order, placed.own))) if setting.sends else step
 
 
 def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:

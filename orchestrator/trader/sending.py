@@ -42,6 +42,7 @@ from orchestrator.trader.state import (
     TraderState,
 )
 from rl_core.market.costs import fillable
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.told import ENTRY
 from rl_core.market.types import NO_ORDER, Order
 from trigate.errors import DataError
@@ -51,10 +52,15 @@ class UnexplainedError(DataError):
     """The broker and the record differ in a way that nothing explains: nothing may trade."""
 
 
-def bracket_of(order_id: str, order: Order) -> Bracket:
-    """The order as a broker takes it."""
+def bracket_of(order_id: str, order: Order, own: OwnBracket | None) -> Bracket:
+    """The order as a broker takes it; ``own`` is what its entry brought with it."""
     return Bracket(
-        order_id=order_id, quantity=order.quantity, stop_ticks=order.stop_ticks, target_ticks=order.target_ticks
+        order_id=order_id,
+        quantity=order.quantity,
+        stop_ticks=order.stop_ticks,
+        target_ticks=order.target_ticks,
+        stop_price=None if own is None else own.stop,
+        target_price=None if own is None else own.target,
     )
 
 
@@ -63,15 +69,15 @@ def send(step: Step, sent: Sent) -> Step:
     return step._replace(state=step.state._replace(waits_for="order", sent=sent), question=sent)
 
 
-def cancel_rest(step: Step, ordered: Order, filled: int) -> Step:
+def cancel_rest(step: Step, ordered: Order, filled: int, code: str) -> Step:
     """The step, and then the broker is asked to let nothing more fill of an order that a bar has left a rest of.
 
-    The rest works until the broker says that it does not, and the bar's close waits for that.
+    The rest works until the broker says that it does not, and the bar's close waits for that. ``code`` says why.
     """
     state = step.state
     rest = state.broker._replace(order=ordered._replace(quantity=ordered.quantity - filled))
     waits = step._replace(state=state._replace(broker=rest, closing=True))
-    return send(waits, CancelRest(state.order_id, filled, ordered.quantity))
+    return send(waits, CancelRest(state.order_id, filled, ordered.quantity, code))
 
 
 def on_order(state: TraderState, answer: OrderState) -> Step:
@@ -93,7 +99,7 @@ def on_order(state: TraderState, answer: OrderState) -> Step:
 def _on_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> Step:
     """No more of the order works; what filled of it before the cancel came is asked for at once."""
     late, rest = answer.filled - sent.filled, state.broker.order
-    gone = without_order(state, "volume")
+    gone = without_order(state, sent.code)
     if answer.filled == sent.ordered:
         gone = gone._replace(records=())
     if not late:

@@ -96,6 +96,7 @@ class CancelRest(NamedTuple):
     order_id: str
     filled: int  # contracts of it by the record, signed
     ordered: int
+    code: str = "volume"  # why it has not filled
 
 
 class FlattenOrder(NamedTuple):
@@ -127,6 +128,7 @@ class TraderState(NamedTuple):
     waits_for: WaitsFor = "bar"
     pending: Pending | None = None
     order_id: str = ""  # of the working order or the open position
+    own: OwnBracket | None = None  # what its entry brought with it
     open_trade: OpenTrade | None = None
     failing: bool = False  # the account's end was reached while a part of an exit was still open
     trades: int = 0

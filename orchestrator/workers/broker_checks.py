@@ -64,6 +64,26 @@ def a_bracket_with_a_bad_leg_is_rejected_whole(account: Account) -> None:
         assert account.take() == [], f"a part of {bad} traded"
 
 
+def legs_at_prices_stand_where_they_are(account: Account) -> None:
+    """Wherever it fills; one that would fill beyond them is cancelled whole. A broker without such legs rejects it."""
+    stop, target = PRICE - STOP // 2, PRICE + TARGET // 2
+    order = account.bracket(2).model_copy(update={"stop_price": stop, "target_price": target})
+    passed = account.bracket(2).model_copy(update={"stop_price": PRICE + STOP})
+    if account.broker.submit(order).status == "rejected":
+        return
+
+    account.quiet()
+    (entry,) = account.take()
+    assert entry.price != PRICE, "this check needs an entry that slips"
+    assert account.broker.state(order.order_id).stop == stop, "the stop stands at a distance from the fill"
+    account.bench.trade(PRICE, target + 10)
+    assert [(each.leg, each.price) for each in account.take()] == [("target", target)]
+    says(account.broker.submit(passed), "working")
+    account.quiet()
+    assert account.take() == [], "an entry was filled beyond its stop"
+    says(account.broker.state(passed.order_id), "cancelled")
+
+
 def an_id_that_never_came_is_unknown(account: Account) -> None:
     """Never rejected: it may still be on its way."""
     says(account.broker.state(account.bracket().order_id), "unknown")
@@ -314,6 +334,7 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     the_same_id_is_the_same_order,
     another_bracket_under_a_used_id_never_trades,
     a_bracket_with_a_bad_leg_is_rejected_whole,
+    legs_at_prices_stand_where_they_are,
     an_id_that_never_came_is_unknown,
     executions_are_dense_and_kept_until_they_are_acknowledged,
     nothing_fills_after_a_cancel,

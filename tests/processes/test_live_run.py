@@ -31,7 +31,7 @@ def test_an_adapter_is_checked_by_one_command(tmp_path: Path, monkeypatch: pytes
         return ended.returncode, ended.stdout + ended.stderr
 
     code, said = checked()
-    assert code == 0 and said.endswith("practice: 20 of 20 checks hold\n"), said
+    assert code == 0 and said.endswith("practice: 21 of 21 checks hold\n"), said
     code, said = checked("--set", "live.settings.logged_in_as=OTHER")
     assert code == 2 and "trades account OTHER, and PRACTICE was asked for" in said and "ok " not in said
     code, said = checked(defect="Practice.submit = lambda self, it: self._broker.state(it.order_id)\n")

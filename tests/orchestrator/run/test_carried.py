@@ -85,6 +85,8 @@ def test_what_is_open_at_a_sessions_end_is_closed_at_the_next_open_and_the_books
         closed, ended = after.index("trade"), after.index("session_closed")
         assert closed < ended and not {"acted", "proposed", "intent"} & set(after[:ended])
         trade = found[number + 1 + closed].payload
+        first = next(record.payload for record in reversed(found[:number]) if record.type == "bar")
+        assert trade["exit_ns"] == first["ts_event_ns"] or parts != WHOLE, "it leaves at the first open there is"
         assert (trade["reason"] == "flatten" or parts != WHOLE) and trade["order_id"] == found[number].payload["order"]
     assert len({record.payload["session"] for record in found if record.type == "session_closed"}) == 3
 

@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.run.config import RunConfig
-from orchestrator.run.modes import check_sendable
-from orchestrator.workers.kept_entries import KeptEntries, KeptEntry
 from tests.orchestrator.practice_adapter import ACCOUNT, NAME, install_practice, pack_that_says
 from tests.processes.commands import call_here
-from trigate.errors import ConfigError
 
 
 def live(*words: str) -> str:
@@ -128,20 +125,6 @@ def test_orders_that_a_person_is_told_go_to_no_broker() -> None:
 
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "in mode 'advisory' a person is told each order, and none is sent" in ended.stderr
-
-
-@pytest.mark.parametrize(("prices", "goes"), [({}, True), ({"stop": 79_000}, False), ({"target": 81_000}, False)])
-def test_an_entry_with_a_price_of_its_own_goes_with_no_broker_yet(prices: dict[str, int], goes: bool) -> None:
-    """Distances do: they are what a bracket holds."""
-    entry = KeptEntry(3, 1, 40, 80, **prices)
-    kept = KeptEntries(file="mine.csv", file_digest="0" * 64, given=1, entries=(entry,))
-    config = RunConfig(broker="simulated", entries=Path("mine.csv"))
-
-    if goes:
-        check_sendable(config, kept)
-        return
-    with pytest.raises(ConfigError, match=r"1 entries of mine\.csv bring a stop or target at a price"):
-        check_sendable(config, kept)
 
 
 def test_a_run_without_a_broker_keeps_the_name_that_it_had_before_there_was_one() -> None:

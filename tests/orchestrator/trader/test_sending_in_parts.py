@@ -10,12 +10,15 @@ from orchestrator.trader.state import (
     CancelRest,
     ExecutionsTold,
     FlattenOrder,
+    FlatTimePassed,
     MoveStop,
     OperatorAsked,
     Setting,
     Standing,
     Step,
 )
+from rl_core.market.own_bracket import OwnBracket
+from rl_core.market.types import NO_ORDER, Bracket
 from tests.orchestrator.sent_order import SENT, SETTING, kinds_of, on
 
 
@@ -246,3 +249,50 @@ def test_a_part_is_no_answer_of_a_broker_that_says_nothing_is_open() -> None:
     assert isinstance(asked.question, AskExecutions)
     with pytest.raises(UnexplainedError, match="-1 contracts left of 12, and nothing is open by its own word"):
         check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),))
+
+
+def test_legs_at_prices_stay_where_they_are_when_more_of_an_entry_fills() -> None:
+    """The position's price is the mean of both parts, and its stop and target are those that the entry brought."""
+    price = SENT.later.bar.open + 1
+    own = OwnBracket(Bracket(30, 60), price - 33, price + 71)
+    asked = on(SENT.working._replace(own=own), SENT.later)
+    first = on(asked.state, ExecutionsTold((SENT.execution(quantity=10, price=price + 4),)))
+    more = on(first.state, SENT.answer("filled", 12))
+
+    step = on(more.state, ExecutionsTold((SENT.execution(2, quantity=2, price=price + 40),)))
+
+    opened, position = first.state.broker.position, step.state.broker.position
+    assert (opened.entry, opened.stop, opened.target) == (price + 4, price - 33, price + 71)
+    assert position.entry == price + 10 and (position.stop, position.target) == (price - 33, price + 71)
+
+
+def test_an_entry_that_filled_beyond_a_price_of_its_own_has_that_leg_a_tick_away() -> None:
+    """The broker filled it all the same: it is open, and what closes it will be told."""
+    price = SENT.later.bar.open + 1
+    own = OwnBracket(Bracket(30, 60), price - 33, price + 2)
+    asked = on(SENT.working._replace(own=own), SENT.later)
+
+    step = on(asked.state, ExecutionsTold((SENT.execution(price=price + 5),)))
+
+    assert (step.state.broker.position.entry, step.state.broker.position.target) == (price + 5, price + 6)
+
+
+def test_what_fills_of_an_entry_at_a_sessions_end_is_closed_and_booked() -> None:
+    """The clock ends it while the order works: a part fills, and more of it before the broker was asked to close it."""
+    price, whole = SENT.later.bar.open + 1, SENT.bracket.quantity
+    ended = on(on(SENT.working, FlatTimePassed()).state, ExecutionsTold((SENT.execution(quantity=5),)))
+    asked = on(ended.state, SENT.answer("filled", whole))
+    told = (
+        SENT.execution(2, quantity=whole - 5, price=price + 3),
+        SENT.execution(3, leg="other", quantity=-whole, price=price - 2),
+    )
+    check_executions(asked.state, told)
+
+    step = on(asked.state, ExecutionsTold(told))
+
+    assert ended.question == FlattenOrder(SENT.bracket.order_id) and kinds_of(ended) == ["fill"]
+    assert asked.question == AskExecutions(1, None)
+    assert kinds_of(step) == ["fill", "fill", "trade"] and step.state.over == "" and step.state.waits_for == "bar"
+    trade = step.records[-1].payload
+    assert (trade["quantity"], trade["reason"], trade["exit"]) == (whole, "flatten", price - 2)
+    assert step.state.broker.position.quantity == 0 and step.state.broker.order == NO_ORDER
