@@ -188,7 +188,8 @@ def _entered(now: Standings, fill: Mapping[str, Any]) -> Standings:
     """After an entry, or a later part of it, which counts at the mean price of both."""
     entered, price = now.entered + fill["quantity"], fill["price"]
     if now.entry is not None and now.quantity:
-        price = mean_price(entered, abs(now.entered) * now.entry + abs(fill["quantity"]) * price).price
+        total = abs(now.quantity) * now.entry + abs(fill["quantity"]) * price
+        price = mean_price(now.quantity + fill["quantity"], total).price
     return now._replace(entered=entered, entry=price)
 
 

@@ -6,6 +6,7 @@ from orchestrator.trader.session_edges import end_account
 from orchestrator.trader.state import Setting, Step, TraderState
 from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import BrokerStep, Fill
+from rl_core.market.told import mean_price
 from rl_core.market.types import AT_DAILY_LOSS
 
 
@@ -15,7 +16,7 @@ def book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     for fill in met.fills:  # an entry may be stopped out in its own bar: two fills, the entry first
         step = step.record(events.filled(state.order_id, fill))
         if fill.reason == "entry":
-            step = step.then(_enter, fill, met)
+            step = step.then(_enter, fill, met, setting)
         elif met.state.position.quantity:
             step = step.then(_leave_in_part, met)
         else:
@@ -23,20 +24,25 @@ def book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     return step.then(_judge_account, met, setting)
 
 
-def _enter(state: TraderState, fill: Fill, met: BrokerStep) -> Step:
+def _enter(state: TraderState, fill: Fill, met: BrokerStep, setting: Setting) -> Step:
     """Begin a trade, or let a later part of its entry count at the mean price of both."""
     trade = state.open_trade
     if trade is None:
-        return Step(state._replace(open_trade=OpenTrade(state.order_id, fill)))
-    first = trade.entry
+        return Step(state._replace(open_trade=OpenTrade(state.order_id, fill, at=fill.price)))
+    first, grown = trade.entry, met.state.position
+    quantity = first.quantity + fill.quantity
+    mean = mean_price(quantity, abs(first.quantity) * first.price + abs(fill.quantity) * fill.price)
+    # What rounding left at the position's own mean was paid; where a part has left before, the trade's is another.
+    stayed = grown.quantity - fill.quantity
+    paid = mean_price(grown.quantity, abs(stayed) * trade.at + abs(fill.quantity) * fill.price).rest
     both = first._replace(
         execution=fill.execution,
-        quantity=first.quantity + fill.quantity,
-        price=met.state.position.entry,
-        commission=first.commission + fill.commission,
+        quantity=quantity,
+        price=mean.price,
+        commission=first.commission + fill.commission + (mean.rest - paid) * setting.venue.terms.tick_value,
         parts=first.parts + fill.parts,
     )
-    return Step(state._replace(open_trade=trade._replace(entry=both)))
+    return Step(state._replace(open_trade=trade._replace(entry=both, at=grown.entry)))
 
 
 def _leave_in_part(state: TraderState, met: BrokerStep) -> Step:

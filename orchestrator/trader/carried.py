@@ -11,15 +11,13 @@ order that was to be flat may be filled at the next open. So what is open is car
 order to close it, alone, and the day is closed with what it really brought.
 """
 
-from orchestrator.messaging.broker import Execution
 from orchestrator.trader import events
-from orchestrator.trader.between_bars import take_over
-from orchestrator.trader.booking import book
-from orchestrator.trader.meeting import enter_between_bars, entries_of, exits_of, leave_between_bars
+from orchestrator.trader.between_bars import filled_between
+from orchestrator.trader.meeting import entries_of, exits_of, segments_of
 from orchestrator.trader.sending import ask_executions, send
 from orchestrator.trader.state import BarClosed, Due, FlattenOrder, Setting, Step, TraderState
 from rl_core.market.told import FLATTENING
-from rl_core.market.types import NO_ORDER, Order
+from rl_core.market.types import NO_ORDER
 
 
 def is_left(state: TraderState) -> bool:
@@ -49,22 +47,12 @@ def closed_or_carried(state: TraderState, due: Due, setting: Setting) -> Step:
 
 
 def _booked(state: TraderState, setting: Setting) -> Step:
-    """The books after what was told of an order that met no bar: first what entered, then what left."""
+    """The books after what was told of an order that met no bar: what entered and what left, in their order."""
     told, ordered = state.told or (), state.broker.order
-    entered, left = entries_of(told), exits_of(told)
     step = Step(state._replace(told=None))
-    if entered:
-        part = ordered._replace(quantity=sum(each.quantity for each in entered))
-        step = step.then(_filled, entered, part, setting)
-        ordered = ordered._replace(quantity=ordered.quantity - part.quantity)
-    if left:
-        step = step.then(_filled, left, FLATTENING, setting)
-    rest = ordered if ordered.quantity else NO_ORDER
-    return step._replace(state=step.state._replace(broker=step.state.broker._replace(order=rest)))
-
-
-def _filled(state: TraderState, told: tuple[Execution, ...], order: Order, setting: Setting) -> Step:
-    state = state._replace(told=told, broker=state.broker._replace(order=order))
-    more = bool(order.quantity and state.broker.position.quantity)
-    met = (enter_between_bars if more else leave_between_bars)(state, setting)
-    return Step(state).then(take_over, met).then(book, met, setting)
+    for segment in segments_of(told):
+        step = step.then(filled_between, entries_of(segment), ordered, setting)
+        step = step.then(filled_between, exits_of(segment), FLATTENING, setting)
+    rest = ordered.quantity - sum(each.quantity for each in entries_of(told))
+    order = ordered._replace(quantity=rest) if rest else NO_ORDER
+    return step._replace(state=step.state._replace(broker=step.state.broker._replace(order=order)))

@@ -39,6 +39,7 @@ class OpenTrade(NamedTuple):
     entry: Fill
     left: tuple[Fill, ...] = ()  # parts of its exit, of the bars before its last one
     ambiguous: bool = False  # whether a bar of one of them could be read in two ways
+    at: int = 0  # ticks: entry of what is open of it, another than its own once more has entered after an exit
 
 
 class TradeRecord(NamedTuple):

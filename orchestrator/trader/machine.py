@@ -41,16 +41,12 @@ from orchestrator.trader.at_close import (
     observation_at_close,
     venue_after_close,
 )
-from orchestrator.trader.between_bars import take_over, told_between
+from orchestrator.trader.between_bars import take_over, told_between, told_late
 from orchestrator.trader.booking import book, record_pause
 from orchestrator.trader.carried import ask_to_close, closed_or_carried, is_left
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.guards import OFF, cut
-from orchestrator.trader.meeting import (
-    end_session,
-    meet_bar,
-    order_that_fills,
-)
+from orchestrator.trader.meeting import end_session, entries_of, meet_bar, order_that_fills, segments_of
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.sending import (
     ask_again,
@@ -197,16 +193,19 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
 def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     """Let the working order and the bracket meet the bar, book what filled, and let the trail follow the close."""
     bar = event.bar
+    first, *late = segments_of(state.told or ()) or [()]
+    state = state if state.told is None else state._replace(told=first)
     order, cancelled = order_that_fills(state, bar, setting)
     met = meet_bar(state._replace(broker=state.broker._replace(order=order)), event, setting)
     after = state._replace(broker=met.state, last_bar=bar, view=event.view, told=None)
-    step = Step(after).then(book, met, setting)
+    step = Step(after).then(book, met, setting).then(told_late, state.broker.order, late, setting)
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(record_pause)
-    if cancelled and setting.sends:
-        return cancel_rest(step, state.broker.order, order.quantity, cancelled[0].payload["code"])
+    entered = order.quantity + sum(each.quantity for part in late for each in entries_of(part))
+    if cancelled and setting.sends and entered != state.broker.order.quantity:
+        return cancel_rest(step, state.broker.order, entered, cancelled[0].payload["code"])
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
-    step = step.record(*cancelled).then(follow_close, setting)
+    step = step.record(*(() if setting.sends else cancelled)).then(follow_close, setting)
     if step.question is not None:
         return step._replace(state=step.state._replace(closing=True))
     if state.over == "carried" and not met.state.position.quantity:
@@ -272,7 +271,7 @@ def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
     if not state.broker.position.quantity or state.broker.order.flatten:
         return Step(state)
     known = known_at_close(state, setting)
-    if not known.flatten_due:
+    if not (known.flatten_due or state.stray):
         return Step(state)
     flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
     step = Step(flattening, (events.flatten_ordered(state.order_id),))
@@ -369,6 +368,7 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
         broker=state.broker._replace(order=order),
         order_id=order_id,
         own=setting.own_at(state.last_bar),
+        stray=False,
         entries_this_session=state.entries_this_session + 1,
         moves=0,
     )

@@ -78,6 +78,17 @@ def end_session(state: TraderState, setting: Setting) -> BrokerStep:
     return broker.end_session(state.broker, last.close, last.ts_event_ns, venue)
 
 
+def segments_of(told: tuple[Execution, ...]) -> list[tuple[Execution, ...]]:
+    """Split before each entry that comes after an exit: each begins with what entered, and ends with what left."""
+    segments: list[tuple[Execution, ...]] = []
+    for each in told:
+        if segments and not (each.leg == ENTRY and segments[-1][-1].leg != ENTRY):
+            segments[-1] += (each,)
+        else:
+            segments.append((each,))
+    return segments
+
+
 def entries_of(told: tuple[Execution, ...]) -> tuple[Execution, ...]:
     """Those that opened something."""
     return tuple(each for each in told if each.leg == ENTRY)

@@ -15,6 +15,8 @@ too late.
 Nothing is asked for while nothing is open: no execution can come then, and one that does is unexplained.
 """
 
+from itertools import accumulate
+
 from orchestrator.messaging.broker import (
     AccountThen,
     Bracket,
@@ -105,7 +107,8 @@ def _on_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> Step:
     if not late:
         return gone
     fills = gone.state.broker._replace(order=rest._replace(quantity=late))
-    waits = gone.state._replace(broker=fills, waits_for="executions", due=None)
+    stray = state.stray or state.broker.position.quantity != sent.filled
+    waits = gone.state._replace(broker=fills, waits_for="executions", due=None, stray=stray)
     return gone._replace(state=waits, question=AskExecutions(state.broker.executions, None))
 
 
@@ -191,14 +194,12 @@ def check_answer(state: TraderState, answer: OrderState) -> None:
 
 
 def _check_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> None:
-    late, held = answer.filled - sent.filled, state.broker.position.quantity
+    late = answer.filled - sent.filled
     where = f"of order {answer.order_id}, of which {sent.filled} contracts of {sent.ordered} had filled by the record"
     if answer.status == "working":
         raise UnexplainedError(f"the broker lets the rest work on {where}; {_REMEDY}")
     if late and not _are_parts([late], sent.ordered - sent.filled):
         raise UnexplainedError(f"the broker says that {answer.filled} have filled {where}; {_REMEDY}")
-    if late and held != sent.filled:
-        raise UnexplainedError(f"{late} contracts entered later than the first exit {where}; {_REMEDY}")
 
 
 def check_executions(state: TraderState, told: tuple[Execution, ...]) -> None:
@@ -229,17 +230,18 @@ def _legs_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
     entered = [each.quantity for each in told if each.leg == ENTRY]
     left = [each.quantity for each in told if each.leg != ENTRY]
     entry, leaving = sum(entered), sum(left)
-    if any(each.leg == ENTRY for each in told[len(entered) :]):
-        return "a part of the entry came after an exit"
     late = state.waits_for == "executions" and state.due is None and ordered != 0
     if late and entry != ordered:
         return f"{entry} contracts entered where the broker had said {ordered} more"
-    more = late or (state.over == "asked" and not (state.open_trade and state.open_trade.left))
+    more = late or state.over == "asked"
     if entered and ((held and not more) or not _are_parts(entered, ordered)):
         return f"{entry} contracts entered where {ordered} were wanted and {held} held"
     open_ = held + entry
     if left and not _are_parts(left, -open_):
         return f"{leaving} contracts left where {open_} were open"
+    so_far = list(accumulate((each.quantity for each in told), initial=held))
+    if any(each * open_ < 0 for each in so_far):
+        return f"{leaving} contracts left of {open_}, and more than were open by then"
     if left and not late and state.waits_for == "executions" and state.due is None and leaving != -open_:
         return f"{leaving} contracts left of {open_}, and nothing is open by its own word"
     if state.over == "asked" and isinstance(state.due, BarsEnded) and leaving != -open_:

@@ -129,6 +129,7 @@ class TraderState(NamedTuple):
     pending: Pending | None = None
     order_id: str = ""  # of the working order or the open position
     own: OwnBracket | None = None  # what its entry brought with it
+    stray: bool = False  # a part of it entered after an exit: what is open of it is to be closed
     open_trade: OpenTrade | None = None
     failing: bool = False  # the account's end was reached while a part of an exit was still open
     trades: int = 0

@@ -117,8 +117,8 @@ def test_what_is_to_go_flat_is_asked_of_the_broker() -> None:
             "contracts entered where",
         ),
         (
-            (SENT.execution(quantity=1), SENT.execution(2, leg="stop", quantity=-1), SENT.execution(3, quantity=1)),
-            "a part of the entry came after an exit",
+            (SENT.execution(quantity=1), SENT.execution(2, leg="stop", quantity=-2), SENT.execution(3, quantity=1)),
+            "-2 contracts left of 2, and more than were open by then",
         ),
         (
             (
@@ -137,7 +137,7 @@ def test_what_is_to_go_flat_is_asked_of_the_broker() -> None:
         "the wrong way",
         "a part too many",
         "parts both ways",
-        "a late part",
+        "an exit too early",
         "exits both ways",
         "from nothing",
     ],

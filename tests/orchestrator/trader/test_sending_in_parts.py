@@ -7,6 +7,7 @@ from orchestrator.trader.machine import advance
 from orchestrator.trader.sending import UnexplainedError, check_answer, check_executions
 from orchestrator.trader.state import (
     AskExecutions,
+    BarClosed,
     CancelRest,
     ExecutionsTold,
     FlattenOrder,
@@ -126,14 +127,46 @@ def test_an_answer_to_the_cancel_of_a_rest_that_cannot_be_one_is_refused(status:
         check_answer(rest_of(10).state, SENT.answer(status, filled).state)
 
 
-def test_an_entry_that_goes_on_once_a_part_of_it_has_left_is_refused() -> None:
-    """The mean of what entered would change what has been settled."""
-    told = (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-1))
-    asked = on(on(SENT.working, SENT.later).state, ExecutionsTold(told))
+@pytest.mark.parametrize("left", [1, 2], ids=["joins what is open", "finds nothing open"])
+def test_a_part_of_an_entry_that_comes_after_an_exit_is_booked_and_closed(left: int) -> None:
+    """Two at 1, of which ``left`` go at -3; then one at 8. What is open is to be closed, and nothing else is done.
 
-    check_answer(asked.state, SENT.answer("cancelled", 2).state)
-    with pytest.raises(UnexplainedError, match="1 contracts entered later than the first exit"):
-        check_answer(asked.state, SENT.answer("cancelled", 3).state)
+    With one open the mean is 4.5: 4, and half a tick a contract is paid. All three together entered at 10/3: 3, and
+    one tick is paid.
+    """
+    price, order_id = SENT.later.bar.open, SENT.bracket.order_id
+    told = (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-left, price=price - 3))
+    asked = on(on(SENT.working, SENT.later).state, ExecutionsTold(told))
+    check_answer(asked.state, SENT.answer("cancelled", 3).state)
+    late = on(asked.state, SENT.answer("cancelled", 3))
+    more = (SENT.execution(3, quantity=1, price=price + 8),)
+    check_executions(late.state, more)
+
+    step = on(late.state, ExecutionsTold(more))
+
+    held = step.state.broker.position
+    assert (held.quantity, held.entry) == (3 - left, price + (4 if left == 1 else 8))
+    assert step.question == FlattenOrder(order_id) and kinds_of(step)[-2:] == ["mark", "flatten"]
+    cash = SENT.working.broker.account.cash - (3 + left) * 60 - left * 4 * 50
+    assert step.state.broker.account.cash == cash - (50 if left == 1 else 0)
+    closed = on(step.state, SENT.answer("cancelled", 3))
+    out = SENT.execution(4, leg="other", quantity=left - 3, price=price)
+    end = on(on(closed.state, next_minute(closed)).state, ExecutionsTold((out,)))
+    (trade,) = [record.payload for record in end.records if record.type == "trade"]
+    whole = (3, price + 3, price - 1) if left == 1 else (1, price + 8, price)
+    assert (trade["quantity"], trade["entry"], trade["exit"]) == whole
+    assert (
+        end.state.broker.account.cash
+        == SENT.working.broker.account.cash - 6 * 60 - (2 + 8 + (3 if left == 1 else 6)) * 50
+    )
+
+
+def next_minute(step: Step) -> BarClosed:
+    """The bar that follows."""
+    last = step.state.last_bar
+    assert last is not None
+    later = {"seq": last.seq + 1, "ts_event_ns": last.ts_event_ns + 60_000_000_000}
+    return SENT.later._replace(bar=SENT.later.bar.model_copy(update=later))
 
 
 class Leaving:
