@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.journal.journal import read_journal
 from orchestrator.messaging.broker import MarketMoves, MarketOver
 from orchestrator.report.account_book import account_book, trades_of
+from orchestrator.report.interventions import interventions
 from orchestrator.report.reconciliation import reconcile
 from orchestrator.report.status import status_of
 from orchestrator.run.folder import RunFolder
@@ -174,3 +176,5 @@ def test_on_paper_the_clock_asks_once_and_the_first_bar_that_comes_tells(file_wo
     assert kinds == ["flat_time", "still_open", "trade", "session_closed"]
     assert records_of(run, "trade")[0]["reason"] == "flatten" and replays(run)
     assert not any("has not closed" in alarm for alarm in status_of(run).alarms)
+    said = interventions(account_book(read_journal(run.journal))).sentences
+    assert any("had not closed everything: once" in sentence for sentence in said)
