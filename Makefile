@@ -1,4 +1,4 @@
-# make sim | teach | test | lint | shape | crash | fuzz | storm | mutants | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
+# make sim | teach | test | lint | shape | crash | fuzz | storm | soak | mutants | lock | clean          EXTRA=cpu (default) or cuda (another .venv: both builds write the folder vllm)
 PYTHON ?= python3
 EXTRA  ?= cpu
 VENV   := .venv
@@ -24,7 +24,7 @@ PHASE2 := $(DEMO)/phase2/metadata.json
 # Later sessions of the same world, which that policy never saw
 LATER  := $(DEMO)/later/NQ_D1M.parquet
 
-.PHONY: setup sim teach test lint shape crash fuzz storm mutants lock clean
+.PHONY: setup sim teach test lint shape crash fuzz storm soak mutants lock clean
 setup: $(STAMP)
 
 $(UV): requirements/uv.txt
@@ -94,6 +94,10 @@ fuzz: setup
 # 20,000 calls through a proxy that breaks them, 64 at a time, against the gate's deadline
 storm: setup
 	$(BIN)/python -m tests.campaigns.storm --calls 20000
+
+# Sixty sessions with seconds, then half an hour on paper while workers die and stand still: nothing may grow. Some 35 minutes
+soak: setup $(PHASE2)
+	$(BIN)/python -m tests.campaigns.soak --out .cache/soak.jsonl
 
 # Lines broken on purpose, one at a time: at least 95 % must fail a test; then planted defects that only a kill, a loss of
 # power or a stranger shows; goes on where it was interrupted

@@ -131,7 +131,7 @@ def encode(envelope: Envelope, catalogue: Catalogue) -> list[bytes]:
         "kind": kinds[0],
         "arrays": [{"dtype": array.dtype.str, "shape": list(array.shape)} for array in envelope.arrays],
     }
-    text = json.dumps(header, allow_nan=False)[:-1] + ',"body":' + envelope.message.model_dump_json() + "}"
+    text = _WRITER.encode(header)[:-1] + ',"body":' + envelope.message.model_dump_json() + "}"
     frames = [text.encode("utf-8"), *(np.ascontiguousarray(array).tobytes() for array in envelope.arrays)]
     _check_limits(frames)
     if bad := [array.dtype.str for array in envelope.arrays if array.dtype.str not in DTYPES]:
@@ -166,7 +166,7 @@ def _check_limits(frames: Sequence[bytes]) -> None:
 
 def _header(frame: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(frame.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        header = _READER.decode(frame.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise WireError(f"header is not strict JSON: {error}") from None
     if not isinstance(header, dict):
@@ -199,6 +199,11 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+# Made once: json.loads and json.dumps make a new one at every message that is not read or written by their defaults.
+_READER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_WRITER = json.JSONEncoder(allow_nan=False)
+
+
 def _check_depth(value: object) -> None:
     level, depth = [value], 0
     while level:
@@ -216,7 +221,7 @@ def _message(header: dict[str, Any], catalogue: Catalogue) -> BaseModel:
         raise WireError(f"kind {str(kind)[:64]!r} is not in the catalogue")
     try:
         # Back to text: only pydantic's JSON mode is strict and still takes a decimal or a tuple.
-        return model.model_validate_json(json.dumps(header["body"], allow_nan=False))
+        return model.model_validate_json(_WRITER.encode(header["body"]))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -28,6 +28,7 @@ from orchestrator.clock import Deadline, MarketClock
 from orchestrator.journal.lines import Record
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.run.growing_file import Grown, RowSource
+from orchestrator.run.known_bars import KnownBars
 from orchestrator.run.made_minutes import Made, MadeMinutes
 from orchestrator.run.runner import FeedBar, FeedNote
 from rl_core.bars.bars import NS_PER_SECOND, Bars
@@ -89,7 +90,7 @@ class FollowedBars:
         self._price = int(history.close[-1])  # of the last row that counted
         self._late_after_s, self._most_sessions = late_after_s, sessions
         self._calendar = self._covering(int(history.ts_event_ns[0]))
-        self._known: dict[int, set[BarRow]] = {}
+        self._known = KnownBars(history)
         self._told_rows: set[tuple[int, int]] = set()  # number and time of rows that a record tells of; no bar: 0
         self._told_bars: set[tuple[int, int]] = set()  # the same of bars, of which a row may have number and time, too
         self._rolls: int | None = None  # by how much the rows count more rolls than what is known; None: not known yet
@@ -100,9 +101,9 @@ class FollowedBars:
         """Whether the last session to be traded is over."""
         self.played = 0
         """Bars that were handed out, those of the record included."""
-        self.last: BarRow | None = None
+        self.last = self._known.last_of_history
         """The last bar of all that are known."""
-        self._remember(history, recorded)
+        self._remember(recorded)
 
     def read(self) -> list[FeedBar | FeedNote]:
         """What has come since the last call; nothing where no row has, or none but known ones within a moment."""
@@ -135,11 +136,7 @@ class FollowedBars:
         """Whether the market trades now, by the clock."""
         return self._place(self._clock.now_ns() - MINUTE_NS)[0] >= 0
 
-    def _remember(self, history: Bars, recorded: Iterable[Record]) -> None:
-        columns = [getattr(history, name).tolist() for name in BarRow._fields]
-        for row in map(BarRow._make, zip(*columns, strict=True)):
-            self._known[row.ts_event_ns] = {row}
-            self.last = row
+    def _remember(self, recorded: Iterable[Record]) -> None:
         for record in recorded:
             if record.type == "bar":
                 self._turn_of(_row(record.payload))
@@ -148,7 +145,7 @@ class FollowedBars:
 
     def _remember_note(self, told: Mapping[str, Any]) -> None:
         if "close" in told:
-            self._known.setdefault(told["ts_event_ns"], set()).add(_row(told))
+            self._known.add(_row(told))
             return
         place = (told.get("row", 0), told.get("ts_event_ns", 0))
         self._told_bars.add(place)
@@ -221,7 +218,6 @@ class FollowedBars:
 
     def _made_at_once(self, making: MadeMinutes, made: Made) -> list[FeedBar | FeedNote]:
         """What a minute is once a row of a later one has come; one that is known waits for all rows that are there."""
-        assert self.last is not None
         if made.known and made.row.ts_event_ns <= self.last.ts_event_ns:
             making.make_again(made)
             return []
@@ -229,7 +225,6 @@ class FollowedBars:
 
     def _made(self, made: Made) -> list[FeedBar | FeedNote]:
         """What a minute that was made is; one that may have begun before its first row is no bar."""
-        assert self.last is not None
         ts_ns = made.row.ts_event_ns
         if made.whole or ts_ns <= self.last.ts_event_ns:
             return self._happened(made.number, made.row, made.known) if made.whole else []
@@ -253,7 +248,6 @@ class FollowedBars:
         place = _place_of(number, row)
         if known and place in self._told_bars:
             return []
-        assert self.last is not None, "a run begins with a history"
         row = row if isinstance(row, BadRow) else self._counted_as_known(row)
         note = self._fault_of(row, LASTS_S["minutes"], self.last.close)
         if isinstance(row, BarRow) and note is None and row.ts_event_ns > self.last.ts_event_ns:
@@ -265,13 +259,13 @@ class FollowedBars:
         assert isinstance(row, BarRow)
         if row.ts_event_ns > self.last.ts_event_ns:
             return self._in_its_turn(row)
-        values = self._known.setdefault(row.ts_event_ns, set())
+        values = self._known.of(row.ts_event_ns)
         if row in values:
             return [] if known else [FeedNote("doubled", {"row": number, "ts_event_ns": row.ts_event_ns})]
         if known and row.ts_event_ns < int(self._history.ts_event_ns[0]):
             return []
         code = "corrected" if values else "out_of_order"
-        values.add(row)
+        self._known.add(row)
         return [FeedNote(code, {"row": number, **row._asdict()})]
 
     def _counted_as_known(self, row: BarRow) -> BarRow:
@@ -279,8 +273,8 @@ class FollowedBars:
 
         A source that counts none is of one contract: that of the bar that is known, or else of the last.
         """
-        assert self.last is not None and self._reader is not None
-        known = next(iter(self._known.get(row.ts_event_ns, ())), None)
+        assert self._reader is not None
+        known = next(iter(self._known.of(row.ts_event_ns)), None)
         anchor = known or self.last
         if not self._reader.counts_rolls:
             return row._replace(contract=anchor.contract)
@@ -292,7 +286,6 @@ class FollowedBars:
         """Why a row that lasts so long, after one at ``price``, is none, or none that may count."""
         if isinstance(row, BadRow):
             return _malformed(row.fault, {})
-        assert self.last is not None
         if row.ts_event_ns <= self.last.ts_event_ns:
             return None
         facts: Mapping[str, int | str] = {"ts_event_ns": row.ts_event_ns}
@@ -304,7 +297,6 @@ class FollowedBars:
         return None
 
     def _in_its_turn(self, row: BarRow) -> list[FeedBar | FeedNote]:
-        assert self.last is not None
         found: list[FeedBar | FeedNote] = []
         session, minutes = self._place(row.ts_event_ns)[0], (row.ts_event_ns - self.last.ts_event_ns) // MINUTE_NS - 1
         if session not in self._sessions and len(self._sessions) == self._most_sessions:
@@ -327,7 +319,7 @@ class FollowedBars:
         if session not in self._sessions:
             self._sessions.append(session)
         self._closes_ns, self.last = closes_ns, row
-        self._known.setdefault(row.ts_event_ns, set()).add(row)
+        self._known.add(row)
         self.played += 1
 
     def _opens_in(self, minute_ns: int) -> bool:

@@ -298,14 +298,15 @@ class Runner:
 
     def _apply(self, state: TraderState, event: Event) -> Step:
         step = advance(state, event, self._setting)
-        for record in step.records:
-            self._note(record)
+        last = events.last_durable(step.records, verdict=isinstance(event, GateAnswered))
+        for place, record in enumerate(step.records):
+            self._note(record, sync=place == last)
         return step
 
-    def _note(self, record: Recorded) -> None:
+    def _note(self, record: Recorded, *, sync: bool | None = None) -> None:
         """Write the record, or compare it with the recorded one: the journal knows which of the two is due."""
         told = self.told if self._journal.next_recorded() is None else None
-        self._journal.append(record.type, record.payload, sync=record.sync)
+        self._journal.append(record.type, record.payload, sync=record.sync if sync is None else sync)
         if told is not None:
             told(record)
 

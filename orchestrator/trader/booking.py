@@ -1,13 +1,16 @@
 """What fills and prices made of the account, as records: fills, the trade that they close, a pause, an end; pure."""
 
+from collections.abc import Sequence
+
 from orchestrator.trader import events
-from orchestrator.trader.events import OpenTrade
+from orchestrator.trader.events import OpenTrade, TradeRecord
 from orchestrator.trader.session_edges import end_account
 from orchestrator.trader.state import Setting, Step, TraderState
 from rl_core.market.attempts import judged, losing_streak_after
 from rl_core.market.broker import BrokerStep, Fill
+from rl_core.market.fills import Venue
 from rl_core.market.told import mean_price
-from rl_core.market.types import AT_DAILY_LOSS
+from rl_core.market.types import AT_DAILY_LOSS, BarOutcome, Terms
 
 
 def book(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
@@ -56,7 +59,7 @@ def _leave_in_part(state: TraderState, met: BrokerStep) -> Step:
 
 def _close_trade(state: TraderState, met: BrokerStep, setting: Setting) -> Step:
     assert state.open_trade is not None, "an exit without an entry"
-    trade = events.trade_of(state.open_trade, met.fills[-1], met.played, setting.venue)
+    trade = trade_of(state.open_trade, met.fills[-1], met.played, setting.venue)
     closed = state._replace(
         trades=state.trades + 1,
         losing_streak=losing_streak_after(state.losing_streak, trade.pnl),
@@ -86,3 +89,39 @@ def record_pause(state: TraderState) -> Step:
     if state.status != "active":
         return Step(state)
     return Step(state, (events.stood_down(state.session, state.attempt, account),))
+
+
+def trade_of(trade: OpenTrade, leaving: Fill, played: BarOutcome, venue: Venue) -> TradeRecord:
+    """The trade that ``leaving`` closes: one exit at the mean price of all that left, for the reason of most of it."""
+    start, left = trade.entry, (*trade.left, leaving)
+    exit_, costs = _left_for(left, venue.terms)
+    gross = (exit_ - start.price) * start.quantity * venue.terms.tick_value
+    costs += start.commission
+    return TradeRecord(
+        order_id=trade.order_id,
+        quantity=start.quantity,
+        entry_ns=start.ts_event_ns,
+        entry=start.price,
+        exit_ns=leaving.ts_event_ns,
+        exit=exit_,
+        reason=max(left, key=lambda fill: abs(fill.quantity)).reason,
+        gross=gross,
+        costs=costs,
+        pnl=gross - costs,
+        # What is lost at the stop by the whole of the entry; ``played`` knows that of the contracts that left last.
+        risk=played.risk // abs(leaving.quantity) * abs(start.quantity),
+        ambiguous=trade.ambiguous or bool(played.ambiguous),
+    )
+
+
+def _left_for(left: Sequence[Fill], terms: Terms) -> tuple[int, int]:
+    """The mean price of the fills in whole ticks, and what was paid besides: commissions, and what rounding leaves.
+
+    Each fill's own rest stands in its commission. It is taken back, so that the mean is rounded once.
+    """
+    quantity, contracts = sum(fill.quantity for fill in left), sum(abs(fill.quantity) for fill in left)
+    commissions = contracts * terms.commission
+    rests = (sum(fill.commission for fill in left) - commissions) // terms.tick_value
+    total = sum(abs(fill.quantity) * fill.price for fill in left) + (rests if quantity > 0 else -rests)
+    mean = mean_price(quantity, total)
+    return mean.price, commissions + mean.rest * terms.tick_value

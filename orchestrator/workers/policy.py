@@ -1,6 +1,5 @@
 """The policy worker: a checkpoint's reference decision, or a trader's own entries, each question by itself; no JAX."""
 
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from rl_core.checkpoints.manifest import checkpoint_digest
-from rl_core.checkpoints.policy import Policy, load_trader
+from rl_core.checkpoints.policy import Policy, PolicyDecision, load_trader
 from rl_core.contract import BUY, HOLD, SELL, PolicyQueries, PolicyQuery, PolicyReplies, PolicyReply
 from trigate.versions import code_digest
 
@@ -22,6 +21,9 @@ class Decides(Protocol):
 
     def decide(self, request: Received) -> Reply:
         """The action of one query."""
+
+    def decide_each(self, request: Received) -> Reply:
+        """What each of many queries is answered alone, in their order."""
 
 
 class PolicyServer:
@@ -37,8 +39,23 @@ class PolicyServer:
         assert isinstance(query, PolicyQuery)
         (observation,) = request.arrays
         action = self._policy.act(observation, np.array(query.legal_actions, bool))
-        probabilities = tuple(float(p) for p in action.probabilities)
-        return Reply(PolicyReply(bar_seq=query.bar_seq, action=action.action, probabilities=probabilities))
+        return Reply(_reply(query, action))
+
+    def decide_each(self, request: Received) -> Reply:
+        """The same bits as of each alone: never one product of many, which may round otherwise."""
+        queries = _queries(request)
+        (observations,) = request.arrays
+        actions = self._policy.act_each(observations, np.array([query.legal_actions for query in queries], bool))
+        return Reply(PolicyReplies(replies=tuple(map(_reply, queries, actions))))
+
+
+def _reply(query: PolicyQuery, action: PolicyDecision) -> PolicyReply:
+    return PolicyReply(bar_seq=query.bar_seq, action=action.action, probabilities=tuple(action.probabilities.tolist()))
+
+
+def _queries(request: Received) -> tuple[PolicyQuery, ...]:
+    assert isinstance(request.message, PolicyQueries)
+    return request.message.queries
 
 
 class EntriesServer:
@@ -52,27 +69,23 @@ class EntriesServer:
         """The side of the bar's entry, for certain; HOLD without one."""
         query = request.message
         assert isinstance(query, PolicyQuery)
+        return Reply(self._reply(query))
+
+    def decide_each(self, request: Received) -> Reply:
+        """The same, of many."""
+        return Reply(PolicyReplies(replies=tuple(map(self._reply, _queries(request)))))
+
+    def _reply(self, query: PolicyQuery) -> PolicyReply:
         action = self._actions.get(query.bar_seq, HOLD)
         probabilities = tuple(float(each == action) for each in range(len(query.legal_actions)))
-        return Reply(PolicyReply(bar_seq=query.bar_seq, action=action, probabilities=probabilities))
-
-
-def each_alone(decides: Decides, request: Received) -> Reply:
-    """What every query is answered alone, in their order: never one product of many, which may round otherwise."""
-    queries = request.message
-    assert isinstance(queries, PolicyQueries)
-    (observations,) = request.arrays
-    rows = zip(queries.queries, observations, strict=True)
-    single = [decides.decide(Received(request.sender, request.id, query, (row,))) for query, row in rows]
-    replies = tuple(reply.message for reply in single)
-    return Reply(PolicyReplies.model_validate({"replies": replies}))
+        return PolicyReply(bar_seq=query.bar_seq, action=action, probabilities=probabilities)
 
 
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     """Serve decisions until Shutdown."""
     decides, loaded = _loaded(config)
     runner.ready({"code": code_digest(), **loaded})
-    runner.serve({PolicyQuery: decides.decide, PolicyQueries: partial(each_alone, decides)})
+    runner.serve({PolicyQuery: decides.decide, PolicyQueries: decides.decide_each})
 
 
 def _loaded(config: WorkerConfig) -> tuple[Decides, dict[str, str]]:

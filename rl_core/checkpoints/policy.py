@@ -78,6 +78,10 @@ class Decider(ABC):
         exponents = np.exp(logits - logits.max())
         return PolicyDecision(int(np.argmax(logits)), exponents / exponents.sum())
 
+    def act_each(self, observations: Floats, legal_actions: Bools) -> list[PolicyDecision]:
+        """What `act` does in each of N states, [N, O] and [N, A], to the bit."""
+        return [self.act(observation, legal) for observation, legal in zip(observations, legal_actions, strict=True)]
+
     def decide_batch(self, observations: Floats, legal_actions: Bools) -> NDArray[np.int32]:
         """The action [N] that `act` takes in each of N states, [N, O] and [N, A], from few matrix products.
 
@@ -131,6 +135,14 @@ class Policy(Decider):
             hidden = np.tanh(hidden @ kernel + bias)
         logits: Floats = hidden @ self.kernels[-1] + self.biases[-1]
         return logits
+
+    def act_each(self, observations: Floats, legal_actions: Bools) -> list[PolicyDecision]:
+        """What `act` does in each of N states, to the bit: NumPy makes the products of a stack of rows one by one."""
+        assert legal_actions.shape == (len(observations), self.num_actions) and legal_actions.any(axis=1).all()
+        logits = np.where(legal_actions, self.logits(observations[:, None, :])[:, 0], ILLEGAL_LOGIT)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = exponents / exponents.sum(axis=1, keepdims=True)
+        return list(map(PolicyDecision, np.argmax(logits, axis=1).tolist(), probabilities))
 
 
 def load_policy(path: Path, *, fingerprint: Fingerprint | None = None) -> Policy:

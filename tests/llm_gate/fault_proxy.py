@@ -2,7 +2,9 @@
 
 ``python -m tests.llm_gate.fault_proxy UPSTREAM_PORT DEADLINE_MS`` prints its port. Each request goes to the server
 behind it and comes back spoiled in the way that its decision's id names: the first byte of the id, modulo the number
-of faults. A second attempt thus meets the same fault.
+of faults. A second attempt thus meets the same fault. With the path of a file as
+a third argument what a server is probed with passes, as else it would be given up; and while the file exists everything
+does: a gate does not begin with a server that cannot be proven.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import struct
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.stub_server import header, read_request, response
@@ -184,11 +187,28 @@ def fault_of(decision_id: str) -> Fault:
     return FAULTS[int(decision_id[:2], 16) % len(FAULTS)]
 
 
-async def spoil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: int, deadline_s: float) -> None:
+class Behind(NamedTuple):
+    """What the proxy stands before, and how it spoils it."""
+
+    upstream: int
+    deadline_s: float
+    sound: Path | None
+
+    def fault(self, request_id: str) -> Fault:
+        """The one that a request meets now; one for the server's counters meets none, and with ``sound`` no probe does.
+
+        The id of a decision is its proposal's with a dash and more, that of a probe has none.
+        """
+        sound = not request_id or (self.sound is not None and ("-" not in request_id or self.sound.exists()))
+        return FAULTS[0] if sound else fault_of(request_id)
+
+
+async def spoil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: Behind) -> None:
     """One connection."""
+    upstream, deadline_s, _ = behind
     try:
         head, body = await read_request(reader)
-        _, action, _ = fault_of(header(head, b"x-request-id").decode())
+        _, action, _ = behind.fault(header(head, b"x-request-id").decode())
         reply = await _forwarded(head + body, upstream)
         connection = Spoiling(reader, writer, reply, deadline_s)
         await connection.held(*PAUSE)
@@ -209,10 +229,10 @@ async def _forwarded(request: bytes, upstream: int) -> bytes:
         writer.close()
 
 
-async def main(upstream: int, deadline_s: float) -> None:
+async def main(behind: Behind) -> None:
     """Proxy until killed."""
     server = await asyncio.start_server(
-        lambda reader, writer: spoil(reader, writer, upstream, deadline_s), "127.0.0.1", 0, backlog=512
+        lambda reader, writer: spoil(reader, writer, behind), "127.0.0.1", 0, backlog=512
     )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
@@ -220,4 +240,5 @@ async def main(upstream: int, deadline_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]) / 1000))
+    given = [Path(word) for word in sys.argv[3:]]
+    asyncio.run(main(Behind(int(sys.argv[1]), int(sys.argv[2]) / 1000, given[0] if given else None)))

@@ -31,7 +31,7 @@ from orchestrator.trader.state import PolicyAnswered
 from orchestrator.workers.crew import Crew
 from orchestrator.workers.feed import Feed
 from orchestrator.workers.gate import GateServer
-from orchestrator.workers.policy import PolicyServer, each_alone
+from orchestrator.workers.policy import PolicyServer
 from rl_core.checkpoints.policy import load_trader
 from rl_core.contract import PolicyQueries, PolicyReplies, PolicyReply
 from tests.orchestrator.played_files import FileWorld
@@ -131,7 +131,7 @@ def desks_over(world: FileWorld, plan: RunPlan, **policy: Any) -> Iterator[Share
         policy_server = PolicyServer(load_trader(world.checkpoint))
         crews = {
             "feed": CrewHere(Feed(plan.bars, None).next_bars, every=7),
-            "policy": CrewHere(lambda request: each_alone(policy_server, request), **policy),
+            "policy": CrewHere(policy_server.decide_each, **policy),
             "gate": CrewHere(gate.review_several, every=3, missed="failed"),
         }
         feed, policy_crew, gate_crew = (cast(Crew, crew) for crew in crews.values())

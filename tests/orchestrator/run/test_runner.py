@@ -137,11 +137,17 @@ def test_every_event_is_recorded_before_what_follows_from_it(tmp_path: Path, who
 
 
 def test_what_an_order_rests_on_is_on_disk_before_it_leaves(tmp_path: Path, whole: bytes) -> None:
-    """Verdict, intent, fill and end outlive a loss of power; a bar or an action would only be asked for again."""
-    found = records(tmp_path, whole)
+    """Intent, fill and end outlive a loss of power, and a verdict as soon as its order or its end is recorded.
 
-    assert {record.type for record in found if record.synced} == {"decided", "intent", "fill", "end"}
-    assert not {record.type for record in found if not record.synced} & {"decided", "intent", "fill", "end"}
+    A bar or an action would only be asked for again.
+    """
+    found = records(tmp_path, whole)
+    after_verdicts = [found[place + 1] for place, record in enumerate(found) if record.type == "decided"]
+
+    assert {record.type for record in found if record.synced} == {"intent", "proposal_closed", "fill", "end"}
+    assert not {record.type for record in found if not record.synced} & {"intent", "fill", "end"}
+    assert all(record.synced for record in after_verdicts)
+    assert {record.type for record in after_verdicts} == {"intent", "proposal_closed"}
 
 
 def test_cut_after_any_record_and_continued_the_bytes_are_the_same(tmp_path: Path, whole: bytes) -> None:

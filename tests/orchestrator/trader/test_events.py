@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.lines import Chain
 from orchestrator.trader import events as ledger
-from orchestrator.trader.events import OpenTrade, trade_of
+from orchestrator.trader.booking import trade_of
+from orchestrator.trader.events import OpenTrade
 from rl_core.market.broker import XP, Fill
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue, play_bar
@@ -110,10 +111,9 @@ def test_a_trade_that_leaves_in_parts_is_one_at_its_mean_price_to_the_cent(
 
 
 def test_what_an_effect_hangs_on_is_durable_first() -> None:
-    """Verdict, intent and fill are on disk before anything follows from them; a bar can be asked for again."""
+    """Intent and fill are on disk before anything follows from them; a bar can be asked for again."""
     account = Account(1, 0)
     durable = [
-        ledger.decided(reviewed(Approve(), None)),
         ledger.intended("ab", Order(1, 1, 3, False)),
         ledger.filled("ab", Fill(1, 1, 1, 1, 1, "entry")),
         ledger.account_ended(1, "failed", account),
@@ -122,3 +122,13 @@ def test_what_an_effect_hangs_on_is_durable_first() -> None:
 
     assert all(record.sync for record in durable)
     assert not any(record.sync for record in cheap)
+
+
+def test_one_sync_at_the_last_record_that_needs_it_makes_a_step_durable() -> None:
+    intent, fill = ledger.intended("ab", Order(1, 1, 3, False)), ledger.filled("ab", Fill(1, 1, 1, 1, 1, "entry"))
+    cheap = ledger.acted(0, 0, "policy")
+
+    assert ledger.last_durable([intent, fill, cheap], verdict=True) == 1
+    assert ledger.last_durable([cheap, cheap], verdict=False) is None
+    assert ledger.last_durable([cheap, cheap], verdict=True) == 1, "a verdict is never left to the next one"
+    assert ledger.last_durable([], verdict=False) is None

@@ -183,6 +183,21 @@ def test_a_batch_decides_as_one_by_one() -> None:
     assert together.tolist() == [policy.act(row, mask).action for row, mask in zip(raw, legal, strict=True)]
 
 
+@pytest.mark.parametrize("states", [1, 7, 300])
+def test_each_of_many_is_decided_with_the_bits_of_one_alone(states: int) -> None:
+    policy = policy_from(trained(True)[1])
+    rng = np.random.default_rng(states)
+    raw = rng.normal(0, 2, (states, INPUTS)).astype(np.float32)
+    legal = rng.random((states, ACTIONS)) < 0.6
+    legal[:, 0] = True
+
+    together = policy.act_each(raw, legal)
+
+    alone = [policy.act(row, mask) for row, mask in zip(raw, legal, strict=True)]
+    assert [each.action for each in together] == [each.action for each in alone]
+    assert [each.probabilities.tobytes() for each in together] == [each.probabilities.tobytes() for each in alone]
+
+
 def test_a_saved_policy_decides_as_before(saved: Path) -> None:
     """The same bits of every probability."""
     before, after = policy_from(trained(True)[1]), load_policy(saved)

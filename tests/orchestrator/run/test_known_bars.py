@@ -1,0 +1,54 @@
+"""What a run knows of each bar: its history as it is, and every other row that was taken for one of them."""
+
+import tracemalloc
+
+import pytest
+
+from orchestrator.run.known_bars import KnownBars
+from rl_core.bars.bars import Bars
+from rl_core.bars.rows import BarRow
+from rl_core.worlds.demo import demo_world
+
+AFTER = 60_000_000_000
+
+
+@pytest.fixture(scope="module")
+def history() -> Bars:
+    return demo_world(3, 2).minutes
+
+
+def row_of(history: Bars, place: int) -> BarRow:
+    """The bar at ``place`` as a row."""
+    return BarRow._make(int(getattr(history, name)[place]) for name in BarRow._fields)
+
+
+def test_every_bar_of_the_history_is_known_and_nothing_else(history: Bars) -> None:
+    known = KnownBars(history)
+
+    for place in (0, 1, len(history) - 1):
+        assert known.of(int(history.ts_event_ns[place])) == (row_of(history, place),)
+    assert known.last_of_history == row_of(history, -1)
+    for missing in (int(history.ts_event_ns[0]) - AFTER, int(history.ts_event_ns[0]) + 1, known.last_of_history[0] + 1):
+        assert known.of(missing) == ()
+
+
+def test_other_values_of_a_bar_are_known_beside_the_first_and_each_once(history: Bars) -> None:
+    known, first = KnownBars(history), row_of(history, 5)
+    corrected = first._replace(close=first.close + 1)
+    came = known.last_of_history._replace(ts_event_ns=known.last_of_history.ts_event_ns + AFTER)
+
+    for row in (first, corrected, corrected, came, came):
+        known.add(row)
+
+    assert known.of(first.ts_event_ns) == (first, corrected)
+    assert known.of(came.ts_event_ns) == (came,)
+
+
+def test_a_history_takes_no_memory_of_its_own(history: Bars) -> None:
+    """A year of minutes took 198 MiB as rows."""
+    tracemalloc.start()
+    try:
+        KnownBars(history)
+        assert tracemalloc.get_traced_memory()[1] < len(history)
+    finally:
+        tracemalloc.stop()
