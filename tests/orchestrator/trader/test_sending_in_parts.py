@@ -329,3 +329,26 @@ def test_what_fills_of_an_entry_at_a_sessions_end_is_closed_and_booked() -> None
     trade = step.records[-1].payload
     assert (trade["quantity"], trade["reason"], trade["exit"]) == (whole, "flatten", price - 2)
     assert step.state.broker.position.quantity == 0 and step.state.broker.order == NO_ORDER
+
+
+def test_parts_that_come_in_turns_with_exits_are_one_trade_worth_what_the_account_changed_by() -> None:
+    """All of it is told at once, in one bar: two enter and one leaves, twice; then eight enter, and all is closed."""
+    price = SENT.later.bar.open
+    turns = ((2, 1), (-1, -3), (2, 6), (-1, -3), (8, 10))
+    told = tuple(
+        SENT.execution(number, leg="entry" if quantity > 0 else "stop", quantity=quantity, price=price + ticks)
+        for number, (quantity, ticks) in enumerate(turns, 1)
+    )
+    asked = on(SENT.working, SENT.later)
+    check_executions(asked.state, told)
+
+    step = on(asked.state, ExecutionsTold(told))
+
+    assert step.question == FlattenOrder(SENT.bracket.order_id) and step.state.broker.position.quantity == 10
+    closed = on(step.state, SENT.answer("filled", 12))
+    out = SENT.execution(6, leg="other", quantity=-10, price=price)
+    end = on(on(closed.state, next_minute(closed)).state, ExecutionsTold((out,)))
+    (trade,) = [record.payload for record in end.records if record.type == "trade"]
+    changed = end.state.broker.account.cash - SENT.working.broker.account.cash
+    assert trade["quantity"] == 12
+    assert trade["pnl"] == changed == -(2 * 1 + 2 * 6 + 8 * 10 + 2 * 3) * 50 - 24 * 60
