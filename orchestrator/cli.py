@@ -1,4 +1,4 @@
-"""`orchestrator`: run in simulation or on paper, report on a run, write its cases, and look at rule packs."""
+"""`orchestrator`: run in simulation, on paper or live, report on a run, write its cases, and look at rule packs."""
 
 import json
 import logging
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from llm_gate.commands.prompts import PromptsFolder
 from orchestrator.commands.accounts import AccountsFile, run_accounts
+from orchestrator.commands.check_adapter import check_adapter
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
 from orchestrator.commands.doctor import doctor
@@ -33,6 +34,7 @@ from orchestrator.commands.run_options import (
     OwnEntriesFile,
     SecondBars,
     SeenUntil,
+    SendOrdersTo,
     Shadow,
     run_asked_for,
 )
@@ -45,6 +47,7 @@ from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
 from orchestrator.commands.while_playing import progress_of, stop_signals
 from orchestrator.commands.world_cases import world_cases
+from orchestrator.run.modes import check_confirmed
 from orchestrator.run.settings import check_settings, refuse_missing_demo
 from orchestrator.run.worker_modules import worker_modules
 from orchestrator.workers.processes import Spares
@@ -62,6 +65,7 @@ app.add_typer(rules_app, name="rules")
 app.command("show-config")(show_config)
 for command in (doctor, status, watch, halt, flatten, resume, replay, compare, teach, weigh):
     app.command()(command)
+app.command("check-adapter")(check_adapter)
 app.command("feed")(play_feed)
 app.command("list")(list_runs)
 app.command("world-cases")(world_cases)
@@ -83,6 +87,7 @@ def main() -> None:
 def run(
     mode: Mode = None,
     broker: Broker = None,
+    send_orders_to: SendOrdersTo = None,
     bars: MinuteBars = None,
     feed: FeedAddress = None,
     clock: Clock = None,
@@ -121,6 +126,7 @@ def run(
         run_accounts(accounts, config, settings or (), options, say=say, as_json=as_json)
         return
     check_settings(asked_for)
+    check_confirmed(asked_for, send_orders_to)
     refuse_missing_demo(asked_for)
     with Spares() as spares:
         # The workers load what they need while the bars are read.

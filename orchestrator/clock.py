@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 Clock = Callable[[], float]
@@ -36,6 +37,11 @@ class Deadline:
 def wall_time_ns() -> int:
     """Nanoseconds UTC since 1970: for telemetry, and once at the start of a market's clock."""
     return time.time_ns()
+
+
+def today() -> date:
+    """The day in UTC, by the wall clock: rule packs are read on a day, and grow old."""
+    return datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).date()
 
 
 class Pace(NamedTuple):

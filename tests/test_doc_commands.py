@@ -35,6 +35,7 @@ NO_COMMANDS = {
     ("README.md", "rl_core/"): "the tree; tests/test_papers.py compares it with the folders",
     ("docs/architecture.md", "rl-core train  "): "a picture of processes",
     ("docs/architecture.md", "orchestrator"): "the floors; tests/test_papers.py compares them with the layering",
+    ("docs/extending.md", "[project.entry-points"): "a package's own pyproject.toml; test_live.py installs it",
     ("docs/gate.md", "--- outside text"): "how text from outside is framed",
     ("docs/gate.md", "+++"): "a prompt file; tests/llm_gate/prompts/test_prompt_files.py reads such ones",
     ("docs/operating.md", "PLAN   "): "what a command printed",

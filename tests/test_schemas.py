@@ -18,6 +18,7 @@ PROGRAMS = {
     "phase1_demo.toml": "rl-core",
     "phase2_demo.toml": "rl-core",
     "sim.toml": "orchestrator",
+    "live.toml": "orchestrator",
     "gate_eval.toml": "llm-gate",
 }
 """File in configs/ -> who reads it."""

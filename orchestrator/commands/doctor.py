@@ -19,6 +19,7 @@ from orchestrator.commands.run_options import (
     OwnEntriesFile,
     SecondBars,
     SeenUntil,
+    SendOrdersTo,
     Shadow,
     run_asked_for,
     typed_options,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 def doctor(
     mode: Mode = None,
     broker: Broker = None,
+    send_orders_to: SendOrdersTo = None,
     bars: MinuteBars = None,
     feed: FeedAddress = None,
     clock: Clock = None,
@@ -80,7 +82,7 @@ def doctor(
     except TrigateError as error:
         checks = [Check("settings", "wrong", str(error), error.exit_code)]
     else:
-        checks = examine(asked_for) if named is None else examine_accounts(named, asked_for)
+        checks = examine(asked_for, send_orders_to) if named is None else examine_accounts(named, asked_for)
     _tell(checks, as_json=as_json)
 
 

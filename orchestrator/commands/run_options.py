@@ -15,7 +15,7 @@ Mode = Annotated[
     str | None,
     typer.Option(
         help="sim: recorded bars; paper: bars as they come in --bars; advisory: as paper, and tells a person what to "
-        "do. live is refused."
+        "do; live: as paper, and orders are sent (docs/operating.md)."
     ),
 ]
 Broker = Annotated[
@@ -23,7 +23,14 @@ Broker = Annotated[
     typer.Option(
         metavar="NAME",
         help="simulated: orders go through the adapter protocol to a simulated broker in a process of its own; "
-        "none: the run computes its fills.",
+        "live: an installed adapter; none: the run computes its fills.",
+    ),
+]
+SendOrdersTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ACCOUNT",
+        help="live: the account at the broker once more, as in live.account; asked for at each start.",
     ),
 ]
 MinuteBars = Annotated[

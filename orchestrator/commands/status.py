@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.report.filled_by import filled_by, refused
+from orchestrator.report.filled_by import filled_by, refused, sent_to
 from orchestrator.report.status import RunStatus, holder_of_run, state_of, status_of
 from orchestrator.run.folder import MANIFEST, RunFolder, run_at
 from rl_core.exchange.instruments import instrument
@@ -99,6 +99,7 @@ def _for_programs(found: RunStatus) -> dict[str, Any]:
         "starts": found.manifest.starts,
         "market": found.manifest.market,
         "filled_by": filled_by(found.manifest.inputs.config),
+        "sent_to": sent_to(found.manifest.inputs.config),
         "contract": found.manifest.contract,
         "records": found.records,
         "torn": found.torn,

@@ -10,7 +10,7 @@ from orchestrator.journal.lines import Record
 from orchestrator.live.follower import Follower, Outside
 from orchestrator.live.watched import Decision, Watched
 from orchestrator.report.advice import plan_in_words, until
-from orchestrator.report.filled_by import filled_by, refused
+from orchestrator.report.filled_by import filled_by, refused, sent_to
 from orchestrator.report.formats import EXCHANGE, NONE, dollars, points
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
 from rl_core.exchange.instruments import instrument
@@ -112,6 +112,7 @@ def header_told(follower: Follower) -> Told:
         "rule_pack": manifest.rule_pack,
         "declaration": manifest.declaration,
         "filled_by": filled_by(manifest.inputs.config),
+        "sent_to": sent_to(manifest.inputs.config),
         "kind": {"sim": "simulated"}.get(mode, mode),
         "gate": _gate(manifest.inputs.config),
     }

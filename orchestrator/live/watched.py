@@ -222,6 +222,6 @@ class Watched:
 
 
 _ACCOUNT_NOTES = ("account_opened", "account_ended", "session_closed", "day_paused", "stood_down", "end")
-_ORDER_NOTES = ("flatten", "managed", "stop_kept", "cancelled")
+_ORDER_NOTES = ("flatten", "managed", "stop_kept", "still_open", "cancelled")
 _TOLD = frozenset((*_ACCOUNT_NOTES, *_ORDER_NOTES, "operator", "guard", "feed", "flat_time"))
 """Records of which the page tells as they come; orders, fills and verdicts have places of their own."""

@@ -17,7 +17,7 @@ the same question has been answered.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -39,13 +39,18 @@ class ExecutionGapError(DataError):
 
 
 class Bracket(Message):
-    """An entry at the market with its stop and its target, as distances from the fill."""
+    """An entry at the market with its stop and its target: distances from the fill, or prices that stay where they are.
+
+    Where the market would fill it at or beyond one of these prices, all of it is cancelled, and nothing fills.
+    """
 
     kind: Literal["bracket"] = "bracket"
     order_id: OrderId = Field(pattern=ID_PATTERN)
     quantity: int = Field(description="contracts, signed: bought > 0, sold < 0")
     stop_ticks: int
     target_ticks: int
+    stop_price: int | None = Field(None, description="ticks: the stop stands there, in the place of its distance")
+    target_price: int | None = Field(None, description="the same of the target")
 
 
 class OrderState(Message):
@@ -217,11 +222,15 @@ class BrokerAdapter(Protocol):
         """What is held and works now."""
 
 
+@runtime_checkable
 class SimulatedMarket(Protocol):
     """A market that stands still until it is moved; an adapter of a real broker has none."""
 
     def move(self, by: MarketMoves) -> None:
         """Let a minute trade, or a session end; the same again changes nothing."""
+
+    def trade(self, bar: Bar) -> None:
+        """Let a bar trade in which no more fills than its volume; the same again changes nothing."""
 
 
 def new_executions(broker: BrokerAdapter, last: int) -> list[Execution]:

@@ -137,6 +137,13 @@ def _on_fills(facts: RunFacts, trades: TradeFigures) -> Iterator[str]:
             "The account follows every plan as if it had been taken, at simulated fills. What a person did with the "
             "plans, and at which prices, is not known here."
         )
+    if facts.sent_to:
+        yield (
+            f"Fills are those that the broker of account {facts.sent_to} told, at its prices. Commission is the "
+            f"configured one: what the broker charged is not known here. The veto ledger runs its brackets alone, at "
+            f"simulated fills and full size."
+        )
+        return
     how = {
         "pessimistic": "the stop is taken to come first",
         "adaptive": "the extreme nearer the open comes first",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
-from orchestrator.report.filled_by import filled_by
+from orchestrator.report.filled_by import filled_by, sent_to
 from orchestrator.report.origin import Origin, origin_of
 from orchestrator.run.folder import CALIBRATION, ENTRIES, REGIMES, RunManifest
 from orchestrator.run.telemetry import read_telemetry
@@ -50,7 +50,7 @@ class RunFacts(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """sim, paper or advisory."""
+        """sim, paper, advisory or live."""
         return str(self.manifest.inputs.config.get("mode", "sim"))
 
     @property
@@ -62,6 +62,11 @@ class RunFacts(NamedTuple):
     def filled_by(self) -> str:
         """Who filled the orders, by name."""
         return filled_by(self.manifest.inputs.config)
+
+    @property
+    def sent_to(self) -> str:
+        """The account at a broker to which orders went, "" where nothing was sent."""
+        return sent_to(self.manifest.inputs.config)
 
     @property
     def gate(self) -> dict[str, Any]:

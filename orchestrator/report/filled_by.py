@@ -8,8 +8,15 @@ OWN = "the run's own engine"
 
 def filled_by(config: Mapping[str, Any]) -> str:
     """Who filled the orders of a run with these settings: the broker by its name, or the run's own engine."""
-    broker = config.get("broker")
+    broker, account = config.get("broker"), sent_to(config)
+    if account:
+        return f"the broker of the adapter {broker}, account {account}"
     return OWN if broker is None else f"the {broker} broker"
+
+
+def sent_to(config: Mapping[str, Any]) -> str:
+    """The account at a broker to which the orders of a run with these settings go, "" where nothing is sent."""
+    return str(config["live"]["account"]) if config.get("mode") == "live" else ""
 
 
 def refused(orders: int, moves: int) -> str:

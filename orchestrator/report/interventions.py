@@ -15,6 +15,7 @@ class Interventions(NamedTuple):
     words: tuple[str, ...]  # how a person wanted the run to stand, in order
     feed: Mapping[str, int]  # what came from a feed besides the next bar, by its code
     closed_by_clock: int  # positions or orders that no bar came to close before the flat time
+    carried: int  # positions that the broker had not closed when their session was over
     rejected: Mapping[str, int]  # orders that the broker did not take, by its reason
     moves_refused: int  # of stops, by the broker
 
@@ -50,8 +51,12 @@ class Interventions(NamedTuple):
             )
         if self.closed_by_clock:
             times = "once" if self.closed_by_clock == 1 else f"{self.closed_by_clock} times"
+            said.append(f"No bar came before the flat time, and the clock closed what was open: {times}.")
+        if self.carried:
+            times = "once" if self.carried == 1 else f"{self.carried} times"
             said.append(
-                f"No bar came before the flat time, and the clock closed what was open at the last price: {times}."
+                f"A session was over and the broker had not closed everything: {times}. What was left closed when it "
+                f"could, and counts in the session that left it."
             )
         if told := refused(sum(self.rejected.values()), self.moves_refused):
             why = ", ".join(f"{reason or 'without a reason'} {count}" for reason, count in self.rejected.items())
@@ -69,6 +74,7 @@ def interventions(book: AccountBook) -> Interventions:
         words=tuple(event.payload["standing"] for event in book.of("operator")),
         feed=dict(sorted(Counter(event.payload["code"] for event in book.of("feed")).items())),
         closed_by_clock=len(book.of("flat_time")),
+        carried=len(book.of("still_open")),
         rejected=dict(sorted(Counter(event.payload["reason"] for event in rejected).items())),
         moves_refused=len(book.of("stop_kept")),
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from orchestrator.report.account_book import AccountBook, BookedTrade, trades_of
 from orchestrator.report.formats import dollars
 from orchestrator.trader.events import TradeRecord
-from rl_core.market.told import mean_price
+from rl_core.market.told import MeanPrice, mean_price
 
 MONEY = ("account_opened", "fill", "mark", "session_closed", "account_ended")
 
@@ -88,7 +88,7 @@ def _rounds(fills: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
 def _round_fault(fills: list[Mapping[str, Any]], trade: TradeRecord, tick_value: int) -> str:
     """How the trade differs from the fills that it is to be of, "" if it does not."""
     entered = [fill for fill in fills if fill["reason"] == "entry"]
-    left, began = fills[len(entered) :], _Cash()
+    left, began = [fill for fill in fills if fill["reason"] != "entry"], _Cash()
     for fill in entered:
         began = _after_fill(began, fill, tick_value)
     if any(fill["order"] != trade.order_id for fill in fills):
@@ -105,8 +105,17 @@ def _round_fault(fills: list[Mapping[str, Any]], trade: TradeRecord, tick_value:
     better = trade.exit * whole - total if trade.quantity > 0 else total - trade.exit * whole
     if abs(better) >= whole:
         return f"its exit {trade.exit} is not the mean price of what left"
-    paid = sum(fill["commission"] for fill in fills) + better * tick_value
+    paid = sum(fill["commission"] for fill in fills) + (better + _rests(entered) - _rests(fills)) * tick_value
     return "" if paid == trade.costs else f"its fills cost {paid} cents, and it {trade.costs}"
+
+
+def _rests(fills: Iterable[Mapping[str, Any]]) -> int:
+    """Ticks x contracts that the mean prices of a position, as it grew by ``fills``, are better than what was paid."""
+    held, rests = _Cash(), 0
+    for fill in fills:
+        rests += _mean_entry(held, fill).rest if fill["reason"] == "entry" else 0
+        held = _after_fill(held, fill, 0)
+    return rests
 
 
 def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
@@ -131,15 +140,15 @@ def _check_cash(book: AccountBook, tick_value: int) -> BookStatement:
 def _after_fill(account: _Cash, fill: Mapping[str, Any], tick_value: int) -> _Cash:
     cash, quantity = account.cash - fill["commission"], account.quantity + fill["quantity"]
     if fill["reason"] == "entry":
-        return _Cash(cash, quantity, _mean_entry(account, fill))
+        return _Cash(cash, quantity, _mean_entry(account, fill).price)
     made = (account.entry - fill["price"]) * fill["quantity"] * tick_value
     return _Cash(cash + made, quantity, account.entry if quantity else 0)
 
 
-def _mean_entry(account: _Cash, fill: Mapping[str, Any]) -> int:
+def _mean_entry(account: _Cash, fill: Mapping[str, Any]) -> MeanPrice:
     """The price of the position that the entry makes; a later part of one counts at the mean of both."""
     total = abs(account.quantity) * account.entry + abs(fill["quantity"]) * fill["price"]
-    return mean_price(account.quantity + fill["quantity"], total).price
+    return mean_price(account.quantity + fill["quantity"], total)
 
 
 def _check_total(book: AccountBook, trades: list[BookedTrade], tick_value: int) -> BookStatement:

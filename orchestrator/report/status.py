@@ -43,6 +43,7 @@ class Standings(NamedTuple):
     guards: tuple[str, ...] = ()  # that acted in the session of the last bar
     feed: Mapping[str, int] = MappingProxyType({})  # what came besides the next bar, by its code
     closed_by_clock: int = 0
+    still_open: int = 0  # contracts, signed, that the broker has not closed though the session is over
     rejected: int = 0  # orders that the broker did not take
     moves_refused: int = 0  # of stops, by the broker
     why_rejected: str = ""  # the last order, in the broker's words
@@ -151,6 +152,7 @@ _TAKEN: dict[str, dict[str, str]] = {
     "managed": {"stop": "stop"},
     "trade": {"trades": "number"},
     "operator": {"standing": "standing"},
+    "still_open": {"still_open": "quantity"},
 }
 """Type of a record -> field of `Standings` -> field of the record."""
 
@@ -169,7 +171,8 @@ def _after(now: Standings, kind: str, payload: Mapping[str, Any]) -> Standings:
         return now._replace(account="active")
     if kind == "fill":
         now = _entered(now, payload) if payload["reason"] == "entry" else now
-        return now._replace(quantity=now.quantity + payload["quantity"])
+        quantity = now.quantity + payload["quantity"]
+        return now._replace(quantity=quantity, still_open=quantity if now.still_open else 0)
     if kind == "guard":
         return now._replace(guards=tuple(sorted({*now.guards, payload["guard"]})))
     if is_rejected(kind, payload):
@@ -185,7 +188,8 @@ def _entered(now: Standings, fill: Mapping[str, Any]) -> Standings:
     """After an entry, or a later part of it, which counts at the mean price of both."""
     entered, price = now.entered + fill["quantity"], fill["price"]
     if now.entry is not None and now.quantity:
-        price = mean_price(entered, abs(now.entered) * now.entry + abs(fill["quantity"]) * price).price
+        total = abs(now.quantity) * now.entry + abs(fill["quantity"]) * price
+        price = mean_price(now.quantity + fill["quantity"], total).price
     return now._replace(entered=entered, entry=price)
 
 
@@ -222,14 +226,24 @@ def alarms(
     if now.feed:
         told = ", ".join(f"{code.replace('_', ' ')} {count}" for code, count in sorted(now.feed.items()))
         yield f"the feed gave more than the next bar: {told}"
-    if now.closed_by_clock:
-        yield "no bar came before the flat time: the clock closed what was open at the last price"
+    yield from _at_the_end(now)
     yield from _refused(manifest, now)
     if asked != now.standing and not now.ended:
         yield f"{asked} was asked for and is not in force yet: it is taken between two bars"
     # In paper mode the market goes on, and what was missed is recorded.
     again = "" if manifest.inputs.config.get("mode") in FOLLOWING else " and was asked again"
     yield from _seen_by_the_clock(seen, again)
+
+
+def _at_the_end(now: Standings) -> Iterator[str]:
+    """How a session ended, where it did not end with a bar."""
+    if now.still_open:
+        yield (
+            f"the session is over and the broker has not closed {abs(now.still_open)} contracts that it was asked to "
+            f"close: nothing is entered until it has, and it is asked with the next bar; look at the account there"
+        )
+    elif now.closed_by_clock:
+        yield "no bar came before the flat time: the clock closed what was open"
 
 
 def _refused(manifest: RunManifest, now: Standings) -> Iterator[str]:

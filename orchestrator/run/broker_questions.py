@@ -134,7 +134,7 @@ class BrokerQuestions:
             told: tuple[Execution, ...] = yield ExecutionsAsked(question.after, question.moves)
         else:
             told = events.executions_from(recorded.payload)
-        check_executions(state, told, over=question.over)
+        check_executions(state, told)
         self._note(events.executions_told(told, _bar_of(question.moves, state)))
         if told and self._next_recorded() is None:  # a run that was killed here may have no further question
             yield from self.compare(state, told)

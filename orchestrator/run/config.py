@@ -16,10 +16,13 @@ from rl_core.bars.layouts import Stamp
 from rl_core.bars.rows import RowKind
 from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, TradingConfig
 
-FOLLOWING = ("paper", "advisory")
+FOLLOWING = ("paper", "advisory", "live")
 """Modes whose bars come as they happen."""
+SIMULATED = "simulated"
+"""The broker that comes with the project, and sends nothing."""
 ON_FAILURE = "^(veto|approve|resize:0\\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"
 NAME = "^[a-z0-9][a-z0-9_-]{0,63}$"
+ACCOUNT = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 
 class _Section(BaseModel):
@@ -130,15 +133,27 @@ class FeedSection(_Section):
     )
 
 
+class LiveSection(_Section):
+    """Where the orders of a run in live mode go."""
+
+    account: str | None = Field(
+        None, pattern=ACCOUNT, description="name of the account at the broker; --send-orders-to has to say the same"
+    )
+    settings: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="handed to the adapter, and kept with the run: name a secret's file, not it"
+    )
+
+
 def _cents(dollars: Decimal | None) -> int | None:
     return None if dollars is None else int(dollars * 100)
 
 
 class RunConfig(_Section):
-    """One run over bars that are recorded, or that come as they happen; in both nothing is sent anywhere."""
+    """One run over bars that are recorded, or that come as they happen; in live mode alone orders leave the machine."""
 
     mode: Literal["sim", "paper", "advisory", "live"] = Field(
-        "sim", description="sim: recorded bars; paper, advisory: bars as they come; live is refused"
+        "sim",
+        description="sim: recorded bars; paper, advisory: bars as they come; live: orders are sent, by an adapter",
     )
     name: str = Field("sim", pattern=NAME)
     bars: Path = Path(".cache/demo/NQ_D1M.parquet")
@@ -159,10 +174,11 @@ class RunConfig(_Section):
     max_entries_per_session: int = Field(MAX_ENTRIES_PER_SESSION, gt=0)
     gate: GateSection = GateSection()
     guards: GuardsSection = GuardsSection()
-    broker: Literal["simulated"] | None = Field(
+    broker: str | None = Field(
         None,
+        pattern=NAME,
         description="who fills the orders: simulated, a broker in a process of its own that is asked through the "
-        "adapter protocol; none: the run computes the fills",
+        "adapter protocol; in live mode the name of an installed adapter; none: the run computes the fills",
     )
     broker_parts: int = Field(
         1,
@@ -179,6 +195,7 @@ class RunConfig(_Section):
     )
     paper: PaperSection = PaperSection()
     feed: FeedSection = FeedSection()
+    live: LiveSection = LiveSection()
     on_shutdown: Literal["hold", "flatten"] = Field(
         "hold", description="what a SIGTERM or Ctrl-C does with an open position: keep it, or close it at the next fill"
     )
@@ -193,8 +210,8 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _only_a_broker_fills_in_parts(self) -> Self:
-        if self.broker_parts != 1 and self.broker is None:
-            raise ValueError("broker_parts belongs to a broker: give --broker simulated with it")
+        if self.broker_parts != 1 and self.broker != SIMULATED:
+            raise ValueError("broker_parts belongs to the simulated broker: give --broker simulated with it")
         if self.broker_parts_a_bar and self.broker_parts_a_bar >= self.broker_parts:
             raise ValueError(
                 f"broker_parts_a_bar {self.broker_parts_a_bar} leaves nothing open: it has to be below broker_parts, "
@@ -227,6 +244,7 @@ class RunConfig(_Section):
         left_out |= {"feed"} if self.feed == FeedSection() else set()
         left_out |= {"mode"} if self.mode == "sim" else set()
         left_out |= {"broker"} if self.broker is None else set()
+        left_out |= {"live"} if self.live == LiveSection() else set()
         left_out |= {"broker_parts"} if self.broker_parts == 1 else set()
         left_out |= {"broker_parts_a_bar"} if self.broker_parts_a_bar == 0 else set()
         left_out |= {"entries", "seen_until"} if self.entries is None else {"checkpoint"}

@@ -15,13 +15,14 @@ from llm_gate.serving.memory_plan import Device, gpus, machine_memory, need_of, 
 from llm_gate.serving.model_folders import longest_text
 from llm_gate.serving.processes import checked_port, nvidia_smi
 from llm_gate.serving.server import VllmServer
-from orchestrator.clock import Deadline, wall_time_ns
+from orchestrator.clock import Deadline, today, wall_time_ns
 from orchestrator.journal.journal import check_journal, refuse_other_run, whole_records
 from orchestrator.messaging.sockets import ServerSocket
 from orchestrator.run.config import RunConfig
 from orchestrator.run.folder import REPORT, RunFolder, ended_run, run_to_continue, unfinished
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.growing_file import Grown
+from orchestrator.run.modes import check_confirmed, check_pack
 from orchestrator.run.paper_plan import bars_before, check_paper, plan_paper, rows_of, warn_of_old_bars
 from orchestrator.run.plan import RunPlan, Say, TradedBy, plan_over, trader_of, warn_of_old_rules
 from orchestrator.run.rehearsal import read_rehearsal
@@ -85,11 +86,14 @@ def exit_code_of(checks: list[Check]) -> int:
     return next((check.exit_code for check in checks if check.level == "wrong"), 0)
 
 
-def examine(config: RunConfig) -> list[Check]:
-    """Look at everything that the run of ``config`` needs; nothing is started, and no run is changed."""
+def examine(config: RunConfig, send_orders_to: str | None = None) -> list[Check]:
+    """Look at everything that the run of ``config`` needs; nothing is started, and no run is changed.
+
+    ``send_orders_to`` is the account to which orders go as it was typed, None where it was not.
+    """
     looks = Looks()
     looks.take("machine", look_at_machine)
-    looks.take("settings", lambda warn: _settings(config))
+    looks.take("settings", lambda warn: _settings(config, send_orders_to))
     gate = examine_inputs(looks, config, read_bars)
     if gate is not None and gate.folder is not None:
         folder = gate.folder
@@ -112,7 +116,7 @@ def examine_inputs(looks: Looks, config: RunConfig, read: Callable[..., Bars]) -
     if bars is None or trader is None:
         looks.leave("rules", f"bars and {who}")
     else:
-        looks.take("rules", lambda warn: _rules(trader, bars, warn))
+        looks.take("rules", lambda warn: _rules(config, trader, bars, warn))
     gate = looks.take("model", lambda warn: _model(config))
     settings = [check for check in looks.checks[:before] if check.account == looks.account]
     if exit_code_of(settings + looks.checks[before:]) or bars is None:
@@ -156,8 +160,11 @@ def look_at_machine(warn: Say) -> tuple[None, str]:
     return None, f"{cores} cores, {_mib(memory.free)} of {_mib(memory.total)} of memory free"
 
 
-def _settings(config: RunConfig) -> tuple[None, str]:
-    (check_paper if config.follows else check_settings)(config)
+def _settings(config: RunConfig, send_orders_to: str | None) -> tuple[None, str]:
+    check_settings(config)
+    check_confirmed(config, send_orders_to)
+    if config.follows:
+        check_paper(config)
     return None, f"mode {config.mode}, gate {config.gate.engine}"
 
 
@@ -219,10 +226,11 @@ def _checkpoint(config: RunConfig, warn: Say) -> tuple[TradedBy, str]:
     return trader, f"{trader.checkpoint}: phase {trader.identity.phase} on {trader.identity.market}, whole, and it fits"
 
 
-def _rules(trader: TradedBy, bars: Bars, warn: Say) -> tuple[None, str]:
+def _rules(config: RunConfig, trader: TradedBy, bars: Bars, warn: Say) -> tuple[None, str]:
     trading = compile_trading(trader.account, bars.instrument)
-    warn_of_old_rules(trading.pack, wall_time_ns(), warn)
     pack = trading.pack
+    check_pack(config, pack, today())
+    warn_of_old_rules(pack, wall_time_ns(), warn)
     return None, f"{pack.name}, read on {pack.as_of}; trades {trading.contract.symbol}; automation {pack.automation}"
 
 

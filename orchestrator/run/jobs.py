@@ -5,12 +5,15 @@ from pathlib import Path
 from llm_gate.prompts.prompt_files import prompt_file
 from orchestrator.messaging.broker import BROKER_CATALOGUE
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
+from orchestrator.run.config import SIMULATED
 from orchestrator.run.folder import CALIBRATION, ENTRIES, JOURNAL, RunFolder
 from orchestrator.run.model_server import ModelServer
 from orchestrator.run.plan import RunPlan
 from orchestrator.run.worker_modules import BROKER_MODULE, FEED_MODULE, GATE_MODULE, POLICY_MODULE, worker_modules
+from orchestrator.workers.broker import MOVED
 from orchestrator.workers.crew import Job
 from orchestrator.workers.handed_bars import HANDED
+from orchestrator.workers.processes import WorkerConfig
 from orchestrator.workers.remote_broker import BROKER
 from trigate.versions import code_digest
 
@@ -36,11 +39,26 @@ def feed_job(handed: Path, market: str) -> Job:
 
 
 def broker_job(plan: RunPlan, folder: RunFolder) -> Job:
-    """Whoever fills the orders: the simulated broker, whose own journal lies in the run's folder."""
+    """Whoever fills the orders: the simulated broker, whose own journal lies in the run's folder, or an adapter.
+
+    An adapter has to say that it trades the account that was asked for; and where bars are recorded ones that are
+    played again, that its market is simulated: no order of a rehearsal meets today's prices.
+    """
     assert plan.config.trading is not None, "a run writes down the account that it resolved"
-    config = {
-        "trading": plan.config.trading.model_dump(mode="json"),
-        "market": plan.bars.instrument.symbol,
+    account = plan.config.trading.model_dump(mode="json")
+    config: WorkerConfig = {"trading": account, "market": plan.bars.instrument.symbol}
+    if plan.config.broker != SIMULATED:
+        live, rehearsed = plan.config.live, plan.config.paper.clock is not None
+        assert live.account is not None, "an adapter is asked in live mode alone, which names the account"
+        config |= {
+            "adapter": plan.config.broker,
+            "account": live.account,
+            "folder": str((folder.path / BROKER).resolve()),
+            "settings": live.settings,
+        }
+        serves = {"code": code_digest(), "account": live.account, **({"market": MOVED} if rehearsed else {})}
+        return Job(BROKER_MODULE, config, serves, BROKER_CATALOGUE)
+    config |= {
         "journal": str((folder.path / BROKER / JOURNAL).resolve()),
         "parts": [plan.config.broker_parts, plan.config.broker_parts_a_bar],
     }

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from orchestrator.clock import wall_time_ns
+from orchestrator.clock import today, wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
 from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
-from orchestrator.run.modes import check_sendable
+from orchestrator.run.modes import LIVE, check_pack
 from orchestrator.run.own_entries import OwnEntries, own_entries, seen_until_ns
 from orchestrator.run.room import check_room
 from orchestrator.run.settings import account_of, check_settings
@@ -107,6 +107,9 @@ class RunPlan(NamedTuple):
         """What a person has to be told before it starts."""
         unprotected = "the gate's fail mode is approve: entries go through unprotected while it is down"
         notices = (unprotected,) if self.config.gate.on_failure == "approve" else ()
+        if self.config.mode == LIVE:
+            where = f"account {self.config.live.account} by the adapter {self.config.broker}"
+            notices = (f"live: ORDERS ARE SENT, to {where}; orchestrator flatten RUN closes", *notices)
         return notices if self.world is None else (*notices, self.world.declaration)
 
     def views(self) -> CloseViews:
@@ -199,10 +202,12 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
 
     Raises:
         TrigateError, GateError: the checkpoint, the entries, the model, the broker or the bars do not fit.
+        RefusedError: orders would be sent, and the account's rule pack does not allow it.
     """
     checkpoint, identity, account = trader_of(config)
     config = config.model_copy(update={"trading": account})
     trading = compile_trading(account, bars.instrument)
+    check_pack(config, trading.pack, today())
     warn_of_old_rules(trading.pack, wall_time_ns(), say)
     paper = config.follows
     span = Span(0, len(bars), len(bars)) if paper else span_traded(config, bars, identity)
@@ -212,7 +217,6 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
         for note in entries.notes:
             say(f"warning: {config.entries}: {note}")
-    check_sendable(config, None if entries is None else entries.kept)
     gate = gate_inputs(config.gate, say=say)
     inputs = RunInputs(
         config=config.identity,

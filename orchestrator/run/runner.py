@@ -282,7 +282,7 @@ class Runner:
 
     def _flat_time_passed(self, state: TraderState) -> bool:
         """Whether something is open, its flat time is over, and the feed has nothing that could close it."""
-        if not self._idle or state.last_bar is None or state.view is None:
+        if not self._idle or state.last_bar is None or state.view is None or state.over:
             return False
         held = state.broker
         flat_ns = state.last_bar.ts_event_ns + (1 + state.view.minutes_to_flat) * MINUTE_NS

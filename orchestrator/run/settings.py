@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.clock import today
 from orchestrator.run.config import FOLLOWING, FeedSection, RunConfig
 from orchestrator.run.gate_setup import check_gate
 from orchestrator.run.modes import check_broker, check_mode
@@ -80,7 +81,7 @@ def check_settings(config: RunConfig) -> None:
             model; an address that cannot be used; or the settings do not go together.
         RefusedError: orders would be sent.
     """
-    check_mode(config)
+    check_mode(config, today())
     if config.feed != FeedSection() and not config.follows:
         raise ConfigError(
             f"feed is for mode {' or '.join(FOLLOWING)}: in mode {config.mode} the bars are recorded; leave feed out"

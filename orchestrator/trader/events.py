@@ -11,8 +11,7 @@ from rl_core.market.broker import BrokerState, Fill, equity_at
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue
 from rl_core.market.own_bracket import OwnBracket
-from rl_core.market.told import mean_price
-from rl_core.market.types import Account, BarOutcome, Bracket, Order, Position, Terms
+from rl_core.market.types import Account, Bracket, Order, Position
 from rl_core.trading.hours import MINUTE_NS
 
 SYNCED = frozenset({"intent", "stop_move", "order", "plan", "fill", "account_ended", "operator", "flat_time", "end"})
@@ -49,6 +48,7 @@ class OpenTrade(NamedTuple):
     entry: Fill
     left: tuple[Fill, ...] = ()  # parts of its exit, of the bars before its last one
     ambiguous: bool = False  # whether a bar of one of them could be read in two ways
+    at: int = 0  # ticks: entry of what is open of it, another than its own once more has entered after an exit
 
 
 class TradeRecord(NamedTuple):
@@ -66,42 +66,6 @@ class TradeRecord(NamedTuple):
     pnl: int
     risk: int
     ambiguous: bool
-
-
-def trade_of(trade: OpenTrade, leaving: Fill, played: BarOutcome, venue: Venue) -> TradeRecord:
-    """The trade that ``leaving`` closes: one exit at the mean price of all that left, for the reason of most of it."""
-    start, left = trade.entry, (*trade.left, leaving)
-    exit_, costs = _left_for(left, venue.terms)
-    gross = (exit_ - start.price) * start.quantity * venue.terms.tick_value
-    costs += start.commission
-    return TradeRecord(
-        order_id=trade.order_id,
-        quantity=start.quantity,
-        entry_ns=start.ts_event_ns,
-        entry=start.price,
-        exit_ns=leaving.ts_event_ns,
-        exit=exit_,
-        reason=max(left, key=lambda fill: abs(fill.quantity)).reason,
-        gross=gross,
-        costs=costs,
-        pnl=gross - costs,
-        # What is lost at the stop by the whole of the entry; ``played`` knows that of the contracts that left last.
-        risk=played.risk // abs(leaving.quantity) * abs(start.quantity),
-        ambiguous=trade.ambiguous or bool(played.ambiguous),
-    )
-
-
-def _left_for(left: Sequence[Fill], terms: Terms) -> tuple[int, int]:
-    """The mean price of the fills in whole ticks, and what was paid besides: commissions, and what rounding leaves.
-
-    Each fill's own rest stands in its commission. It is taken back, so that the mean is rounded once.
-    """
-    quantity, contracts = sum(fill.quantity for fill in left), sum(abs(fill.quantity) for fill in left)
-    commissions = contracts * terms.commission
-    rests = (sum(fill.commission for fill in left) - commissions) // terms.tick_value
-    total = sum(abs(fill.quantity) * fill.price for fill in left) + (rests if quantity > 0 else -rests)
-    mean = mean_price(quantity, total)
-    return mean.price, commissions + mean.rest * terms.tick_value
 
 
 def run_named(run_id: str) -> Recorded:
@@ -347,6 +311,11 @@ def planned(order_id: str, order: Order, bar: Bar, why: Why) -> Recorded:
         "odds_milli": None if odds is None else {k: round(1000 * v) for k, v in sorted(odds.items())},
     }
     return Recorded("plan", payload)
+
+
+def still_open(order_id: str, quantity: int, bar_seq: int) -> Recorded:
+    """A session is over after the bar ``bar_seq``, and the broker has not closed so many contracts, signed."""
+    return Recorded("still_open", {"order": order_id, "quantity": quantity, "bar": bar_seq})
 
 
 def flatten_ordered(order_id: str) -> Recorded:

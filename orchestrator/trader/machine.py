@@ -41,17 +41,15 @@ from orchestrator.trader.at_close import (
     observation_at_close,
     venue_after_close,
 )
-from orchestrator.trader.between_bars import take_over, told_between
+from orchestrator.trader.between_bars import take_over, told_between, told_late
 from orchestrator.trader.booking import book, record_pause
+from orchestrator.trader.carried import ask_to_close, closed_or_carried, is_left
 from orchestrator.trader.events import Recorded
 from orchestrator.trader.guards import OFF, cut
-from orchestrator.trader.meeting import (
-    end_session,
-    meet_bar,
-    order_that_fills,
-)
+from orchestrator.trader.meeting import end_session, entries_of, meet_bar, order_that_fills, segments_of
 from orchestrator.trader.proposals import propose
 from orchestrator.trader.sending import (
+    ask_again,
     ask_executions,
     bracket_of,
     cancel_rest,
@@ -60,7 +58,7 @@ from orchestrator.trader.sending import (
     send,
     without_order,
 )
-from orchestrator.trader.session_edges import close_session, open_session
+from orchestrator.trader.session_edges import breaks_off, close_session, is_over, open_session
 from orchestrator.trader.state import (
     AskGate,
     AskPolicy,
@@ -90,7 +88,6 @@ from rl_core.market.broker import XP, BrokerState
 from rl_core.market.costs import stop_loss
 from rl_core.market.decisions import KnownAtClose, action_mask, managed, order_for
 from rl_core.market.types import NO_ORDER, Order
-from rl_core.trading.hours import opens_too_late
 
 
 def opening_state(setting: Setting) -> TraderState:
@@ -102,13 +99,10 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
     """Apply one event; which are taken when stands in the table above."""
     assert isinstance(event, _TAKES[state.waits_for]), f"{type(event).__name__} while it waits for {state.waits_for}"
     if isinstance(event, ExecutionsTold):
-        told = state._replace(waits_for="bar", due=None, told=event.executions)
-        if state.due is not None:
-            return _met(told, state.due, setting)
-        return _go_on(told_between(told, setting), setting)
+        return _on_executions(state._replace(waits_for="bar", due=None, told=event.executions), state.due, setting)
     if isinstance(event, Due):
         asks = setting.sends and may_execute(state)
-        over = asks and _is_over(state, event)
+        over = asks and is_over(state, event)
         return ask_executions(state, event, setting, over=over) if asks else _met(state, event, setting)
     match event:
         case PolicyAnswered():
@@ -116,10 +110,23 @@ def advance(state: TraderState, event: Event, setting: Setting) -> Step:
         case GateAnswered():
             return _on_verdict(state._replace(waits_for="bar"), event.reviewed, setting)
         case OrderAnswered(answer):
-            return _go_on(on_order(state._replace(waits_for="bar"), answer), setting)
+            step = on_order(state._replace(waits_for="bar"), answer)
+            return ask_again(step, setting) if state.due is not None else _go_on(step, setting)
         case OperatorAsked(standing):
             return _stand(state._replace(standing=standing), setting)
     assert_never(event)
+
+
+def _on_executions(told: TraderState, due: Due | None, setting: Setting) -> Step:
+    """What they come to: between two bars, at the end of a session, or in the bar that was due."""
+    if due is None:
+        return _go_on(told_between(told, setting), setting)
+    if told.over == "asked":
+        step = closed_or_carried(told, due, setting)
+        return step if step.state.over else step.then(_met, due, setting)
+    if is_over(told, due) and is_left(told):
+        return ask_to_close(told, due, setting)
+    return _met(told, due, setting)
 
 
 def _met(state: TraderState, event: Due, setting: Setting) -> Step:
@@ -134,13 +141,6 @@ def _met(state: TraderState, event: Due, setting: Setting) -> Step:
     assert_never(event)
 
 
-def _is_over(state: TraderState, event: Due) -> bool:
-    """Whether what is open cannot meet the event's bar, if it has one."""
-    if not isinstance(event, BarClosed):
-        return True
-    return event.view.session != state.session or _opens_too_late(state, event.bar)
-
-
 _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
     "bar": (BarClosed, OperatorAsked, FlatTimePassed, BarsEnded),
     "action": (PolicyAnswered,),
@@ -153,9 +153,11 @@ _TAKES: dict[WaitsFor, tuple[type[Event], ...]] = {
 
 def _on_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     step = Step(state)
+    if state.over == "carried":  # its session goes on until everything has left
+        return _meet_bar(state, event, setting)
     if event.view.session != state.session:
         step = step.then(_end_session, setting).then(open_session, event.view.session, setting)
-    elif _opens_too_late(state, event.bar):
+    elif breaks_off(state, event.bar):
         step = step.then(_go_flat, setting)
     return step.then(_meet_bar, event, setting)
 
@@ -170,13 +172,6 @@ def _stand(state: TraderState, setting: Setting) -> Step:
     if state.broker.order.quantity:
         step = without_order(state, "operator")
     return step if state.standing != "flat" else step.then(_flatten_if_due, setting)
-
-
-def _opens_too_late(state: TraderState, bar: Bar) -> bool:
-    assert state.last_bar is not None and state.view is not None
-    last = state.last_bar
-    rolls = bar.contract != last.contract
-    return bool(opens_too_late(last.ts_event_ns, bar.ts_event_ns, state.view.minutes_to_flat, rolls))
 
 
 def _go_flat(state: TraderState, setting: Setting) -> Step:
@@ -198,19 +193,32 @@ def _end_session(state: TraderState, setting: Setting) -> Step:
 def _meet_bar(state: TraderState, event: BarClosed, setting: Setting) -> Step:
     """Let the working order and the bracket meet the bar, book what filled, and let the trail follow the close."""
     bar = event.bar
+    first, *late = segments_of(state.told or ()) or [()]
+    state = state if state.told is None else state._replace(told=first)
     order, cancelled = order_that_fills(state, bar, setting)
     met = meet_bar(state._replace(broker=state.broker._replace(order=order)), event, setting)
     after = state._replace(broker=met.state, last_bar=bar, view=event.view, told=None)
-    step = Step(after).then(book, met, setting)
+    step = Step(after).then(book, met, setting).then(told_late, state.broker.order, late, setting)
     if met.state.account.paused != state.broker.account.paused:
         step = step.then(record_pause)
-    if cancelled and setting.sends:
-        return cancel_rest(step, state.broker.order, order.quantity)
+    entered = order.quantity + sum(each.quantity for part in late for each in entries_of(part))
+    if cancelled and setting.sends and entered != state.broker.order.quantity:
+        return cancel_rest(step, state.broker.order, entered, cancelled[0].payload["code"])
     # After the booking, which settles the day on the stop that was in force: the trail binds from the next bar.
-    step = step.record(*cancelled).then(follow_close, setting)
+    step = step.record(*(() if setting.sends else cancelled)).then(follow_close, setting)
     if step.question is not None:
         return step._replace(state=step.state._replace(closing=True))
+    if state.over == "carried" and not met.state.position.quantity:
+        step = step.then(_end_carried, event.view.session, setting)
     return step.then(_close, setting, touched=bool(met.fills or cancelled or met.state.position.quantity))
+
+
+def _end_carried(state: TraderState, session: int, setting: Setting) -> Step:
+    """The end of the session that waited for the broker, now that everything has left, and the bar's own begins."""
+    step = Step(state._replace(over=""))
+    if session == state.session:
+        return step
+    return step.then(close_session, setting).then(open_session, session, setting)
 
 
 def _close(state: TraderState, setting: Setting, *, touched: bool) -> Step:
@@ -263,7 +271,7 @@ def _flatten_if_due(state: TraderState, setting: Setting) -> Step:
     if not state.broker.position.quantity or state.broker.order.flatten:
         return Step(state)
     known = known_at_close(state, setting)
-    if not known.flatten_due:
+    if not (known.flatten_due or state.stray):
         return Step(state)
     flattening = state._replace(broker=state.broker._replace(order=_order(state, HOLD, known, setting)))
     step = Step(flattening, (events.flatten_ordered(state.order_id),))
@@ -359,14 +367,16 @@ def _place(state: TraderState, order_id: str, order: Order, reviewed: Reviewed |
     placed = state._replace(
         broker=state.broker._replace(order=order),
         order_id=order_id,
+        own=setting.own_at(state.last_bar),
+        stray=False,
         entries_this_session=state.entries_this_session + 1,
         moves=0,
     )
     assert order != NO_ORDER
     plan = _plan(placed, reviewed, setting) if setting.advises else ()
-    intent = events.intended(order_id, order, setting.own_at(state.last_bar))
+    intent = events.intended(order_id, order, placed.own)
     step = Step(placed, (*(smaller if order.quantity != wanted else ()), intent, *plan))
-    return send(step, SubmitOrder(bracket_of(order_id, order))) if setting.sends else step
+    return send(step, SubmitOrder(bracket_of(order_id, order, placed.own))) if setting.sends else step
 
 
 def _plan(state: TraderState, reviewed: Reviewed | None, setting: Setting) -> tuple[Recorded, ...]:

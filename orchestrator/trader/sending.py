@@ -15,6 +15,8 @@ too late.
 Nothing is asked for while nothing is open: no execution can come then, and one that does is unexplained.
 """
 
+from itertools import accumulate
+
 from orchestrator.messaging.broker import (
     AccountThen,
     Bracket,
@@ -30,6 +32,7 @@ from orchestrator.trader.at_close import venue_after_close
 from orchestrator.trader.state import (
     AskExecutions,
     BarClosed,
+    BarsEnded,
     CancelOrder,
     CancelRest,
     Due,
@@ -41,6 +44,7 @@ from orchestrator.trader.state import (
     TraderState,
 )
 from rl_core.market.costs import fillable
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.told import ENTRY
 from rl_core.market.types import NO_ORDER, Order
 from trigate.errors import DataError
@@ -50,10 +54,15 @@ class UnexplainedError(DataError):
     """The broker and the record differ in a way that nothing explains: nothing may trade."""
 
 
-def bracket_of(order_id: str, order: Order) -> Bracket:
-    """The order as a broker takes it."""
+def bracket_of(order_id: str, order: Order, own: OwnBracket | None) -> Bracket:
+    """The order as a broker takes it; ``own`` is what its entry brought with it."""
     return Bracket(
-        order_id=order_id, quantity=order.quantity, stop_ticks=order.stop_ticks, target_ticks=order.target_ticks
+        order_id=order_id,
+        quantity=order.quantity,
+        stop_ticks=order.stop_ticks,
+        target_ticks=order.target_ticks,
+        stop_price=None if own is None else own.stop,
+        target_price=None if own is None else own.target,
     )
 
 
@@ -62,15 +71,15 @@ def send(step: Step, sent: Sent) -> Step:
     return step._replace(state=step.state._replace(waits_for="order", sent=sent), question=sent)
 
 
-def cancel_rest(step: Step, ordered: Order, filled: int) -> Step:
+def cancel_rest(step: Step, ordered: Order, filled: int, code: str) -> Step:
     """The step, and then the broker is asked to let nothing more fill of an order that a bar has left a rest of.
 
-    The rest works until the broker says that it does not, and the bar's close waits for that.
+    The rest works until the broker says that it does not, and the bar's close waits for that. ``code`` says why.
     """
     state = step.state
     rest = state.broker._replace(order=ordered._replace(quantity=ordered.quantity - filled))
     waits = step._replace(state=state._replace(broker=rest, closing=True))
-    return send(waits, CancelRest(state.order_id, filled, ordered.quantity))
+    return send(waits, CancelRest(state.order_id, filled, ordered.quantity, code))
 
 
 def on_order(state: TraderState, answer: OrderState) -> Step:
@@ -92,13 +101,14 @@ def on_order(state: TraderState, answer: OrderState) -> Step:
 def _on_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> Step:
     """No more of the order works; what filled of it before the cancel came is asked for at once."""
     late, rest = answer.filled - sent.filled, state.broker.order
-    gone = without_order(state, "volume")
+    gone = without_order(state, sent.code)
     if answer.filled == sent.ordered:
         gone = gone._replace(records=())
     if not late:
         return gone
     fills = gone.state.broker._replace(order=rest._replace(quantity=late))
-    waits = gone.state._replace(broker=fills, waits_for="executions", due=None)
+    stray = state.stray or state.broker.position.quantity != sent.filled
+    waits = gone.state._replace(broker=fills, waits_for="executions", due=None, stray=stray)
     return gone._replace(state=waits, question=AskExecutions(state.broker.executions, None))
 
 
@@ -127,6 +137,12 @@ def ask_executions(state: TraderState, event: Due, setting: Setting, *, over: bo
     moves = _market_over(state, setting) if over else _market_minute(state, event, setting)
     waits = state._replace(waits_for="executions", due=event)
     return Step(waits, question=AskExecutions(state.broker.executions, moves))
+
+
+def ask_again(step: Step, setting: Setting) -> Step:
+    """Ask once more what the broker has executed, now that it is to close what is open; the end is still due."""
+    waits = step.state._replace(waits_for="executions")
+    return step._replace(state=waits, question=AskExecutions(waits.broker.executions, None))
 
 
 def _market_minute(state: TraderState, event: Due, setting: Setting) -> MarketMoves:
@@ -178,28 +194,25 @@ def check_answer(state: TraderState, answer: OrderState) -> None:
 
 
 def _check_rest(state: TraderState, sent: CancelRest, answer: OrderState) -> None:
-    late, held = answer.filled - sent.filled, state.broker.position.quantity
+    late = answer.filled - sent.filled
     where = f"of order {answer.order_id}, of which {sent.filled} contracts of {sent.ordered} had filled by the record"
     if answer.status == "working":
         raise UnexplainedError(f"the broker lets the rest work on {where}; {_REMEDY}")
     if late and not _are_parts([late], sent.ordered - sent.filled):
         raise UnexplainedError(f"the broker says that {answer.filled} have filled {where}; {_REMEDY}")
-    if late and held != sent.filled:
-        raise UnexplainedError(f"{late} contracts entered later than the first exit {where}; {_REMEDY}")
 
 
-def check_executions(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> None:
+def check_executions(state: TraderState, told: tuple[Execution, ...]) -> None:
     """Refuse executions that the record does not explain; nothing of them is recorded, so the broker keeps them.
 
     Args:
         state: before them.
         told: above the last recorded one.
-        over: whether a session is over, so that everything has closed.
 
     Raises:
-        UnexplainedError: of another order, more than was wanted, or less than what had to close.
+        UnexplainedError: of another order, more than was wanted, or something is open where there are no more bars.
     """
-    if fault := _numbers_fault(state, told) or _legs_fault(state, told, over=over):
+    if fault := _numbers_fault(state, told) or _legs_fault(state, told):
         numbers = ", ".join(str(each.number) for each in told) or "none"
         raise UnexplainedError(f"executions ({numbers}): {fault}; {_REMEDY}")
 
@@ -212,24 +225,28 @@ def _numbers_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
     return "" if follow else f"they do not follow number {after - 1}"
 
 
-def _legs_fault(state: TraderState, told: tuple[Execution, ...], *, over: bool) -> str:
+def _legs_fault(state: TraderState, told: tuple[Execution, ...]) -> str:
     held, ordered = state.broker.position.quantity, state.broker.order.quantity
     entered = [each.quantity for each in told if each.leg == ENTRY]
     left = [each.quantity for each in told if each.leg != ENTRY]
     entry, leaving = sum(entered), sum(left)
-    if any(each.leg == ENTRY for each in told[len(entered) :]):
-        return "a part of the entry came after an exit"
     late = state.waits_for == "executions" and state.due is None and ordered != 0
     if late and entry != ordered:
         return f"{entry} contracts entered where the broker had said {ordered} more"
-    if entered and ((held and not late) or over or not _are_parts(entered, ordered)):
-        return f"{entry} contracts entered where {0 if over else ordered} were wanted and {held} held"
+    more = late or state.over == "asked"
+    if entered and ((held and not more) or not _are_parts(entered, ordered)):
+        return f"{entry} contracts entered where {ordered} were wanted and {held} held"
     open_ = held + entry
     if left and not _are_parts(left, -open_):
         return f"{leaving} contracts left where {open_} were open"
+    so_far = list(accumulate((each.quantity for each in told), initial=held))
+    if any(each * open_ < 0 for each in so_far):
+        return f"{leaving} contracts left of {open_}, and more than were open by then"
     if left and not late and state.waits_for == "executions" and state.due is None and leaving != -open_:
         return f"{leaving} contracts left of {open_}, and nothing is open by its own word"
-    return f"{open_ + leaving} contracts are open, and the session is over" if over and leaving != -open_ else ""
+    if state.over == "asked" and isinstance(state.due, BarsEnded) and leaving != -open_:
+        return f"{open_ + leaving} contracts are open that it was asked to close, and there are no more bars"
+    return ""
 
 
 def _are_parts(quantities: list[int], whole: int) -> bool:
@@ -286,6 +303,8 @@ def _stop_fault(state: TraderState, held: Holdings) -> str:
     known = {position.stop, sent.stop} if isinstance(sent, MoveStop) else {position.stop}
     if not position.quantity or held.stop in known:
         return ""
+    if held.stop is None and (state.broker.order.flatten or state.over == "asked"):
+        return ""  # it is being closed at the market, where a broker may have taken the stop away
     there = "has no stop there" if held.stop is None else f"has its stop at {held.stop} there"
     return f"what is open {there}, and by the record it stands at {position.stop}"
 

@@ -1,7 +1,8 @@
 """What a session's edges do to the account: a day is closed or opened, an attempt ends or the next one begins."""
 
+from orchestrator.messaging.catalogue import Bar
 from orchestrator.trader import events
-from orchestrator.trader.state import Guarded, Setting, Step, TraderState
+from orchestrator.trader.state import BarClosed, Due, Guarded, Setting, Step, TraderState
 from rl_core.market.attempts import (
     REFUSED_SESSIONS,
     Refusals,
@@ -13,6 +14,24 @@ from rl_core.market.attempts import (
     stranded,
 )
 from rl_core.market.days import expired
+from rl_core.trading.hours import opens_too_late
+
+
+def is_over(state: TraderState, event: Due) -> bool:
+    """Whether what is open cannot meet the event's bar, if it has one; what was carried so far meets it."""
+    if not isinstance(event, BarClosed):
+        return True
+    if state.over == "carried":
+        return False
+    return event.view.session != state.session or breaks_off(state, event.bar)
+
+
+def breaks_off(state: TraderState, bar: Bar) -> bool:
+    """Whether ``bar`` opens after the flat time of what was open before it, or is another contract's."""
+    assert state.last_bar is not None and state.view is not None
+    last = state.last_bar
+    rolls = bar.contract != last.contract
+    return bool(opens_too_late(last.ts_event_ns, bar.ts_event_ns, state.view.minutes_to_flat, rolls))
 
 
 def close_session(state: TraderState, setting: Setting) -> Step:

@@ -96,6 +96,7 @@ class CancelRest(NamedTuple):
     order_id: str
     filled: int  # contracts of it by the record, signed
     ordered: int
+    code: str = "volume"  # why it has not filled
 
 
 class FlattenOrder(NamedTuple):
@@ -127,6 +128,8 @@ class TraderState(NamedTuple):
     waits_for: WaitsFor = "bar"
     pending: Pending | None = None
     order_id: str = ""  # of the working order or the open position
+    own: OwnBracket | None = None  # what its entry brought with it
+    stray: bool = False  # a part of it entered after an exit: what is open of it is to be closed
     open_trade: OpenTrade | None = None
     failing: bool = False  # the account's end was reached while a part of an exit was still open
     trades: int = 0
@@ -139,6 +142,7 @@ class TraderState(NamedTuple):
     sent: Sent | None = None  # asked of the broker, and not answered
     moves: int = 0  # of the order's stop, that a broker was asked for
     closing: bool = False  # the last bar's close goes on once the broker has answered
+    over: Literal["", "asked", "carried"] = ""  # how far a session's end is that a broker has not closed: carried.py
     due: "Due | None" = None  # what waits for the broker's executions; None: nothing but what they tell
     told: tuple[Execution, ...] | None = None  # them, while it is applied; None: fills are computed here
 

@@ -10,7 +10,7 @@ from rl_core.market.types import Position
 def follow_close(state: TraderState, setting: Setting) -> Step:
     """Let a trailing stop follow the last close; it binds from the next bar. What is being closed is left alone."""
     assert state.last_bar is not None and state.view is not None
-    if state.broker.order.flatten:
+    if state.broker.order.flatten or state.stray:
         return Step(state)
     moved = broker.follow(state.broker, state.last_bar.close, state.view.true_range_sum, setting.yardstick)
     return stand_at(state, moved.position, setting)

@@ -1,5 +1,6 @@
-"""The broker worker: the simulated broker behind a socket, with a journal of its own that outlives its process."""
+"""The broker worker: a broker behind a socket, the simulated one with a journal of its own, or an installed adapter."""
 
+from contextlib import closing
 from pathlib import Path
 
 from orchestrator.messaging.broker import (
@@ -7,6 +8,7 @@ from orchestrator.messaging.broker import (
     MOST_EXECUTIONS,
     Acknowledge,
     Bracket,
+    BrokerAdapter,
     Done,
     Executions,
     ExecutionsAfter,
@@ -14,11 +16,13 @@ from orchestrator.messaging.broker import (
     MarketMinute,
     MarketOver,
     OrderAsked,
+    SimulatedMarket,
     StopAsked,
 )
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Received, Reply
 from orchestrator.messaging.worker_end import Handlers, RunnerConnection
+from orchestrator.workers.adapters import InstalledAdapter, Opening, open_adapter
 from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.processes import WorkerConfig, worker_main
 from orchestrator.workers.simulated_broker import SimulatedBroker
@@ -26,13 +30,22 @@ from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import TradingConfig, compile_trading
 from trigate.versions import code_digest
 
+MOVED, ITS_OWN = "moved by the bars", "its own"
+"""What a worker says of its broker's market when it is ready."""
+
 
 class BrokerServer:
     """Answers one message after another out of a broker that is at hand."""
 
-    def __init__(self, broker: SimulatedBroker) -> None:
-        """Serve ``broker``."""
+    def __init__(self, broker: BrokerAdapter) -> None:
+        """Serve ``broker``; where its market is simulated it is moved, a real one moves by itself."""
         self._broker = broker
+        self._market = broker if isinstance(broker, SimulatedMarket) else None
+
+    @property
+    def market(self) -> str:
+        """Who moves it."""
+        return ITS_OWN if self._market is None else MOVED
 
     @property
     def handlers(self) -> Handlers:
@@ -67,7 +80,7 @@ class BrokerServer:
     def _executions(self, request: Received) -> Reply:
         assert isinstance(request.message, ExecutionsAfter)
         found = self._broker.executions(request.message.after)
-        return Reply(Executions(executions=found[:MOST_EXECUTIONS]))
+        return Reply(Executions(executions=tuple(found[:MOST_EXECUTIONS])))
 
     def _acknowledge(self, request: Received) -> Reply:
         assert isinstance(request.message, Acknowledge)
@@ -79,25 +92,52 @@ class BrokerServer:
 
     def _move(self, request: Received) -> Reply:
         assert isinstance(request.message, MarketMinute | MarketOver)
-        self._broker.move(request.message)
+        if self._market is not None:
+            self._market.move(request.message)
         return Reply(Done())
 
     def _trade(self, request: Received) -> Reply:
         assert isinstance(request.message, Bar)
-        self._broker.trade(request.message)
+        if self._market is not None:
+            self._market.trade(request.message)
         return Reply(Done())
 
 
 def run(runner: RunnerConnection, config: WorkerConfig) -> None:
-    """Serve the account whose journal ``config`` names, until Shutdown."""
+    """Serve the account that ``config`` names, until Shutdown."""
+    if "adapter" in config:
+        _serve_adapter(runner, config)
+        return
     trading = compile_trading(TradingConfig.model_validate(config["trading"]), instrument(config["market"]))
     parts, journal = Parts(*config["parts"]), Path(config["journal"])
     broker = SimulatedBroker.open(trading.venue, trading.limits.max_quantity, journal, parts)
-    runner.ready({"code": code_digest()})
-    try:
+    with closing(broker):
+        runner.ready({"code": code_digest()})
         runner.serve(BrokerServer(broker).handlers)
-    finally:
-        broker.close()
+
+
+def _serve_adapter(runner: RunnerConnection, config: WorkerConfig) -> None:
+    """Serve an installed adapter; which account it trades, and whose market that is, the runner is told first."""
+    adapter: InstalledAdapter = open_adapter(config["adapter"], opening_of(config))
+    with closing(adapter):
+        server = BrokerServer(adapter)
+        runner.ready({"code": code_digest(), "account": adapter.account, "market": server.market})
+        runner.serve(server.handlers)
+
+
+def opening_of(config: WorkerConfig) -> Opening:
+    """What the adapter that ``config`` names is opened with."""
+    trading = TradingConfig.model_validate(config["trading"])
+    contract = compile_trading(trading, instrument(config["market"])).contract
+    return Opening(
+        account=config["account"],
+        market=config["market"],
+        contract=contract.symbol,
+        tick_size=contract.tick_size,
+        folder=Path(config["folder"]),
+        trading=trading,
+        settings=config["settings"],
+    )
 
 
 if __name__ == "__main__":

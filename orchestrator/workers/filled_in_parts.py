@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from orchestrator.messaging.broker import Leg
 from rl_core.market.broker import BrokerState, BrokerStep, Fill
+from rl_core.market.own_bracket import OwnBracket
 from rl_core.market.told import FLATTENING, ToldFill
 from rl_core.market.types import NO_ORDER, Position, Terms
 
@@ -58,10 +59,15 @@ def _sizes(contracts: int, parts: int) -> list[int]:
     return [contracts // count + (n < contracts % count) for n in range(count)]
 
 
-def entered_at(position: Position, price: int) -> Position:
-    """Stop and target are distances from the mean price of what filled."""
+def entered_at(position: Position, price: int, own: OwnBracket) -> Position:
+    """Stop and target are distances from the mean price of what filled, or prices of their ``own``, which stay."""
     moved = price - position.entry
-    return position._replace(entry=price, stop=position.stop + moved, target=position.target + moved)
+    stop, target = position.stop + moved, position.target + moved
+    return position._replace(
+        entry=price,
+        stop=stop if own.stop is None else own.stop,
+        target=target if own.target is None else own.target,
+    )
 
 
 def left_open(met: BrokerStep, opened: Position, contracts: int, leg: Leg, terms: Terms) -> BrokerState:

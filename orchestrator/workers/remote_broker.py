@@ -40,7 +40,7 @@ class RemoteBroker:
 
     def __init__(self, connections: Asking, *, deadline_s: float = DEADLINE_S) -> None:
         """``deadline_s`` is of each call in all."""
-        self._connections, self._deadline_s = connections, deadline_s
+        self._connections, self.deadline_s = connections, deadline_s
 
     def submit(self, bracket: Bracket) -> OrderState:
         """The order's state, taken or rejected whole; the same id is the same order."""
@@ -96,7 +96,7 @@ class RemoteBroker:
         return state
 
     def _asked(self, question: BaseModel, kind: type[Answer]) -> Answer:
-        answer = self._connections.request(BROKER, question, deadline_s=self._deadline_s).message
+        answer = self._connections.request(BROKER, question, deadline_s=self.deadline_s).message
         if not isinstance(answer, kind):
             raise NoReplyError(BROKER, "refused", f"{type(answer).__name__} is no answer to its question")
         return answer

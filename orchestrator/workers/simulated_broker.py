@@ -25,10 +25,12 @@ from orchestrator.messaging.broker import (
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.workers.filled_in_parts import WHOLE, Parts, entered_at, in_parts, left_open, sized
 from rl_core.market import broker
+from rl_core.market import types as market
 from rl_core.market.account import opening_account
 from rl_core.market.broker import XP, BrokerState, BrokerStep, Fill
 from rl_core.market.costs import capped
 from rl_core.market.fills import Venue, open_bar
+from rl_core.market.own_bracket import OwnBracket, at_own_prices
 from rl_core.market.told import ENTRY, FLATTENING, ToldFill, taken_together
 from rl_core.market.types import NO_ORDER, BarPrices, Order, Position
 
@@ -89,7 +91,7 @@ class SimulatedBroker:
     def submit(self, bracket: Bracket) -> OrderState:
         """Take the bracket, or reject it whole; an id that came before is not taken again."""
         if bracket.order_id not in self._book.orders:
-            self._take("submit", bracket.model_dump())
+            self._take("submit", bracket.model_dump(exclude_none=True))
         elif self._book.brackets[bracket.order_id] != bracket:
             return OrderState(order_id=bracket.order_id, status="rejected", reason="the id is another bracket's")
         return self.state(bracket.order_id)
@@ -225,15 +227,21 @@ class SimulatedBroker:
         """A bar fills the working order, no more of it than traded; the rest is cancelled: no order lives two bars."""
         held, wanted, terms = book.held, book.held.order, how.venue.terms
         book = book._replace(last_bar=bar.seq)
-        filling = capped(XP, wanted, how.most) if wanted.quantity else wanted
+        filling = self._filling(book, bar, how) if wanted.quantity else wanted
         prices = BarPrices(bar.open, bar.high, bar.low, bar.close)
         met = broker.meet(held._replace(order=filling), prices, bar.ts_event_ns, how.venue, seconds)
         if wanted.quantity:
-            status = "filled" if filling == wanted else "cancelled"
+            status = "filled" if filling.quantity == wanted.quantity else "cancelled"
             state = book.orders[book.live].model_copy(update={"status": status, "filled": filling.quantity})
             book = book._replace(orders={**book.orders, book.live: state})
         opened = open_bar(XP, held.position, held.account, filling, prices, terms).position
         return self._with_fills(book, met, opened, how)
+
+    def _filling(self, book: Book, bar: Bar, how: Meets) -> Order:
+        """As much of the working order as fills, its legs at their own prices if they have any; none beyond these."""
+        filling, bracket = capped(XP, book.held.order, how.most), book.brackets[book.live]
+        fill = bar.open + XP.sign(filling.quantity) * how.venue.terms.slippage_ticks
+        return at_own_prices(filling, own_of(bracket), fill)
 
     def _closed(self, over: MarketOver) -> Book:
         """Whoever holds over the end of a session leaves at its last price."""
@@ -250,7 +258,7 @@ class SimulatedBroker:
             first = book.held.executions + len(told) + 1
             if fill.reason == ENTRY:
                 split = in_parts(fill, "entry", first, self._parts.of_a_fill)
-                opened = entered_at(opened, taken_together(split).price)
+                opened = entered_at(opened, taken_together(split).price, own_of(book.brackets[book.live]))
                 held = held._replace(position=opened._replace(bars_held=1)) if held.position.quantity else held
             else:
                 leg, whole = _leg_of(fill, book), abs(fill.quantity)
@@ -264,6 +272,12 @@ class SimulatedBroker:
         kept = (*book.kept, *(_execution(each, book.live) for each in told))
         live = book.live if held.position.quantity else ""
         return book._replace(held=held, kept=kept, live=live, closing=closing)
+
+
+def own_of(bracket: Bracket) -> OwnBracket:
+    """The legs of a bracket, at distances or at prices."""
+    distances = market.Bracket(bracket.stop_ticks, bracket.target_ticks)
+    return OwnBracket(distances, bracket.stop_price, bracket.target_price)
 
 
 def _for(book: Book, account: AccountThen) -> Book:

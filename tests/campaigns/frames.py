@@ -93,6 +93,9 @@ def broker_messages() -> list[Example]:
     return [
         *own_messages(),
         Example(broker.Bracket(order_id="o.1", quantity=2, stop_ticks=40, target_ticks=80)),
+        Example(
+            broker.Bracket(order_id="o.2", quantity=-1, stop_ticks=9, target_ticks=7, stop_price=79_990, target_price=1)
+        ),
         Example(broker.OrderState(order_id="o.1", status="filled", filled=2, reason="", stop=79_980)),
         Example(broker.OrderAsked(order_id="o.1", wanted="cancel")),
         Example(broker.StopAsked(order_id="o.1", revision=2, stop=79_990)),

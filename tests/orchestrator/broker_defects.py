@@ -171,12 +171,21 @@ class MovesWithoutARecord(SimulatedBroker):
             self._journal = journal
 
 
+class TakesPricesForDistances(SimulatedBroker):
+    """Knows no legs at prices, and takes the order all the same."""
+
+    def submit(self, bracket: Bracket) -> OrderState:
+        """With the defect."""
+        return super().submit(bracket.model_copy(update={"stop_price": None, "target_price": None}))
+
+
 PLANTED: dict[type[SimulatedBroker], str] = {
     AnswersBeforeItWrites: "what_was_answered_outlives_a_kill",
     ForgetsIds: "the_same_id_is_the_same_order",
     NumbersWithGaps: "executions_are_dense_and_kept_until_they_are_acknowledged",
     TellsOnce: "executions_are_dense_and_kept_until_they_are_acknowledged",
     TakesNakedEntries: "a_bracket_with_a_bad_leg_is_rejected_whole",
+    TakesPricesForDistances: "legs_at_prices_stand_where_they_are",
     CancelsInWords: "nothing_fills_after_a_cancel",
     FillsTheRestLater: "what_a_thin_market_leaves_is_protected_as_far_as_it_filled",
     HoldsWhatItSubmitted: "what_is_held_and_works_is_told",

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from llm_gate.contract import EntryProposal
 from orchestrator.clock import MarketClock, Pace
 from orchestrator.journal.journal import Journal, read_journal
+from orchestrator.messaging.broker import BrokerAdapter
 from orchestrator.messaging.catalogue import GATE
 from orchestrator.messaging.row_feed import RowFeed
 from orchestrator.messaging.runner_end import Missed, NoReplyError
@@ -24,6 +25,7 @@ from orchestrator.run.fed_rows import FedRows
 from orchestrator.run.folder import RunFolder, open_run
 from orchestrator.run.followed_bars import FollowedBars, Source
 from orchestrator.run.growing_file import GrowingFile
+from orchestrator.run.jobs import broker_job
 from orchestrator.run.paper_answers import PaperAnswers
 from orchestrator.run.paper_plan import plan_paper
 from orchestrator.run.plan import RunPlan
@@ -32,7 +34,8 @@ from orchestrator.run.runner import Fed, Finished, NothingYet, Runner
 from orchestrator.run.stopping import Stopping
 from orchestrator.run.telemetry import Telemetry
 from orchestrator.trader.events import Recorded
-from orchestrator.workers.broker import BrokerServer
+from orchestrator.workers.adapters import InstalledAdapter, open_adapter
+from orchestrator.workers.broker import BrokerServer, opening_of
 from orchestrator.workers.crew import Crew
 from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.remote_broker import BROKER
@@ -180,7 +183,7 @@ class TickMarket(FedMarket):
 class ReadyCrew:
     """Workers that answer at once as `Script` does, unless a test has something to say about it."""
 
-    def __init__(self, bars: Bars, broker: SimulatedBroker | None = None) -> None:
+    def __init__(self, bars: Bars, broker: BrokerAdapter | None = None) -> None:
         """Answer about ``bars``; a ``broker`` is asked as its worker would be."""
         self._script = Script(bars)
         self._broker = None if broker is None else BrokerServer(broker).handlers
@@ -270,8 +273,11 @@ def play_paper(
     return folder, done
 
 
-def broker_of(plan: RunPlan, folder: RunFolder, kind: type[SimulatedBroker]) -> SimulatedBroker:
-    """The broker of a run, as its worker opens it."""
+def broker_of(plan: RunPlan, folder: RunFolder, kind: type[SimulatedBroker]) -> SimulatedBroker | InstalledAdapter:
+    """The broker of a run, as its worker opens it: the simulated one, or in live mode an installed adapter."""
+    if plan.config.mode == "live":
+        assert plan.config.broker is not None
+        return open_adapter(plan.config.broker, opening_of(broker_job(plan, folder).config))
     path = folder.path / BROKER / folder.journal.name
     parts = Parts(plan.config.broker_parts, plan.config.broker_parts_a_bar)
     return kind.open(plan.trading.venue, plan.trading.limits.max_quantity, path, parts)

@@ -1,6 +1,7 @@
 """A run over a real bars file and checkpoint, played in this process: real plan, folder, journal and views."""
 
 from collections.abc import Callable, Container
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +12,18 @@ from llm_gate.contract import Approve, EntryProposal, Resize, Reviewed, Veto
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.wire import Received
+from orchestrator.run.broker_questions import BrokerAnswer, BrokerAsked, BrokerDesk
 from orchestrator.run.config import RunConfig
 from orchestrator.run.control import Control
 from orchestrator.run.folder import RunFolder, open_run
-from orchestrator.run.plan import plan_run
+from orchestrator.run.plan import RunPlan, plan_run
 from orchestrator.run.runner import FeedBar, Finished, Runner
 from orchestrator.trader.state import PolicyAnswered, Standing
+from orchestrator.workers.filled_in_parts import Parts
 from orchestrator.workers.kept_entries import KeptEntries
 from orchestrator.workers.policy import EntriesServer
+from orchestrator.workers.remote_broker import BROKER
+from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.policy import Decider
 from rl_core.contract import (
@@ -56,6 +61,12 @@ class Script:
         self._bars, self._silent, self._policy = bars, silent, policy
         self._entries = None if entries is None else EntriesServer(entries)
         self.asked = 0
+        self.broker: BrokerDesk | None = None
+
+    def ask_broker(self, asked: BrokerAsked) -> BrokerAnswer:
+        """The broker's answer, of a run that has one."""
+        assert self.broker is not None
+        return self.broker.ask(asked)
 
     def next_bar(self, seq: int) -> FeedBar | None:
         """The bar numbered ``seq``."""
@@ -128,10 +139,21 @@ def play_file(
             last = runner.state.last_bar
             return control.wanted() if asked is None else asked(-1 if last is None else last.seq)
 
-        runner = Runner(journal, Script(traded, silent, policy, kept), plan.views(), plan.setting, operator)
-        done: Finished = runner.run(
-            stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
-        )
+        broker = None if plan.config.broker is None else broker_of(plan, folder)
+        script = Script(traded, silent, policy, kept)
+        script.broker = None if broker is None else BrokerDesk(broker, broker)
+        runner = Runner(journal, script, plan.views(), plan.setting, operator)
+        with nullcontext() if broker is None else closing(broker):
+            done: Finished = runner.run(
+                stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append
+            )
         journal.sync()
         folder.mark("ended" if done.complete else "stopped", journal_head=journal.head)
     return folder
+
+
+def broker_of(plan: RunPlan, folder: RunFolder) -> SimulatedBroker:
+    """The simulated broker of a run, as its worker opens it."""
+    path = folder.path / BROKER / folder.journal.name
+    parts = Parts(plan.config.broker_parts, plan.config.broker_parts_a_bar)
+    return SimulatedBroker.open(plan.trading.venue, plan.trading.limits.max_quantity, path, parts)

@@ -1,7 +1,5 @@
 """The simulated broker, in this process and behind a socket, conforms; every planted defect is caught by a check."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,36 +7,26 @@ from typing import Any
 import pytest
 
 from orchestrator.messaging.broker import (
-    BROKER_CATALOGUE,
     BrokerAdapter,
     Execution,
     ExecutionGapError,
     Executions,
     new_executions,
 )
-from orchestrator.messaging.catalogue import Bar
 from orchestrator.messaging.runner_end import NoReplyError, WorkerConnections
 from orchestrator.messaging.wire import Received
-from orchestrator.workers.processes import Bootstrap, Worker
-from orchestrator.workers.remote_broker import BROKER, RemoteBroker
+from orchestrator.workers.adapter_bench import WorkerBench
+from orchestrator.workers.broker_bench import Account, bar_of, refused
+from orchestrator.workers.broker_checks import CHECKS, check, faults
+from orchestrator.workers.remote_broker import RemoteBroker
 from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.exchange.instruments import instrument
-from rl_core.trading.hours import MINUTE_NS
 from rl_core.trading.setup import TradingConfig, compile_trading
-from tests.orchestrator.broker_bench import PRICE, Account, refused
-from tests.orchestrator.broker_conformance import CHECKS, check, faults
 from tests.orchestrator.broker_defects import PLANTED
 from trigate.errors import ProcessNotReadyError
 
 TRADING = TradingConfig.model_validate({"rules": "plain_static"})
 COMPILED = compile_trading(TRADING, instrument("NQ"))
-START_NS = 1_704_200_000_000_000_000
-READY_S = 60.0
-
-
-def bar_of(seq: int, low: int, high: int, volume: int) -> Bar:
-    prices = {"open": PRICE, "high": max(high, PRICE), "low": min(low, PRICE), "close": PRICE}
-    return Bar(seq=seq, ts_event_ns=START_NS + seq * MINUTE_NS, volume=volume, **prices)
 
 
 class Restarted:
@@ -90,57 +78,16 @@ class Here:
         refused(ask)
 
 
-class Behind:
-    """A bench over the broker worker: a process, a socket, and a journal that outlives both."""
-
-    def __init__(self, folder: Path, connections: WorkerConnections) -> None:
-        """Start the worker, whose ``connections`` may have a defect."""
-        self._folder, self._connections, self._seq = folder, connections, -1
-        self._remote = RemoteBroker(connections, deadline_s=READY_S)
-        self.broker: BrokerAdapter = self._remote
-        self.worker = self._started()
-
-    def _started(self) -> Worker:
-        config: dict[str, Any] = {"trading": TRADING.model_dump(mode="json"), "market": "NQ"}
-        config |= {"journal": str(self._folder / "broker" / "journal.jsonl"), "parts": [1, 0]}
-        bootstrap = Bootstrap(name=BROKER, credentials=self._connections.add_worker(BROKER), config=config)
-        worker = Worker.start("orchestrator.workers.broker", bootstrap, self._folder / "logs")
-        self._connections.wait_ready([BROKER], deadline_s=READY_S)
-        return worker
-
-    def trade(self, low: int, high: int, *, volume: int = 1000) -> None:
-        """One bar."""
-        self._seq += 1
-        self._remote.trade(bar_of(self._seq, low, high, volume))
-
-    def kill(self) -> None:
-        """And have it back."""
-        os.kill(self.worker.pid, signal.SIGKILL)
-        self.worker.wait(READY_S)
-        self.worker = self._started()
-
-    def lose_the_answer(self, ask: Callable[[], object]) -> None:
-        """The broker sleeps while it is asked, and answers once it wakes: after the deadline."""
-        os.kill(self.worker.pid, signal.SIGSTOP)
-        self._remote._deadline_s = 0.2
-        try:
-            refused(ask)
-        finally:
-            self._remote._deadline_s = READY_S
-            os.kill(self.worker.pid, signal.SIGCONT)
-
-
-def behind(folder: Path, connections: type[WorkerConnections] = WorkerConnections) -> Iterator[Behind]:
-    with connections("conformance", BROKER_CATALOGUE) as open_connections:
-        bench = Behind(folder, open_connections)
-        yield bench
-        bench.worker.stop(grace_s=0.0)
+def behind(folder: Path, connections: type[WorkerConnections] = WorkerConnections) -> WorkerBench:
+    """The broker worker: a process, a socket, and a journal that outlives both."""
+    config = {"trading": TRADING.model_dump(mode="json"), "market": "NQ", "parts": [1, 0]}
+    return WorkerBench({**config, "journal": str(folder / "broker" / "journal.jsonl")}, folder / "logs", connections)
 
 
 @pytest.fixture(scope="module")
 def account_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """One account for every check."""
-    for bench in behind(tmp_path_factory.mktemp("behind")):
+    with behind(tmp_path_factory.mktemp("behind")) as bench:
         yield Account(bench)
 
 
@@ -178,9 +125,8 @@ class SaysOneIdAgain(WorkerConnections):
 
 @pytest.mark.process
 def test_a_late_reply_that_is_accepted_is_caught(tmp_path: Path) -> None:
-    for bench in behind(tmp_path, SaysOneIdAgain):
-        with pytest.raises((AssertionError, ProcessNotReadyError)):
-            check(Account(bench), CHECKS[-1])
+    with behind(tmp_path, SaysOneIdAgain) as bench, pytest.raises((AssertionError, ProcessNotReadyError)):
+        check(Account(bench), CHECKS[-1])
 
 
 class Scripted:

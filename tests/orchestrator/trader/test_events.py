@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from llm_gate.contract import Approve, GateFailed, Outcome, Resize, Reviewed, Veto
 from orchestrator.journal.lines import Chain
 from orchestrator.trader import events as ledger
-from orchestrator.trader.events import OpenTrade, trade_of
+from orchestrator.trader.booking import trade_of
+from orchestrator.trader.events import OpenTrade
 from rl_core.market.broker import XP, Fill
 from rl_core.market.days import Days
 from rl_core.market.fills import Venue, play_bar

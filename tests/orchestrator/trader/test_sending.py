@@ -117,8 +117,8 @@ def test_what_is_to_go_flat_is_asked_of_the_broker() -> None:
             "contracts entered where",
         ),
         (
-            (SENT.execution(quantity=1), SENT.execution(2, leg="stop", quantity=-1), SENT.execution(3, quantity=1)),
-            "a part of the entry came after an exit",
+            (SENT.execution(quantity=1), SENT.execution(2, leg="stop", quantity=-2), SENT.execution(3, quantity=1)),
+            "-2 contracts left of 2, and more than were open by then",
         ),
         (
             (
@@ -137,42 +137,43 @@ def test_what_is_to_go_flat_is_asked_of_the_broker() -> None:
         "the wrong way",
         "a part too many",
         "parts both ways",
-        "a late part",
+        "an exit too early",
         "exits both ways",
         "from nothing",
     ],
 )
 def test_executions_that_nothing_explains_are_refused(told: tuple[Execution, ...], said: str) -> None:
     with pytest.raises(UnexplainedError, match=said):
-        check_executions(SENT.working, told, over=False)
+        check_executions(SENT.working, told)
 
 
 def test_executions_that_the_order_explains_are_not() -> None:
     whole = SENT.bracket.quantity
     for told in ((), (SENT.execution(),), (SENT.execution(), SENT.execution(2, leg="stop", quantity=-whole))):
-        check_executions(SENT.working, told, over=False)
-    check_executions(SENT.open, (SENT.execution(2, leg="other", quantity=-whole),), over=True)
+        check_executions(SENT.working, told)
+    check_executions(SENT.open, (SENT.execution(2, leg="other", quantity=-whole),))
     in_parts = (SENT.execution(quantity=1), SENT.execution(2, quantity=1))
     left = (SENT.execution(3, leg="stop", quantity=-1), SENT.execution(4, leg="target", quantity=-1))
-    check_executions(SENT.working, in_parts, over=False)
-    check_executions(SENT.working, (*in_parts, *left), over=False)
-    check_executions(SENT.working, (*in_parts, *left[:1]), over=False)
-    check_executions(SENT.open, (SENT.execution(2, leg="target", quantity=-1),), over=False)
+    check_executions(SENT.working, in_parts)
+    check_executions(SENT.working, (*in_parts, *left))
+    check_executions(SENT.working, (*in_parts, *left[:1]))
+    check_executions(SENT.open, (SENT.execution(2, leg="target", quantity=-1),))
 
 
-@pytest.mark.parametrize(
-    ("state", "told"),
-    [
-        (SENT.open, ()),
-        (SENT.working, (SENT.execution(),)),
-        (SENT.open, (SENT.execution(2, quantity=1),)),
-        (SENT.open, (SENT.execution(2, leg="other", quantity=-1),)),
-    ],
-    ids=["nothing left", "an entry after the end", "a second entry", "a part"],
-)
-def test_a_session_that_is_over_leaves_nothing_open(state: TraderState, told: tuple[Execution, ...]) -> None:
-    with pytest.raises(UnexplainedError):
-        check_executions(state, told, over=True)
+@pytest.mark.parametrize("told", [(), (SENT.execution(2, leg="other", quantity=-1),)], ids=["nothing", "a part"])
+def test_what_is_open_where_there_are_no_more_bars_is_unexplained(told: tuple[Execution, ...]) -> None:
+    """It was asked to close everything; before it was, and where bars are to come, the books wait for the rest."""
+    asked = SENT.open._replace(waits_for="executions", over="asked")
+    for state in (SENT.open._replace(due=BarsEnded()), asked._replace(due=SENT.later)):
+        check_executions(state, told)
+
+    with pytest.raises(UnexplainedError, match="contracts are open that it was asked to close, and there are no more"):
+        check_executions(asked._replace(due=BarsEnded()), told)
+
+
+def test_a_second_entry_is_unexplained_while_a_position_is_open() -> None:
+    with pytest.raises(UnexplainedError, match="1 contracts entered where 0 were wanted and 12 held"):
+        check_executions(SENT.open, (SENT.execution(2, quantity=1),))
 
 
 def test_an_answer_that_cannot_be_one_is_refused() -> None:

@@ -7,15 +7,19 @@ from orchestrator.trader.machine import advance
 from orchestrator.trader.sending import UnexplainedError, check_answer, check_executions
 from orchestrator.trader.state import (
     AskExecutions,
+    BarClosed,
     CancelRest,
     ExecutionsTold,
     FlattenOrder,
+    FlatTimePassed,
     MoveStop,
     OperatorAsked,
     Setting,
     Standing,
     Step,
 )
+from rl_core.market.own_bracket import OwnBracket
+from rl_core.market.types import NO_ORDER, Bracket
 from tests.orchestrator.sent_order import SENT, SETTING, kinds_of, on
 
 
@@ -63,7 +67,7 @@ def test_what_fills_before_the_cancel_of_a_rest_came_is_taken_at_once(filled: in
 
     asked = on(rest_of(filled).state, SENT.answer(status, filled + late))
     told = (SENT.execution(number, quantity=late, price=price + 2),)
-    check_executions(asked.state, told, over=False)
+    check_executions(asked.state, told)
     step = on(asked.state, ExecutionsTold(told))
 
     assert asked.question == AskExecutions(number - 1, None)
@@ -86,7 +90,7 @@ def test_what_fills_before_the_cancel_of_a_rest_came_is_taken_at_once(filled: in
 def test_what_entered_late_may_have_left_already() -> None:
     asked = on(rest_of(10).state, SENT.answer("cancelled", 11))
     told = (SENT.execution(2, quantity=1), SENT.execution(3, leg="stop", quantity=-11))
-    check_executions(asked.state, told, over=False)
+    check_executions(asked.state, told)
 
     step = on(asked.state, ExecutionsTold(told))
 
@@ -107,7 +111,7 @@ def test_executions_that_are_not_what_the_cancel_said_are_refused(told: tuple[Ex
     asked = on(rest_of(10).state, SENT.answer("cancelled", 11))
 
     with pytest.raises(UnexplainedError, match=said):
-        check_executions(asked.state, told, over=False)
+        check_executions(asked.state, told)
 
 
 @pytest.mark.parametrize(
@@ -123,14 +127,46 @@ def test_an_answer_to_the_cancel_of_a_rest_that_cannot_be_one_is_refused(status:
         check_answer(rest_of(10).state, SENT.answer(status, filled).state)
 
 
-def test_an_entry_that_goes_on_once_a_part_of_it_has_left_is_refused() -> None:
-    """The mean of what entered would change what has been settled."""
-    told = (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-1))
-    asked = on(on(SENT.working, SENT.later).state, ExecutionsTold(told))
+@pytest.mark.parametrize("left", [1, 2], ids=["joins what is open", "finds nothing open"])
+def test_a_part_of_an_entry_that_comes_after_an_exit_is_booked_and_closed(left: int) -> None:
+    """Two at 1, of which ``left`` go at -3; then one at 8. What is open is to be closed, and nothing else is done.
 
-    check_answer(asked.state, SENT.answer("cancelled", 2).state)
-    with pytest.raises(UnexplainedError, match="1 contracts entered later than the first exit"):
-        check_answer(asked.state, SENT.answer("cancelled", 3).state)
+    With one open the mean is 4.5: 4, and half a tick a contract is paid. All three together entered at 10/3: 3, and
+    one tick is paid.
+    """
+    price, order_id = SENT.later.bar.open, SENT.bracket.order_id
+    told = (SENT.execution(quantity=2), SENT.execution(2, leg="stop", quantity=-left, price=price - 3))
+    asked = on(on(SENT.working, SENT.later).state, ExecutionsTold(told))
+    check_answer(asked.state, SENT.answer("cancelled", 3).state)
+    late = on(asked.state, SENT.answer("cancelled", 3))
+    more = (SENT.execution(3, quantity=1, price=price + 8),)
+    check_executions(late.state, more)
+
+    step = on(late.state, ExecutionsTold(more))
+
+    held = step.state.broker.position
+    assert (held.quantity, held.entry) == (3 - left, price + (4 if left == 1 else 8))
+    assert step.question == FlattenOrder(order_id) and kinds_of(step)[-2:] == ["mark", "flatten"]
+    cash = SENT.working.broker.account.cash - (3 + left) * 60 - left * 4 * 50
+    assert step.state.broker.account.cash == cash - (50 if left == 1 else 0)
+    closed = on(step.state, SENT.answer("cancelled", 3))
+    out = SENT.execution(4, leg="other", quantity=left - 3, price=price)
+    end = on(on(closed.state, next_minute(closed)).state, ExecutionsTold((out,)))
+    (trade,) = [record.payload for record in end.records if record.type == "trade"]
+    whole = (3, price + 3, price - 1) if left == 1 else (1, price + 8, price)
+    assert (trade["quantity"], trade["entry"], trade["exit"]) == whole
+    assert (
+        end.state.broker.account.cash
+        == SENT.working.broker.account.cash - 6 * 60 - (2 + 8 + (3 if left == 1 else 6)) * 50
+    )
+
+
+def next_minute(step: Step) -> BarClosed:
+    """The bar that follows."""
+    last = step.state.last_bar
+    assert last is not None
+    later = {"seq": last.seq + 1, "ts_event_ns": last.ts_event_ns + 60_000_000_000}
+    return SENT.later._replace(bar=SENT.later.bar.model_copy(update=later))
 
 
 class Leaving:
@@ -150,7 +186,7 @@ class Leaving:
         assert isinstance(asked.question, AskExecutions)
         self.told += 1
         part = SENT.execution(self.told, leg=leg, quantity=quantity, price=entry + price)
-        check_executions(asked.state, (part,), over=False)
+        check_executions(asked.state, (part,))
         step = advance(asked.state, ExecutionsTold((part,)), self.setting)
         self.state = step.state
         return step
@@ -245,4 +281,74 @@ def test_a_part_is_no_answer_of_a_broker_that_says_nothing_is_open() -> None:
 
     assert isinstance(asked.question, AskExecutions)
     with pytest.raises(UnexplainedError, match="-1 contracts left of 12, and nothing is open by its own word"):
-        check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),), over=False)
+        check_executions(asked.state, (SENT.execution(2, leg="stop", quantity=-1),))
+
+
+def test_legs_at_prices_stay_where_they_are_when_more_of_an_entry_fills() -> None:
+    """The position's price is the mean of both parts, and its stop and target are those that the entry brought."""
+    price = SENT.later.bar.open + 1
+    own = OwnBracket(Bracket(30, 60), price - 33, price + 71)
+    asked = on(SENT.working._replace(own=own), SENT.later)
+    first = on(asked.state, ExecutionsTold((SENT.execution(quantity=10, price=price + 4),)))
+    more = on(first.state, SENT.answer("filled", 12))
+
+    step = on(more.state, ExecutionsTold((SENT.execution(2, quantity=2, price=price + 40),)))
+
+    opened, position = first.state.broker.position, step.state.broker.position
+    assert (opened.entry, opened.stop, opened.target) == (price + 4, price - 33, price + 71)
+    assert position.entry == price + 10 and (position.stop, position.target) == (price - 33, price + 71)
+
+
+def test_an_entry_that_filled_beyond_a_price_of_its_own_has_that_leg_a_tick_away() -> None:
+    """The broker filled it all the same: it is open, and what closes it will be told."""
+    price = SENT.later.bar.open + 1
+    own = OwnBracket(Bracket(30, 60), price - 33, price + 2)
+    asked = on(SENT.working._replace(own=own), SENT.later)
+
+    step = on(asked.state, ExecutionsTold((SENT.execution(price=price + 5),)))
+
+    assert (step.state.broker.position.entry, step.state.broker.position.target) == (price + 5, price + 6)
+
+
+def test_what_fills_of_an_entry_at_a_sessions_end_is_closed_and_booked() -> None:
+    """The clock ends it while the order works: a part fills, and more of it before the broker was asked to close it."""
+    price, whole = SENT.later.bar.open + 1, SENT.bracket.quantity
+    ended = on(on(SENT.working, FlatTimePassed()).state, ExecutionsTold((SENT.execution(quantity=5),)))
+    asked = on(ended.state, SENT.answer("filled", whole))
+    told = (
+        SENT.execution(2, quantity=whole - 5, price=price + 3),
+        SENT.execution(3, leg="other", quantity=-whole, price=price - 2),
+    )
+    check_executions(asked.state, told)
+
+    step = on(asked.state, ExecutionsTold(told))
+
+    assert ended.question == FlattenOrder(SENT.bracket.order_id) and kinds_of(ended) == ["fill"]
+    assert asked.question == AskExecutions(1, None)
+    assert kinds_of(step) == ["fill", "fill", "trade"] and step.state.over == "" and step.state.waits_for == "bar"
+    trade = step.records[-1].payload
+    assert (trade["quantity"], trade["reason"], trade["exit"]) == (whole, "flatten", price - 2)
+    assert step.state.broker.position.quantity == 0 and step.state.broker.order == NO_ORDER
+
+
+def test_parts_that_come_in_turns_with_exits_are_one_trade_worth_what_the_account_changed_by() -> None:
+    """All of it is told at once, in one bar: two enter and one leaves, twice; then eight enter, and all is closed."""
+    price = SENT.later.bar.open
+    turns = ((2, 1), (-1, -3), (2, 6), (-1, -3), (8, 10))
+    told = tuple(
+        SENT.execution(number, leg="entry" if quantity > 0 else "stop", quantity=quantity, price=price + ticks)
+        for number, (quantity, ticks) in enumerate(turns, 1)
+    )
+    asked = on(SENT.working, SENT.later)
+    check_executions(asked.state, told)
+
+    step = on(asked.state, ExecutionsTold(told))
+
+    assert step.question == FlattenOrder(SENT.bracket.order_id) and step.state.broker.position.quantity == 10
+    closed = on(step.state, SENT.answer("filled", 12))
+    out = SENT.execution(6, leg="other", quantity=-10, price=price)
+    end = on(on(closed.state, next_minute(closed)).state, ExecutionsTold((out,)))
+    (trade,) = [record.payload for record in end.records if record.type == "trade"]
+    changed = end.state.broker.account.cash - SENT.working.broker.account.cash
+    assert trade["quantity"] == 12
+    assert trade["pnl"] == changed == -(2 * 1 + 2 * 6 + 8 * 10 + 2 * 3) * 50 - 24 * 60

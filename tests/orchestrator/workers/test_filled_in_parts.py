@@ -2,8 +2,10 @@
 
 import pytest
 
-from orchestrator.messaging.broker import Leg
+from orchestrator.messaging.broker import Bracket, Leg
+from orchestrator.messaging.catalogue import Bar
 from orchestrator.workers.filled_in_parts import Parts, in_parts, left_open
+from orchestrator.workers.simulated_broker import SimulatedBroker
 from rl_core.market.broker import BrokerState, Fill, meet
 from rl_core.market.fills import Venue
 from rl_core.market.told import FLATTENING
@@ -50,3 +52,17 @@ def test_what_stays_open_is_neither_paid_nor_charged_yet(leg: Leg, order: Order)
     assert met.played.exit_price == 111
     assert after.account.cash == 5_000_000 - 5 * 11 * 500 - 5 * 60
     assert after.position == HELD._replace(quantity=-2, bars_held=3) and after.order == order
+
+
+@pytest.mark.parametrize(("price", "stands"), [(1_000, 1_000), (None, 1_042 - 40)], ids=["at a price", "at a distance"])
+def test_a_stop_of_an_entry_in_parts_is_at_its_distance_from_the_mean_or_at_its_price(
+    price: int | None, stands: int
+) -> None:
+    """Three contracts at 1,041, 1,042 and 1,043."""
+    broker = SimulatedBroker(VENUE, 9, parts=Parts(3))
+    broker.submit(Bracket(order_id="a", quantity=3, stop_ticks=40, target_ticks=80, stop_price=price))
+
+    broker.trade(Bar(seq=0, ts_event_ns=0, open=1_040, high=1_045, low=1_039, close=1_040, volume=100))
+
+    assert [each.price for each in broker.executions(0)] == [1_041, 1_042, 1_043]
+    assert broker.state("a").stop == broker.holdings().stop == stands

@@ -1,14 +1,16 @@
 """What every broker adapter must do, as checks that run over a bench: one account, and a market that can be moved.
 
-Run them over an adapter of your own: write a `Bench` (broker_bench.py) for it, over a simulated account of your
-broker, and call ``faults(Account(bench))``, which says what does not hold. Each check begins and ends flat, so that one
-account, which has not traded before, serves them all.
+`orchestrator check-adapter NAME` runs them over an installed adapter whose market is moved by the bars. For any other
+write a `Bench` (broker_bench.py) over a simulated account of your broker, and call ``faults(Account(bench))``, which
+says what does not hold. Each check begins and ends flat, so that one account, which has not traded before, serves them
+all.
 """
 
+import traceback
 from collections.abc import Callable
 
-from tests.orchestrator.broker_bench import PRICE, STOP, TARGET, Account, says
-from trigate.errors import TrigateError
+from orchestrator.workers.broker_bench import PRICE, STOP, TARGET, Account, says
+from trigate.errors import ConfigError, TrigateError
 
 
 def an_order_fills_with_its_bracket(account: Account) -> None:
@@ -60,6 +62,26 @@ def a_bracket_with_a_bad_leg_is_rejected_whole(account: Account) -> None:
         says(account.broker.state(bad.order_id), "rejected")
         account.quiet()
         assert account.take() == [], f"a part of {bad} traded"
+
+
+def legs_at_prices_stand_where_they_are(account: Account) -> None:
+    """Wherever it fills; one that would fill beyond them is cancelled whole. A broker without such legs rejects it."""
+    stop, target = PRICE - STOP // 2, PRICE + TARGET // 2
+    order = account.bracket(2).model_copy(update={"stop_price": stop, "target_price": target})
+    passed = account.bracket(2).model_copy(update={"stop_price": PRICE + STOP})
+    if account.broker.submit(order).status == "rejected":
+        return
+
+    account.quiet()
+    (entry,) = account.take()
+    assert entry.price != PRICE, "this check needs an entry that slips"
+    assert account.broker.state(order.order_id).stop == stop, "the stop stands at a distance from the fill"
+    account.bench.trade(PRICE, target + 10)
+    assert [(each.leg, each.price) for each in account.take()] == [("target", target)]
+    says(account.broker.submit(passed), "working")
+    account.quiet()
+    assert account.take() == [], "an entry was filled beyond its stop"
+    says(account.broker.state(passed.order_id), "cancelled")
 
 
 def an_id_that_never_came_is_unknown(account: Account) -> None:
@@ -312,6 +334,7 @@ CHECKS: tuple[Callable[[Account], None], ...] = (
     the_same_id_is_the_same_order,
     another_bracket_under_a_used_id_never_trades,
     a_bracket_with_a_bad_leg_is_rejected_whole,
+    legs_at_prices_stand_where_they_are,
     an_id_that_never_came_is_unknown,
     executions_are_dense_and_kept_until_they_are_acknowledged,
     nothing_fills_after_a_cancel,
@@ -345,12 +368,30 @@ def check(account: Account, holds: Callable[[Account], None]) -> None:
     assert account.position == 0, f"{account.position} contracts are left"
 
 
-def faults(account: Account) -> dict[str, str]:
-    """The checks that do not hold, by name, each with what was seen; {} of an adapter that conforms."""
+def faults(account: Account, told: Callable[[str, str], None] = lambda name, fault: None) -> dict[str, str]:
+    """The checks that do not hold, by name, each with what was seen; {} of an adapter that conforms.
+
+    Args:
+        account: flat, and used by nobody else.
+        told: gets each check once it is done, with its fault or "".
+
+    Raises:
+        ConfigError: Python was told to leave assertions out, and every check would hold.
+    """
+    if not __debug__:
+        raise ConfigError("python -O leaves assertions out, and checks are made of them; run without it")
     found = {}
     for holds in CHECKS:
+        fault = ""
         try:
             check(account, holds)
-        except (AssertionError, TrigateError) as error:
-            found[holds.__name__] = str(error) or type(error).__name__
+        except (AssertionError, ValueError, LookupError, TrigateError) as error:  # two of what is told where one is due
+            in_words = isinstance(error, AssertionError | TrigateError) and str(error)
+            found[holds.__name__] = fault = str(error).splitlines()[0] if in_words else _where(error)
+        told(holds.__name__, fault)
     return found
+
+
+def _where(error: BaseException) -> str:
+    """Of a fault without words: the line that says what had to hold."""
+    return traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__

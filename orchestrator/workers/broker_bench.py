@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator.messaging.broker import Bracket, BrokerAdapter, Execution, OrderState, new_executions
+from orchestrator.messaging.catalogue import Bar
+from rl_core.trading.hours import MINUTE_NS
 from trigate.errors import ProcessNotReadyError
 
 STOP, TARGET = 40, 80
 PRICE = 80_000
+START_NS = 1_704_200_000_000_000_000
 
 
 class Bench(Protocol):
@@ -54,6 +57,12 @@ class Account:
     def quiet(self) -> None:
         """A bar in which nothing is reached but the open."""
         self.bench.trade(PRICE - 1, PRICE + 1)
+
+
+def bar_of(seq: int, low: int, high: int, volume: int) -> Bar:
+    """The ``seq``-th minute of a bench, which opens and closes at `PRICE`."""
+    high, low, ts_ns = max(high, PRICE), min(low, PRICE), START_NS + seq * MINUTE_NS
+    return Bar(seq=seq, ts_event_ns=ts_ns, open=PRICE, high=high, low=low, close=PRICE, volume=volume)
 
 
 def says(state: OrderState, status: str, filled: int = 0) -> None:
