@@ -49,7 +49,7 @@ from rl_core.trading.setup import MAX_ENTRIES_PER_SESSION, Trading, TradingConfi
 from rl_core.training.folder import run_of
 from trigate.errors import DataError
 
-CODE_VERSION = "3"  # of what follows from the same inputs: another one is another run
+CODE_VERSION = "4"  # of what follows from the same inputs: another one is another run
 
 Say = Callable[[str], None]
 
