@@ -36,7 +36,7 @@ from trigate.errors import ConfigError, DataError
 CODE_VERSION = "2"
 """Raised whenever the same settings would train to other numbers."""
 
-BY_HEART = MappingProxyType({1: 10_000, 2: 3_000})
+BY_HEART = MappingProxyType({1: 10_000, 2: 6_000})
 """Phase -> bars played of each session from which real minutes were learned by heart (the table in docs/faq.md)."""
 
 
