@@ -4,8 +4,10 @@
 
 An update is a rollout of 256 environments x 128 bars of the full environment over the demo world, advantages, and
 4 epochs of 4 minibatches. Its **floor** is what no PPO can do without: the same network's forward pass once a bar,
-its forward and backward pass and Adam once a minibatch, on arrays that lie ready. Everything is compiled first, then
-all take turns; a ratio is the median of the ratios within one turn, so a busy machine is fair to all.
+its forward and backward pass and Adam once a minibatch, on arrays that lie ready. The environment alone, played at
+random, is what no faster learner can save. Everything is compiled first, then all take turns; a ratio is the median of
+the ratios within one turn, so a busy machine is fair to all. The same in CPU seconds of all threads hardly knows other
+work on the machine.
 """
 
 import argparse
@@ -15,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
@@ -27,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bench.env import BARS, MANY_BARS, market_of, tiled
+from bench.env import BARS, MANY_BARS, market_of, play, tiled
 from bench.facts import versions
 from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Operations, operations_of
@@ -48,6 +51,7 @@ SESSIONS = 30
 FIRST_COLD_S, FIRST_CACHED_S = 6.0, 2.5  # limits
 SEPARATE = PPOConfig(num_envs=256, hidden=HIDDEN)
 OURS = PPOConfig(num_envs=256, shared_torso=True, hidden=(128, 128))  # one torso for both heads
+AS_IT_IS: Mapping[str, str] = MappingProxyType({})
 DEFAULT = PPOConfig(num_envs=256)  # on a world whose entries are tabulated, as `rl-core train` plays it
 
 
@@ -83,12 +87,14 @@ def world_of(bars: int) -> EnvArrays:
     return EnvArrays(market, EnvParams(trading.venue, trading.limits, 0.2, 1.0))
 
 
-def ours(name: str, config: PPOConfig, env: Env, world: EnvArrays) -> Subject:
-    """Our update, compiled."""
+def ours(name: str, config: PPOConfig, env: Env, world: EnvArrays, options: Mapping[str, str] = AS_IT_IS) -> Subject:
+    """Our update, compiled with XLA's ``options``."""
     state = initial_state(config, env, world)
-    began = time.perf_counter()
-    program = update.lower(state, world, config=config, env=env).compile()
-    facts = {"compile_s": round(time.perf_counter() - began, 2), **_memory(program, config)}
+    lowered = update.lower(state, world, config=config, env=env)
+    began, cpu_began = time.perf_counter(), time.process_time()
+    program = lowered.compile(compiler_options=dict(options))
+    facts = {"compile_s": round(time.perf_counter() - began, 2)} | _memory(program, config)
+    facts["compile_cpu_s"] = round(time.process_time() - cpu_began, 2)
 
     def once() -> None:
         nonlocal state
@@ -151,47 +157,71 @@ def _memory(program: Any, config: PPOConfig) -> dict[str, Any]:
     }
 
 
-def take_turns(subjects: list[Subject], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of every subject in each of ``repeats`` turns."""
-    spent: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+class Spent(NamedTuple):
+    """What one subject took in each turn."""
+
+    wall_s: np.ndarray  # [turns]
+    cpu_s: np.ndarray  # [turns], of all threads
+
+
+def take_turns(subjects: list[Subject], repeats: int) -> dict[str, Spent]:
+    """What every subject took in each of ``repeats`` turns."""
+    spent: dict[str, list[tuple[float, float]]] = {subject.name: [] for subject in subjects}
     for _ in range(repeats):
         for subject in subjects:
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             subject.once()
-            spent[subject.name].append(time.perf_counter() - began)
-    return {name: np.array(seconds) for name, seconds in spent.items()}
+            spent[subject.name].append((time.perf_counter() - began, time.process_time() - cpu_began))
+    return {name: Spent(*np.array(turns).T) for name, turns in spent.items()}
 
 
-def rows_of(subjects: list[Subject], spent: dict[str, np.ndarray], against: dict[str, dict[str, str]]) -> list[Row]:
+def rows_of(subjects: list[Subject], spent: dict[str, Spent], against: dict[str, dict[str, str]]) -> list[Row]:
     """A row a subject; ``against`` names for a subject what it is compared with, and under which word."""
     rows = []
     for subject in subjects:
-        seconds = spent[subject.name]
-        ratios = {
-            word: round(float(np.median(spent[other] / seconds)), 3)
-            for word, other in against.get(subject.name, {}).items()
-            if other in spent
-        }
-        speed = subject.steps / float(np.median(seconds))
-        settings = {"best": round(subject.steps / seconds.min()), "repeats": len(seconds)}
-        rows.append(Row(subject.name, speed, "steps/s", ratios, settings, subject.facts))
+        took, others = spent[subject.name], against.get(subject.name, {}).items()
+        ratios, of_cpu = (
+            {word: _median(spent[other][kind] / took[kind]) for word, other in others if other in spent}
+            for kind in range(2)
+        )
+        speed = subject.steps / float(np.median(took.wall_s))
+        settings = {"best": round(subject.steps / took.wall_s.min()), "repeats": len(took.wall_s)}
+        cpu = {"cpu_s": _median(took.cpu_s), "cpu_ratio_to": of_cpu}
+        rows.append(Row(subject.name, speed, "steps/s", ratios, settings, {**subject.facts, **cpu}))
     return rows
 
 
+def _median(values: np.ndarray) -> float:
+    return round(float(np.median(values)), 3)
+
+
+def environment(name: str, config: PPOConfig, world: EnvArrays) -> Subject:
+    """The full environment of phase 2 alone: a rollout of random actions, its observations built."""
+    keys = iter(jax.random.split(jax.random.key(2), 10_000))
+    settings = {"num_envs": config.num_envs, "steps": config.rollout_length, "observations": True}
+
+    def once() -> None:
+        jax.block_until_ready(play(*world, next(keys), **settings))
+
+    once()
+    return Subject(name, once, config.num_envs * config.rollout_length, {})
+
+
 def networks(repeats: int) -> list[Row]:
-    """Both networks in both phases beside their floors, and the peers with the separate one."""
+    """Both networks in both phases beside their floors and the environment, and the peers with the separate one."""
     world = world_of(BARS)
-    subjects, against, missing = [], {}, []
+    subjects, against, missing = [environment("train.environment", OURS, world)], {}, []
     for name, config in (("separate", SEPARATE), ("ours", OURS)):
         for phase in (1, 2):
             title = f"train.{name}.phase{phase}"
             subjects += [ours(title, config, Env(phase), world), floor(f"{title}.floor", config, Env(phase))]
-            against[title] = {"floor": f"{title}.floor", "rejax": "train.rejax", "sb3": "train.sb3"}
+            peers = {name: f"train.{name}" for name in ("environment", "rejax", "sb3")}
+            against[title] = {"floor": f"{title}.floor", **peers}
     subjects += [
         ours("train.default.phase1", DEFAULT, Env(1), with_known_entries(world)),
         floor("train.default.phase1.floor", DEFAULT, Env(1)),
     ]
-    against["train.default.phase1"] = {"floor": "train.default.phase1.floor"}
+    against["train.default.phase1"] = {"floor": "train.default.phase1.floor", "environment": "train.environment"}
     for title, once in (("train.rejax", rejax_update(SEPARATE, Env(1), world)), ("train.sb3", sb3_update(SEPARATE))):
         if once is None:
             missing.append(Row(title, None, "not installed", {}, {}))
@@ -216,6 +246,24 @@ def storage(repeats: int) -> list[Row]:
             chosen = PPOConfig.model_validate(config.model_dump() | {"stored_observations": stored})
             subjects.append(ours(f"train.{name}.{kept}", chosen, Env(1), world))
         against[f"train.{name}.index"] = {"stored": f"train.{name}.stored"}
+    return rows_of(subjects, take_turns(subjects, repeats), against)
+
+
+def levels(repeats: int) -> list[Row]:
+    """Our update as XLA compiles it by itself, and with the fewest of LLVM's optimisations that it takes."""
+    world, subjects, against = world_of(BARS), [], {}
+    cases = (
+        ("default.phase1", DEFAULT, Env(1), with_known_entries(world)),
+        ("separate.phase1", SEPARATE, Env(1), world),
+        ("ours.phase2", OURS, Env(2), world),
+    )
+    for name, config, env, played in cases:
+        title = f"train.{name}.level1"
+        subjects += [
+            ours(f"train.{name}", config, env, played),
+            ours(title, config, env, played, {"xla_backend_optimization_level": "1"}),
+        ]
+        against[title] = {"as it is": f"train.{name}"}
     return rows_of(subjects, take_turns(subjects, repeats), against)
 
 
@@ -289,6 +337,7 @@ TABLES = {
     "networks": networks,
     "lengths": lengths,
     "storage": storage,
+    "levels": levels,
     "first": first,
     "operations": operations,
     "one-torso": one_torso,
@@ -313,7 +362,8 @@ def main() -> None:
 def fields(row: Row) -> dict[str, Any]:
     """The row as one flat object, with the same keys in every row."""
     named = row._asdict()
-    facts = {"floor_fraction": row.ratio_to.get("floor"), "compile_s": None, "peak_mb": None, **named.pop("facts")}
+    absent = dict.fromkeys(("compile_s", "compile_cpu_s", "peak_mb", "cpu_s", "cpu_ratio_to"))
+    facts = {"floor_fraction": row.ratio_to.get("floor"), **absent, **named.pop("facts")}
     return {**named, "steps_per_s": row.value if row.unit == "steps/s" else None, **facts}
 
 

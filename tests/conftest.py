@@ -13,6 +13,7 @@ import structlog
 from jax._src import compiler
 
 from rl_core.training.compile_cache import use_compile_cache
+from tests.quick_programs import OLDER_GENERATOR, has_older_generator
 
 # A worker comes to hold millions of objects of JAX, and each look for garbage visits them.
 gc.set_threshold(200_000, 20, 100)
@@ -23,14 +24,14 @@ gc.set_threshold(200_000, 20, 100)
 jax.config.update("jax_disable_most_optimizations", True)
 
 _usual_options = compiler.get_compile_options
-_older_generator = True
+_older_generator = has_older_generator()
 
 
 def _options(*arguments: Any, **named: Any) -> Any:
     """JAX's own, without the newer code generator: it takes three times as long."""
     options = _usual_options(*arguments, **named)
     if _older_generator:
-        options.env_option_overrides = [*options.env_option_overrides, ("xla_cpu_use_fusion_emitters", False)]
+        options.env_option_overrides = [*options.env_option_overrides, OLDER_GENERATOR]
     return options
 
 
@@ -65,7 +66,7 @@ def newer_generator() -> Iterator[None]:
     global _older_generator
     _older_generator = False
     yield
-    _older_generator = True
+    _older_generator = has_older_generator()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

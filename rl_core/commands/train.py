@@ -99,7 +99,7 @@ def train(
             continue_run(plan, out, on_update=lambda row: asked())
             return
         today = datetime.now(UTC).date()
-        warn(filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), *job.notes)))
+        warn(filter(None, (read_rule_pack(job.config.trading.rules).staleness(today), *job.notes, plan.by_heart)))
         context = job_context(asked, quiet=as_json)
         if not trained_elsewhere(job, runs, parent, workers, context, new_run=new_run):
             return

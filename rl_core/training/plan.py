@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,9 @@ from trigate.errors import ConfigError, DataError
 CODE_VERSION = "2"
 """Raised whenever the same settings would train to other numbers."""
 
+BY_HEART = MappingProxyType({1: 10_000, 2: 6_000})
+"""Phase -> bars played of each session from which real minutes were learned by heart (the table in docs/faq.md)."""
+
 
 class Split(NamedTuple):
     """Where the training bars begin and end."""
@@ -57,6 +61,7 @@ class TrainingPlan(NamedTuple):
     parent: LearnedParameters | None
     extra: dict[str, bytes]  # small files of every checkpoint
     regimes: str  # how the regimes were fitted
+    sessions: int  # to train on, in which an entry can be made; over all markets
     others: tuple[Bars, ...] = ()  # of further markets
 
     @property
@@ -75,6 +80,19 @@ class TrainingPlan(NamedTuple):
     def total(self) -> int:
         """Bars played over all environments when training has finished."""
         return self.config.ppo.num_updates * self.config.ppo.batch_size
+
+    @property
+    def by_heart(self) -> str | None:
+        """Why what this training reports will not be earned elsewhere, where it plays its sessions too often."""
+        most = BY_HEART[self.config.phase]
+        played = self.total // self.sessions
+        if played < most:
+            return None
+        return (
+            f"each of the {self.sessions:,} sessions to train on is played for {played:,} bars: where it was {most:,} "
+            "and more, real minutes were learned by heart, and other sessions did not pay what training reports; give "
+            f"more sessions, or ppo.total_steps below {self.sessions * most:,}"
+        )
 
 
 def check_parent(config: TrainConfig, parent: Path | None) -> None:
@@ -195,6 +213,7 @@ def plan_training(
         parent=learned,
         extra={**regimes[0], WORLDS_FILE: TrainingWorlds(worlds=tuple(worlds)).model_dump_json(indent=1).encode()},
         regimes=regimes[1],
+        sessions=sum(part.sessions for part in parts),
         others=tuple(others),
     )
 
@@ -206,6 +225,7 @@ class _MarketPart(NamedTuple):
     split: Split
     trading: Trading
     ladder: Ladder | None
+    sessions: int  # of the split, in which an entry can be made
 
 
 def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart:
@@ -214,9 +234,11 @@ def _part(config: TrainConfig, bars: Bars, ladder: Ladder | None) -> _MarketPart
     split = training_split(view, config)
     may_enter = view.hours.entry_open & view.features.warm
     may_enter = may_enter if split.left_out is None else may_enter & ~split.left_out
-    if not may_enter[split.first : split.stop].any():
+    trained = slice(split.first, split.stop)
+    sessions = len(np.unique(view.located.session[trained][may_enter[trained]]))
+    if not sessions:
         raise DataError("the training part holds no warm bar in entry hours; give more sessions")
-    return _MarketPart(view, split, trading, ladder)
+    return _MarketPart(view, split, trading, ladder, sessions)
 
 
 def _mirrored_part(part: _MarketPart) -> _MarketPart:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.processes.commands import PATIENCE_S, call_here, wait_until, without_age
 from tests.processes.training import ROOT, ROWS, Ended, command, ended, injected, rows_in, strace, was_killed
+from tests.quick_programs import quick_environment
 
 pytestmark = pytest.mark.process
 
@@ -57,8 +58,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bars = folder / "NQ_D1M.parquet"
     write_bars(demo_world(7, 12).minutes, bars)
     # They compile for longer than they train; the program is another, and every run here has the same.
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
-    environment = {**os.environ, **quick, "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = {**os.environ, **quick_environment(), "XDG_CACHE_HOME": str(folder / "cache")}
     made = Bench(bars, environment, Ended("", ""))
     code, said = made.finish(folder / "whole")
     assert code == 0, said

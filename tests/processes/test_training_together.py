@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tests.processes.commands import PATIENCE_S, wait_until
 from tests.processes.training import ROOT, command, rows_in
+from tests.quick_programs import quick_environment
 
 pytestmark = pytest.mark.process
 
@@ -63,11 +64,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bars = folder / "NQ_D1M.parquet"
     write_bars(demo_world(7, 12).minutes, bars)
     # Only what one of several compiles is kept, and they compile longer than they train.
-    quick = {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
-    }
+    quick = {"JAX_PLATFORMS": "cpu", **quick_environment()}
     return Bench(bars, {**os.environ, **quick, "XDG_CACHE_HOME": str(folder / "cache")})
 
 

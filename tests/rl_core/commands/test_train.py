@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.cli import app
+from rl_core.errors import FitError
 from tests.rl_core.markets import RULES_FOLDER, random_seconds, session_minutes
 from trigate.errors import ConfigError, DataError
 
@@ -147,6 +148,17 @@ def test_seconds_of_another_time_are_refused_by_both(made: Made, tmp_path: Path)
 
 def test_train_warns_of_old_rules(made: Made) -> None:
     assert "warning: rules 'Plain static 50K' were read on 2020-01-01" in made.trained.stderr
+
+
+def test_train_says_before_it_begins_that_its_sessions_will_be_known_by_heart(made: Made) -> None:
+    """1,048,576 bars on two sessions, the first being warm-up; 64 bars are not too many. It ends at another run."""
+    asked = rl_core("train", "--bars", made.bars, "--out", made.run, "--set", "train_share=0.75",
+                    "--set", "ppo.known_entries=false")  # fmt: skip
+
+    assert isinstance(asked.exception, FitError)
+    assert "warning: each of the 2 sessions to train on is played for 524,288 bars" in asked.stderr
+    assert "ppo.total_steps below 20,000" in asked.stderr
+    assert "by heart" not in made.trained.stderr
 
 
 def test_training_on_a_checked_file_records_which_rows_were_left_out(made: Made) -> None:

@@ -7,15 +7,13 @@ import pytest
 
 from rl_core.bars.write import write_bars
 from tests.processes.commands import call_here
+from tests.quick_programs import quick_environment
 from tests.rl_core.markets import random_bars, session_minutes
 
 pytestmark = pytest.mark.process
 
 TINY = ("num_envs=4", "rollout_length=8", "total_steps=64", "minibatches=2", "epochs=1", "hidden=[8]", "hold_bias=-2")
-AS_THE_TESTS_COMPILE = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false",
-}
+AS_THE_TESTS_COMPILE = quick_environment()
 SETTINGS = [word for name in TINY for word in ("--set", f"ppo.{name}")]
 
 

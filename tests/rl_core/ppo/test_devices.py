@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import mesh_of
+from tests.quick_programs import xla_flags
 from tests.rl_core.ppo.devices_run import after_two_updates
 from trigate.errors import ConfigError
 
@@ -22,7 +23,7 @@ TOLERANCE = 2e-5  # of parameters after two updates of 16 optimiser steps each
 def start(out: Path, *arguments: str, host_devices: int = 1) -> subprocess.Popen[bytes]:
     """The program on ``host_devices`` devices of the CPU."""
     # As in the process that they are compared with, which its conftest sets.
-    flags = f"--xla_force_host_platform_device_count={host_devices} --xla_cpu_use_fusion_emitters=false"
+    flags = xla_flags(f"--xla_force_host_platform_device_count={host_devices}")
     given = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     given["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     return subprocess.Popen([sys.executable, "-m", "tests.rl_core.ppo.devices_run", str(out), *arguments], env=given)

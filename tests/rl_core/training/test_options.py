@@ -165,6 +165,11 @@ def test_training_refuses_a_phase_2_that_enters_otherwise(runs: Runs, tmp_path: 
         continue_run(plan._replace(parent=renamed), tmp_path / "renamed")
 
 
+def test_the_sessions_of_all_markets_share_what_is_played() -> None:
+    """Two of three are trained on, of which the first warms up; upside down they are the same sessions."""
+    assert plan_of(1).sessions == 2
+
+
 def test_what_does_not_belong_together_is_refused() -> None:
     with pytest.raises(ValueError, match="'relaxed' is for phase 1"):
         settings(2, episodes={"rules": "relaxed"})

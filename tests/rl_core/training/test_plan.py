@@ -27,7 +27,7 @@ from rl_core.training.plan import plan_training, training_split
 from rl_core.training.run import TrainingResult
 from rl_core.training.sources import prepare_training
 from tests.rl_core.markets import small_view
-from tests.rl_core.training.planned_runs import train_run
+from tests.rl_core.training.planned_runs import planned, train_run
 from tests.rl_core.training.settings import PPO
 from trigate.errors import ConfigError, DataError
 from trigate.toml_config import read_config
@@ -201,7 +201,7 @@ def test_sessions_in_between_may_be_left_out() -> None:
 
     market = plan.env_arrays.market
     starts = np.asarray(market.starts[: market.start_count])
-    assert set(view.located.session[starts]) == {days[1], days[4]}
+    assert set(view.located.session[starts]) == {days[1], days[4]} and plan.sessions == 2
     assert plan.split.stop_ns == training_split(view, TrainConfig(train_until=dates[5])).stop_ns
     assert "left out" in plan.regimes and plan_identity(plan, 0).config["left_out"] == [
         [str(day) for day in left_out[0]]
@@ -210,6 +210,22 @@ def test_sessions_in_between_may_be_left_out() -> None:
         plan_training(asked.model_copy(update={"left_out": ((dates[1], dates[4]),)}), view.bars)
     with pytest.raises(ValueError, match="is after"):
         TrainConfig(left_out=((dates[3], dates[2]),))
+
+
+@pytest.mark.parametrize(("phase", "most"), [(1, 10_000), (2, 6_000)])
+def test_a_plan_that_plays_its_sessions_too_often_says_how_often(phase: int, most: int) -> None:
+    """Updates of 32 bars and 32 sessions: as many updates are as many bars of each."""
+
+    def told(updates: int) -> str | None:
+        asked = config(phase).model_copy(update={"ppo": TINY.model_copy(update={"total_steps": 32 * updates})})
+        return planned(config(), small_view().bars)._replace(config=asked, sessions=32).by_heart
+
+    says = told(most)
+    assert (
+        says is not None and f"the 32 sessions to train on is played for {most:,} bars: where it was {most:,}" in says
+    )
+    assert f"ppo.total_steps below {32 * most:,}" in says
+    assert told(most - 1) is None
 
 
 def test_too_little_to_train_on_is_refused(tmp_path: Path) -> None:
