@@ -14,9 +14,9 @@ def size_line(gate: AskedAs, *, halve_under: int = THREE_RISKS, rule_pack_digest
         halve_under=halve_under,
         by="dollars",
         tried=(
-            LineTried(halve_under=0, passes=0.5, dollars=100.0),
-            LineTried(halve_under=1_500, passes=0.6, dollars=90.0),
-            LineTried(halve_under=THREE_RISKS, passes=0.75, dollars=1_250.0),
+            LineTried(halve_under=0, passes=0.5, sessions=9.0, dollars=100.0),
+            LineTried(halve_under=1_500, passes=0.6, sessions=9.5, dollars=90.0),
+            LineTried(halve_under=THREE_RISKS, passes=0.75, sessions=12.5, dollars=1_250.0),
         ),
         gains=(900.0, 1_200.0, 1_400.0, 1_000.0, 1_250.0),
         sessions=90,

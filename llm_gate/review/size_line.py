@@ -39,6 +39,7 @@ class LineTried(_Saved):
 
     halve_under: Count = Field(description="room in thousandths of the trade's risk; 0: full size everywhere")
     passes: Probability
+    sessions: float = Field(gt=0, description="that an attempt takes, on average")
     dollars: float | None = Field(None, description="an attempt, fees and payouts; none: chosen by passes alone")
 
 

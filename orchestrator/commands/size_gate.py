@@ -131,9 +131,7 @@ def line_of(sized: "SizedGate", named: NamedJudge, trials: int) -> "SizeLine":
         rule_pack_digest=sized.rule_pack_digest,
         halve_under=fit.halve_under,
         by=fit.by,
-        tried=tuple(
-            LineTried(halve_under=line, passes=worth.passes, dollars=worth.dollars) for line, worth in fit.worth.items()
-        ),
+        tried=tuple(LineTried(halve_under=line, **worth._asdict()) for line, worth in fit.worth.items()),
         gains=fit.gains,
         sessions=sized.sessions,
         last_session=named.judge.last_session,
@@ -144,7 +142,7 @@ def line_of(sized: "SizedGate", named: NamedJudge, trials: int) -> "SizeLine":
 def lines_of(sized: "SizedGate") -> list[str]:
     """The fit as lines for the terminal, and what became of later sessions."""
     fit = sized.fit
-    lines = [f"{fit.r:+.3f} R a trade at full size; share of attempts that pass{_priced(fit.by)}:"]
+    lines = [f"{fit.r:+.3f} R a trade at full size; share of attempts that pass, how long one takes{_priced(fit.by)}:"]
     lines += [f"  {_line(line)}: {_worth(worth)}" for line, worth in fit.worth.items()]
     gains = ", ".join(_gain(gain, fit.by) for gain in fit.gains)
     unit = "percentage points" if fit.by == "passes" else "dollars"
@@ -165,7 +163,7 @@ def _priced(by: "By") -> str:
 
 def _worth(worth: "LineWorth") -> str:
     dollars = "" if worth.dollars is None else f", {worth.dollars:+,.0f} dollars"
-    return f"{100 * worth.passes:.1f} %{dollars}"
+    return f"{100 * worth.passes:.1f} % in {worth.sessions:.1f} sessions{dollars}"
 
 
 def _gain(gain: float, by: "By") -> str:

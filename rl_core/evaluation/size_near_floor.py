@@ -48,6 +48,7 @@ class LineWorth(NamedTuple):
     """What attempts under one line come to."""
 
     passes: float  # share of them
+    sessions: float  # that one takes until it ends, on average: a smaller size also takes longer
     dollars: float | None  # an attempt, its fees and the funded account's payouts; None without a price
 
     @property
@@ -114,18 +115,20 @@ def _folds(tape: Tape) -> list[Integers]:
 def _worth(tape: Tape, accounts: Accounts, line: int, order: Integers) -> LineWorth:
     days = calendar_days(order.shape[1])
     ended = play_attempts(tape, accounts.setting._replace(halved_under=line), order, days)
-    passes, price, funded = float((ended.ending == PASSED).mean()), accounts.price, accounts.funded
+    passes, sessions = float((ended.ending == PASSED).mean()), float(ended.sessions.mean())
+    price, funded = accounts.price, accounts.funded
     if price is None or funded is None:
-        return LineWorth(passes, None)
+        return LineWorth(passes, sessions, None)
     paid = funded_payouts(tape, funded._replace(halved_under=line), payout_rule(price, funded.rules), order, days)
     renewals = float(np.mean((np.maximum(ended.sessions, 1) - 1) // MONTH))
     payouts = float(np.mean(paid)) / 100 * float(price.split_percent) / 100
-    return LineWorth(passes, value_of(price, passes, renewals, payouts).attempt)
+    return LineWorth(passes, sessions, value_of(price, passes, renewals, payouts).attempt)
 
 
 def _mean(parts: Sequence[LineWorth]) -> LineWorth:
     dollars = [each.dollars for each in parts if each.dollars is not None]
-    return LineWorth(float(np.mean([each.passes for each in parts])), float(np.mean(dollars)) if dollars else None)
+    passes, sessions = (float(np.mean([getattr(each, name) for each in parts])) for name in ("passes", "sessions"))
+    return LineWorth(passes, sessions, float(np.mean(dollars)) if dollars else None)
 
 
 def _full_r(tape: Tape, setting: Setting) -> Floats:

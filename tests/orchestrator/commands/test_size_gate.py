@@ -57,9 +57,9 @@ def made(line: int, by: By = "passes") -> SizedGate:
     """A fit needs fifty sessions, so it is made up here; `test_size_near_floor` makes real ones."""
     dollars = {0: 100.0, 1_500: 90.0, 2_000: 300.0, 3_000: 450.0, 4_000: 400.0}
     passes = {0: 0.5, 1_500: 0.5, 2_000: 0.6, 3_000: 0.75, 4_000: 0.7}
-    worth = {each: LineWorth(passes[each], dollars[each] if by == "dollars" else None) for each in passes}
+    worth = {each: LineWorth(passes[each], 9.0, dollars[each] if by == "dollars" else None) for each in passes}
     fit = NearFloorFit(line, by, LINES, worth, gains=(0.2, 0.1, 0.3, 0.2, 0.2), r=0.4)
-    later = {0: LineWorth(0.5, None)} | ({3_000: LineWorth(0.7, None)} if line else {})
+    later = {0: LineWorth(0.5, 9.0, None)} | ({3_000: LineWorth(0.7, 12.25, None)} if line else {})
     return SizedGate(fit, "a pack", "0" * 64, 90, 20, later)
 
 
@@ -78,7 +78,7 @@ def test_what_was_fitted_is_kept_told_and_counted(
     assert [(each.halve_under, each.passes) for each in kept.tried][::3] == [(0, 0.5), (3_000, 0.75)]
     assert kept.gate == AskedAs(engine="logistic", model=read_logistic(tmp_path / "gate.json").name)
     assert ("full size everywhere\n4 lines" in done.stdout) != bool(line)
-    on_later = "on 20 later sessions, which chose nothing: 70.0 %; at full size 50.0 %"
+    on_later = "on 20 later sessions, which chose nothing: 70.0 % in 12.2 sessions; at full size 50.0 % in 9.0 sessions"
     assert (on_later in done.stdout) == bool(line)
 
 
@@ -96,7 +96,7 @@ def test_by_dollars_prices_are_read_and_each_way_of_choosing_is_a_trial_of_its_o
     first, second = size(run, tmp_path), size(run, tmp_path, by="dollars")
 
     assert given == [None, read_prices()]
-    assert "halved under 3 risks of room: 75.0 %, +450 dollars" in second.stdout
+    assert "halved under 3 risks of room: 75.0 % in 9.0 sessions, +450 dollars" in second.stdout
     assert "450 dollars" not in first.stdout and "8 trials on record" in second.stdout
     wrong = size(run, tmp_path, by="luck")
     assert wrong.exit_code != 0 and "--by luck: a line is chosen by passes or by dollars" in str(wrong.exception)

@@ -47,6 +47,9 @@ def test_who_has_an_edge_takes_half_near_the_floor_though_it_earns_less_r() -> N
 
     assert fit.r > 0.4 and fit.halve_under == 4_000 and fit.by == "passes"
     assert fit.worth[4_000].passes > fit.worth[0].passes + 0.05 and min(fit.gains) > 0
+    assert fit.worth[4_000].sessions > fit.worth[0].sessions + 1 > 7, (
+        "half the size takes longer; six wins in a row pass"
+    )
     assert fit.tried == LINES and len(fit.worth) == 1 + len(LINES) and fit.worth[0].dollars is None
 
 
