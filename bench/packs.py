@@ -36,6 +36,7 @@ def made_up(sessions: int, rng: np.random.Generator) -> Tape:
         stop_cents=50 * stop + 170,
         stop_percent=np.full(count, 34),
         fills=np.full(count, 1 << 30),
+        halved=np.zeros(count, np.bool_),
         gain=np.where(wins, 3 * stop, -stop - 1),
         worst=worst,
         best=best,

@@ -128,6 +128,7 @@ class Reviewed(_Message):
     completion_tokens: int | None = Field(None, ge=0)
     calibration: Sha256 | None = Field(None, description="of the calibration that made the verdict")
     calibrated: Probability | None = Field(None, description="its probability of approve")
+    sized: Sha256 | None = Field(None, description="of the size line that halved it near the account's floor")
 
 
 class EntryProposals(_Message):

@@ -125,8 +125,11 @@ def _tell_lesson(card: "TaughtCard", unit: str, kept: Path) -> None:
         f"loss on the last fold {card.loss_before:.4f} before, {card.loss_taught:.4f} taught in {card.steps} {unit}, "
         f"{card.loss_same:.4f} by one answer for all; {card.loss_fitted:.4f} on the folds that were fitted"
     )
-    if card.apart is not None:
-        typer.echo(f"tells left-out cases apart by {card.apart:.1f} standard errors; found beyond {LEAST_Z:g}")
+    if card.apart is not None and card.luck is not None:
+        typer.echo(
+            f"tells left-out cases apart by {card.apart:.1f} standard errors; found beyond {LEAST_Z:g}; of outcomes "
+            f"dealt anew {card.luck:.1%} are told as well"
+        )
     if not card.found:
         typer.echo(FOUND_NOTHING)
     typer.echo(f"states {card.seconds_states:.1f} s, kept in {kept}; fit {card.seconds_fit:.1f} s")

@@ -42,16 +42,6 @@ class LogisticFold(_Saved):
     loss: float = Field(description="mean log loss of P(win)")
 
 
-class NearFloor(_Saved):
-    """From which room to the account's floor on an approved entry keeps its size, and what that was fitted by."""
-
-    halve_under: Positive = Field(description="room in thousandths of the trade's risk, under which it is halved")
-    passes: Probability = Field(description="attempts on drawn sessions of those it was fitted on")
-    passes_without: Probability = Field(description="of the same attempts at full size")
-    tried: tuple[Positive, ...] = Field(min_length=1, description="every line that was played")
-    trials: Count = Field(description="on record when it was saved")
-
-
 class LogisticModel(_Saved):
     """A fitted regression, with what it was taught on."""
 
@@ -65,11 +55,6 @@ class LogisticModel(_Saved):
     )
     veto_below: Probability | None = Field(
         None, description="shrink from this P(win) up to the threshold, veto below; none: nothing is shrunk"
-    )
-    near_floor: NearFloor | None = Field(
-        None,
-        exclude_if=lambda value: value is None,  # so that a regression without it keeps its digest
-        description="none: the size does not hang on the account",
     )
     penalty: float = Field(gt=0, description="on the squares of the weights, chosen by the folds")
     cases: Positive
@@ -95,11 +80,8 @@ class LogisticModel(_Saved):
         return "veto" if self.veto_below is None or p_win < self.veto_below else "shrink"
 
     def judge(self, proposal: EntryProposal) -> Label:
-        """What is done with ``proposal``: by its chance of a win, and halved where its account is near the floor."""
-        label, near = self.label(self.p_win(proposal)), self.near_floor
-        if near is None or label != "approve":
-            return label
-        return "shrink" if proposal.context.room_to_floor_risks_milli < near.halve_under else "approve"
+        """What is done with ``proposal``, by its chance of a win."""
+        return self.label(self.p_win(proposal))
 
     def p_win(self, proposal: EntryProposal) -> float:
         """The calibrated chance that ``proposal`` earns more than nothing."""
@@ -133,8 +115,6 @@ class LogisticEngine:
         chances: dict[Label, float] = {"approve": p_win, "veto": 1 - p_win}
         probabilities = {letter: chances.get(meaning, 0.0) for letter, meaning in question.letters.items()}
         reason = "" if label == "approve" else f"chance of a win {p_win:.3f}, under {self._saved.threshold:.3f}"
-        if label == "shrink" and p_win >= self._saved.threshold:
-            reason = f"room of {question.proposal.context.room_to_floor_risks_milli / 1000:.2f} risks to the floor"
         letter = letter_of(label, question.letters)
         return Answer(question.proposal.proposal_id, letter, probabilities, reason, "code")
 

@@ -26,6 +26,7 @@ from llm_gate.contract import (
     ReasonSource,
     Resize,
     Reviewed,
+    Sha256,
     Veto,
 )
 from llm_gate.engines.base import Answer, Engine, Question
@@ -44,6 +45,7 @@ from llm_gate.review.breaker import Admission, Breaker
 from llm_gate.review.calibrated_verdict import read_calibration
 from llm_gate.review.remembered import CaseKey, LeastRecentlyUsed, PastDecision, PendingDecision, case_digest
 from llm_gate.review.sameness_alarm import WINDOW, Sameness
+from llm_gate.review.size_line import AskedAs, read_size
 from llm_gate.review.verdicts import probabilities_by_label, verdict_of
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,11 @@ class GateConfig(BaseModel):
     remembered: int = Field(1024, ge=0, description="decisions whose verdict is given again without asking")
     cache_entries: int = Field(0, ge=0, description="cases whose answer is given again to other decisions; 0 is off")
     calibration: Path | None = Field(None, description="saved by llm-gate calibrate; none: the model's own letter")
+    size: Path | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # so that a run without it keeps its name
+        description="saved by orchestrator size-gate; none: the size does not hang on the account",
+    )
 
 
 class _Result(NamedTuple):
@@ -86,6 +93,7 @@ class _Result(NamedTuple):
     completion_tokens: int | None = None
     cached: bool = False
     calibrated: float | None = None
+    sized: Sha256 | None = None
 
 
 class Gate:
@@ -101,13 +109,25 @@ class Gate:
 
         Raises:
             PromptError: the prompt is not written for the configured mode.
-            RequestError: the calibration cannot be used, or is of another prompt, model or mode.
+            RequestError: the calibration or the size line cannot be used, or is of another prompt, model or mode.
         """
         prompt.refuse_mode(config.mode)
         self.calibration = None if config.calibration is None else read_calibration(config.calibration)
         """What makes verdicts of probabilities; None: the letter itself counts."""
         if self.calibration is not None:
             self.calibration.refuse_other(prompt.digest, engine.model, config.mode)
+        self.size = None if config.size is None else read_size(config.size)
+        """What halves near the account's floor; None: the size does not hang on the account."""
+        if self.size is not None:
+            calibration = "" if self.calibration is None else self.calibration.digest
+            asked = AskedAs(
+                engine=engine.name,
+                model=engine.model,
+                prompt_digest=prompt.digest,
+                mode=config.mode,
+                calibration=calibration,
+            )
+            self.size.refuse_other(asked, config.shrink_factor)
         self._engine = engine
         self._prompt = prompt
         self._config = config
@@ -230,9 +250,13 @@ class Gate:
         if self.calibration is not None:
             verdict, calibrated = self.calibration.rule(_approval(probabilities))
             source = "code"
+        sized = None
+        if self.size is not None:
+            verdict, halved = self.size.sized(verdict, question.proposal)
+            source, sized = ("code", self.size.digest) if halved else (source, None)
         source = "none" if isinstance(verdict, Approve) else source
         tokens = answer.prompt_tokens, answer.completion_tokens
-        return _Result(verdict, probabilities, source, *tokens, calibrated=calibrated)
+        return _Result(verdict, probabilities, source, *tokens, calibrated=calibrated, sized=sized)
 
     async def _answered(self, question: Question) -> Answer:
         """The engine's answer; a broken connection is tried once more if most of the deadline is left."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import Label
+from llm_gate.teaching.dealt_anew import Descent, luck_of_fit
 from llm_gate.teaching.told_apart import LEAST_Z, told_apart, towards
 
 STEPS = (3, 10, 20, 40, 80, 160, 320, 640, 1250, 2000)
@@ -21,6 +22,8 @@ SURE = 6.0
 """Log-odds of approving over each other letter where nothing was found."""
 RATE = 0.1
 """Of the longest step that cannot overshoot: many small steps, so that the fit can stop early enough."""
+DESCENT = Descent(STEPS, 2 * RATE / 3)
+"""What the fit is near its start: there a unit of leaning is curved by a third of a unit of gain."""
 AT_ONCE = 2**18
 """Multiplications of one product in a step. OpenBLAS divides a larger one among threads, which then wait for each other
 in every step: on a busy machine that takes several times the CPU seconds of the product."""
@@ -47,6 +50,8 @@ class HeadFit(NamedTuple):
     """Standard errors by which the cases of left-out folds are told apart (`told_apart`)."""
     found: bool
     """Whether that is enough."""
+    luck: float
+    """Share of dealings of the outcomes in which left-out cases are told apart as well (`dealt_anew`)."""
 
 
 class _Scaled(NamedTuple):
@@ -94,7 +99,8 @@ def fit_rows(
     best = int(np.argmin([loss_of(logits, gains) for logits in unseen]))
     whole = _scaled(states)
     weights = _descend(whole.x, own, gains, STEPS[: best + 1])[-1]
-    apart = told_apart(towards(approve, unseen[best]), towards(approve, gains), session, folds)
+    earned = towards(approve, gains)
+    apart = told_apart(towards(approve, unseen[best]), earned, session, folds)
     return HeadFit(
         rows=start + weights @ whole.back,
         steps=STEPS[best],
@@ -104,6 +110,7 @@ def fit_rows(
         loss_same=loss_of(_same(gains[~last], len(gains[last])), gains[last]),
         apart=apart,
         found=apart > LEAST_Z,
+        luck=luck_of_fit(states, earned, session, folds, DESCENT),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from llm_gate.teaching.dealt_anew import luck_of_leaning
 from llm_gate.teaching.fit_head import Sessions, approving_rows, fit_rows, loss_of
 from llm_gate.teaching.told_apart import LEAST_Z, told_apart, towards
 from llm_gate.teaching.upper_layers import BelowUpper, UpperLayers
@@ -49,6 +50,8 @@ class LoraFit(NamedTuple):
     apart: float
     """Standard errors by which the adapters tell the cases of the last fold apart; where they found nothing, by which
     the output layer alone tells those of all folds."""
+    luck: float
+    """Share of dealings of the outcomes that tell them apart as well."""
     found: bool
     """Whether the adapters tell the cases of the last fold apart, or the output layer alone those of all folds, each
     left out (`told_apart`); then its rows are taught without them."""
@@ -110,6 +113,7 @@ def fit_lora(
         loss_same=loss_of(np.broadcast_to(_same(gains[fitted]), unseen.gains.shape), unseen.gains),
         loss_before=loss_of(states[last] @ rows.T, gains[last]),
         apart=apart if found else head.apart,
+        luck=luck_of_leaning(leaning, earned, unseen.session) if found else head.luck,
         found=found or head.found,
     )
 

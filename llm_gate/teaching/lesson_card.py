@@ -39,6 +39,10 @@ class Fit(Protocol):
         """Standard errors by which left-out cases are told apart."""
 
     @property
+    def luck(self) -> float:
+        """Share of dealings of the outcomes that tell them apart as well."""
+
+    @property
     def found(self) -> bool:
         """Whether anything was."""
 
@@ -71,6 +75,7 @@ def lesson_card(
         loss_fitted=fit.loss_fitted,
         loss_same=fit.loss_same,
         apart=fit.apart,
+        luck=fit.luck,
         found=fit.found,
         seconds_states=round(took.states, 1),
         seconds_fit=round(took.fit, 1),

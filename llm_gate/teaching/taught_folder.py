@@ -67,6 +67,9 @@ class TaughtCard(BaseModel):
     apart: float | None = Field(
         None, description="standard errors by which cases of left-out folds are told apart; None: an older card"
     )
+    luck: float | None = Field(
+        None, description="share of dealings of the outcomes in which they are told apart as well; None: an older card"
+    )
     found: bool = Field(True, description="false: left-out cases are not told apart, so it approves all")
     seconds_states: float = Field(description="to compute the hidden states that were not kept from before")
     seconds_fit: float

@@ -100,8 +100,7 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
         )
     else:
         yield f"The gate is not proven: its model is {facts.model}, and it was not compared with random vetoes."
-    if facts.calibration is not None:
-        yield _calibration_in_words(facts.calibration)
+    yield from _on_what_was_fitted(facts)
     if facts.gate["shadow"]:
         yield "The gate ran in shadow: its verdicts were recorded and did not act."
     yield (
@@ -113,6 +112,16 @@ def _on_gate(facts: RunFacts, gate: GateFigures) -> Iterator[str]:
     if gate.failures:
         failed = sum(gate.failures.values())
         yield f"The gate gave no verdict on {failed} proposals; they count as failures, not as vetoes."
+
+
+def _on_what_was_fitted(facts: RunFacts) -> Iterator[str]:
+    if facts.calibration is not None:
+        yield _calibration_in_words(facts.calibration)
+    if facts.size is not None:
+        yield (
+            f"The size near the floor was not the gate's: {facts.size_words}. What it did to this run's path is not "
+            "told apart from what the gate did."
+        )
 
 
 def _calibration_in_words(used: Calibration) -> str:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from llm_gate.errors import GateError
 from llm_gate.review.calibrated_verdict import Calibration, read_calibration
 from llm_gate.review.sameness_alarm import WINDOW
+from llm_gate.review.size_line import SizeLine, read_size, size_in_words
 from orchestrator.report.filled_by import filled_by, sent_to
 from orchestrator.report.origin import Origin, origin_of
-from orchestrator.run.folder import CALIBRATION, ENTRIES, REGIMES, RunManifest
+from orchestrator.run.folder import CALIBRATION, ENTRIES, REGIMES, SIZE, RunManifest
 from orchestrator.run.telemetry import read_telemetry
 from orchestrator.workers.kept_entries import KeptEntries, read_kept_entries
 from rl_core.checkpoints.manifest import find_checkpoint, read_manifest
@@ -37,6 +38,7 @@ class RunFacts(NamedTuple):
     origin: Origin  # of bars and policy
     entries: KeptEntries | None = None  # a trader's own; None: a policy traded, or the run's copy is lost
     calibration: Calibration | None = None  # what made the gate's verdicts; None: its own letters, or lost
+    size: SizeLine | None = None  # what halved entries near the floor; None: nothing did, or lost
 
     @property
     def synthetic(self) -> bool:
@@ -67,6 +69,11 @@ class RunFacts(NamedTuple):
     def sent_to(self) -> str:
         """The account at a broker to which orders went, "" where nothing was sent."""
         return sent_to(self.manifest.inputs.config)
+
+    @property
+    def size_words(self) -> str:
+        """What its size line is, and what that was chosen by; "" if it had none."""
+        return "" if self.size is None else size_in_words(self.size)
 
     @property
     def gate(self) -> dict[str, Any]:
@@ -114,6 +121,9 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
     calibration = _calibration(folder / CALIBRATION, manifest.inputs.calibration_digest)
     if calibration is None and manifest.inputs.calibration_digest:
         doubts.append(f"the run's {CALIBRATION} is gone or changed; its digest stands in the journal")
+    size = _size(folder / SIZE, manifest.inputs.size_digest)
+    if size is None and manifest.inputs.size_digest:
+        doubts.append(f"the run's {SIZE} is gone or changed; which entries it halved stands in the journal")
     entries = _entries(folder / ENTRIES, manifest.inputs.entries_digest)
     if entries is None and manifest.inputs.entries_digest:
         doubts.append(f"the run's {ENTRIES} is gone or changed; what was traded stands in the journal")
@@ -130,6 +140,7 @@ def facts_of(folder: Path, manifest: RunManifest) -> RunFacts:
         regimes=regimes,
         origin=origin_of(manifest),
         calibration=calibration,
+        size=size,
         entries=entries,
     )
 
@@ -156,6 +167,17 @@ def _calibration(path: Path, digest: str) -> Calibration | None:
         return None
     try:
         read = read_calibration(path)
+    except GateError:
+        return None
+    return read.saved if read.digest == digest else None
+
+
+def _size(path: Path, digest: str) -> SizeLine | None:
+    """The size line that the run kept; None if it had none, or the file is no longer the one of ``digest``."""
+    if not digest:
+        return None
+    try:
+        read = read_size(path)
     except GateError:
         return None
     return read.saved if read.digest == digest else None

@@ -73,6 +73,7 @@ class GateFigures(NamedTuple):
     latency_ms: tuple[float, float] | None  # p50, p99
     in_a_row: tuple[str, int]  # the longest row of one verdict: its kind and length
     alarm_from: int  # so many in a row, or of which nearly all are vetoes, raise the alarm
+    sized: int = 0  # of those that were shrunk: approved, and halved near the floor by the size line
 
     @property
     def verdicts(self) -> int:
@@ -161,6 +162,7 @@ def gate_figures(
         latency_ms=(float(np.quantile(waited, 0.5)), float(np.quantile(waited, 0.99))) if len(waited) else None,
         in_a_row=_longest_row([d["outcome"]["kind"] for d in judged]),
         alarm_from=alarm_from,
+        sized=sum("sized" in decided for decided in judged),
     )
 
 

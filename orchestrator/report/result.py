@@ -134,7 +134,7 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         would_pass=would_pass(book, points, facts.trading.venue.rules),
         fit=account_fit(facts.trading, book, proposals),
         gate=gate,
-        promotion=_promotion(ledger, run_bars, trials=1 if facts.calibration is None else facts.calibration.trials),
+        promotion=_promotion(ledger, run_bars, trials=_trials(facts)),
         checks=checks,
         break_even=_break_even(trades, facts.trading.venue.terms),
         tries=looked,
@@ -144,6 +144,11 @@ def run_result(facts: RunFacts, book: AccountBook, *, tries: int = 1) -> RunResu
         management=management_of(facts, book, trades, ledger, days=days, faults=faults),
         own_fates=None if facts.entries is None else own_fates(facts.entries, book, proposals, trades),
     )
+
+
+def _trials(facts: RunFacts) -> int:
+    """Prompts, thresholds and lines on record when what made the verdicts was saved; one is assumed without any."""
+    return max([1, *(fitted.trials for fitted in (facts.calibration, facts.size) if fitted is not None)])
 
 
 def _run_bars(facts: RunFacts, book: AccountBook) -> RunBars:

@@ -31,6 +31,7 @@ from trigate.whole_files import write_whole
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REPORT = "report.html"  # written last: a run without it is not done
 REGIMES, CALIBRATION, ENTRIES = "regimes.json", "gate_calibration.json", "entries.json"
+SIZE = "gate_size.json"
 HISTORY = "history.npz"  # of a run in paper mode: the bars before its first, as its file grows on
 PACKAGES = ("trigate", "numpy", "pyzmq", "pydantic", "pandas_market_calendars")
 
@@ -55,13 +56,14 @@ class RunInputs(BaseModel):
     code_version: str
     regimes_digest: str = ""  # of what the checkpoint says of regimes; "": nothing, so the usual thresholds hold
     calibration_digest: str = ""  # of the gate's calibration; "": the model's own letters count
+    size_digest: str = ""  # of the line under which entries are halved near the floor; "": there is none
     entries_digest: str = ""  # of the kept entries, where a trader's own take the place of a checkpoint
 
     @property
     def run_id(self) -> str:
         """32 hex digits."""
-        # Runs of a checkpoint keep the name that they had before there were entries.
-        left_out = set() if self.entries_digest else {"entries_digest"}
+        # Runs of a checkpoint, and those without a size line, keep the name that they had before there were any.
+        left_out = {name for name in ("entries_digest", "size_digest") if not getattr(self, name)}
         text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True, separators=(",", ":"))
         return blake2b(text.encode(), digest_size=16).hexdigest()
 

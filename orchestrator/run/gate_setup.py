@@ -11,6 +11,7 @@ from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
 from llm_gate.review.calibrated_verdict import read_calibration
+from llm_gate.review.size_line import AskedAs, SizeFile, read_size
 from llm_gate.serving.model_folders import MADE_HERE, check_model, model_folder, model_id
 from llm_gate.teaching.taught_folder import TaughtCard, read_card, taught_on
 from orchestrator.run.config import GateSection
@@ -31,11 +32,18 @@ class GateInputs(NamedTuple):
     """The saved calibration, as the run keeps it; "" for none."""
     taught: str = ""
     """What the gate was taught on, in words; "" for one that nobody taught."""
+    size: SizeFile | None = None
+    """What halves entries near the account's floor; None: nothing does."""
 
     @property
     def calibration_digest(self) -> str:
         """SHA-256 in hex, "" for none."""
         return hashlib.sha256(self.calibration.encode()).hexdigest() if self.calibration else ""
+
+    @property
+    def size_digest(self) -> str:
+        """SHA-256 in hex, "" for none."""
+        return "" if self.size is None else self.size.digest
 
 
 def check_gate(gate: GateSection) -> None:
@@ -55,8 +63,8 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
     """Read the prompt and find the model.
 
     Raises:
-        GateError: a file that cannot be used, a prompt that is not written for the mode, or a calibration of
-            another prompt, model or mode.
+        GateError: a file that cannot be used, a prompt that is not written for the mode, or a calibration or size
+            line of another prompt, model or mode.
     """
     if gate.engine == "off":
         return GateInputs(NOTHING, None, "")
@@ -72,7 +80,8 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
         regression = read_logistic(Path(gate.model))
         model, card = regression.name, regression.saved
     kept = "" if gate.review.calibration is None else _calibration(gate, prompt, say)
-    return GateInputs(prompt.digest, folder, model, kept, "" if card is None else taught_on(card))
+    found = GateInputs(prompt.digest, folder, model, kept, "" if card is None else taught_on(card))
+    return found if gate.review.size is None else found._replace(size=_size(gate, found, say))
 
 
 def model_spec(gate: GateSection) -> ModelSpec:
@@ -85,6 +94,20 @@ def model_spec(gate: GateSection) -> ModelSpec:
         key_file=gate.key_file,
         chat_template_kwargs=gate.chat_template_kwargs,
     )
+
+
+def _size(gate: GateSection, found: GateInputs, say: Say) -> SizeFile:
+    assert gate.review.size is not None, "asked for"
+    read = read_size(gate.review.size)
+    asked = AskedAs(
+        engine=gate.engine,
+        model=digest_of_model(model_spec(gate), say),
+        prompt_digest=found.prompt_digest,
+        mode=gate.review.mode,
+        calibration=found.calibration_digest,
+    )
+    read.refuse_other(asked, gate.review.shrink_factor)
+    return read
 
 
 def _calibration(gate: GateSection, prompt: Prompt, say: Say) -> str:

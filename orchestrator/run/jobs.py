@@ -6,7 +6,7 @@ from llm_gate.prompts.prompt_files import prompt_file
 from orchestrator.messaging.broker import BROKER_CATALOGUE
 from orchestrator.messaging.catalogue import FEED, GATE, POLICY
 from orchestrator.run.config import SIMULATED
-from orchestrator.run.folder import CALIBRATION, ENTRIES, JOURNAL, RunFolder
+from orchestrator.run.folder import CALIBRATION, ENTRIES, JOURNAL, SIZE, RunFolder
 from orchestrator.run.model_server import ModelServer
 from orchestrator.run.plan import RunPlan
 from orchestrator.run.worker_modules import BROKER_MODULE, FEED_MODULE, GATE_MODULE, POLICY_MODULE, worker_modules
@@ -81,6 +81,7 @@ def gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Jo
     config = plan.config.gate
     review = config.review.model_dump(mode="json")
     review["calibration"] = str((folder.path / CALIBRATION).resolve()) if plan.gate.calibration else None
+    review["size"] = str((folder.path / SIZE).resolve()) if plan.gate.size else None
     if not plan.paper:
         # A breaker spares a failing server and the time of a market that moves on. In sim the run itself waits for
         # the server, and an open breaker would only refuse what it asks again.
@@ -90,6 +91,7 @@ def gate_job(plan: RunPlan, folder: RunFolder, server: ModelServer | None) -> Jo
         "prompt": str(prompt_file(config.prompt, config.prompts).resolve()),
         "gate": review,
         "calibration_digest": plan.inputs.calibration_digest,
+        "size_digest": plan.inputs.size_digest,
         "url": "" if server is None else server.url,
         "key": "" if server is None else server.key,
         "model": "" if server is None else server.model_id,

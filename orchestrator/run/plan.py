@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from orchestrator.clock import today, wall_time_ns
 from orchestrator.run.config import GuardsSection, RunConfig
-from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, RunInputs, RunManifest, new_manifest
+from orchestrator.run.folder import CALIBRATION, ENTRIES, HISTORY, REGIMES, SIZE, RunInputs, RunManifest, new_manifest
 from orchestrator.run.gate_setup import GateInputs, gate_inputs
 from orchestrator.run.modes import LIVE, check_pack
 from orchestrator.run.own_entries import OwnEntries, own_entries, seen_until_ns
@@ -100,7 +100,9 @@ class RunPlan(NamedTuple):
         """Files by name whose content the run keeps beside its journal."""
         history = {HISTORY: packed(self.bars)} if self.paper else {}
         entries = "" if self.entries is None else self.entries.kept.text
-        return {REGIMES: self.regimes.text, CALIBRATION: self.gate.calibration, ENTRIES: entries, **history}
+        size = "" if self.gate.size is None else self.gate.size.text
+        gate = {CALIBRATION: self.gate.calibration, SIZE: size}
+        return {REGIMES: self.regimes.text, **gate, ENTRIES: entries, **history}
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -179,6 +181,8 @@ class RunPlan(NamedTuple):
             "gate": [gate.engine, gate.shadow, gate.on_failure, gate.review.model_dump(mode="json")],
             "asked": [self.inputs.model, self.inputs.prompt_digest, self.inputs.calibration_digest],
         }
+        if self.inputs.size_digest:
+            made_of["size"] = self.inputs.size_digest
         return content_digest("run", json.dumps(made_of, sort_keys=True))
 
 
@@ -217,7 +221,9 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         entries = own_entries(config, bars, trading, JudgedSpan(span.first, span.stop))
         for note in entries.notes:
             say(f"warning: {config.entries}: {note}")
-    gate = gate_inputs(config.gate, say=say)
+    gate, pack_digest = gate_inputs(config.gate, say=say), rule_pack_digest(trading.pack)
+    if gate.size is not None:
+        gate.size.refuse_other_pack(trading.pack.name, pack_digest)
     inputs = RunInputs(
         config=config.identity,
         bars_digest=bars.digest,
@@ -225,10 +231,11 @@ def plan_over(config: RunConfig, bars: Bars, seconds: Bars | None = None, *, say
         checkpoint_digest="" if checkpoint is None else checkpoint_digest(checkpoint),
         prompt_digest=gate.prompt_digest,
         model=gate.model,
-        rule_pack_digest=rule_pack_digest(trading.pack),
+        rule_pack_digest=pack_digest,
         code_version=CODE_VERSION,
         regimes_digest=regimes.digest,
         calibration_digest=gate.calibration_digest,
+        size_digest=gate.size_digest,
         entries_digest="" if entries is None else entries.kept.digest,
     )
     world = world_traded(config.bars, bars, () if checkpoint is None else training_worlds(checkpoint))

@@ -198,6 +198,8 @@ def _policy_key(plan: RunPlan) -> str:
 
 def _gate_key(plan: RunPlan) -> str:
     settings = plan.config.gate.model_dump(mode="json", exclude=NOT_THE_WORKERS)
-    settings["review"].pop("calibration")  # each account keeps a copy; its digest says whether it is the same
+    for kept in ("calibration", "size"):  # each account keeps a copy; its digest says whether it is the same
+        settings["review"].pop(kept, None)
     inputs = plan.inputs
-    return json.dumps([settings, inputs.prompt_digest, inputs.calibration_digest, inputs.model], sort_keys=True)
+    digests = [inputs.prompt_digest, inputs.calibration_digest, inputs.size_digest]
+    return json.dumps([settings, *digests, inputs.model], sort_keys=True)

@@ -114,6 +114,7 @@ def decided(reviewed: Reviewed) -> Recorded:
             "model": reviewed.model,
             "reason_source": reviewed.reason_source,
             **calibrated,
+            **({} if reviewed.sized is None else {"sized": reviewed.sized}),
         },
     )
 
@@ -133,6 +134,8 @@ def reviewed_from(payload: Mapping[str, Any]) -> Reviewed:
     }
     if "calibration" in payload:
         message |= {"calibration": payload["calibration"], "calibrated": payload["calibrated_milli"] / 1000}
+    if "sized" in payload:
+        message["sized"] = payload["sized"]
     return Reviewed.model_validate_json(json.dumps(message))
 
 

@@ -66,6 +66,8 @@ def run(runner: RunnerConnection, config: WorkerConfig) -> None:
     gate = Gate(engine, prompt, GateConfig.model_validate(config["gate"]))
     if gate.calibration is not None and gate.calibration.digest != config["calibration_digest"]:
         raise RequestError(f"{config['gate']['calibration']}: is no longer the calibration that the run began with")
+    if gate.size is not None and gate.size.digest != config["size_digest"]:
+        raise RequestError(f"{config['gate']['size']}: is no longer the size line that the run began with")
     gc.collect()
     gc.freeze()  # what was loaded stays: a full collection would take longer than a verdict
     with asyncio.Runner() as loop:

@@ -118,7 +118,7 @@ class Lanes(NamedTuple):
 class _Priced(NamedTuple):
     """A tape in cents a contract under one setting."""
 
-    columns: Integers  # [8, M] stop, most contracts, gain, worst, best, best_held, fills and first drop of each trade
+    columns: Integers  # [9, M] stop, most contracts, gain, worst, best, best_held, fills, first drop, halved
     drop: Integers  # [M, K] of each point
     loss: Integers  # [M, K] of each point, the entry's commission included
 
@@ -246,6 +246,7 @@ def _priced(tape: Tape, setting: Setting) -> _Priced:
         tape.best_held * value - commission,
         tape.fills,
         tape.drop[:, 0] * value,
+        tape.halved,
     )
     return _Priced(np.stack(columns), tape.drop * value, tape.loss * value + commission)
 
@@ -298,8 +299,8 @@ def _traded(lanes: Lanes, priced: _Priced, trade: Integers) -> Lanes:
     rules = setting.rules
     if np.any(rules.lock_at_close < NEVER_LOCKS):
         rules = rules_in_force(XP, rules, account)
-    stop, most, gain, worst, best, held, fills, drop = np.take(priced.columns, trade, axis=1)
-    quantity = _quantity(account, (stop, most, fills), setting)
+    stop, most, gain, worst, best, held, fills, drop, halved = np.take(priced.columns, trade, axis=1)
+    quantity = _quantity(account, (stop, most, fills, halved), setting)
     cash, floor = account.cash + quantity * gain, account.floor
     killed = account.cash - quantity * worst <= floor
     if setting.rules.ratchet == INTRADAY:
@@ -317,9 +318,9 @@ def _traded(lanes: Lanes, priced: _Priced, trade: Integers) -> Lanes:
     return _judged(lanes, (cash, floor, quantity > 0), at_floor)
 
 
-def _quantity(account: Account, row: tuple[Integers, Integers, Integers], setting: Setting) -> Integers:
+def _quantity(account: Account, row: tuple[Integers, Integers, Integers, Integers], setting: Setting) -> Integers:
     """Contracts [L] of the entry as `rl_core.market.decisions` sizes it; 0 where it is not legal or not filled."""
-    stop, quantity, fills = row
+    stop, quantity, fills, halved = row
     if setting.rules.open_loss_percent:
         quantity = np.minimum(quantity, account.max_open_loss // stop)
     quantity = np.minimum(
@@ -328,9 +329,9 @@ def _quantity(account: Account, row: tuple[Integers, Integers, Integers], settin
     room = account.cash - np.maximum(account.floor, account.day_floor)
     # A gate is asked about what is legal at full size, so what has no room for that is not halved but never proposed.
     quantity = np.where(room > quantity * stop, quantity, 0)
-    if setting.halved_under:
+    if setting.halved_under or halved.any():
         near = (account.cash - account.floor) * 1000 < setting.halved_under * quantity * stop
-        quantity = np.where(near, quantity // 2, quantity)
+        quantity = np.where(near | (halved != 0), quantity // 2, quantity)
     return np.asarray(np.minimum(quantity, fills))
 
 

@@ -29,6 +29,7 @@ UNSEEN = -(1 << 30)  # the best open profit of a trade before its first bar
 XP = PlainIntegers()
 
 Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Tape(NamedTuple):
@@ -45,6 +46,7 @@ class Tape(NamedTuple):
     stop_cents: Integers  # [M] a contract, that the entry may lose at its stop, costs included, as known when decided
     stop_percent: Integers  # [M] stop distance in percent of the target's, rounded up
     fills: Integers  # [M] contracts of the entry that its bar fills
+    halved: Bools  # [M] a gate lets half of the entry through, however the account stands
     gain: Integers  # [M] from fill to exit
     worst: Integers  # [M] the largest loss at any point
     best: Integers  # [M] the largest open profit up to the exit
@@ -87,6 +89,7 @@ def tape_of(inputs: EvaluationInputs, trades: Trades) -> Tape:
         stop_cents=costs[:, 0],
         stop_percent=costs[:, 1],
         fills=costs[:, 2],
+        halved=np.zeros(len(costs), np.bool_),
         gain=ends[:, 0],
         worst=ends[:, 1],
         best=ends[:, 2],

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.contract import Approve, EntryProposal, Outcome, Reviewed
+from llm_gate.review.size_line import SizeFile, SizeLine
 from orchestrator.journal.journal import Journal
 from orchestrator.messaging.catalogue import Bar, Second, Seconds
 from orchestrator.report.explorer import unpacked
@@ -89,10 +90,17 @@ class ScriptedAnswers:
     """Bars from a list, actions by bar, verdicts by proposal."""
 
     def __init__(
-        self, bars: list[Bar], actions: Mapping[int, int], verdicts: Verdicts, *, seconds: bool = False
+        self,
+        bars: list[Bar],
+        actions: Mapping[int, int],
+        verdicts: Verdicts,
+        *,
+        seconds: bool = False,
+        size: SizeFile | None = None,
     ) -> None:
-        """HOLD where ``actions`` says nothing."""
+        """HOLD where ``actions`` says nothing; what ``size`` halves is halved."""
         self._bars, self._actions, self._verdicts, self._seconds = bars, actions, verdicts, seconds
+        self._size = size
         self._reviewed = 0
 
     def next_bar(self, seq: int) -> FeedBar | None:
@@ -109,9 +117,14 @@ class ScriptedAnswers:
     def review(self, proposal: EntryProposal) -> Reviewed:
         """The next outcome."""
         self._reviewed += 1
+        outcome, sized = self._verdicts(self._reviewed - 1), None
+        if self._size is not None and isinstance(outcome, Approve):
+            outcome, halved = self._size.sized(outcome, proposal)
+            sized = self._size.digest if halved else None
         return Reviewed(
             proposal_id=proposal.proposal_id,
-            outcome=self._verdicts(self._reviewed - 1),
+            outcome=outcome,
+            sized=sized,
             probabilities={"approve": 0.6, "shrink": 0.1, "veto": 0.3},
             latency_s=0.0,
             prompt_digest="0" * 64,
@@ -140,12 +153,14 @@ def play(
     costs: Mapping[str, object] | None = None,
     regimes: str = "",
     calibration: str = "",
+    size: str = "",
     phase: int = 1,
     **config: object,
 ) -> RunFolder:
     """Play ``bars`` into a folder under ``runs``, or go on with the one that is there.
 
-    ``regimes`` is the file of a fitted model that the run keeps, its states scripted; ``calibration`` is the gate's.
+    ``regimes`` is the file of a fitted model that the run keeps, its states scripted; ``calibration`` is the gate's,
+    and ``size`` the file of its size line.
     """
     account = TradingConfig.model_validate({**account.model_dump(), "resolution": resolution, "costs": costs or {}})
     trading = compile_trading(account, instrument("NQ"))
@@ -161,11 +176,13 @@ def play(
         code_version="1",
         regimes_digest=hashlib.sha256(regimes.encode()).hexdigest() if regimes else "",
         calibration_digest=hashlib.sha256(calibration.encode()).hexdigest() if calibration else "",
+        size_digest=hashlib.sha256(size.encode()).hexdigest() if size else "",
     )
     labels = {"rule_pack": trading.pack.name, "rule_pack_as_of": str(trading.pack.as_of), "declaration": declaration}
     folder = RunFolder(runs / "run")
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, text in {"regimes.json": regimes, "gate_calibration.json": calibration}.items():
+    kept = {"regimes.json": regimes, "gate_calibration.json": calibration, "gate_size.json": size}
+    for name, text in kept.items():
         if text:
             (folder.path / name).write_text(text)
     setting = Setting(
@@ -181,7 +198,8 @@ def play(
     )
     played: list[int] = []
     with Journal.open(folder.journal) as journal:
-        answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds")
+        line = SizeFile(SizeLine.model_validate_json(size), size) if size else None
+        answers = ScriptedAnswers(bars, actions, verdicts, seconds=resolution == "seconds", size=line)
         views = cast(CloseViewStream, ScriptedViews(bars, account, fitted=bool(regimes)))
         runner = Runner(journal, answers, views, setting)
         done = runner.run(stop_asked=lambda: stop_after is not None and len(played) >= stop_after, on_bar=played.append)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llm_gate.cli import app
-from llm_gate.engines.logistic import LogisticModel, NearFloor, read_logistic
+from llm_gate.engines.logistic import LogisticModel, read_logistic
 from llm_gate.errors import RequestError
 from llm_gate.evals.data.cases import Case, write_cases
 from llm_gate.teaching.fit_logistic import _calibrated, fit_logistic
@@ -143,25 +143,3 @@ def test_too_few_sessions_and_outcomes_that_are_all_alike_are_refused(make_cases
         lessons_of(make_cases(50))
     with pytest.raises(RequestError, match="came out alike"):
         fit_logistic(lessons_of(make_cases(200, win=1.0, lose=1.0)))
-
-
-def test_an_approved_entry_is_halved_near_the_floor_and_a_vetoed_one_stays_vetoed(make_cases: MakeCases) -> None:
-    """Under 3 risks of room; a file without a line holds no word of it, so that its digest stays."""
-    cases = make_cases(800)
-    fitted = fit_logistic(lessons_of(cases))
-    blind = [c.model_copy(update={"weight": 0.0}) if c.name == "room_risks" else c for c in fitted.columns]
-    plain = fitted.model_copy(update={"columns": tuple(blind)})
-    near = NearFloor(halve_under=3_000, passes=0.6, passes_without=0.5, tried=(3_000,), trials=1)
-    sized = plain.model_copy(update={"near_floor": near})
-
-    def judged(model: LogisticModel, case: Case, room: int) -> str:
-        context = case.proposal.context.model_copy(update={"room_to_floor_risks_milli": room})
-        return model.judge(case.proposal.model_copy(update={"context": context}))
-
-    far = [judged(sized, case, 3_000) for case in cases]
-    close = [judged(sized, case, 2_999) for case in cases]
-    assert far == [judged(plain, case, 3_000) for case in cases] and {"approve", "veto"} == set(far)
-    at_full_size = [judged(plain, case, 2_999) for case in cases]
-    assert close == ["shrink" if label == "approve" else label for label in at_full_size]
-    assert "near_floor" not in plain.model_dump_json()
-    assert LogisticModel.model_validate_json(sized.model_dump_json()) == sized

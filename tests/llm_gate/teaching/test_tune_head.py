@@ -127,5 +127,9 @@ def test_the_command_says_what_it_taught(make_cases: MakeCases, tiny_folder: Pat
     assert "80 cases of 16 sessions, prompt entry_taught.v1, model tiny@" in ended.output
     card = read_card(tmp_path / "taught")
     assert isinstance(card, TaughtCard) and card.apart is not None and card.found == (card.apart > 2)
-    assert f"tells left-out cases apart by {card.apart:.1f} standard errors; found beyond 2\n" in ended.output
+    assert card.luck is not None and 1 / 200 <= card.luck <= 1
+    assert (
+        f"apart by {card.apart:.1f} standard errors; found beyond 2; of outcomes dealt anew {card.luck:.1%} are told"
+        in (ended.output)
+    )
     assert "80 of 80 cases" in ended.output and ended.output.rstrip().endswith("taught")

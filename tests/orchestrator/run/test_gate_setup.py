@@ -14,6 +14,7 @@ from llm_gate.engines.logistic import read_logistic
 from llm_gate.engines.rules import RulesEngine
 from llm_gate.errors import PromptError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
+from llm_gate.review.size_line import AskedAs
 from orchestrator.messaging.worker_end import RunnerConnection
 from orchestrator.report.report import report_on
 from orchestrator.run.config import GateSection
@@ -22,6 +23,7 @@ from orchestrator.run.model_server import ModelServer, begin_server, prove_serve
 from orchestrator.workers.gate import run
 from tests.llm_gate.serving.stub_http import Answer, good, served, without_system_role
 from tests.regressions import saved
+from tests.size_lines import size_line
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_gate_is_told_by_its_prompt_and_no_gate_by_nothing() -> None:
     path = prompts_folder() / "entry_review.v1.md"
 
     assert gate_inputs(section(prompt=path)).prompt_digest == find_prompt("entry_review.v1").digest
-    assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "", "")
+    assert gate_inputs(section(engine="off")) == (NOTHING, None, "", "", "", None)
 
 
 def test_own_prompts_come_first_and_are_looked_in_for_a_name_alone(letters_only: Path) -> None:
@@ -199,3 +201,60 @@ def test_the_report_says_what_made_the_verdicts_and_when_the_file_is_lost(tmp_pa
     assert "it earned +0.100 R a proposal, approving all +0.050" in page
     assert hashlib.sha256(text.encode()).hexdigest() in page
     assert "gate_calibration.json is gone or changed" in changed and "P(approve) 0.400" not in changed
+
+
+def sized(**changed: str) -> str:
+    """The size line of the three-line rule."""
+    return size_line(AskedAs(engine=RulesEngine.name, model=RulesEngine.model, **changed)).model_dump_json()
+
+
+def test_a_size_line_is_kept_with_its_digest_and_one_of_another_gate_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "size.json"
+    settings = {"prompt": prompts_folder() / "entry_review.v1.md", "review": {"size": path}}
+    path.write_text(sized())
+
+    found = gate_inputs(section(**settings))
+
+    assert found.size is not None and found.size.text == path.read_text()
+    assert found.size_digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text(sized(calibration="c" * 64))
+    with pytest.raises(RequestError, match=r"of another calibration: c+, not none; fit one for this gate"):
+        gate_inputs(section(**settings))
+
+
+def test_a_worker_refuses_a_size_line_that_was_changed_since_the_run_began(tmp_path: Path) -> None:
+    path = tmp_path / "gate_size.json"
+    path.write_text(sized() + " ")
+    config = {
+        "engine": "rules",
+        "prompt": str(prompts_folder() / "entry_review.v1.md"),
+        "gate": {"size": str(path)},
+        "size_digest": hashlib.sha256(sized().encode()).hexdigest(),
+    }
+
+    with pytest.raises(RequestError, match="no longer the size line that the run began with"):
+        run(cast(RunnerConnection, None), config)  # refused before it speaks
+
+
+def test_the_report_says_where_entries_were_halved_and_how_many_were(tmp_path: Path) -> None:
+    bars = walk(DAYS[:1])
+    folder = play(tmp_path, bars, every_tenth_minute(bars), engine="rules", size=sized())
+    without = play(tmp_path / "without", bars, every_tenth_minute(bars), engine="rules")
+
+    report_on(folder.path)
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    (folder.path / "gate_size.json").write_text(sized() + " ")
+    report_on(folder.path)
+    changed = (folder.path / "report.html").read_text(encoding="utf-8")
+
+    halved = (folder.path / "journal.jsonl").read_text().count('"sized":')
+    asked = (folder.path / "journal.jsonl").read_text().count("decided")
+    assert folder.manifest().run_id != without.manifest().run_id
+    assert "gate_size" not in (without.path / "manifest.json").read_text()
+    assert 0 < halved < asked and f"it halved {halved} of the {asked} entries that the gate approved" in page
+    assert "approved entries are halved under 3 risks of room to the floor" in page
+    assert "75.0 % pass instead of 50.0 %, and an attempt is worth +1,250 dollars instead of +100" in page
+    assert "results clipped; 8 trials on record." in page
+    assert f"size line digest {hashlib.sha256(sized().encode()).hexdigest()}" in page
+    assert "gate_size.json is gone or changed" in changed and "halved under 3 risks" not in changed
+    assert f"it halved {halved} of the {asked} entries" in changed

@@ -66,6 +66,15 @@ def test_a_calibrated_verdict_is_journalled_with_its_calibration_and_another_say
     assert not {"calibration", "calibrated_milli"} & ledger.decided(own).payload.keys()
 
 
+def test_a_halved_entry_is_journalled_with_the_line_that_halved_it_and_another_says_nothing_of_one() -> None:
+    own = reviewed(Resize(size_factor=Decimal("0.5"), reason="room"), None)
+    record = ledger.decided(own.model_copy(update={"sized": "5" * 64}))
+
+    assert record.payload["sized"] == "5" * 64
+    assert ledger.reviewed_from(record.payload).sized == "5" * 64
+    assert "sized" not in ledger.decided(own).payload
+
+
 def test_a_trade_is_the_sum_of_its_fills() -> None:
     """Two sold at 99, stopped at 110: -11 x 2 x 50 - 4 x 60; the risk was 2 x 10 x 50."""
     account = Account(5_000_000, 4_750_000)

@@ -147,6 +147,35 @@ class HalvesNearFloor:
         return Ruling(Fraction(1, 2)) if near else APPROVED
 
 
+class HalvesAt:
+    """Takes half of the entries of some bars."""
+
+    def __init__(self, bars: frozenset[int]) -> None:
+        self._bars = bars
+
+    def review(self, wanted: Wanted) -> Ruling:
+        """Half or all of it."""
+        return Ruling(Fraction(1, 2)) if wanted.bar in self._bars else APPROVED
+
+
+def test_entries_that_a_gate_halves_everywhere_are_halved_as_on_the_path() -> None:
+    """Every second one; the same attempts end in the same sessions, and others than at full size."""
+    pack = read(next(name for name in PACKS if name.endswith("#50k-eval-rithmic")))
+    made, signals = tape(of_view(pack), 50_000, 0.4)
+    given = inputs(pack, 50_000, 0.4)._replace(who=signals)
+    venue, limits = given.trading.venue, given.trading.limits
+    second = np.arange(len(made.gain)) % 2 == 0
+    bars = frozenset(np.flatnonzero(signals.side)[second].tolist())
+    tables = PathTables(signals, given.view, given.trading)
+
+    real = played_again(tables, given.span, accounts=NO_LIMIT, gate=HalvesAt(bars)).ended
+    found = replayed(made._replace(halved=second), Setting(venue.rules, limits, venue.terms))
+
+    told = [("failed" if ending == "floor" else ending, session) for ending, session in found]
+    assert told == [(STATUS[end.status], end.session) for end in real]
+    assert found != replayed(made, Setting(venue.rules, limits, venue.terms))
+
+
 @pytest.mark.parametrize("line", [1_500, 2_500])
 def test_entries_near_the_floor_are_halved_as_a_gate_on_the_path_halves_them(line: int) -> None:
     """The same attempts end in the same sessions, and others than at full size."""

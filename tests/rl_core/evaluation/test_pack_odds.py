@@ -43,6 +43,7 @@ def tape(gains: list[int]) -> Tape:
         stop_cents=5_000 * ones,
         stop_percent=34 * ones,
         fills=ones << 30,
+        halved=np.zeros(count, np.bool_),
         gain=gain,
         worst=worst,
         best=best,

@@ -49,6 +49,21 @@ def test_the_page_draws_its_plots_fetches_nothing_and_says_who_has_no_judgement(
     assert {width: too_wide(page(found), tmp_path, width) for width in WIDTHS} == dict.fromkeys(WIDTHS, FITS)
 
 
+def test_on_a_phone_each_figure_of_a_wide_table_stands_beside_its_heading(found: Findings) -> None:
+    """There a row is a block and the row of headings is not shown: each cell repeats its own."""
+    tables = re.findall(r'<table class="stacked">(.*?)</table>', page(found), re.DOTALL)
+
+    assert len(tables) == 6
+    for table in tables:
+        headings, *rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+        named = re.findall(r"<th[^>]*>(.*?)</th>", headings)[1:]
+        assert rows and len(named) > 2
+        for row_ in rows:
+            cells = re.findall(r"<td[^>]*>", row_)
+            told = [found[1] if (found := re.search(r'data-h="([^"]*)"', cell)) else "" for cell in cells]
+            assert [each.replace("tokens out", "out") for each in told] == ["", *named]
+
+
 def test_every_answerer_has_a_log_in_the_form_of_inspect_ai(found: Findings, tmp_path: Path) -> None:
     paths = write_inspect_logs(found, tmp_path / "inspect")
 
