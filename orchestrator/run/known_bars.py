@@ -1,5 +1,9 @@
 """The bars that a run knows, by their start: its history as the arrays that it has, and what came since."""
 
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+
 import numpy as np
 
 from rl_core.bars.bars import Bars
@@ -11,26 +15,36 @@ class KnownBars:
 
     def __init__(self, history: Bars) -> None:
         """Those of ``history``, which takes no more memory; at least one."""
-        self._starts = history.ts_event_ns
-        self._columns = [getattr(history, name) for name in BarRow._fields]
-        self._came: dict[int, tuple[BarRow, ...]] = {}
+        self._history: list[Sequence[int]] = [getattr(history, name) for name in BarRow._fields]
+        self._came = [array("q") for _ in BarRow._fields]  # in their order, 56 bytes each: a run may last for months
+        self._besides: dict[int, tuple[BarRow, ...]] = {}  # rows of bars that were known, or were not in their turn
 
     @property
     def last_of_history(self) -> BarRow:
         """The latest bar that was known from the beginning."""
-        return self._row(len(self._starts) - 1)
+        return _row(self._history, len(self._history[0]) - 1)
 
     def of(self, ts_ns: int) -> tuple[BarRow, ...]:
         """The rows of the bar that starts then, the first that was known first; none where it is not known."""
-        place = int(np.searchsorted(self._starts, ts_ns))
-        known = place < len(self._starts) and int(self._starts[place]) == ts_ns
-        came = self._came.get(ts_ns, ())
-        return (self._row(place), *came) if known else came
+        found = _found(self._history, int(np.searchsorted(self._history[0], ts_ns)), ts_ns)
+        found += _found(self._came, bisect_left(self._came[0], ts_ns), ts_ns)
+        return found + self._besides.get(ts_ns, ())
 
     def add(self, row: BarRow) -> None:
         """Know this row, too."""
-        if row not in self.of(row.ts_event_ns):
-            self._came[row.ts_event_ns] = (*self._came.get(row.ts_event_ns, ()), row)
+        if row in self.of(row.ts_event_ns):
+            return
+        if row.ts_event_ns > (self._came[0] or self._history[0])[-1]:
+            for column, value in zip(self._came, row, strict=True):
+                column.append(value)
+        else:
+            self._besides[row.ts_event_ns] = (*self._besides.get(row.ts_event_ns, ()), row)
 
-    def _row(self, place: int) -> BarRow:
-        return BarRow._make(int(column[place]) for column in self._columns)
+
+def _found(columns: Sequence[Sequence[int]], place: int, ts_ns: int) -> tuple[BarRow, ...]:
+    known = place < len(columns[0]) and columns[0][place] == ts_ns
+    return (_row(columns, place),) if known else ()
+
+
+def _row(columns: Sequence[Sequence[int]], place: int) -> BarRow:
+    return BarRow._make(int(column[place]) for column in columns)

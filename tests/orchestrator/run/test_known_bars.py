@@ -44,6 +44,35 @@ def test_other_values_of_a_bar_are_known_beside_the_first_and_each_once(history:
     assert known.of(came.ts_event_ns) == (came,)
 
 
+def test_a_bar_out_of_its_turn_is_known_where_it_belongs(history: Bars) -> None:
+    """As one that comes after a later one, or that a journal tells of before."""
+    known, last = KnownBars(history), KnownBars(history).last_of_history
+    late, later = (last._replace(ts_event_ns=last.ts_event_ns + minutes * AFTER, close=minutes) for minutes in (5, 6))
+    corrected = later._replace(close=99)
+
+    for row in (later, late, corrected):
+        known.add(row)
+
+    assert known.of(late.ts_event_ns) == (late,) and known.of(later.ts_event_ns) == (later, corrected)
+    assert known.of(last.ts_event_ns + 7 * AFTER) == ()
+
+
+def test_a_bar_that_came_takes_less_than_a_hundred_bytes(history: Bars) -> None:
+    known, last = KnownBars(history), KnownBars(history).last_of_history
+
+    def come(first: int) -> None:
+        for minutes in range(first, first + 2000):
+            known.add(last._replace(ts_event_ns=last.ts_event_ns + minutes * AFTER, open=10**9 + minutes))
+
+    come(1)  # Python keeps tuples that are free for the next ones
+    tracemalloc.start()
+    try:
+        come(2001)
+        assert tracemalloc.get_traced_memory()[0] < 100 * 4000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_history_takes_no_memory_of_its_own(history: Bars) -> None:
     """A year of minutes took 198 MiB as rows."""
     tracemalloc.start()
