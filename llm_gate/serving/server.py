@@ -1,10 +1,12 @@
 """Starts a vLLM server on the loopback address, makes it prove itself, and leaves nothing of it behind."""
 
 import contextlib
+import ctypes
 import importlib.metadata
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -55,6 +57,7 @@ _CPU_FLAGS = (
     *("--distributed-executor-backend", _EXECUTOR),
 )
 _CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+_CPU_LIBRARY = "libnuma.so.1"
 _ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": "1"}
 _FLAGS = (
     "--served-model-name",
@@ -264,7 +267,7 @@ class VllmServer:
         cache.chmod(0o700)  # it may be older than this rule
         inherited = {name: value for name, value in os.environ.items() if name != "VLLM_SERVER_DEV_MODE"}
         of_this_server = {"VLLM_API_KEY": self.key, "VLLM_CACHE_ROOT": str(cache), _DEATH_PIPE: str(death_pipe)}
-        return inherited | _ENVIRONMENT | (_CPU_ENVIRONMENT if self._on_cpu else {}) | of_this_server
+        return inherited | _ENVIRONMENT | (_cpu_environment() if self._on_cpu else {}) | of_this_server
 
     def _check_running(self) -> None:
         if self.alive():
@@ -284,9 +287,28 @@ class VllmServer:
         return "\n".join([f"the last lines of {self._log_path}:", *lines[-_LOG_TAIL_LINES:]])
 
 
+def _cpu_environment() -> dict[str, str]:
+    """The CPU build's; where no C++ compiler is, a few operations run as they are written instead of compiled."""
+    uncompiled = {} if shutil.which(os.environ.get("CXX", "g++")) else {"TORCHDYNAMO_DISABLE": "1"}
+    return _CPU_ENVIRONMENT | uncompiled
+
+
+def _refuse_missing_library() -> None:
+    """Tell at once what the CPU build says only in its log, and fails of a minute later."""
+    try:
+        ctypes.CDLL(_CPU_LIBRARY)
+    except OSError as error:
+        raise RequestError(
+            f"vLLM's CPU build needs {_CPU_LIBRARY}, a library of the system: {error}; install libnuma1 (Debian, "
+            f"Ubuntu) or numactl-libs (Fedora), or use another engine"
+        ) from None
+
+
 def _is_cpu_build() -> bool:
     for name in ("vllm", "vllm-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             importlib.metadata.version(name)
+            if name == "vllm-cpu":
+                _refuse_missing_library()
             return name == "vllm-cpu"
     raise RequestError("vLLM is not installed: install the extra 'cpu' or 'cuda', or use another engine")

@@ -6,7 +6,7 @@ Real commands as processes: `orchestrator run --mode sim --seconds`, and `orches
 --mode paper`, whose gate asks a model server through a proxy that spoils every reply in another way. In the storm a
 fault comes every few seconds: a worker is killed or stands still, the feed's program stands still, the run is halted or
 flattened, and resumed. Every process is looked at twice a second: private memory, descriptors, threads, zombies. Memory
-may grow by no more than 1 MiB an hour, and 1 KiB a bar that is played (`tests/campaigns/watched.py`); nothing else may
+may grow by no more than 1 MiB an hour and 1 KiB a bar that is played (`tests/campaigns/watched.py`); nothing else may
 grow. At the end SIGTERM ends the run, `orchestrator replay --verify` reads it, and nothing may be alive. FILE holds one
 JSON object a part; what it holds of this code is not played again. Prints one JSON object a part; exit code 100 if a
 promise is broken.

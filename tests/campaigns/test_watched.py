@@ -19,25 +19,21 @@ def looks(*, mib_an_hour: float = 0.0, kib_a_bar: float = 0.0, more: int = 0) ->
     return found
 
 
-def test_what_a_bar_adds_is_told_apart_from_what_time_adds() -> None:
-    growth = growth_of(looks(mib_an_hour=3.0, kib_a_bar=0.5))
+def test_growth_is_counted_once_memory_has_settled_against_its_hours_and_bars() -> None:
+    found = growth_of(looks(mib_an_hour=3.0, kib_a_bar=0.5))
 
-    assert growth.mib_an_hour == pytest.approx(3.0, abs=0.01) and growth.kib_a_bar == pytest.approx(0.5, abs=0.01)
-
-
-def test_bars_alone_grow_no_clock() -> None:
-    """As in a simulation, whose hours are all 0."""
-    still = [look._replace(at=Moment(0.0, look.at.bars)) for look in looks(kib_a_bar=2.0)]
-
-    assert growth_of(still) == (pytest.approx(0.0, abs=1e-9), pytest.approx(2.0, abs=0.01))
+    late = looks()[80:]
+    hours, bars = late[-1].at.hours - late[0].at.hours, late[-1].at.bars - late[0].at.bars
+    assert found.allowed == pytest.approx(hours + bars / 1024)
+    assert found.mib == pytest.approx(3.0 * hours + 0.5 * bars / 1024, abs=0.2), "not the 30 MiB of its start"
 
 
 @pytest.mark.parametrize(
     ("found", "zombies", "broken"),
     [
         (looks(mib_an_hour=0.9, kib_a_bar=0.9, more=2), 0, []),
-        (looks(mib_an_hour=1.1), 0, ["run: memory grows by 1.10 MiB an hour"]),
-        (looks(kib_a_bar=1.1), 0, ["run: memory grows by 1.10 KiB a bar"]),
+        (looks(mib_an_hour=2.9), 0, ["run: memory grew by 3.67 MiB where 2.25 are allowed"]),
+        (looks(kib_a_bar=3.9), 0, ["run: memory grew by 3.45 MiB where 2.25 are allowed"]),
         (looks(more=3), 0, ["run: 3 more descriptors"]),
         (looks(), 2, ["2 zombies stayed"]),
     ],
