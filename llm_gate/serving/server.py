@@ -1,7 +1,6 @@
 """Starts a vLLM server on the loopback address, makes it prove itself, and leaves nothing of it behind."""
 
 import contextlib
-import ctypes
 import importlib.metadata
 import json
 import os
@@ -33,6 +32,7 @@ from llm_gate.serving.processes import (
 )
 from llm_gate.serving.readiness import Progress, Readiness, WarmUp, wait_until_proven
 from trigate.errors import ResourceError
+from trigate.process_control import library_fault
 
 log = structlog.get_logger(__name__)
 
@@ -295,13 +295,11 @@ def _cpu_environment() -> dict[str, str]:
 
 def _refuse_missing_library() -> None:
     """Tell at once what the CPU build says only in its log, and fails of a minute later."""
-    try:
-        ctypes.CDLL(_CPU_LIBRARY)
-    except OSError as error:
+    if fault := library_fault(_CPU_LIBRARY):
         raise RequestError(
-            f"vLLM's CPU build needs {_CPU_LIBRARY}, a library of the system: {error}; install libnuma1 (Debian, "
+            f"vLLM's CPU build needs {_CPU_LIBRARY}, a library of the system: {fault}; install libnuma1 (Debian, "
             f"Ubuntu) or numactl-libs (Fedora), or use another engine"
-        ) from None
+        )
 
 
 def _is_cpu_build() -> bool:
