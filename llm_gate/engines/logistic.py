@@ -9,14 +9,14 @@ from math import exp
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llm_gate.contract import Count, EntryProposal, Label, Positive, Probability, Sha256, first_fault, parse_json
+from llm_gate.contract import Count, EntryProposal, Label, Positive, Probability, Sha256
 from llm_gate.engines.base import Answer, Question, letter_of
 from llm_gate.engines.proposal_numbers import numbers_of
-from llm_gate.errors import MalformedVerdictError, RequestError
+from llm_gate.engines.saved_file import Kind, read_saved
 
-_LARGEST_BYTES = 1024 * 1024
+_KIND = Kind("regression", "llm-gate tune --method logistic")
 _DIGEST_LETTERS = 16
 _FARTHEST = 500.0  # log-odds: exp of more is no float
 
@@ -125,20 +125,7 @@ def read_logistic(path: Path) -> LogisticFile:
     Raises:
         RequestError: it cannot be read, or is none of this version.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        said = error.strerror
-        raise RequestError(f"{path}: {said}; name a file that llm-gate tune --method logistic saved") from None
-    if len(content) > _LARGEST_BYTES:
-        raise RequestError(f"{path}: is larger than {_LARGEST_BYTES} bytes, so it is no regression")
-    try:
-        parse_json(content)
-        saved = LogisticModel.model_validate_json(content)
-    except MalformedVerdictError as error:
-        raise RequestError(f"{path}: is no regression: {error}") from None
-    except ValidationError as error:
-        raise RequestError(f"{path}: is no regression: {first_fault(error, 'file')}") from None
+    saved, content = read_saved(path, LogisticModel, _KIND)
     return LogisticFile(saved, f"{path.stem}@{hashlib.sha256(content).hexdigest()[:_DIGEST_LETTERS]}")
 
 

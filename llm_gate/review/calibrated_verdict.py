@@ -16,10 +16,11 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llm_gate.contract import Approve, Mode, Probability, Resize, Sha256, Veto, first_fault, parse_json
-from llm_gate.errors import MalformedVerdictError, RequestError
+from llm_gate.contract import Approve, Mode, Probability, Resize, Sha256, Veto
+from llm_gate.engines.saved_file import Kind, read_saved
+from llm_gate.errors import RequestError
 
 Method = Literal["isotonic", "temperature"]
 Target = Literal["label", "outcome"]
@@ -28,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 SHRUNK = Decimal("0.5")
 """Of the proposed contracts, where a calibration shrinks: the share that its lines were fitted for."""
 _EDGE = 1e-6
-_LARGEST_BYTES = 4 * 1024 * 1024
+_KIND = Kind("calibration", "llm-gate calibrate", 4 * 1024 * 1024)
 
 
 class _Saved(BaseModel):
@@ -151,11 +152,7 @@ def read_calibration(path: Path) -> CalibrationFile:
     Raises:
         RequestError: it cannot be read, is no calibration, or has no threshold that could veto.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; name a file that llm-gate calibrate saved") from None
-    saved = _parsed(content, path)
+    saved, content = read_saved(path, Calibration, _KIND)
     if saved.threshold is None:
         raise RequestError(f"{path}: was fitted on labels and has no threshold; calibrate on recorded cases")
     if saved.threshold == 0.0:
@@ -167,15 +164,3 @@ def logit(p: Floats) -> Floats:
     """Log-odds, those of 0 and 1 kept finite."""
     inside = np.clip(p, _EDGE, 1 - _EDGE)
     return np.asarray(np.log(inside / (1 - inside)))
-
-
-def _parsed(content: bytes, path: Path) -> Calibration:
-    if len(content) > _LARGEST_BYTES:
-        raise RequestError(f"{path}: is larger than {_LARGEST_BYTES} bytes, so it is no calibration")
-    try:
-        parse_json(content)
-        return Calibration.model_validate_json(content)
-    except MalformedVerdictError as error:
-        raise RequestError(f"{path}: is no calibration: {error}") from None
-    except ValidationError as error:
-        raise RequestError(f"{path}: is no calibration: {first_fault(error, 'file')}") from None

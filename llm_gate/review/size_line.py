@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from llm_gate.contract import (
     Approve,
@@ -21,13 +21,12 @@ from llm_gate.contract import (
     Resize,
     Sha256,
     Veto,
-    first_fault,
-    parse_json,
 )
-from llm_gate.errors import MalformedVerdictError, RequestError
+from llm_gate.engines.saved_file import Kind, read_saved
+from llm_gate.errors import RequestError
 from llm_gate.review.calibrated_verdict import SHRUNK
 
-_LARGEST_BYTES = 1024 * 1024
+_KIND = Kind("size line", "orchestrator size-gate")
 
 
 class _Saved(BaseModel):
@@ -123,19 +122,7 @@ class SizeFile(NamedTuple):
 
 def read_size(path: Path) -> SizeFile:
     """The size line in ``path``, as `orchestrator size-gate` saves it; RequestError if it cannot be used."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}; name a file that orchestrator size-gate saved") from None
-    if len(content) > _LARGEST_BYTES:
-        raise RequestError(f"{path}: is larger than {_LARGEST_BYTES} bytes, so it is no size line")
-    try:
-        parse_json(content)
-        saved = SizeLine.model_validate_json(content)
-    except MalformedVerdictError as error:
-        raise RequestError(f"{path}: is no size line: {error}") from None
-    except ValidationError as error:
-        raise RequestError(f"{path}: is no size line: {first_fault(error, 'file')}") from None
+    saved, content = read_saved(path, SizeLine, _KIND)
     return SizeFile(saved, content.decode("utf-8"))
 
 
