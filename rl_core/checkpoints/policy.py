@@ -75,8 +75,9 @@ class Decider(ABC):
         """
         assert legal_actions.shape == (self.num_actions,) and legal_actions.any(), legal_actions
         logits = np.where(legal_actions, self.logits(observation), ILLEGAL_LOGIT)
-        exponents = np.exp(logits - logits.max())
-        return PolicyDecision(int(np.argmax(logits)), exponents / exponents.sum())
+        action = int(logits.argmax())
+        exponents = np.exp(logits - logits[action])
+        return PolicyDecision(action, exponents / exponents.sum())
 
     def act_each(self, observations: Floats, legal_actions: Bools) -> list[PolicyDecision]:
         """What `act` does in each of N states, [N, O] and [N, A], to the bit."""

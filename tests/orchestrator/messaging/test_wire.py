@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from orchestrator.messaging import wire
 from orchestrator.messaging.wire import (
     MAX_ARRAYS,
     MAX_DEPTH,
@@ -120,6 +121,7 @@ MALFORMED = {
     "a list": [b"[]"],
     "null": [b"null"],
     "cut short": [FRAMES[0][:-1], *FRAMES[1:]],
+    "another end": [FRAMES[0][:-1] + b"]", *FRAMES[1:]],
     "text after it": [FRAMES[0] + b"{}", *FRAMES[1:]],
     "duplicate key": [FRAMES[0][:-1] + b',"id":"b-2"}', *FRAMES[1:]],
     "duplicate key in the body": [FRAMES[0].replace(b'"number":7', b'"number":7,"number":8'), *FRAMES[1:]],
@@ -253,3 +255,32 @@ def test_any_changed_byte_of_the_header_is_a_message_or_a_wire_error(place: int,
     except WireError:
         return
     assert encode(got, CATALOGUE)
+
+
+def strictly(frames: list[bytes]) -> Envelope:
+    """The same message with other spacing, which only the strict reader takes."""
+    assert frames[0].startswith(b'{"v": ')
+    return decode([b'{"v":  ' + frames[0][6:], *frames[1:]], CATALOGUE)
+
+
+@given(st.integers(0, len(FRAMES[0]) - 1), st.binary(max_size=3), st.integers(0, 4))
+def test_a_message_as_we_write_it_is_read_as_any_other(place: int, put: bytes, cut: int) -> None:
+    """What the quick reader takes, the strict one takes too, and as the same."""
+    frames = [FRAMES[0][:place] + put + FRAMES[0][place + cut :], FRAMES[1]]
+    if not frames[0].startswith(b'{"v": '):
+        return
+    try:
+        quick = decode(frames, CATALOGUE)
+    except WireError:
+        with pytest.raises(WireError):
+            strictly(frames)
+        return
+    strict = strictly(frames)
+    assert quick[:4] == strict[:4]
+    assert all(map(np.array_equal, quick.arrays, strict.arrays))
+
+
+def test_what_we_write_is_read_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_header", None)
+
+    assert decode(FRAMES, CATALOGUE).message == Ask(number=7)
