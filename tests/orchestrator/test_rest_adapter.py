@@ -117,6 +117,11 @@ def a_trade_and_a_flattened_one(bench: RestBench) -> list[tuple[str, str, int]]:
 EXECUTED = [("check.1", "entry", 2), ("check.1", "stop", -2), ("check.2", "entry", -3), ("check.2", "other", 3)]
 
 
+def lost_at(number: int, how: str) -> Callable[[int, str], str]:
+    """The request with that number is lost, and no other."""
+    return lambda asked, path: how if asked == number else ""
+
+
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_whichever_request_is_lost_and_whichever_way_it_trades_once(tmp_path: Path, lost: str) -> None:
     """At every request in turn: it never came, or it was done and its answer was lost; the adapter is killed then."""
@@ -124,7 +129,7 @@ def test_whichever_request_is_lost_and_whichever_way_it_trades_once(tmp_path: Pa
         folder = tmp_path / str(number)
         folder.mkdir()
         with Gateway(PRICE, listens=False) as gateway:
-            gateway.lose = lambda asked, path, at=number: lost if asked == at else ""
+            gateway.lose = lost_at(number, lost)
             assert a_trade_and_a_flattened_one(RestBench(gateway, folder, near(gateway))) == EXECUTED, (
                 f"request {number}"
             )
