@@ -29,6 +29,7 @@ OrderId = str
 Status = Literal["working", "filled", "cancelled", "rejected", "unknown"]
 """``cancelled`` may have filled in part: its rest is gone, and the stop covers what has filled."""
 Leg = Literal["entry", "stop", "target", "other"]
+"""``other`` closes by neither leg: the flatten that was asked for; where none was, the firm's liquidation."""
 MOST_EXECUTIONS = 64
 """In one message."""
 ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -65,7 +66,11 @@ class OrderState(Message):
 
 
 class Execution(Message):
-    """One fill; numbered by the broker without gaps, from 1, over all orders of the account."""
+    """One fill; numbered by the broker without gaps, from 1, over all orders of the account.
+
+    One that was taken back is told as one the other way, of an order that never was: no order explains it, so the run
+    stops and names it.
+    """
 
     kind: Literal["execution"] = "execution"
     number: int = Field(gt=0)

@@ -135,7 +135,10 @@ class RestAdapter:
         raise ProcessNotReadyError("trades kept coming while the account was looked at")
 
     def _number_trades(self) -> None:
-        """Give every trade that is new the next number; one that was voided is undone by one the other way."""
+        """Give every trade that is new the next number; one that was voided is told as one the other way, of no order.
+
+        No order explains it, so the run stops and names it: what is held then is for a person to look at.
+        """
         trades = sorted(self._list("Trade/search"), key=lambda row: int(row["id"]))
         orders = self._orders() if any(str(row["id"]) not in self._numbers for row in trades) else []
         for row in trades:
@@ -143,8 +146,8 @@ class RestAdapter:
                 order_id, leg = _whose(orders, row["orderId"])
                 self._number(str(row["id"]), row, order_id, leg)
             if row["voided"] and f"{row['id']} voided" not in self._numbers:
-                undone = self._told[self._numbers[str(row["id"])] - 1]
-                self._number(f"{row['id']} voided", {**row, "side": 1 - row["side"]}, undone.order_id, "other")
+                back = {**row, "side": SELL if row["side"] == BUY else BUY}
+                self._number(f"{row['id']} voided", back, f"voided.{row['id']}", "other")
 
     def _number(self, trade: str, row: Row, order_id: OrderId, leg: Leg) -> None:
         ticks = row["price"] / self._tick

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from orchestrator.messaging.broker import BrokerAdapter, Execution
+from orchestrator.trader.sending import UnexplainedError, check_executions
 from orchestrator.workers.broker_bench import PRICE, STOP, Account, refused
 from orchestrator.workers.broker_checks import faults
 from tests.orchestrator.rest_adapter import RestAdapter
 from tests.orchestrator.rest_gateway import TICK, Gateway, Row
+from tests.orchestrator.sent_order import SENT
 from trigate.errors import ProcessNotReadyError
 
 
@@ -155,19 +157,21 @@ def test_what_is_held_is_of_one_moment(bench: RestBench) -> None:
     assert (held.quantity, held.stop, held.executions) == (0, None, 2)
 
 
-def test_a_trade_that_is_voided_is_undone_by_one_the_other_way(bench: RestBench) -> None:
-    """Once, also after a kill: what the orchestrator books never contradicts what it was told."""
+def test_a_trade_that_is_voided_is_told_once_and_stops_the_run(bench: RestBench) -> None:
+    """As one the other way, of no order: under the order's own name it would be the firm's liquidation."""
     account = Account(bench)
     account.broker.submit(account.bracket(2))
     account.quiet()
     (entry,) = account.take()
 
     bench.gateway.trades[0]["voided"] = True
-    (undone,) = account.take()
+    (back,) = account.take()
     bench.kill()
 
-    assert (undone.leg, undone.quantity, undone.price) == ("other", -2, entry.price)
+    assert (back.leg, back.quantity, back.price) == ("other", -2, entry.price)
     assert account.take() == []
+    with pytest.raises(UnexplainedError, match=f"of order {back.order_id}, which neither works nor is open"):
+        check_executions(SENT.open, (back,))
 
 
 def test_a_mean_price_is_no_execution(bench: RestBench) -> None:

@@ -160,6 +160,16 @@ def test_executions_that_the_order_explains_are_not() -> None:
     check_executions(SENT.open, (SENT.execution(2, leg="target", quantity=-1),))
 
 
+def test_what_nobody_asked_to_close_was_the_firm_and_ends_the_attempt() -> None:
+    """An adapter that told anything else so, such as a fill that was taken back, would fail the account by mistake."""
+    asked, whole = on(SENT.working, SENT.later), SENT.bracket.quantity
+
+    closed = on(asked.state, ExecutionsTold((SENT.execution(), SENT.execution(2, leg="other", quantity=-whole))))
+
+    assert [each.payload["reason"] for each in closed.records if each.type == "trade"] == ["liquidation"]
+    assert closed.state.status == "failed"
+
+
 @pytest.mark.parametrize("told", [(), (SENT.execution(2, leg="other", quantity=-1),)], ids=["nothing", "a part"])
 def test_what_is_open_where_there_are_no_more_bars_is_unexplained(told: tuple[Execution, ...]) -> None:
     """It was asked to close everything; before it was, and where bars are to come, the books wait for the rest."""
