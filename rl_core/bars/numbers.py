@@ -56,10 +56,13 @@ def check_prices(
     if fixed_point:
         numbers = numbers * FIXED_POINT
     numerator, denominator = tick_size.as_integer_ratio()
-    exact = numbers * denominator / numerator
+    # In place: of millions of rows most of the time would go into pages of memory for what lies between.
+    exact = numbers * denominator
+    exact /= numerator
     ticks = np.rint(exact)
     positive = read & (numbers > 0) & (ticks <= LARGEST_TICKS)
-    on_grid = np.abs(exact - ticks) <= SNAP_TICKS
+    exact -= ticks
+    on_grid = np.abs(exact, out=exact) <= SNAP_TICKS
     if column.type == pa.float32():  # holds seven digits: the nearest one to a price on the grid is that price
         on_grid |= (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
     expected = f"a multiple of the tick {tick_size} was expected"
@@ -70,7 +73,8 @@ def check_prices(
     )
     faults += _faults_at("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
-    return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, faults, numbers)
+    ticks[~usable] = 0
+    return CheckedColumn(ticks.astype(np.int64), usable, faults, numbers)
 
 
 def check_volume(column: pa.ChunkedArray, lines: Lines) -> CheckedColumn:
@@ -214,7 +218,7 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
     else:
         values = as_numpy(pc.cast(column, pa.float64()), np.nan)
         read = np.isfinite(values)
-        values = np.where(read, values, 0.0)
+        values = values if read.all() else np.where(read, values, 0.0)
     wording = (column, "a plain decimal number was expected", "Correct or remove the row")
     return _Numbers(values, read, column, _faults_at("bad_number", ~read, lines, name, wording))
 
