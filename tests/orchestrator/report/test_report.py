@@ -227,8 +227,11 @@ def test_what_the_manifest_says_of_bars_and_policy_reaches_word_page_and_file(tm
     )
 
 
-def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(tmp_path: Path) -> None:
+def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its checkpoint is gone, so what cannot be found again is a doubt; a run over all bars is in sample."""
+    monkeypatch.chdir(tmp_path)  # the default checkpoint lies below it, and may be there after `make sim`
     bars = walk(DAY)
     folder = play(tmp_path, bars, every_tenth_minute(bars))
     manifest = folder.manifest()
