@@ -14,8 +14,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from llm_gate.commands.prompts import PromptsFolder
-from orchestrator.commands.accounts import AccountsFile, run_accounts
+from orchestrator.commands.accounts import run_accounts
 from orchestrator.commands.check_adapter import check_adapter
 from orchestrator.commands.compare import compare
 from orchestrator.commands.control import flatten, halt, resume
@@ -24,12 +23,14 @@ from orchestrator.commands.feed import feed as play_feed
 from orchestrator.commands.replay import replay
 from orchestrator.commands.rules import app as rules_app
 from orchestrator.commands.run_options import (
+    AccountsFile,
     Broker,
     Checkpoint,
     Clock,
     Contract,
     FeedAddress,
     GateEngine,
+    GatePrompts,
     MinuteBars,
     Mode,
     OwnEntriesFile,
@@ -101,7 +102,7 @@ def run(
     seen_until: SeenUntil = None,
     gate: GateEngine = None,
     shadow: Shadow = False,
-    prompts: PromptsFolder = None,
+    prompts: GatePrompts = None,
     accounts: AccountsFile = None,
     config: ConfigFile = None,
     settings: Settings = None,

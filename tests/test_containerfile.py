@@ -1,4 +1,4 @@
-"""deploy/Containerfile, which no machine of ours can build: what it copies, installs and starts is there."""
+"""deploy/Containerfile, which takes minutes to build: what it copies, installs, writes and starts is there."""
 
 import re
 import shlex
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from rl_core.evaluation.tries import ELSEWHERE
 from tests.import_graph import ROOT
 from tests.test_papers import COMMANDS
 
@@ -20,6 +21,12 @@ INSTRUCTIONS = frozenset(
 )
 OF_THE_BASE = frozenset(("python", "useradd", "mkdir", "chown", "grep"))
 """Programs that an official image of Python on Debian has."""
+OF_THE_SYSTEM = (
+    "apt-get update",
+    "apt-get install --yes --no-install-recommends libnuma1",
+    "rm -rf /var/lib/apt/lists/*",
+)
+"""All that is taken from the base's own distribution, command by command: what `llm_gate/serving/server.py` needs."""
 OF_THE_LOCKS = {".venv/bin/python": "", ".venv/bin/uv": "requirements/uv.txt"}
 """Programs of the environment that is built -> the lock that brings each; "": the environment's own."""
 HOST = re.compile(r"https?:|\b[\w-]+\.(?:com|org|io|net|ai|dev)\b")
@@ -49,6 +56,7 @@ def faults_of(text: str) -> list[str]:
         *_copied(steps),
         *_run(steps),
         *_installed(steps),
+        *_of_the_system(steps),
         *_started(steps),
         *_user(steps),
     ]
@@ -80,7 +88,8 @@ def _run(steps: list[Step]) -> Iterator[str]:
     """Every command that runs while it is built, or to see whether it is well, is a program that is there."""
     lines = [rest for word, rest in steps if word == "RUN"]
     lines += [rest.partition("CMD ")[2] for word, rest in steps if word == "HEALTHCHECK"]
-    for part in (part for line in lines for part in re.split(r" && | \| ", line)):
+    parts = (part for line in lines for part in re.split(r" && | \| ", line))
+    for part in (part for part in parts if part not in OF_THE_SYSTEM):
         program = part.split()[0]
         if program in PROJECT["project"]["scripts"]:
             yield from _refused(shlex.split(part))
@@ -95,7 +104,7 @@ def _run(steps: list[Step]) -> Iterator[str]:
 def _installed(steps: list[Step]) -> Iterator[str]:
     """Nothing is installed but by a lock that is there and has a hash for every package, or from what was copied."""
     for line in (rest for word, rest in steps if word == "RUN"):
-        for part in (part for part in line.split(" && ") if " install " in part):
+        for part in (part for part in line.split(" && ") if " install " in part and part not in OF_THE_SYSTEM):
             locks = re.findall(r"-r (\S+)", part)
             if not locks and not ("--no-index" in part and part.endswith(" .")):
                 yield f"{part}: installs something that is in no lock"
@@ -115,6 +124,13 @@ def _lock_faults(lock: str) -> Iterator[str]:
         yield from (f"{name}: {each.split()[0]} has no hash" for each in packages if "--hash=sha256:" not in each)
 
 
+def _of_the_system(steps: list[Step]) -> Iterator[str]:
+    """The image that is kept, not only the one that it is built in, has the library that the model server loads."""
+    last = max(number for number, step in enumerate(steps) if step.word == "FROM")
+    if ["RUN", " && ".join(OF_THE_SYSTEM)] not in [list(step) for step in steps[last:]]:
+        yield f"no model can be served: no {' && '.join(OF_THE_SYSTEM)}"
+
+
 def _started(steps: list[Step]) -> Iterator[str]:
     (entry,) = [rest for word, rest in steps if word == "ENTRYPOINT"] or ["[]"]
     program = entry.strip('[]"')
@@ -130,6 +146,8 @@ def _user(steps: list[Step]) -> Iterator[str]:
         yield "it runs as root"
     elif "RUN" in words[words.index("USER") :]:
         yield "something is installed by the user who runs it"
+    if not any(f" {ELSEWHERE}=/work/runs/" in step.rest for step in steps if step.word == "ENV"):
+        yield "a run that has ended cannot be counted where runs alone may be written"
     if ["VOLUME", '["/work/runs"]'] not in [list(step) for step in steps]:
         yield "runs are kept nowhere"
     if "HEALTHCHECK" not in words:
@@ -169,8 +187,13 @@ def test_everything_that_the_container_file_names_is_there() -> None:
         ("orchestrator status --json", "orchestrator state --json", "orchestrator has no command state"),
         ("orchestrator status --json", "orchestrator status --jsn", "orchestrator status: "),
         ('ENTRYPOINT ["orchestrator"]', 'ENTRYPOINT ["orchestra"]', "orchestra is no command of ours"),
+        ("--no-install-recommends libnuma1", "--no-install-recommends libnuma1 g++", "apt-get is no program"),
+        ("--no-install-recommends libnuma1", "libnuma1", "is in no lock"),
+        ("apt-get update", "apt-get upgrade", "apt-get is no program"),
+        ("libnuma1", "numactl", "no model can be served"),
         ("USER trigate", "USER root", "it runs as root"),
         ("USER trigate\n", "", "it runs as root"),
+        (" TRIGATE_TRIES=/work/runs/tries.jsonl", "", "cannot be counted"),
         ("VOLUME", "LABEL", "LABEL is no instruction"),
         ("STOPSIGNAL SIGTERM", "EXPOSE 8000", "EXPOSE is no instruction"),
     ],

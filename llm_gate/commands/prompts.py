@@ -16,9 +16,8 @@ from llm_gate.prompts.prompt_files import Prompt, all_prompt_paths, find_prompt,
 prompts_app = typer.Typer(no_args_is_help=True, help="List, show, compare and check prompt files.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-PromptsFolder = Annotated[
-    Path | None, typer.Option("--prompts", help="Your own prompts; then prompts/ here, then those that ship.")
-]
+PROMPTS_HELP = "Your own prompts; then prompts/ here, then those that ship."
+PromptsFolder = Annotated[Path | None, typer.Option("--prompts", help=PROMPTS_HELP)]
 
 
 def read_proposal(path: Path) -> EntryProposal:

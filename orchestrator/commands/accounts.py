@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from orchestrator.run.accounts import Seated
 
 TELL_EVERY_S = 10.0
-
-AccountsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--accounts",
-        metavar="FILE",
-        help="Play many accounts in one run: a TOML file with a table [accounts.NAME] for each, which holds the "
-        "settings that are its own (docs/operating.md).",
-    ),
-]
 
 
 def run_accounts(

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from llm_gate.commands.prompts import PromptsFolder
-from orchestrator.commands.accounts import AccountsFile
 from orchestrator.commands.run_options import (
+    AccountsFile,
     Broker,
     Checkpoint,
     Clock,
     Contract,
     FeedAddress,
     GateEngine,
+    GatePrompts,
     MinuteBars,
     Mode,
     OwnEntriesFile,
@@ -49,7 +49,7 @@ def doctor(
     seen_until: SeenUntil = None,
     gate: GateEngine = None,
     shadow: Shadow = False,
-    prompts: PromptsFolder = None,
+    prompts: GatePrompts = None,
     accounts: AccountsFile = None,
     config: ConfigFile = None,
     settings: Settings = None,

@@ -162,7 +162,7 @@ class AccountRun:
             self._advance(answer)
         except StopIteration as ended:
             self._finish(ended)
-        except Exception as error:
+        except Exception as error:  # a mistake of ours in one account stops that account, and no other
             if not isinstance(error, TrigateError):
                 log.exception("account_failed", account=self.name)
             self._fail(error)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rl_core.training.sources import EvaluationJob
 
 Part = Annotated[str, typer.Option(help="held_out or all.")]
+OWN, PACKS = "Entries of your own", "Under rules of a firm"
+"""Boxes of the help."""
 
 
 class Given(NamedTuple):
@@ -50,36 +52,46 @@ def evaluate(
             metavar="FILE|RULE",
             help="Judge your own entries instead of a policy: a csv or parquet with time and side, perhaps stop and "
             "target (docs/verdict.md); or a written rule: flat, long or breakout.",
+            rich_help_panel=OWN,
         ),
     ] = None,
     seen_until: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="--entries: the last day of bars that you had seen when you made them."),
+        typer.Option(
+            metavar="DATE",
+            help="--entries: the last day of bars that you had seen when you made them.",
+            rich_help_panel=OWN,
+        ),
     ] = None,
     part: Part = "held_out",
     account: Annotated[
         str,
         typer.Option(
             help="fresh: a new account every session; carried: one after another, with days, tiers and attempts, "
-            "as `orchestrator run --gate off` plays them."
+            "as `orchestrator run --gate off` plays them.",
+            rich_help_panel=PACKS,
         ),
     ] = "fresh",
     rules: Annotated[
         str | None,
         typer.Option(
-            metavar="all|PACK,...", help="Also say under which rule packs an attempt would pass, and how it would end."
+            metavar="all|PACK,...",
+            help="Also say under which rule packs an attempt would pass, and how it would end.",
+            rich_help_panel=PACKS,
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="--rules: attempts of each pack.")] = 10_000,
+    draws: Annotated[int, typer.Option(min=1, help="--rules: attempts of each pack.", rich_help_panel=PACKS)] = 10_000,
     checklist: Annotated[
         bool,
         typer.Option(
             "--checklist",
             help="Also ask, line by line, what a policy should show before it is trusted, under the pack of --rules.",
+            rich_help_panel=PACKS,
         ),
     ] = False,
     phase1: Annotated[
-        Path | None, typer.Option(help="--checklist: the run of phase 1 whose drawdown is compared with.")
+        Path | None,
+        typer.Option(help="--checklist: the run of phase 1 whose drawdown is compared with.", rich_help_panel=PACKS),
     ] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Play at most so many sessions.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this .parquet or .csv file.")] = None,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rl_core.training.sweep.sweep import ConfigOf, SweepPlan
 
 RECORD = "sweep.json"
+SEARCH_PANEL = "How members are searched and judged"
+"""A box of the help."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,13 +38,30 @@ def sweep(
     members: Annotated[int, typer.Option(min=1, help="How many; a larger number later adds to them.")] = 24,
     seeds: Annotated[int, typer.Option(min=1, help="Policies a member, from ppo.seed on.")] = 2,
     tune_share: Annotated[
-        float, typer.Option(min=0.02, max=0.8, help="Of the training sessions: the last, to judge members on.")
+        float,
+        typer.Option(
+            min=0.02,
+            max=0.8,
+            help="Of the training sessions: the last, to judge members on.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 0.25,
     at_once: Annotated[
-        int, typer.Option("--round", min=1, help="Members that are drawn together, from what those before earned.")
+        int,
+        typer.Option(
+            "--round",
+            min=1,
+            help="Members that are drawn together, from what those before earned.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 4,
     prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Leave a member whose training falls under the median.")
+        bool,
+        typer.Option(
+            "--prune/--no-prune",
+            help="Leave a member whose training falls under the median.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = True,
     phase: Phase = None,
     parent: Annotated[Path | None, typer.Option("--from", help="Phase 1's run, for phase 2.")] = None,

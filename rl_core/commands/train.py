@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
+from rl_core.commands.options import MANY_PANEL, Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
 from rl_core.commands.progress import job_context, say, stop_on_signals, training_progress, warn
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from rl_core.training.sources import TrainingJob
 
 Coordinator = Annotated[
-    str | None, typer.Option(envvar="JAX_COORDINATOR_ADDRESS", help="--distributed: host:port of process 0.")
+    str | None,
+    typer.Option(
+        envvar="JAX_COORDINATOR_ADDRESS",
+        help="--distributed: host:port of process 0.",
+        rich_help_panel=MANY_PANEL,
+    ),
 ]
 TRAINED_TABLE = ("step", "steps_per_s", "trades", "win_rate", "mean_r", "p_entry_flat", "long_share", "entropy_choice")
 
@@ -53,15 +58,26 @@ def train(
     settings: Settings = None,
     new_run: Annotated[bool, typer.Option("--new-run", help="Set another run in the folder aside.")] = False,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Train so many, from ppo.seed on, each in OUT/seed-N; compare them held out.")
+        int,
+        typer.Option(
+            min=1,
+            help="Train so many, from ppo.seed on, each in OUT/seed-N; compare them held out.",
+            rich_help_panel=MANY_PANEL,
+        ),
     ] = 1,
-    distributed: Annotated[bool, typer.Option("--distributed", help="As one of several processes.")] = False,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="As one of several processes.", rich_help_panel=MANY_PANEL)
+    ] = False,
     coordinator: Coordinator = None,
     jobs: Jobs = 1,
     executor: ExecutorName = "local",
     address: Address = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="--distributed: how many processes.")] = None,
-    process: Annotated[int | None, typer.Option(min=0, help="--distributed: which this is, from 0.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="--distributed: how many processes.", rich_help_panel=MANY_PANEL)
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option(min=0, help="--distributed: which this is, from 0.", rich_help_panel=MANY_PANEL)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train phase 1 (when to enter), or phase 2 (how to manage) from phase 1; continues what was interrupted."""

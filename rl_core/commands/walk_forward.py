@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rl_core.proofs.walk_runs import WalkInputs
 
 PAGE = "walk_forward.html"
+FOLDS_PANEL = "How the folds are cut"
+"""A box of the help."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,23 +37,43 @@ def walk_forward(
         Literal["anchored", "rolling", "cpcv"],
         typer.Option(
             help="anchored: train on all before. rolling: on as many sessions as the first fold. cpcv: every choice of "
-            "--judged-folds is judged by policies that were trained on the others."
+            "--judged-folds is judged by policies that were trained on the others.",
+            rich_help_panel=FOLDS_PANEL,
         ),
     ] = "anchored",
-    judged_folds: Annotated[int, typer.Option(min=1, help="cpcv: judged at a time.")] = 2,
+    judged_folds: Annotated[int, typer.Option(min=1, help="cpcv: judged at a time.", rich_help_panel=FOLDS_PANEL)] = 2,
     first_share: Annotated[
-        float, typer.Option(min=0.05, max=0.95, help="Share of the sessions before the first that is judged.")
+        float,
+        typer.Option(
+            min=0.05,
+            max=0.95,
+            help="Share of the sessions before the first that is judged.",
+            rich_help_panel=FOLDS_PANEL,
+        ),
     ] = 0.4,
-    embargo: Annotated[int, typer.Option(min=0, help="Sessions left out between training and test.")] = 1,
+    embargo: Annotated[
+        int,
+        typer.Option(min=0, help="Sessions left out between training and test.", rich_help_panel=FOLDS_PANEL),
+    ] = 1,
     gate_share: Annotated[
         float,
-        typer.Option(min=0.0, max=0.9, help="Of the sessions before the judged ones: kept from the policy for a gate."),
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Of the sessions before the judged ones: kept from the policy for a gate.",
+            rich_help_panel=FOLDS_PANEL,
+        ),
     ] = 0.0,
     with_phase_2: Annotated[
         bool, typer.Option("--phase-2", help="Train phase 2 from each phase 1, and judge that.")
     ] = False,
     open_last: Annotated[
-        bool, typer.Option("--open-last", help="Judge the locked last fold too; each opening is recorded.")
+        bool,
+        typer.Option(
+            "--open-last",
+            help="Judge the locked last fold too; each opening is recorded.",
+            rich_help_panel=FOLDS_PANEL,
+        ),
     ] = False,
     config: ConfigFile = None,
     phase_2_config: Annotated[Path | None, typer.Option(help="Phase 2's TOML file.")] = None,
