@@ -16,6 +16,7 @@ from rl_core.bars.symbols import is_of, is_spread
 
 NUMBER = r"^-?\d{1,15}(\.\d{1,20})?$"
 SNAP_TICKS = 1e-6  # vendors and scripts compute prices, so that the last bits of a price on the grid may be off
+BELOW_ZERO_REMEDY = "Correct the row; if the market did trade there, as CL on 2020-04-20, list the row for --exclude"
 FIXED_POINT = 1e-9  # of a whole number that stands for a price
 LARGEST_TICKS = np.iinfo(np.int32).max
 LARGEST_VOLUME = 10**12
@@ -64,10 +65,9 @@ def check_prices(
         on_grid |= (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
     expected = f"a multiple of the tick {tick_size} was expected"
     remedy = "Check the market; remove spreads, adjusted prices and other contracts"
+    out_of_range_remedy = BELOW_ZERO_REMEDY if (read & (numbers < 0)).any() else "Correct or remove the row"
     out_of_range = "a price above zero, of at most 2147483647 ticks, was expected"
-    faults += _faults_at(
-        "price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row")
-    )
+    faults += _faults_at("price_range", read & ~positive, lines, name, (shown, out_of_range, out_of_range_remedy))
     faults += _faults_at("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
     return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, faults, numbers)
@@ -215,7 +215,10 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
         values = as_numpy(pc.cast(column, pa.float64()), np.nan)
         read = np.isfinite(values)
         values = np.where(read, values, 0.0)
-    wording = (column, "a plain decimal number was expected", "Correct or remove the row")
+    remedy = "Correct or remove the row"
+    if not read.all() and "," in str(column[int(read.argmin())]):
+        remedy = "Export numbers with a decimal point, and with nothing between the thousands"
+    wording = (column, "a plain decimal number was expected", remedy)
     return _Numbers(values, read, column, _faults_at("bad_number", ~read, lines, name, wording))
 
 
