@@ -19,7 +19,8 @@ SNAP_TICKS = 1e-6  # vendors and scripts compute prices, so that the last bits o
 BELOW_ZERO_REMEDY = "Correct the row; if the market did trade there, as CL on 2020-04-20, list the row for --exclude"
 FIXED_POINT = 1e-9  # of a whole number that stands for a price
 LARGEST_TICKS = np.iinfo(np.int32).max
-LARGEST_VOLUME = 10**12
+# A session of such bars sums price times volume within 64 bits up to two million ticks from its first close.
+LARGEST_VOLUME = 10**9
 NS_PER_SECOND = 1_000_000_000
 # Fewer rows may be all on a coarser step, or mostly off the interval, by chance.
 ROWS_TO_JUDGE_INTERVAL = 20
@@ -142,7 +143,7 @@ def check_interval(
     if judged and (finer or coarser):
         common = step if coarser else _common_step(seconds)
         expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"
-        remedy = f"Give a file of {interval_s}-second bars; rl-core data check --interval {common} reads this one"
+        remedy = f"Give a file of {interval_s}-second bars; rl-core data check --interval {common} only describes this one"
         return [whole_file("wrong_interval", f"{common} s", expected, remedy)]
     shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
     wording = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")

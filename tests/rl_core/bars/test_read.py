@@ -178,6 +178,7 @@ BAD_ROWS = {
     "open outside": ("21003,21002.75,21000.5,21002,0", "3:open: outside_range"),
     "close outside": ("21000.5,21002.75,21000.5,21000,0", "3:close: outside_range"),
     "negative volume": ("21000.5,21002.75,21000.5,21002,-1", "3:volume: bad_volume: '-1'"),
+    "volume beyond any market": ("21000.5,21002.75,21000.5,21002,1000000001", "3:volume: bad_volume: '1000000001'"),
     "fractional volume": ("21000.5,21002.75,21000.5,21002,1.5", "3:volume: bad_volume: '1.5'"),
     "short row": ("21000.5,21002.75,21000.5,21002", "3: short_row: '5 columns"),
     "long row": ("21000.5,21002.75,21000.5,21002,0,0", "3: long_row: '7 columns"),
@@ -344,7 +345,7 @@ def test_a_file_of_another_interval_is_told_apart(tmp_path: Path) -> None:
     assert "looks like a file of 5-second bars" in fault(tmp_path / "NQ_5.csv")
     assert "looks like a file of 60-second bars" in fault(tmp_path / "NQ_60.csv", interval_s=1)
     assert "looks like a file of 300-second bars" in fault(tmp_path / "NQ_300.csv")
-    assert "rl-core data check --interval 300 reads this one" in fault(tmp_path / "NQ_300.csv")
+    assert "rl-core data check --interval 300 only describes this one" in fault(tmp_path / "NQ_300.csv")
     assert read_bars(tmp_path / "NQ_5.csv", interval_s=5).interval_s == 5
 
 
