@@ -143,7 +143,8 @@ def check_interval(
     if judged and (finer or coarser):
         common = step if coarser else _common_step(seconds)
         expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"
-        remedy = f"Give a file of {interval_s}-second bars; rl-core data check --interval {common} only describes this one"
+        only = f"rl-core data check --interval {common} only describes this one"
+        remedy = f"Give a file of {interval_s}-second bars; {only}"
         return [whole_file("wrong_interval", f"{common} s", expected, remedy)]
     shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
     wording = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")
