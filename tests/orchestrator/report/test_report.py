@@ -77,6 +77,20 @@ def test_messages_that_were_dropped_and_strangers_are_counted_over_every_start(t
     assert counted in text_of(folder)
 
 
+def test_a_market_that_the_policy_never_saw_is_a_limit_of_the_page(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    report_on(folder.path)
+    silent = text_of(folder)
+    foreign = "the policy was trained on ES, and these are bars of NQ, which it never saw"
+    folder.write_manifest(folder.manifest().model_copy(update={"foreign_market": foreign}))
+
+    report_on(folder.path)
+
+    assert "which it never saw" not in silent
+    assert f"The{foreign[3:]}." in text_of(folder).split('id="limits"')[1].split("</section>")[0]
+
+
 def test_the_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     bars = walk(DAY)
     folder = play(tmp_path, bars, every_tenth_minute(bars), stop_after=30)
