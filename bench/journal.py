@@ -5,8 +5,9 @@ python bench/journal.py [--json] --bars FILE --checkpoint DIR [--mode sim paper]
 The run is a real command under strace, which tells every record that is handed to the journal and every fdatasync of
 it, in their order. A sync belongs to an exit where it makes the fill of one durable, and to an entry where it does
 so with another record of one (proposal, verdict, order, fill, end). In paper mode `orchestrator feed` plays the last
-session, so fast that a day takes two minutes (`--speed`). `bar_ms` is the time from the record of a bar, as it has
-come, to the recorded answer of the policy, syncs included: an upper bound, as strace makes all of it slower.
+session, so fast that a day takes two minutes (`--speed`), and a second time without strace, for the time a bar takes:
+`bar_ms` is that from its arrival until all that follows from it is on the disk, syncs included, as the run's own
+telemetry tells it. In sim it is from the record of a bar to that of the policy's answer, under strace: an upper bound.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, the folder beside this one is not on the path
 
 from bench.facts import versions
+from orchestrator.run.telemetry import read_telemetry
 
 ROOT = Path(__file__).parents[1]
 ORCHESTRATOR = Path(sys.executable).with_name("orchestrator")
@@ -36,6 +39,8 @@ _CALL = re.compile(r"^\d+ +(\d+\.\d+) (write|fdatasync)\(\d+<[^>]*/journal\.json
 _TYPE = re.compile(r'"t":"([a-z_]+)"')
 _LEAVES = re.compile(r'"reason":"(?!entry")')
 _SHOWN = 2000  # bytes of a record that strace writes down
+_STRACE = ["strace", "-f", "-qq", "-y", "-ttt", "-s", str(_SHOWN), "-o", "trace", "-e", "trace=write,fdatasync"]
+"""Writes what is done with the journal into `trace`."""
 
 
 class Call(NamedTuple):
@@ -103,17 +108,17 @@ def measured(given: argparse.Namespace, mode: str, gate: str) -> dict[str, Any]:
         line = ["--checkpoint", str(given.checkpoint.resolve()), "--gate", gate, f'--set=runs="{folder / "runs"}"']
         if mode == "sim":
             line += ["--mode", "sim", "--bars", str(given.bars.resolve()), f"--set=sessions={given.sessions}"]
-            _traced(folder, line)
+            _played(folder, line, _STRACE)
         else:
-            feed = [ORCHESTRATOR, "feed", given.bars.resolve(), "--to", "past.csv", "--port", "0", "--wait", "15"]
-            words = [*map(str, feed), "--speed", str(given.speed)]
-            with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True) as program:
-                assert program.stdout is not None
-                said = next(line for line in program.stdout if line.startswith("orchestrator run "))
-                _traced(folder, [*said.split()[2:], *line, "--set=sessions=1"])
-                program.kill()
+            _on_paper(folder, line, given, _STRACE)
         (journal,) = folder.glob("runs/*/journal.jsonl")
         found = figures(list(calls_in(folder / "trace")), journal.read_bytes())
+        if mode == "paper":
+            shutil.rmtree(folder / "runs")
+            for past in folder.glob("past.csv*"):
+                past.unlink()
+            _on_paper(folder, line, given, [])
+            found |= _bars_told(next(folder.glob("runs/*/telemetry.jsonl")))
     return {
         "name": "journal",
         "value": round(found["syncs_an_entry"], 2),
@@ -126,10 +131,27 @@ def measured(given: argparse.Namespace, mode: str, gate: str) -> dict[str, Any]:
     }
 
 
-def _traced(folder: Path, line: list[str]) -> None:
-    """Play a run to its end; what it does with its journal is in ``trace``."""
-    strace = ["strace", "-f", "-qq", "-y", "-ttt", "-s", str(_SHOWN), "-o", "trace", "-e", "trace=write,fdatasync"]
-    command = [*strace, str(ORCHESTRATOR), "run", *line]
+def _on_paper(folder: Path, line: list[str], given: argparse.Namespace, under: list[str]) -> None:
+    """Play the last session as it comes."""
+    feed = [ORCHESTRATOR, "feed", given.bars.resolve(), "--to", "past.csv", "--port", "0", "--wait", "15"]
+    words = [*map(str, feed), "--speed", str(given.speed)]
+    with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        said = next(line for line in program.stdout if line.startswith("orchestrator run "))
+        _played(folder, [*said.split()[2:], *line, "--set=sessions=1"], under)
+        program.kill()
+
+
+def _bars_told(telemetry: Path) -> dict[str, float]:
+    """How long bars took, as the run has noted it."""
+    told = [event for event in read_telemetry(telemetry) if event["event"] == "bar_done"]
+    took_ms = [1000 * float(str(event["seconds"])) for event in told]
+    return {f"bar_ms_p{share}": float(np.percentile(took_ms, share)) for share in (50, 99)}
+
+
+def _played(folder: Path, line: list[str], under: list[str]) -> None:
+    """Play a run to its end."""
+    command = [*under, str(ORCHESTRATOR), "run", *line]
     ended = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if ended.returncode:
         raise SystemExit(f"the run ended with {ended.returncode}: {ended.stderr[-500:]}")

@@ -1,5 +1,6 @@
 """`orchestrator`: run in simulation, on paper or live, report on a run, write its cases, and look at rule packs."""
 
+import gc
 import json
 import logging
 import signal
@@ -151,6 +152,7 @@ def _play(asked_for: "RunConfig", spares: Spares, console: Console, *, as_json: 
 
         told = _told_to(Adviser(plan.bars.instrument.symbol, plan.trading.contract.symbol))
         say("advisory: nothing is sent; the account follows every plan as if it was taken, at simulated fills")
+    gc.freeze()  # what is loaded by now stays: looking through all of it would hold up a bar now and then
     with stop_signals() as asked:
         with progress_of(None if plan.paper else plan.span.stop - plan.span.first, console) as on_bar:
             hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar, told=told, spares=spares)

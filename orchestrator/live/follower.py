@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,9 @@ class Follower:
         self.starts = 0
         """How often the journal was read from its start: whoever was told of an earlier reading begins anew."""
         self.latencies_s: deque[float] = deque(maxlen=LATENCIES)
+        """From a proposal to its verdict."""
+        self.bars_s: deque[float] = deque(maxlen=LATENCIES)
+        """From a bar to all that follows from it, on the disk; told where bars come as they happen."""
         self.worker_lines: deque[str] = deque(maxlen=WORKER_LINES)
         self.seen: Counter[str] = Counter()
         self._journal, self._telemetry = GrowingFile(folder.journal), GrowingFile(folder.telemetry)
@@ -107,8 +111,15 @@ class Follower:
         self.seen[name] += 1
         if name == "reviewed" and isinstance(event.get("latency_s"), float):
             self.latencies_s.append(event["latency_s"])
+        elif name == "bar_done" and isinstance(event.get("seconds"), float):
+            self.bars_s.append(event["seconds"])
         elif name == "worker":
             self.worker_lines.append(str(event.get("text", "")))
+
+
+def quantile(took_s: Sequence[float], share: float) -> float:
+    """The time that at least ``share`` of some times keep to."""
+    return sorted(took_s)[min(len(took_s) - 1, int(share * len(took_s)))]
 
 
 def _workers_of(pid: int) -> tuple[WorkerSeen, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from orchestrator.live.follower import Follower, Outside
+from orchestrator.live.follower import Follower, Outside, quantile
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
@@ -43,11 +43,13 @@ def _metrics(follower: Follower, outside: Outside) -> Iterator[Metric]:
     yield _by("worker_missed_total", "Questions that a worker did not answer in time", "worker", missed)
     alive = {worker.name: 1 for worker in outside.workers}
     yield _by("worker_alive", "Workers that live", "worker", alive)._replace(kind="gauge")
-    if follower.latencies_s:
-        ordered = sorted(follower.latencies_s)
-        shown = {share: ordered[int(float(share) * (len(ordered) - 1))] for share in ("0.5", "0.99")}
-        told = f"Time to a verdict, of the last {len(ordered)}"
-        yield _by("gate_latency_seconds", told, "quantile", shown)._replace(kind="gauge")
+    for name, what, took_s in (
+        ("gate_latency_seconds", "Time to a verdict", follower.latencies_s),
+        ("bar_latency_seconds", "Time from a bar to all that follows from it, on the disk", follower.bars_s),
+    ):
+        if took_s:
+            shown = {share: quantile(took_s, float(share)) for share in ("0.5", "0.99")}
+            yield _by(name, f"{what}, of the last {len(took_s)}", "quantile", shown)._replace(kind="gauge")
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

@@ -1,13 +1,13 @@
 """What the live page is told of a run: plain values, with the words and formats of the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from orchestrator.clock import wall_time_ns
 from orchestrator.journal.lines import Record
-from orchestrator.live.follower import Follower, Outside
+from orchestrator.live.follower import Follower, Outside, quantile
 from orchestrator.live.watched import Decision, Watched
 from orchestrator.report.advice import plan_in_words, until
 from orchestrator.report.filled_by import filled_by, refused, sent_to
@@ -88,7 +88,8 @@ def state_told(follower: Follower, outside: Outside) -> Told:
         "entries_today": watched.entries_today,
         "decisions": [_decision(watched.proposals[name]) for name in _newest(watched)],
         "gate": _gate(config),
-        "gate_latency": _latency(follower),
+        "gate_latency": _latency(follower.latencies_s),
+        "bar_latency": _latency(follower.bars_s),
         "guards": _guards(config, now.guards),
         "workers": [{"name": worker.name, "pid": worker.pid} for worker in outside.workers],
         "runner": outside.pid,
@@ -218,13 +219,11 @@ def _guards(config: dict[str, Any], acted: tuple[str, ...]) -> list[Told]:
     ]
 
 
-def _latency(follower: Follower) -> str | None:
-    """Of the gate: the last verdict, and the slow end of the latest ones."""
-    if not follower.latencies_s:
+def _latency(took_s: Sequence[float]) -> str | None:
+    """The last of some times, and the slow end of them."""
+    if not took_s:
         return None
-    ordered = sorted(follower.latencies_s)
-    slow = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    return f"{1000 * follower.latencies_s[-1]:,.1f} ms last, {1000 * slow:,.1f} ms p99 of {len(ordered)}"
+    return f"{1000 * took_s[-1]:,.1f} ms last, {1000 * quantile(took_s, 0.99):,.1f} ms p99 of {len(took_s)}"
 
 
 def _tick(follower: Follower) -> Decimal:

@@ -53,6 +53,8 @@ def _on_bars(facts: RunFacts) -> Iterator[str]:
             "The policy was trained on a synthetic world. If these bars are a copy of one without its declaration, the "
             "result shows the planted edge."
         )
+    if facts.manifest.foreign_market:
+        yield f"{facts.manifest.foreign_market[0].upper()}{facts.manifest.foreign_market[1:]}."
     if facts.by_policy:
         yield "The bars file does not say whether volumes were measured or imputed, and the policy sees volume."
 

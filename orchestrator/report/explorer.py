@@ -44,13 +44,14 @@ def rows_shown(result: RunResult, most: int = MOST_UNTRADED) -> list[LedgerRow]:
 def explorer_data(result: RunResult, shown_rows: Sequence[LedgerRow]) -> str:
     """Rows and bars as JSON, gzipped, in base64; the page unpacks it."""
     paths = trade_paths(result.book, result.trades, result.proposals)
-    trades = {booked.trade.order_id: booked for booked in result.trades}
+    trades = _by_order(result.trades)
     rows, windows = [], []
     for found in shown_rows:
         proposal = found.proposal
-        booked, path = trades.get(proposal.proposal_id), paths.get(proposal.proposal_id)
-        rows.append(_row(result, found, booked, path))
-        windows.append((proposal.bar - BEFORE, _last_bar(found, path) + AFTER))
+        for nth, booked in enumerate(trades.get(proposal.proposal_id, [None])):
+            path = None if booked is None else paths[booked.number]
+            rows.append(_row(result, found, booked, path) | ({"again": True} if nth else {}))
+            windows.append((proposal.bar - BEFORE, _last_bar(found, path) + AFTER))
     shown = {
         "tick": float(result.facts.trading.contract.tick_size),
         "tickValue": result.facts.trading.venue.terms.tick_value / 100,
@@ -59,6 +60,14 @@ def explorer_data(result: RunResult, shown_rows: Sequence[LedgerRow]) -> str:
     }
     text = json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _by_order(trades: Iterable[BookedTrade]) -> dict[str, list[BookedTrade | None]]:
+    """The trades of each order, in their order: mostly one."""
+    found: dict[str, list[BookedTrade | None]] = {}
+    for booked in trades:
+        found.setdefault(booked.trade.order_id, []).append(booked)
+    return found
 
 
 def unpacked(data: str) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from rl_core.evaluation.account_value import with_values
 from rl_core.evaluation.carried import FRESH, play_carried
 from rl_core.evaluation.entrants import Recorded
 from rl_core.evaluation.inputs import EvaluationInputs
-from rl_core.evaluation.pack_odds import ALL, BLOCK, NamedPack, PackOdds, chosen_packs, odds_of, suiting_line
+from rl_core.evaluation.pack_odds import (
+    ALL,
+    BLOCK,
+    NamedPack,
+    PackOdds,
+    chosen_packs,
+    odds_of,
+    once_a_flat_time,
+    suiting_line,
+)
 from rl_core.evaluation.span import Span
 from rl_core.evaluation.tapes import Tape, tape_of, unhindered
 from rl_core.exchange.calendar import locate
@@ -65,9 +74,8 @@ def account_fit(
     own = next((named for named in every if named.pack == trading.pack), None)
     own = own or NamedPack(f"{trading.pack.name} (yours)", trading.pack)
     packs += [] if own in packs else [own]
-    odds = with_values(
-        odds_of(trading, packs, tape_under, draws=draws), read_prices(), trading, tape_under, draws=draws
-    )
+    tapes = once_a_flat_time(tape_under)
+    odds = with_values(odds_of(trading, packs, tapes, draws=draws), read_prices(), trading, tapes, draws=draws)
     return AccountFit(
         odds=odds,
         own=next(each for each in odds if each.name == own.name),

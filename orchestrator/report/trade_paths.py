@@ -21,8 +21,8 @@ class TradePath(NamedTuple):
     favourable: Ticks  # furthest that it was ahead: the maximum favourable excursion
 
 
-def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[BookedProposal]) -> dict[str, TradePath]:
-    """The path of every trade, by its order."""
+def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[BookedProposal]) -> dict[int, TradePath]:
+    """The path of every trade, by its number: one order makes two where a broker fills a part of it after the exit."""
     ordered = {proposal.proposal_id: proposal for proposal in proposals}
     in_force = _stops_in_force(book)
     paths = {}
@@ -36,7 +36,7 @@ def trade_paths(book: AccountBook, trades: list[BookedTrade], proposals: list[Bo
             if in_force.get(bar, stops[-1][1]) != stops[-1][1]:
                 stops.append((bar, in_force[bar]))
         adverse, favourable = _excursions(book.bars, booked, (first, last))
-        paths[trade.order_id] = TradePath(
+        paths[booked.number] = TradePath(
             first, last, trade.entry + side * order.target_ticks, tuple(stops), adverse, favourable
         )
     return paths

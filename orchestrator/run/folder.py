@@ -89,6 +89,7 @@ class RunManifest(BaseModel):
     trained_until_ns: int | None = None  # the policy's training bars, its phase 1's included; None: an older run
     tried: str = ""  # digest of who trades, by which tries are told apart; "": an older run
     gate_taught: str = ""  # what the gate was taught on, in words; "": it was not, or an older run
+    foreign_market: str = ""  # that the policy never saw this market, in words; "": it did, or an older run
     trained_in: str = ""  # the training run's folder, beside which tries are counted; "": an older run
     versions: dict[str, str]
     python: str

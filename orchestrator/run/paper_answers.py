@@ -59,11 +59,13 @@ class PaperAnswers:
         self._queue: deque[FeedBar | FeedNote] = deque()
         self._closed_ns = 0 if bars.last is None else bars.last.ts_event_ns + MINUTE_NS  # end of the bar in question
         self._sameness, self._silence_told = Sameness(), False
+        self._taken_s: float | None = None  # when the bar in question was handed to the run
         remote = RemoteBroker(self, deadline_s=BROKER_DEADLINE_S)
         self._desk = BrokerDesk(remote, remote)
 
     def next_bar(self, seq: int) -> Fed:
         """What has come, in its order; NothingYet after a moment without anything."""
+        self._tell_time_taken(seq - 1)
         if not self._queue:
             self._queue.extend(self._bars.read())
         if self._queue:
@@ -120,6 +122,7 @@ class PaperAnswers:
         if isinstance(fed, FeedBar):
             assert fed.bar.seq == seq, "the feed counts as the run does"
             self._closed_ns, self._silence_told = fed.bar.ts_event_ns + MINUTE_NS, False
+            self._taken_s = time.perf_counter()
         else:
             self._telemetry.note("feed", code=fed.code, **fed.facts)
         return fed
@@ -161,6 +164,12 @@ class PaperAnswers:
     def _give_up(self, error: ProcessNotReadyError) -> None:
         self._telemetry.note("given_up", cause=str(error))
         self._stopping.give_up(error)
+
+    def _tell_time_taken(self, seq: int) -> None:
+        """Note how long the bar before took, from its arrival until all that follows from it was on the disk."""
+        if self._taken_s is not None:
+            self._telemetry.note("bar_done", seq=seq, seconds=round(time.perf_counter() - self._taken_s, 6))
+            self._taken_s = None
 
     def _tell_of_silence(self) -> None:
         """Say once that an open market has had no bar for too long."""

@@ -30,6 +30,7 @@ from rl_core.checkpoints.policy import check_yardstick, load_trader, policy_dige
 from rl_core.checkpoints.provenance import (
     WorldCard,
     first_held_out,
+    foreign_market,
     lies_in_training,
     trading_of,
     trained_until_ns,
@@ -112,6 +113,8 @@ class RunPlan(NamedTuple):
         if self.config.mode == LIVE:
             where = f"account {self.config.live.account} by the adapter {self.config.broker}"
             notices = (f"live: ORDERS ARE SENT, to {where}; orchestrator flatten RUN closes", *notices)
+        foreign = "" if self.identity is None else foreign_market(self.identity, self.bars)
+        notices = (*notices, foreign) if foreign else notices
         return notices if self.world is None else (*notices, self.world.declaration)
 
     def views(self) -> CloseViews:
@@ -145,6 +148,7 @@ class RunPlan(NamedTuple):
             tried=self.tried,
             gate_taught=self.gate.taught,
             trained_in=str(self._home.resolve()),
+            foreign_market="" if self.identity is None else foreign_market(self.identity, self.bars),
         )
 
     @property

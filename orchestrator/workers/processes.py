@@ -206,6 +206,7 @@ def worker_main(run: Callable[[RunnerConnection, WorkerConfig], None], catalogue
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     bootstrap = _inherited()
+    gc.freeze()  # what was imported stays: looking through all of it would hold up an answer now and then
     gc.enable()
     structlog.configure(
         processors=[

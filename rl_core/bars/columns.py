@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ ROLL_COLUMN = "roll_index"
 LEFT_OUT_KEY = b"trigate.left_out"
 WORLD_KEY = b"trigate.world"
 BLOCK_BYTES = 1 << 24
+WHOLE = r"^\d{1,15}$"
 
 
 class RawColumns(NamedTuple):
@@ -93,6 +95,7 @@ def csv_columns(path: Path, text: bytearray, layout: Layout | None = None, *, ab
     if not layout.header or not re.match(layout.first_line, first_line.decode(errors="replace")):
         layout = layout._replace(header=())
     header = list(layout.header) or _header(path, first_line, layout.delimiter)
+    header = [name.strip(layout.around_names) for name in header] if layout.around_names else header
     time_columns, chosen = _choose(path, header, layout)
     rest = text if layout.header else text[end:]
     if (end < 0 and not layout.header) or (len(rest) < LONGEST_LINE_BYTES and not rest.strip()):
@@ -104,7 +107,7 @@ def csv_columns(path: Path, text: bytearray, layout: Layout | None = None, *, ab
         expected = f"plain rows with {layout.delimiter!r} between the columns were expected"
         refuse(path, [whole_file("unreadable_csv", error, expected, "Export it again")])
         raise
-    table = _joined(_trimmed(table.rename_columns(list(chosen))), time_columns)
+    table = _summed(_joined(_trimmed(table.rename_columns(list(chosen))), time_columns), layout)
     first = 1 if layout.header else 2
     total = table.num_rows + len(strays)
     lines = np.delete(np.arange(first, total + first), [row.number - first for row in strays])
@@ -157,6 +160,19 @@ def _joined(table: pa.Table, time_columns: Mapping[str, str]) -> pa.Table:
         return table
     parts = [pc.cast(table[key], pa.string()) for key in time_columns]
     return table.drop_columns(list(time_columns)).add_column(0, "time", pc.binary_join_element_wise(*parts, " "))
+
+
+def _summed(table: pa.Table, layout: Layout) -> pa.Table:
+    """The table with the sums of `Layout.summed` whose parts were chosen; what is no number stays as it stands."""
+    for name, parts in layout.summed.items():
+        keys = [f"{name} {part}" for part in parts if f"{name} {part}" in table.column_names]
+        if not keys:
+            continue
+        whole = reduce(pc.and_, (pc.match_substring_regex(table[key], WHOLE) for key in keys))
+        total = reduce(pc.add, (pc.cast(pc.if_else(whole, table[key], "0"), pa.int64()) for key in keys))
+        as_written = pc.binary_join_element_wise(*(table[key] for key in keys), " + ")
+        table = table.append_column(name, pc.if_else(whole, pc.cast(total, pa.string()), as_written)).drop_columns(keys)
+    return table
 
 
 def _without_blank_end(table: pa.Table, lines: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64], int]:
@@ -212,7 +228,7 @@ def _choose(path: Path, header: list[str], layout: Layout) -> tuple[dict[str, st
     """The time columns by our key, and where each needed column stands; names are compared in lower case."""
     names = [name.lower() for name in header]
     times = _time_columns(names, layout)
-    wanted = times | {name: _actual(name, names, layout) for name in VALUE_COLUMNS}
+    wanted = times | {key: actual for name in VALUE_COLUMNS for key, actual in _sources(name, names, layout).items()}
     optional = ((name, _actual(name, names, layout)) for name in (SYMBOL_COLUMN, ROLL_COLUMN))
     wanted |= {name: actual for name, actual in optional if actual in names}
     faults = []
@@ -236,6 +252,14 @@ def _time_columns(names: list[str], layout: Layout) -> dict[str, str]:
     if len(layout.time) == 1:
         return {"time": layout.time[0]}
     return {f"time {part}": part for part in layout.time}
+
+
+def _sources(name: str, names: list[str], layout: Layout) -> dict[str, str]:
+    """The columns of the file that hold our column ``name``, by key: one, or the parts of its sum."""
+    actual, parts = _actual(name, names, layout), layout.summed.get(name, ())
+    if actual in names or not parts or not set(parts) <= set(names):
+        return {name: actual}
+    return {f"{name} {part}": part for part in parts}
 
 
 def _actual(name: str, names: list[str], layout: Layout) -> str:

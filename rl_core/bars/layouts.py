@@ -34,6 +34,10 @@ class Layout(NamedTuple):
     """Of times that state none, where the vendor documents it."""
     stamp: Stamp = "start"
     """Whether a bar is stamped with its start or its end, as the vendor documents."""
+    summed: Mapping[str, tuple[str, ...]] = {}
+    """Our column names with the columns whose sum stands for them where none of their names is there."""
+    around_names: str = ""
+    """What may stand around the names of columns."""
     footer: str = ""
     """How a last line begins that is no bar."""
 
@@ -66,6 +70,16 @@ LAYOUTS = {
             ("date", "time"),
             renamed={"close": ("last", "close")},
             time_formats=("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M:%S"),
+        ),
+        # "Closing time of the bar": help.tradestation.com, ASCII 3rd party data guidelines; MultiCharts likewise.
+        Layout(
+            "tradestation",
+            ("date", "time"),
+            renamed={"volume": ("volume", "vol", "totalvolume")},
+            summed={"volume": ("up", "down")},
+            time_formats=("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%d %H%M%S"),
+            stamp="end",
+            around_names="<>",
         ),
         Layout("ibkr", ("date",), time_formats=("%Y%m%d %H:%M:%S",)),
         Layout("polygon", ("window_start",), renamed={"symbol": ("ticker", "symbol")}),
@@ -102,7 +116,7 @@ TICKS = Layout(
     },
 )
 """Trades as they come, each a bar of one price; only where somebody says that a file's rows are ticks."""
-ALIASES = {"massive": "polygon", "sierra": "sierrachart", "interactivebrokers": "ibkr"}
+ALIASES = {"massive": "polygon", "multicharts": "tradestation", "sierra": "sierrachart", "interactivebrokers": "ibkr"}
 
 
 def layout_named(name: str) -> Layout:
@@ -136,6 +150,8 @@ def _shown_by(names: set[str]) -> str:
         return "databento" if {"ts_event", "publisher_id"} <= names else "plain"
     if "window_start" in names:
         return "polygon"
+    if {"date", "time", "up", "down"} <= names and "volume" not in names:
+        return "tradestation"
     if {"date", "time"} <= names:
         return "sierrachart"
     if "time" in names:

@@ -16,9 +16,11 @@ from rl_core.bars.symbols import is_of, is_spread
 
 NUMBER = r"^-?\d{1,15}(\.\d{1,20})?$"
 SNAP_TICKS = 1e-6  # vendors and scripts compute prices, so that the last bits of a price on the grid may be off
+BELOW_ZERO_REMEDY = "Correct the row; if the market did trade there, as CL on 2020-04-20, list the row for --exclude"
 FIXED_POINT = 1e-9  # of a whole number that stands for a price
 LARGEST_TICKS = np.iinfo(np.int32).max
-LARGEST_VOLUME = 10**12
+# A session of such bars sums price times volume within 64 bits up to two million ticks from its first close.
+LARGEST_VOLUME = 10**9
 NS_PER_SECOND = 1_000_000_000
 # Fewer rows may be all on a coarser step, or mostly off the interval, by chance.
 ROWS_TO_JUDGE_INTERVAL = 20
@@ -56,21 +58,24 @@ def check_prices(
     if fixed_point:
         numbers = numbers * FIXED_POINT
     numerator, denominator = tick_size.as_integer_ratio()
-    exact = numbers * denominator / numerator
+    # In place: of millions of rows most of the time would go into pages of memory for what lies between.
+    exact = numbers * denominator
+    exact /= numerator
     ticks = np.rint(exact)
     positive = read & (numbers > 0) & (ticks <= LARGEST_TICKS)
-    on_grid = np.abs(exact - ticks) <= SNAP_TICKS
+    exact -= ticks
+    on_grid = np.abs(exact, out=exact) <= SNAP_TICKS
     if column.type == pa.float32():  # holds seven digits: the nearest one to a price on the grid is that price
         on_grid |= (ticks * numerator / denominator).astype(np.float32) == numbers.astype(np.float32)
     expected = f"a multiple of the tick {tick_size} was expected"
     remedy = "Check the market; remove spreads, adjusted prices and other contracts"
+    out_of_range_remedy = BELOW_ZERO_REMEDY if (read & (numbers < 0)).any() else "Correct or remove the row"
     out_of_range = "a price above zero, of at most 2147483647 ticks, was expected"
-    faults += _faults_at(
-        "price_range", read & ~positive, lines, name, (shown, out_of_range, "Correct or remove the row")
-    )
+    faults += _faults_at("price_range", read & ~positive, lines, name, (shown, out_of_range, out_of_range_remedy))
     faults += _faults_at("off_tick", positive & ~on_grid, lines, name, (shown, expected, remedy))
     usable = positive & on_grid
-    return CheckedColumn(np.where(usable, ticks, 0).astype(np.int64), usable, faults, numbers)
+    ticks[~usable] = 0
+    return CheckedColumn(ticks.astype(np.int64), usable, faults, numbers)
 
 
 def check_volume(column: pa.ChunkedArray, lines: Lines) -> CheckedColumn:
@@ -142,7 +147,8 @@ def check_interval(
     if judged and (finer or coarser):
         common = step if coarser else _common_step(seconds)
         expected = f"bars of {interval_s} s were expected; this looks like a file of {common}-second bars"
-        remedy = f"Give a file of {interval_s}-second bars; rl-core data check --interval {common} reads this one"
+        only = f"rl-core data check --interval {common} only describes this one"
+        remedy = f"Give a file of {interval_s}-second bars; {only}"
         return [whole_file("wrong_interval", f"{common} s", expected, remedy)]
     shown = _Shown(lambda k: str(np.datetime64(int(ts_event_ns[k]), "ns")))
     wording = (shown, f"a start on a whole {interval_s} s was expected", "Stamp bars by their start, or remove the row")
@@ -214,8 +220,11 @@ def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
     else:
         values = as_numpy(pc.cast(column, pa.float64()), np.nan)
         read = np.isfinite(values)
-        values = np.where(read, values, 0.0)
-    wording = (column, "a plain decimal number was expected", "Correct or remove the row")
+        values = values if read.all() else np.where(read, values, 0.0)
+    remedy = "Correct or remove the row"
+    if not read.all() and "," in str(column[int(read.argmin())]):
+        remedy = "Export numbers with a decimal point, and with nothing between the thousands"
+    wording = (column, "a plain decimal number was expected", remedy)
     return _Numbers(values, read, column, _faults_at("bad_number", ~read, lines, name, wording))
 
 

@@ -15,6 +15,7 @@ LEAST_JUMP_SHARE = 0.0015  # of the price; a roll of NQ moves it by 0.3 to 1.4 %
 RANGE_BLOCK = 512
 FROZEN_BARS = 60
 DECADE_TOLERANCE = 0.02  # of log10: a move of 5 % between two bars
+LEAST_SCALE = 3.0  # times: no step of a decade is as small
 
 Ticks = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
@@ -44,9 +45,10 @@ def check_scale(close: CheckedColumn, lines: Lines) -> Scaled:
     No market moves so far between two bars, so a step of exactly a power of ten is a fault of the file.
     """
     off, rows = np.zeros(len(lines), bool), np.flatnonzero(close.numbers > 0)
-    if len(rows) < 2:
+    prices = close.numbers[rows]
+    if not (np.maximum(prices[1:], prices[:-1]) > LEAST_SCALE * np.minimum(prices[1:], prices[:-1])).any():
         return Scaled(off, [])
-    steps = np.diff(np.log10(close.numbers[rows]))
+    steps = np.diff(np.log10(prices))
     decades = np.rint(steps)
     decades[np.abs(steps - decades) > DECADE_TOLERANCE] = 0
     level = np.concatenate([[0], np.cumsum(decades)]).astype(np.int64)
@@ -88,8 +90,11 @@ def usual_step(close: Ticks) -> npt.NDArray[np.float64]:
 
 def _block_medians(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The median [T] of the block of 512 values in which each stands."""
-    blocks = np.concatenate([values, np.full(-len(values) % RANGE_BLOCK, np.nan)]).reshape(-1, RANGE_BLOCK)
-    return np.asarray(np.repeat(np.nanmedian(blocks, axis=1), RANGE_BLOCK)[: len(values)])
+    whole = len(values) // RANGE_BLOCK * RANGE_BLOCK
+    medians = np.median(values[:whole].reshape(-1, RANGE_BLOCK), axis=1)
+    if whole < len(values):
+        medians = np.append(medians, np.median(values[whole:]))
+    return np.asarray(np.repeat(medians, RANGE_BLOCK)[: len(values)])
 
 
 def jump_limit(prices: Prices) -> npt.NDArray[np.float64]:
@@ -115,8 +120,9 @@ def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
     limit = np.zeros(len(lines))
     if len(lines) > 2:
         limit = np.maximum(jump_limit(prices), USUAL_RANGES * usual_step(prices.close))
+    apart = np.flatnonzero((prices.low[1:] > prices.high[:-1]) | (prices.high[1:] < prices.low[:-1])) + 1
     for length in range(1, SPLICE_BARS + 1):
-        for start in _islands(prices, limit, length):
+        for start in _islands(prices, limit, apart, length):
             spliced[start : start + length] = True
     rows = np.flatnonzero(spliced)
     if not len(rows):
@@ -136,24 +142,25 @@ def check_splices(prices: Prices, lines: Lines) -> list[RowFault]:
     ]
 
 
-def _islands(prices: Prices, limit: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
-    """First bars of the runs of ``length`` that touch neither the bar before nor the bar after."""
-    count = len(limit) - length - 1
-    if count < 1:
-        return np.zeros(0, np.int64)
-    high, low = prices.high.astype(np.int64), prices.low.astype(np.int64)
-    highest, lowest = high[1 : count + 1].copy(), low[1 : count + 1].copy()
-    for offset in range(1, length):
-        np.maximum(highest, high[1 + offset : count + 1 + offset], out=highest)
-        np.minimum(lowest, low[1 + offset : count + 1 + offset], out=lowest)
-    above = lowest - np.maximum(high[:count], high[length + 1 :])
-    below = np.minimum(low[:count], low[length + 1 :]) - highest
-    span_ns = prices.ts_event_ns[length + 1 :] - prices.ts_event_ns[:count]
+def _islands(
+    prices: Prices, limit: npt.NDArray[np.float64], apart: npt.NDArray[np.int64], length: int
+) -> npt.NDArray[np.int64]:
+    """First bars of the runs of ``length`` that touch neither the bar before nor the bar after; of those ``apart``."""
+    first = apart[apart + length < len(limit)]
+    if not len(first):
+        return first
+    before, after = first - 1, first + length
+    high, low = prices.high, prices.low
+    highest = np.maximum.reduce([high[first + offset] for offset in range(length)])
+    lowest = np.minimum.reduce([low[first + offset] for offset in range(length)])
+    above = lowest - np.maximum(high[before], high[after])
+    below = np.minimum(low[before], low[after]) - highest
+    span_ns = prices.ts_event_ns[after] - prices.ts_event_ns[before]
     interval_ns = np.diff(prices.ts_event_ns).min()
     slower = np.sqrt(span_ns / (interval_ns * (length + 1)))
     near = span_ns <= SPLICE_SPAN_NS
-    away = np.maximum(above, below) > slower * np.minimum(limit[:count], limit[length + 1 :])
-    return np.asarray(np.flatnonzero(away & near) + 1)
+    away = np.maximum(above, below) > slower * np.minimum(limit[before], limit[after])
+    return np.asarray(first[away & near])
 
 
 def _told(prices: Prices, row: int) -> str:

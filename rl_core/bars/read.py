@@ -40,11 +40,14 @@ from rl_core.bars.numbers import (
     check_volume,
 )
 from rl_core.bars.plausibility import Prices, check_frozen, check_scale, check_splices
+from rl_core.bars.symbols import is_contract_of
 from rl_core.bars.times import Clock, Times, read_times
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 
 DEFAULT_MARKET = "NQ"
 NO_CHOICES = Choices()
+# A sign of a continuous series, or TradingView's exchange and, where its prices are late or of the day's end, that.
+_BEFORE_SYMBOL = r"(?:[@#$]|(?:CME|CBOT|NYMEX|COMEX)(?:_MINI)?(?:_DL|_EOD)?_)?"
 
 
 def read_bars(
@@ -263,7 +266,13 @@ def _order_faults(
 
 
 def market_of(path: Path) -> str | None:
-    """The known market with which a file's name begins, as in ``NQ_D1M.csv`` or ``NQ 03-24.Last.txt``."""
-    matched = re.match(r"([A-Za-z0-9]+)[_ .-]", path.name)
-    symbol = matched.group(1).upper() if matched else ""
-    return symbol if symbol in INSTRUMENTS else None
+    """The known market with which a file's name begins; None where it states none.
+
+    As in ``NQ_D1M.csv``, ``NQ 03-24.Last.txt``, ``ESH24_FUT_CME.scid_BarData.txt``, ``@CL.csv`` or TradingView's
+    ``CME_MINI_DL_ES1!, 1.csv``. A contract counts in capital letters alone, as vendors write it: ``sim5`` is no silver.
+    """
+    matched = re.match(rf"{_BEFORE_SYMBOL}([A-Za-z0-9]+)!?[_ .,-]", path.name)
+    word = matched.group(1) if matched else ""
+    if word.upper() in INSTRUMENTS:
+        return word.upper()
+    return next((root for root in INSTRUMENTS if is_contract_of(word, root)), None)

@@ -36,6 +36,11 @@ def is_spread(symbol: str) -> bool:
     return ("-" in text and not _MONTH_AND_YEAR.match(text)) or bool(_USER_DEFINED.search(text))
 
 
+def is_contract_of(name: str, root: str) -> bool:
+    """Whether ``name`` is one contract of ``root`` or its continuous series: ESH4, ESH24, ESH2024, ES1."""
+    return bool(re.match(rf"^{root}([{MONTH_CODES}](\d{{1,2}}|\d{{4}})|[1-9])$", name))
+
+
 def is_of(symbol: str, root: str) -> bool:
     """Whether ``symbol`` is a contract of ``root``: NQH5, NQH2025, NQ, NQ.c.0, NQ1!, /NQ, @NQ or NQ 03-24."""
     text = symbol.strip().upper().rpartition(":")[2].lstrip("/@#$")

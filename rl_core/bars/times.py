@@ -1,5 +1,6 @@
 """The time column of a bars file as UTC nanoseconds, whatever way it is written."""
 
+import re
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -68,6 +69,9 @@ def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str,
     if pa.types.is_floating(column.type):
         return _from_real_epoch(as_numpy(pc.cast(column, pa.float64()), np.nan), place)
     text = pc.cast(column, pa.string()).combine_chunks()
+    named = _zone_of(text)
+    if named is not None:
+        return _of_named_zone(text, place, named, clock)
     known = _format_of(text, clock.formats)
     return _from_text(text, place, timezone) if known is None else _from_format(text, known, place, timezone)
 
@@ -96,6 +100,27 @@ def _check_zone(timezone: str | None) -> None:
             pc.assume_timezone(pa.array([0], pa.timestamp("ns")), timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError, pa.ArrowException) as error:  # "America" is a folder
         raise ConfigError(f"unknown time zone {timezone!r}: use a name such as America/New_York or UTC") from error
+
+
+def _zone_of(column: pa.StringArray) -> str | None:
+    """The known zone that the first row names behind its time, as in ``20240102 09:30:00 US/Eastern``."""
+    named = re.search(r"\d ([A-Z][A-Za-z]*/[A-Za-z_/]+)$", str(column[0]))
+    try:
+        return None if named is None or ZoneInfo(named.group(1)) is None else named.group(1)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _of_named_zone(column: pa.StringArray, place: _Place, named: str, clock: Clock) -> Times:
+    """Times that all state the zone ``named`` behind them."""
+    same = as_numpy(pc.ends_with(column, f" {named}"), False)
+    bare = pc.replace_substring_regex(column, rf" {re.escape(named)}$", "")
+    known = _format_of(bare, clock.formats)
+    times = _from_text(bare, place, named) if known is None else _from_format(bare, known, place, named)
+    expected = f"a time of {named}, as in the first row, was expected"
+    stray = place.fault("bad_time", ~same, column, expected, "Correct the row, or export the file in UTC")
+    faults = times.faults if same.all() else [*times.faults, stray]
+    return Times(times.ts_event_ns, times.readable & same, faults, zone_unused=True)
 
 
 def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> Times:

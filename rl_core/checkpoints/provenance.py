@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rl_core.bars.bars import Bars
 from rl_core.checkpoints.manifest import Identity
+from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.planted_edge import PlantedEdge
 from trigate.errors import DataError
@@ -66,6 +67,18 @@ def first_held_out(identity: Identity, bars: Bars) -> int:
             "give later bars, or train with a smaller train_share"
         )
     return first
+
+
+def foreign_market(identity: Identity, bars: Bars) -> str:
+    """A warning where a policy meets a market that it was not trained on; "" where it was.
+
+    A micro contract has the prices of the contract that it is a part of, so their bars are of one market.
+    """
+    trained = identity.market.split("+")
+    met = bars.instrument
+    if any(met.symbol in (known, instrument(known).micro) or known == met.micro for known in trained):
+        return ""
+    return f"the policy was trained on {' and '.join(trained)}, and these are bars of {met.symbol}, which it never saw"
 
 
 def touches_training(identity: Identity, bars: Bars, first: int) -> bool:

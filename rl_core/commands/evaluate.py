@@ -163,10 +163,10 @@ def _beside(
     from rl_core.evaluation.accounts import played_tapes
     from rl_core.evaluation.by_regime import by_regime
     from rl_core.evaluation.nulls import random_entries, shuffled_days, written_rules
-    from rl_core.evaluation.pack_odds import odds_of
+    from rl_core.evaluation.pack_odds import odds_of, once_a_flat_time
     from rl_core.rules.prices import read_prices
 
-    (packs, draws), tapes = under, played_tapes(inputs)
+    (packs, draws), tapes = under, once_a_flat_time(played_tapes(inputs))
     odds = odds_of(inputs.trading, packs, tapes, draws=draws)
     lines, pack = asked
     return Beside(

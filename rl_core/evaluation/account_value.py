@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from rl_core.evaluation.attempts_at_once import Integers, Setting
+from rl_core.evaluation.attempts_at_once import PASSED, Integers, Setting, play_attempts
 from rl_core.evaluation.funded import funded_payouts, payout_rule
 from rl_core.evaluation.pack_odds import (
     ATTEMPTS,
@@ -14,14 +16,25 @@ from rl_core.evaluation.pack_odds import (
     calendar_days,
     chosen_packs,
     orders,
+    orders_of_others,
+    renewals_of,
     under_pack,
 )
 from rl_core.evaluation.tapes import Tape
 from rl_core.rules.prices import AccountPrice
 from rl_core.trading.setup import Trading
 
+Floats = npt.NDArray[np.float64]
+
 FUNDED_SEED = 1
 """Funded accounts are drawn apart from the attempts, so that what follows a pass does not lean on what led to it."""
+OTHERS = 200
+"""Sets of as many sessions, drawn from those that were judged: what might have been judged in their place."""
+LEAST_OF_EACH = 25
+"""Attempts, and funded accounts, through the sessions of one such set."""
+OTHERS_SEED, OTHERS_FUNDED_SEED = 2, 3
+LEVEL = 0.98
+"""Of the sets: what 0.95 leaves out lies further out than the judged sessions can tell, so that fewer are left out."""
 
 
 def value_of(price: AccountPrice, passes: float, renewals: float, payouts: float) -> AccountValue:
@@ -60,7 +73,7 @@ def with_values(
     Raises:
         ConfigError: a price names a funded pack that there is not.
     """
-    paid: dict[str, float] = {}
+    paid: dict[str, Paid] = {}
     valued = []
     for odds in found:
         price = prices.get(odds.name)
@@ -68,19 +81,56 @@ def with_values(
             valued.append(odds)
             continue
         if odds.name not in paid:
-            paid[odds.name] = _mean_payout(price, trading, tape_under, draws)
-        value = value_of(price, odds.passes, odds.renewals, paid[odds.name])
-        bounds = [value_of(price, edge, odds.renewals, value.payouts).lifetime for edge in odds.interval or ()]
-        between = (min(bounds), max(bounds)) if bounds else None
+            paid[odds.name] = _paid(price, trading, tape_under, draws)
+        payouts, payouts_of_others = paid[odds.name]
+        value, between = value_of(price, odds.passes, odds.renewals, payouts), None
+        if odds.interval is not None:
+            passing = _passing(odds, trading, tape_under, draws)
+            lives = [value_of(price, *other).lifetime for other in zip(*passing, payouts_of_others, strict=True)]
+            low, high = np.quantile(lives, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+            between = (float(low), float(high))
         valued.append(replace(odds, value=value, lifetime_between=between, price=price))
     return valued
 
 
-def _mean_payout(price: AccountPrice, trading: Trading, tape_under: Callable[[Trading], Tape], draws: int) -> float:
+class Paid(NamedTuple):
     """Dollars that a funded account pays to the trader, on average."""
+
+    mean: float
+    of_others: Floats
+    """[`OTHERS`] through each set of other sessions."""
+
+
+def _paid(price: AccountPrice, trading: Trading, tape_under: Callable[[Trading], Tape], draws: int) -> Paid:
     there = under_pack(trading, chosen_packs(price.funded)[0].pack)
-    tape, setting = tape_under(there), Setting(there.venue.rules, there.limits, there.venue.terms)
-    order: Integers = orders(len(tape.session), draws=draws, seed=FUNDED_SEED)
-    rule = payout_rule(price, setting.rules)
-    paid = funded_payouts(tape, setting, rule, order, calendar_days(order.shape[1]))
-    return float(np.mean(paid)) / 100 * float(price.split_percent) / 100
+    tape, setting = tape_under(there), _setting(there)
+    rule, sessions = payout_rule(price, setting.rules), len(tape.session)
+
+    def dollars(order: Integers) -> Floats:
+        cents = funded_payouts(tape, setting, rule, order, calendar_days(order.shape[1]))
+        return np.asarray(cents / 100 * float(price.split_percent) / 100)
+
+    others = orders_of_others(sessions, sets=OTHERS, of_each=_of_each(draws), seed=OTHERS_FUNDED_SEED)
+    mean = float(np.mean(dollars(orders(sessions, draws=draws, seed=FUNDED_SEED))))
+    return Paid(mean, dollars(others).reshape(OTHERS, -1).mean(axis=1))
+
+
+def _passing(
+    odds: PackOdds, trading: Trading, tape_under: Callable[[Trading], Tape], draws: int
+) -> tuple[Floats, Floats]:
+    """How often an attempt passes, and renews: [`OTHERS`] through each set of other sessions."""
+    there = under_pack(trading, odds.pack)
+    tape = tape_under(there)
+    order = orders_of_others(len(tape.session), sets=OTHERS, of_each=_of_each(draws), seed=OTHERS_SEED)
+    ended = play_attempts(tape, _setting(there).of_attempts, order, calendar_days(order.shape[1]))
+    each = (ended.ending == PASSED, renewals_of(ended.sessions))
+    passes, renewals = (np.asarray(what.reshape(OTHERS, -1).mean(axis=1)) for what in each)
+    return passes, renewals
+
+
+def _of_each(draws: int) -> int:
+    return max(LEAST_OF_EACH, draws // OTHERS)
+
+
+def _setting(trading: Trading) -> Setting:
+    return Setting(trading.venue.rules, trading.limits, trading.venue.terms)

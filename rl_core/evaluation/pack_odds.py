@@ -61,7 +61,7 @@ class PackOdds:
         attempts_held: how many attempts of this length the sessions hold: what the interval is as wide as.
         renewals: months that an attempt pays for besides its first, on average.
         value: expected dollars; None where the pack has no price, or nothing to pass.
-        lifetime_between: the lifetime's value at both ends of the interval of passing.
+        lifetime_between: interval of the lifetime's value, by other sessions in the place of those that were judged.
         price: that the value is of.
     """
 
@@ -155,6 +155,45 @@ def orders(sessions: int, *, draws: int = DRAWS, horizon: int = HORIZON, block: 
     return each.reshape(draws, blocks * block)[:, :horizon]
 
 
+SETS_SEED = 4
+
+
+def orders_of_others(
+    sessions: int, *, sets: int, of_each: int, seed: int, horizon: int = HORIZON, block: int = BLOCK
+) -> Integers:
+    """[sets * of_each, horizon] as `orders`, but ``of_each`` through each of many sets of other sessions in turn.
+
+    A set has as many sessions as were judged, drawn from them in blocks: what might have come in their place. It is the
+    same whatever the ``seed``, which is that of the orders in which its sessions come.
+    """
+    begins = np.random.default_rng(SETS_SEED).integers(0, sessions, (sets, -(-sessions // block)))
+    drawn = ((begins[:, :, None] + np.arange(block)) % sessions).reshape(sets, -1)[:, :sessions]
+    within = orders(sessions, draws=sets * of_each, horizon=horizon, block=block, seed=seed)
+    return np.take_along_axis(drawn, within.reshape(sets, -1), axis=1).reshape(sets * of_each, horizon)
+
+
+def renewals_of(sessions: Integers) -> Integers:
+    """Months that attempts of so many ``sessions`` pay for besides the first."""
+    return np.asarray((np.maximum(sessions, 1) - 1) // MONTH)
+
+
+def once_a_flat_time(tape_under: Callable[[Trading], Tape]) -> Callable[[Trading], Tape]:
+    """The same, and each tape made once: packs with one flat time share it."""
+    tapes: dict[tuple[str, int], Tape] = {}
+
+    def under(trading: Trading) -> Tape:
+        key = _flat_time(trading.pack)
+        if key not in tapes:
+            tapes[key] = tape_under(trading)
+        return tapes[key]
+
+    return under
+
+
+def _flat_time(pack: RulePack) -> tuple[str, int]:
+    return pack.session.flat_by, pack.session.early_close_margin_minutes
+
+
 def calendar_days(sessions: int) -> Integers:
     """[H] the calendar day of each of ``sessions`` in a row, five a week."""
     days = np.arange(sessions)
@@ -178,7 +217,7 @@ def odds_under(named: Sequence[NamedPack], tape: Tape, settings: Sequence[Settin
             interval=wilson_interval(float(counts[PASSED]), held) if enough else None,
             median_sessions=float(np.median(passed)) if len(passed) else None,
             attempts_held=held,
-            renewals=float(np.mean((np.maximum(ended.sessions, 1) - 1) // MONTH)),
+            renewals=float(np.mean(renewals_of(ended.sessions))),
         )
         found.append(odds)
     return found
@@ -206,8 +245,7 @@ def odds_of(
     """
     by_flat: dict[tuple[str, int], list[NamedPack]] = {}
     for named in packs:
-        session = named.pack.session
-        by_flat.setdefault((session.flat_by, session.early_close_margin_minutes), []).append(named)
+        by_flat.setdefault(_flat_time(named.pack), []).append(named)
     found: list[PackOdds] = []
     for group in by_flat.values():
         there = [under_pack(trading, named.pack) for named in group]
@@ -290,7 +328,7 @@ def value_lines(found: Sequence[PackOdds]) -> list[str]:
     valued = [odds for odds in found if odds.value is not None]
     lines = []
     if valued:
-        head = f"{'expected dollars':<38}{'attempt':>8}{'lifetime':>9}{'if at the bounds':>18}{'fees':>7}"
+        head = f"{'expected dollars':<38}{'attempt':>8}{'lifetime':>9}{'lifetime, 95 %':>18}{'fees':>7}"
         lines = ["", head]
     for odds in valued:
         assert odds.value is not None

@@ -55,7 +55,11 @@ class PPOConfig(BaseModel):
     window_decay: float = Field(
         1.0,
         ge=0,
-        description="inputs of the bar k bars ago count (1 + k)^-window_decay; 0: what they tell of known entries",
+        description="inputs of the bar k bars ago count (1 + k)^-window_decay; 0: all alike",
+    )
+    window_evidence: bool = Field(
+        False,
+        description="each bar of the window counts what it tells of known entries besides, before anything is learned",
     )
     hold_bias: float = Field(2.0, description="added to HOLD's first logit: above 0, entries start rare")
 
@@ -80,6 +84,8 @@ class PPOConfig(BaseModel):
             raise ValueError(f"{self.num_envs} environments do not divide into {parts}")
         if self.total_steps < self.batch_size:
             raise ValueError(f"total_steps {self.total_steps} is less than one update of {self.batch_size}")
+        if self.window_evidence and not self.known_entries:
+            raise ValueError("window_evidence reads the table of known entries, and known_entries is off")
         if any(width <= 0 for width in self.hidden):
             raise ValueError(f"hidden sizes must be positive, not {list(self.hidden)}")
         return self

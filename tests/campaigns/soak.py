@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[2]
 EVERY_S = 0.5
 DEADLINE_MS = 500
 SPEED = 700
-HISTORY = 6
+HISTORY = 22
+"""Sessions before the first that is played: what a trader remembers of 20 sessions is full from the first bar on."""
 SESSIONS = 60
 STOPPED = 143
 STOPS_WITHIN_S = 15.0

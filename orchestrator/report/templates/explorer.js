@@ -103,7 +103,8 @@
     const rows = shown(), trades = rows.filter(row => row.trade);
     const net = trades.reduce((sum, row) => sum + row.trade.cents, 0);
     const mean = trades.reduce((sum, row) => sum + row.trade.r, 0) / trades.length;
-    count.textContent = `${rows.length} of ${data.rows.length} proposals` + (trades.length ?
+    const proposals = some => some.filter(row => !row.again).length;  // an order of two trades has two rows
+    count.textContent = `${proposals(rows)} of ${proposals(data.rows)} proposals` + (trades.length ?
       `; ${trades.length} trades, mean ${signed(mean, 3)} R, net ${dollars(net)}` : "");
     const head = make("tr");
     for (const [name, label, , , classes] of columns) {

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from llm_gate.engines.rules import RulesEngine
+from llm_gate.review.size_line import AskedAs
 from orchestrator.journal.journal import hold_journal
 from orchestrator.run.accounts_file import read_accounts
 from orchestrator.run.accounts_folder import held_accounts_folder
@@ -21,6 +23,7 @@ from orchestrator.workers.left_over import LeftOver, left_over
 from rl_core.exchange.schedules import CHECKED_YEARS
 from tests.orchestrator.played_files import FileWorld, play_file
 from tests.processes.commands import ROOT, call_here, without_age
+from tests.size_lines import size_line
 
 Words = list[object]
 
@@ -61,6 +64,17 @@ def no_folder(world: FileWorld, folder: Path) -> Words:
     return []
 
 
+def size_of(model: str) -> Callable[[FileWorld, Path], Words]:
+    """A size line that was fitted for the rules of ``model``, under a pack that is no run's."""
+
+    def asked(world: FileWorld, folder: Path) -> Words:
+        path = folder / "size.json"
+        path.write_text(size_line(AskedAs(engine=RulesEngine.name, model=model)).model_dump_json())
+        return [f"--set=gate.review.size={path}"]
+
+    return asked
+
+
 BROKEN: dict[str, tuple[str, int, Callable[[FileWorld, Path], Words]]] = {
     "unknown key": ("settings", 2, lambda world, folder: ["--set", "gate.engin=rules"]),
     "unknown mode": ("settings", 2, lambda world, folder: ["--mode", "smi"]),
@@ -69,6 +83,8 @@ BROKEN: dict[str, tuple[str, int, Callable[[FileWorld, Path], Words]]] = {
     "no rules": ("settings", 2, lambda world, folder: ["--set", 'trading.rules="no/rules.toml"']),
     "no model": ("settings", 2, lambda world, folder: ["--gate", "vllm", "--set", 'gate.model="no/model"']),
     "no csv": ("settings", 2, lambda world, folder: ["--mode", "paper"]),
+    "size line of another gate": ("model", 2, size_of("other rules")),
+    "size line of another pack": ("plan", 2, size_of(RulesEngine.model)),
     "full disk": ("disk", 7, lambda world, folder: ["--set", "min_free_mb=1000000000"]),
     "runs is a file": ("disk", 7, no_folder),
     "feed of another machine": ("settings", 2, lambda world, folder: ["--mode=paper", "--feed=tcp://10.0.0.1:5557"]),

@@ -6,7 +6,7 @@ from played_runs import FIRST_MINUTE_UTC, every_tenth_minute, explored, play, wa
 
 from llm_gate.contract import Approve, Outcome, Resize, Veto
 from orchestrator.report.account_book import AccountBook, proposals_of, read_account_book, trades_of
-from orchestrator.report.explorer import AFTER, BEFORE, rows_shown
+from orchestrator.report.explorer import AFTER, BEFORE, explorer_data, rows_shown, unpacked
 from orchestrator.report.facts import facts_of
 from orchestrator.report.report import report_on
 from orchestrator.report.result import run_result
@@ -39,6 +39,25 @@ def test_every_proposal_has_a_row_and_every_trade_its_numbers(tmp_path: Path) ->
         assert (row["entryPrice"], row["exitPrice"], row["cents"]) == (trade.entry, trade.exit, trade.pnl)
         assert book.bars.ts_event_ns[[row["entryBar"], row["exitBar"]]].tolist() == [trade.entry_ns, trade.exit_ns]
         assert row["exit"].rstrip("*") == trade.reason.replace("_", " ")
+
+
+def test_an_order_that_made_two_trades_has_a_row_for_each(tmp_path: Path) -> None:
+    """A broker may fill a part of an entry after the first exit: that part is a trade of its own, of the same order."""
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    result = run_result(facts_of(folder.path, folder.manifest()), read_account_book(folder))
+    first, second, *later = result.trades
+    stray = second._replace(trade=second.trade._replace(order_id=first.trade.order_id))
+    of_one_order = result._replace(trades=[first, stray, *later])
+
+    rows = unpacked(explorer_data(of_one_order, rows_shown(of_one_order)))["rows"]
+
+    told = [row for row in rows if row["bar"] == rows[0]["bar"]]
+    assert [row["trade"]["n"] for row in told] == [first.number, second.number]
+    assert [row["trade"]["cents"] for row in told] == [first.trade.pnl, second.trade.pnl]
+    assert [row.get("again", False) for row in told] == [False, True]
+    assert sum("trade" in row for row in rows) == len(result.trades)
+    assert sum(not row.get("again") for row in rows) == len(result.ledger)
 
 
 def test_the_bars_around_each_row_come_out_as_they_went_in(tmp_path: Path) -> None:
@@ -87,7 +106,7 @@ def test_excursions_are_those_of_a_plain_walk_through_the_bars(tmp_path: Path) -
 
     paths = trade_paths(book, trades, proposals_of(book))
 
-    found = [paths[booked.trade.order_id] for booked in trades]
+    found = [paths[booked.number] for booked in trades]
     assert [(path.adverse, path.favourable) for path in found] == [
         plain_excursions(book, number) for number in range(len(trades))
     ]
@@ -111,7 +130,7 @@ def test_a_stop_that_was_moved_is_shown_from_the_next_bar_on(tmp_path: Path) -> 
     expected = {(event.bar + 1, event.payload["stop"]) for event in to_break_even if event.bar in still_open}
     assert expected and expected <= changes, "moved at a close, in force from the next bar on"
     for booked in trades:
-        path = paths[booked.trade.order_id]
+        path = paths[booked.number]
         if booked.trade.reason == "stop" and not booked.trade.ambiguous:
             side = 1 if booked.trade.quantity > 0 else -1
             assert side * (path.stops[-1][1] - booked.trade.exit) >= 1, "out at the last stop, a slippage worse"

@@ -77,6 +77,20 @@ def test_messages_that_were_dropped_and_strangers_are_counted_over_every_start(t
     assert counted in text_of(folder)
 
 
+def test_a_market_that_the_policy_never_saw_is_a_limit_of_the_page(tmp_path: Path) -> None:
+    bars = walk(DAY)
+    folder = play(tmp_path, bars, every_tenth_minute(bars))
+    report_on(folder.path)
+    silent = text_of(folder)
+    foreign = "the policy was trained on ES, and these are bars of NQ, which it never saw"
+    folder.write_manifest(folder.manifest().model_copy(update={"foreign_market": foreign}))
+
+    report_on(folder.path)
+
+    assert "which it never saw" not in silent
+    assert f"The{foreign[3:]}." in text_of(folder).split('id="limits"')[1].split("</section>")[0]
+
+
 def test_the_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     bars = walk(DAY)
     folder = play(tmp_path, bars, every_tenth_minute(bars), stop_after=30)
@@ -227,8 +241,11 @@ def test_what_the_manifest_says_of_bars_and_policy_reaches_word_page_and_file(tm
     )
 
 
-def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(tmp_path: Path) -> None:
+def test_a_run_from_before_that_was_recorded_is_asked_by_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its checkpoint is gone, so what cannot be found again is a doubt; a run over all bars is in sample."""
+    monkeypatch.chdir(tmp_path)  # the default checkpoint lies below it, and may be there after `make sim`
     bars = walk(DAY)
     folder = play(tmp_path, bars, every_tenth_minute(bars))
     manifest = folder.manifest()

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.live.follower import Follower
+from orchestrator.live.metrics import metrics_text
+from orchestrator.live.told import state_told
 from orchestrator.run.config import RunConfig
 from orchestrator.run.control import ask
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.paper_plan import plan_paper
+from orchestrator.run.telemetry import read_telemetry
 from rl_core.trading.hours import MINUTE_NS
 from tests.orchestrator.paper_market import (
     HISTORY,
@@ -48,6 +52,27 @@ def test_bars_as_they_come_are_traded_as_the_same_bars_from_a_file(file_world: F
     # The last trade of the file ends with its bars; a paper run cannot know that no more will come.
     assert traded[0] == traded[1][: len(traded[0])] and len(traded[1]) - len(traded[0]) <= 1
     assert replays(paper)
+
+
+def test_how_long_each_bar_took_is_told_by_telemetry_page_and_metrics(file_world: FileWorld, tmp_path: Path) -> None:
+    """From its arrival until all that follows from it was recorded, the policy's answer and the journal's syncs too."""
+    market = Market(file_world, tmp_path, EVENING, EVENING)
+
+    def happens(market: Market, crew: ReadyCrew, folder: RunFolder) -> Iterator[None]:
+        market.until(EVENING + 30)
+        market.say(b"".join(market.rows[1 + EVENING : 1 + EVENING + 30]))
+        yield
+
+    run, done = play_paper(file_world, market, tmp_path / "paper", happens, paper={"late_after_s": 1e9})
+    told = [event for event in read_telemetry(run.telemetry) if event["event"] == "bar_done"]
+    follower = Follower(run)
+    follower.read()
+
+    assert [event["seq"] for event in told] == list(range(done.bars))
+    assert list(follower.bars_s) == [event["seconds"] for event in told] and min(follower.bars_s) > 0
+    assert "ms p99 of 30" in str(state_told(follower, follower.outside())["bar_latency"])
+    slow = f'trigate_bar_latency_seconds{{quantile="0.99"}} {max(follower.bars_s):.17g}'
+    assert slow in metrics_text(follower, follower.outside())
 
 
 def rewritten(market: Market) -> bytes:

@@ -79,6 +79,20 @@ def ibkr(k: int) -> str:
     return ",".join([local(k, NEW_YORK, "%Y%m%d  %H:%M:%S"), *prices(k), f"{100 + k}.0", "19995.5", "33"])
 
 
+def ibkr_zoned(k: int) -> str:
+    """As TWS 10.17 and later: the zone stands behind the time."""
+    return ",".join([local(k, CHICAGO, "%Y%m%d %H:%M:%S US/Central"), *prices(k), f"{100 + k}.0", "19995.5", "33"])
+
+
+def tradestation(k: int) -> str:
+    """Stamped with the end of the bar; its volume is that of upticks and of downticks."""
+    return ",".join([local(k, CHICAGO, "%m/%d/%Y,%H:%M", later=1), *prices(k), "60", str(40 + k)])
+
+
+def multicharts(k: int) -> str:
+    return ",".join([local(k, CHICAGO, "%m/%d/%Y,%H:%M:%S", later=1), *prices(k), str(100 + k)])
+
+
 def polygon(k: int) -> str:
     o, h, lo, c = prices(k)
     return f"NQH4,{100 + k},{o},{c},{h},{lo},{epoch_s(k)}000000000,40"
@@ -124,6 +138,14 @@ FILES = {
     ),
     "motivewave": ("NQ_mw.csv", "Date,Time,Open,High,Low,Last,Volume", motivewave, "", NEW_YORK, "motivewave"),
     "ibkr": ("NQ_ib.csv", "date,open,high,low,close,volume,average,barCount", ibkr, "", NEW_YORK, "ibkr"),
+    "tradestation": (
+        "NQ_ts.txt",
+        '"Date","Time","Open","High","Low","Close","Up","Down"',
+        tradestation,
+        "",
+        CHICAGO,
+        "stamps taken as the ends of bars, as tradestation writes them",
+    ),
     "polygon": (
         "NQ_flat.csv",
         "ticker,volume,open,close,high,low,window_start,transactions",
@@ -182,6 +204,59 @@ def test_databentos_prices_are_read_in_both_ways(row: object, tmp_path: Path) ->
 
     assert read_bars(path).digest == bars().digest
     assert ingest(path).bars.digest == bars().digest
+
+
+def test_a_zone_that_a_file_names_behind_its_times_is_used(tmp_path: Path) -> None:
+    """Interactive Brokers writes `20240103 08:30:00 US/Central`; a zone that a person names says nothing then."""
+    path = tmp_path / "NQ_ib.csv"
+    path.write_text("\n".join(["date,open,high,low,close,volume", *(ibkr_zoned(k)[:-11] for k in range(COUNT))]) + "\n")
+
+    assert read_bars(path).digest == bars().digest
+    assert any("--timezone UTC is not used" in note for note in read_bars(path, timezone="UTC").notes)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "said"),
+    [
+        (
+            "08:32:00",
+            r":4:date: bad_time: '20240103 08:32:00' - a time of US/Central, as in the first row, was expected",
+        ),
+        ("08:32:00 US/Eastern", ":4:date: bad_time: '20240103 08:32:00 US/Eastern' - a time"),
+    ],
+)
+def test_a_row_of_another_zone_than_the_first_is_refused(written_as: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "NQ_ib.csv"
+    text = "\n".join(["date,open,high,low,close,volume", *(ibkr_zoned(k)[:-11] for k in range(COUNT))]) + "\n"
+    path.write_text(text.replace("08:32:00 US/Central", written_as))
+
+    with pytest.raises(DataError, match=said):
+        read_bars(path)
+
+
+def test_multicharts_writes_names_between_angles(tmp_path: Path) -> None:
+    path = tmp_path / "NQ_mc.txt"
+    header = "<Date>, <Time>, <Open>, <High>, <Low>, <Close>, <Volume>"
+    path.write_text("\r\n".join([header, *(multicharts(k) for k in range(COUNT))]) + "\r\n")
+
+    assert read_bars(path, timezone=CHICAGO, choices=Choices(layout="multicharts")).digest == bars().digest
+
+
+def test_a_volume_of_which_one_part_is_no_number_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "tradestation")
+    path.write_text(path.read_text().replace(",60,42", ",60,n/a"))
+
+    with pytest.raises(DataError, match=r":4:volume: bad_number: '60 \+ n/a'"):
+        read_bars(path, timezone=CHICAGO)
+
+
+def test_a_decimal_comma_is_called_so(tmp_path: Path) -> None:
+    """Correcting rows is no remedy where every row is written so."""
+    path = written(tmp_path, "ninjatrader")
+    path.write_text(path.read_text().replace(".", ","))
+
+    with pytest.raises(DataError, match=r":open: bad_number: '\d+,\d+' .* Export numbers with a decimal point"):
+        read_bars(path)
 
 
 def test_a_zone_that_the_vendor_does_not_write_is_asked_for(tmp_path: Path) -> None:

@@ -58,6 +58,30 @@ def test_the_same_distance_after_a_long_silence_is_the_markets_own() -> None:
     assert spliced(prices(level, silent, spread=4)) == []
 
 
+def test_a_run_that_a_weekend_parts_from_both_sides_is_none() -> None:
+    """However far away: over more than four hours a market may go anywhere and come back."""
+    level = [80_000 + k % 3 for k in range(60)]
+    level[30] += 9_000
+    parted = [1] * 60
+    parted[30] = parted[31] = 30
+
+    assert spliced(prices(level, [1] * 60, spread=4)) == [30]
+    assert spliced(prices(level, parted, spread=4)) == []
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("below", [-1, 1])
+def test_a_run_beside_the_first_or_the_last_bar_is_found(length: int, below: int) -> None:
+    level = [80_000 + k % 3 for k in range(60)]
+    last = len(level) - 1
+    for k in range(length):
+        level[1 + k] += 900 * below
+        level[last - 1 - k] += 900 * below
+
+    found = [*range(1, 1 + length), *range(last - length, last)]
+    assert spliced(prices(level, [1] * 60, spread=4)) == found
+
+
 def test_single_prints_that_jump_about_in_every_interval_are_no_splices() -> None:
     """No two of them overlap, and each is 40 ticks from the one before: that is this market's usual step."""
     level = [20_000 + 40 * (k % 2) for k in range(60)]

@@ -138,6 +138,20 @@ def test_ignored_columns_and_an_assumed_market_are_noted(tmp_path: Path) -> None
         ("GC_D1S.csv.gz", "GC"),
         ("NQ 03-24.Last.txt", "NQ"),
         ("6E.csv", "6E"),
+        ("nq_d1m.csv", "NQ"),
+        ("ESH24.csv", "ES"),
+        ("MESU2025-CME.csv", "MES"),
+        ("ESH24_FUT_CME.scid_BarData.txt", "ES"),
+        ("@CL.D.csv", "CL"),
+        ("6E1!.csv", "6E"),
+        ("CME_MINI_ES1!, 1.csv", "ES"),
+        ("CME_MINI_DL_RTY1!, 1_0af9e.csv", "RTY"),
+        ("NYMEX_DL_CL1!, 1.csv", "CL"),
+        ("CBOT_MINI_YM1!, 1.csv", "YM"),
+        ("NQH4-NQM4.csv", "NQ"),  # and its bars are refused as a spread's
+        ("sim5.csv", None),
+        ("ESTX50.csv", None),
+        ("CME_MINI_1.csv", None),
         ("MNQ_D1M_2025.parquet", "MNQ"),
         ("QQQ_D1M.csv", None),
         ("bars.csv", None),
@@ -164,6 +178,7 @@ BAD_ROWS = {
     "open outside": ("21003,21002.75,21000.5,21002,0", "3:open: outside_range"),
     "close outside": ("21000.5,21002.75,21000.5,21000,0", "3:close: outside_range"),
     "negative volume": ("21000.5,21002.75,21000.5,21002,-1", "3:volume: bad_volume: '-1'"),
+    "volume beyond any market": ("21000.5,21002.75,21000.5,21002,1000000001", "3:volume: bad_volume: '1000000001'"),
     "fractional volume": ("21000.5,21002.75,21000.5,21002,1.5", "3:volume: bad_volume: '1.5'"),
     "short row": ("21000.5,21002.75,21000.5,21002", "3: short_row: '5 columns"),
     "long row": ("21000.5,21002.75,21000.5,21002,0,0", "3: long_row: '7 columns"),
@@ -330,7 +345,7 @@ def test_a_file_of_another_interval_is_told_apart(tmp_path: Path) -> None:
     assert "looks like a file of 5-second bars" in fault(tmp_path / "NQ_5.csv")
     assert "looks like a file of 60-second bars" in fault(tmp_path / "NQ_60.csv", interval_s=1)
     assert "looks like a file of 300-second bars" in fault(tmp_path / "NQ_300.csv")
-    assert "rl-core data check --interval 300 reads this one" in fault(tmp_path / "NQ_300.csv")
+    assert "rl-core data check --interval 300 only describes this one" in fault(tmp_path / "NQ_300.csv")
     assert read_bars(tmp_path / "NQ_5.csv", interval_s=5).interval_s == 5
 
 

@@ -15,6 +15,7 @@ from rl_core.checkpoints.provenance import (
     check_unchanged,
     declared,
     first_held_out,
+    foreign_market,
     read_world,
     touches_training,
     trading_of,
@@ -24,6 +25,7 @@ from rl_core.checkpoints.provenance import (
     world_traded,
     write_world,
 )
+from rl_core.exchange.instruments import instrument
 from rl_core.trading.setup import TradingConfig
 from rl_core.worlds.planted_edge import PlantedEdge
 from tests.rl_core.markets import random_bars, session_minutes
@@ -66,6 +68,24 @@ def test_bars_that_were_all_trained_on_are_refused() -> None:
 
     with pytest.raises(DataError, match=f"until 2030-01-02T03:04Z, and the last one here is of {last}Z; give later"):
         first_held_out(identity(int(np.datetime64("2030-01-02T03:04", "ns").astype(np.int64))), BARS)
+
+
+@pytest.mark.parametrize(
+    ("trained", "met", "said"),
+    [
+        ("NQ", "NQ", ""),
+        ("NQ", "MNQ", ""),
+        ("MNQ", "NQ", ""),
+        ("NQ+ES", "MES", ""),
+        ("NQ", "ES", "the policy was trained on NQ, and these are bars of ES, which it never saw"),
+        ("NQ+ES", "CL", "the policy was trained on NQ and ES, and these are bars of CL, which it never saw"),
+    ],
+)
+def test_a_market_that_the_policy_never_saw_is_said(trained: str, met: str, said: str) -> None:
+    """A micro has the prices of its mini, and counts as the same market."""
+    policy = identity(0).model_copy(update={"market": trained})
+
+    assert foreign_market(policy, replace(BARS, instrument=instrument(met))) == said
 
 
 def test_the_account_is_that_of_the_training() -> None:

@@ -102,17 +102,21 @@ def test_without_known_entries_there_are_no_weights() -> None:
     assert window_weights(make_market(small_view()), WINDOW) is None
 
 
-def test_a_learner_that_assumes_nothing_of_age_begins_with_them() -> None:
-    """And one that does begins with what it assumes."""
+def test_a_learner_that_is_asked_to_begins_with_them_times_what_it_assumes_of_age() -> None:
+    """And one that is not, with what it assumes alone."""
     market, env = market_of(7), Env(1)
-    config = PPOConfig(num_envs=4, rollout_length=8, total_steps=32, hidden=(4,), window_decay=0.0)
+    config = PPOConfig(
+        num_envs=4, rollout_length=8, total_steps=32, hidden=(4,), window_decay=0.0, window_evidence=True
+    )
 
     def gain(config: PPOConfig, market: MarketArrays) -> list[float]:
         state = initial_state(config, env, EnvArrays(market, params_for()))
         values: list[float] = state.normaliser.gain.tolist()
         return values
 
-    expected = [*np.repeat(weights_of(market), 11).tolist(), *[1.0] * 5]
-    assert gain(config, market) == pytest.approx(expected, abs=1e-6)
+    weights = np.array([*np.repeat(weights_of(market), 11).tolist(), *[1.0] * 5])
+    by_age = np.asarray(initial_normaliser(225, window_decay=1.0).gain)
+    assert gain(config, market) == pytest.approx(weights, abs=1e-6)
     aged = config.model_copy(update={"window_decay": 1.0})
-    assert gain(aged, market) == initial_normaliser(225, window_decay=1.0).gain.tolist()
+    assert gain(aged, market) == pytest.approx(weights * by_age, abs=1e-6)
+    assert gain(aged.model_copy(update={"window_evidence": False}), market) == by_age.tolist()

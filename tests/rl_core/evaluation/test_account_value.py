@@ -12,11 +12,13 @@ from rl_core.evaluation.attempts_at_once import PASSED, Setting, play_attempts
 from rl_core.evaluation.funded import PayoutRule, funded_payouts, payout_rule
 from rl_core.evaluation.pack_odds import (
     NamedPack,
+    PackOdds,
     _prices_read,
     calendar_days,
     chosen_packs,
     odds_lines,
     odds_of,
+    once_a_flat_time,
     orders,
 )
 from rl_core.evaluation.tapes import Tape
@@ -171,7 +173,7 @@ def test_a_pack_without_a_price_has_no_value(tmp_path: Path) -> None:
     rows = {odds.name: odds.row()["expected_value"] for odds in found}
     assert rows["other"] == {"unknown": "no price of other in configs/account_prices.toml"}
     assert rows["priced"]["payouts"] > 0 and rows["priced"]["source"] == "made up"
-    assert "PA" in asked[-1] and len(asked) == 2
+    assert "PA" in asked[1] and len(asked) == 3
     text = "\n".join(odds_lines(found, 12))
     assert "list prices read on 2026-11-27; write what you would pay\ninto configs/account_prices.toml" in text
     assert f"{rows['priced']['lifetime']:,.0f}" in text and "no expected value for 1 packs" in text
@@ -179,6 +181,47 @@ def test_a_pack_without_a_price_has_no_value(tmp_path: Path) -> None:
     wrong.write_text('["one"]\nas_of = 2026-11-27\nsource = "x"\nevaluation = 1\nsplit_percent = 190\n')
     with pytest.raises(ConfigError, match=r"prices\.toml, one: .*monthly"):
         read_prices(wrong)
+
+
+def valued(gains: list[int], asked: list[str], draws: int = 2_000) -> PackOdds:
+    """One pack with a price, over sessions with these gains."""
+    trading = Trading(legacy_pack(), MNQ, mnq_venue(), mnq_limits(), EntryHours())
+
+    def under(there: Trading) -> Tape:
+        asked.append(there.pack.name)
+        return tape(gains)
+
+    tapes = once_a_flat_time(under)
+    odds = odds_of(trading, [NamedPack("priced", legacy_pack())], tapes, draws=draws)
+    return with_values(odds, {"priced": PRICE}, trading, tapes, draws=draws)[0]
+
+
+def test_sessions_that_are_all_alike_leave_nothing_open() -> None:
+    """Whatever else might have come in their place is the same; packs with one flat time share what was played."""
+    asked = list[str]()
+    found = valued([100] * 12, asked)
+
+    assert found.value is not None and found.lifetime_between is not None
+    assert found.lifetime_between == pytest.approx((found.value.lifetime,) * 2)
+    assert len(asked) == 1, "the funded pack closes at the same time"
+
+
+def test_the_interval_of_a_lifetime_holds_what_a_funded_account_might_earn() -> None:
+    """Days of +500 and a few of +2,000 and -400: nearly all pass, and what is paid out leans on the few."""
+    gains = np.array([100, -80] * 20 + [400] * 4)
+    found = valued(np.random.default_rng(3).permutation(gains).tolist(), [])
+    assert found.value is not None and found.lifetime_between is not None and found.interval is not None
+    low, high = found.lifetime_between
+    by_passing = [value_of(PRICE, edge, found.renewals, found.value.payouts).lifetime for edge in found.interval]
+
+    assert low < found.value.lifetime < high
+    assert high - low > 3 * (max(by_passing) - min(by_passing))
+
+
+def test_under_ten_sessions_a_lifetime_has_no_interval() -> None:
+    found = valued([100] * 9, [])
+
+    assert found.value is not None and found.lifetime_between is None
 
 
 def test_a_price_is_of_a_pack_by_any_of_its_names_and_of_no_other(tmp_path: Path) -> None:

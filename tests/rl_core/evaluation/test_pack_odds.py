@@ -17,6 +17,7 @@ from rl_core.evaluation.pack_odds import (
     odds_lines,
     odds_under,
     orders,
+    orders_of_others,
     suiting,
     suiting_line,
 )
@@ -104,6 +105,15 @@ def test_orders_keep_weeks_together_and_use_every_session() -> None:
     steps = np.diff(order, axis=1) % 12
     inside = np.arange(22) % 5 != 4
     assert (steps[:, inside] == 1).all() and (steps[:, ~inside] != 1).any()
+
+
+def test_other_sessions_are_as_many_drawn_again_in_weeks() -> None:
+    """Each set leaves some out and holds some twice; attempts and funded accounts meet the same sets."""
+    first, second = (orders_of_others(40, sets=3, of_each=200, seed=seed, horizon=20) for seed in (2, 3))
+
+    sets = [set(np.unique(each).tolist()) for each in first.reshape(3, -1)]
+    assert [set(np.unique(each).tolist()) for each in second.reshape(3, -1)] == sets
+    assert (first != second).any() and all(5 <= len(each) < 40 for each in sets) and sets[0] != sets[1]
 
 
 def test_the_table_says_what_is_not_known() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rl_core.bars.bars import Bars
+from rl_core.bars.numbers import LARGEST_VOLUME
 from rl_core.exchange.instruments import instrument
 from rl_core.features.features import (
     FEATURE_NAMES,
@@ -229,6 +230,25 @@ def test_rows_are_finite_clipped_and_single_precision() -> None:
     assert wild.dtype == np.float32
     assert np.isfinite(wild).all()
     assert np.abs(wild).max() <= 10.0
+
+
+def test_the_largest_volumes_that_a_file_may_hold_sum_within_64_bits() -> None:
+    """A session of 10^9 contracts a minute that falls a million ticks: the pass still says what exact integers say."""
+    minutes = session_minutes(2)
+    close = 1_200_000 - np.arange(len(minutes), dtype=np.int32) * 400
+    bars = Bars(
+        instrument=instrument("NQ"),
+        interval_s=60,
+        ts_event_ns=minutes,
+        open=close,
+        high=close + 1,
+        low=close - 1,
+        close=close,
+        volume=np.full(len(minutes), LARGEST_VOLUME),
+    )
+    view = seen(bars)
+
+    np.testing.assert_array_equal(np.stack([row for row, _, _ in streamed(view, 0)]), view.features.values)
 
 
 def test_a_flat_market_divides_by_nothing() -> None:

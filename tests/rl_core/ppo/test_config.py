@@ -27,6 +27,7 @@ def test_derived_sizes_count_transitions_updates_and_optimiser_steps() -> None:
         {"schedule": "exponential"},
         {"max_grad_norm": float("inf")},
         {"hold_bias": float("nan")},
+        {"window_evidence": True, "known_entries": False},
         {"entropy_control": {"most": float("inf")}},
     ],
 )

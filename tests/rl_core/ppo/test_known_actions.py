@@ -103,6 +103,25 @@ def test_the_objective_is_summed_over_actions_by_hand() -> None:
     assert losses.entropy == pytest.approx(np.log(3), abs=1e-6)
 
 
+def test_in_phase_1_a_policy_learns_nothing_from_its_critic() -> None:
+    """All of its actions are known, so what the critic said, missed and thought of an action moves no logit."""
+    rows = KnownBatch(jnp.zeros(2), jnp.array([ALL, ALL]), jnp.full((2, 3), -np.log(3.0)), jnp.ones((2, 3)))
+    plain = batch_with(rows)._replace(legal_actions=jnp.array([ALL, ALL]))
+    spoken = plain._replace(
+        value=jnp.array([9.0, -9.0]), target=jnp.array([5.0, 3.0]), advantage=jnp.array([7.0, -7.0])
+    )
+
+    def policy_gradient(batch: Batch, value: jax.Array) -> list[float]:
+        def total(logits: jax.Array) -> jax.Array:
+            return ppo_loss(NetworkOutput(logits, value), batch, CONFIG, known_logits=logits).total
+
+        gradient: list[float] = jax.grad(total)(jnp.array([[0.3, 0.1, -0.2], [0.0, 0.5, 0.1]])).ravel().tolist()
+        return gradient
+
+    assert policy_gradient(plain, jnp.zeros(2)) == policy_gradient(spoken, jnp.array([1.0, 2.0]))
+    assert any(policy_gradient(plain, jnp.zeros(2)))
+
+
 def test_the_gradient_is_that_of_the_expected_advantage() -> None:
     """At the behaviour policy itself nothing is clipped: d/dlogits of sum p A."""
     generator = np.random.default_rng(4)
