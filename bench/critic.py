@@ -12,7 +12,8 @@ not fitted to is the bound, found from two sides:
     fitted      Var(E[target | known]) / Var(target), by least squares on cells and a few continuous columns: the bound
                 or less, as a better fit would find more
     one step    1 - E[sum of (discount * lambda)^(2k) e_k^2] / Var(target), where e_k is what one bar brings beyond
-                its expectation: the bound or more, as what each bar changes of later expectations is left out
+                its expectation: above the bound, as what each bar changes of later expectations is left out, and as
+                far as surprises are uncorrelated
 
 `outcomes` asks the same of a long and of a short left to its bracket at every close, by the table of outcomes.
 
