@@ -7,11 +7,13 @@ state that it meets are known: the target that its critic would learn (the lambd
 value, and what nobody in a market knows, the drift that is still to come after the last signal. What is left in the
 targets when that is known, and the position, the hour and the time since the last signal, is noise of prices to come,
 which no features, loss or network can explain. So the variance that this knowledge explains in sessions that it was
-not fitted to is the bound, found in two ways:
+not fitted to is the bound, found from two sides:
 
-    fitted      Var(E[target | known]) / Var(target), by least squares on cells and a few continuous columns
+    fitted      Var(E[target | known]) / Var(target), by least squares on cells and a few continuous columns: the bound
+                or less, as a better fit would find more
     one step    1 - E[sum of (discount * lambda)^(2k) e_k^2] / Var(target), where e_k is what one bar brings beyond
-                its expectation: in a lambda-return these surprises add up, and are uncorrelated
+                its expectation: above the bound, as what each bar changes of later expectations is left out, and as
+                far as surprises are uncorrelated
 
 `outcomes` asks the same of a long and of a short left to its bracket at every close, by the table of outcomes.
 
@@ -122,7 +124,10 @@ def since_signal(signals: npt.NDArray[np.int8]) -> tuple[Integers, Integers]:
 
 
 def known_columns(states: States, traded: TradedWorld, drift: Reals) -> Reals:
-    """What can be known of each state [T * N, K]: drift to come, position, hour, time since the last signal."""
+    """What can be known of each state [T * N, K]: drift to come, position, hour, last signal, and what the critic says.
+
+    The critic's value stands for what is seen of the market besides: it is made of the observation alone.
+    """
     bar, standing = states.bar.reshape(-1), states.standing.reshape(-1, states.standing.shape[-1]).astype(float)
     minutes, side = (column[bar] for column in since_signal(traded.signals))
     held, position = standing[:, 0] != 0, np.sign(standing[:, 0])
@@ -140,6 +145,7 @@ def known_columns(states: States, traded: TradedWorld, drift: Reals) -> Reals:
             np.square(standing[:, 1:]),
             *(np.minimum(standing[:, column : column + 1], most) for column in (2, 3) for most in (0.5, 1.0)),
             with_drift * near_stop,
+            states.value.reshape(-1, 1).astype(float),
         ],
         axis=1,
     )
