@@ -51,7 +51,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "hold_bias 0": {"hold_bias": 0.0},
     "window_decay 0": {"window_decay": 0.0},
     "window_evidence": {"window_evidence": True},
-    "window_evidence, window_decay 0": {"window_evidence": True, "window_decay": 0.0},
+    "all bars of the window alike": {"window_evidence": False, "window_decay": 0.0},
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "128 environments": {"num_envs": 128},
     "128 environments, learning rate 1e-3": {"num_envs": 128, "learning_rate": 1e-3},

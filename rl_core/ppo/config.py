@@ -55,11 +55,12 @@ class PPOConfig(BaseModel):
     window_decay: float = Field(
         1.0,
         ge=0,
-        description="inputs of the bar k bars ago count (1 + k)^-window_decay; 0: all alike",
+        description="inputs of the bar k bars ago count (1 + k)^-window_decay; 0: nothing is assumed",
     )
-    window_evidence: bool = Field(
-        False,
-        description="each bar of the window counts what it tells of known entries besides, before anything is learned",
+    window_evidence: bool | None = Field(
+        None,
+        description="each bar of the window counts what it tells of known entries besides, before anything is learned; "
+        "none: where window_decay is 0, as nothing else says then which bar matters",
     )
     hold_bias: float = Field(2.0, description="added to HOLD's first logit: above 0, entries start rare")
 
@@ -89,6 +90,13 @@ class PPOConfig(BaseModel):
         if any(width <= 0 for width in self.hidden):
             raise ValueError(f"hidden sizes must be positive, not {list(self.hidden)}")
         return self
+
+    @property
+    def asks_the_window(self) -> bool:
+        """Whether bars of the window are weighed by what they tell of known entries."""
+        if self.window_evidence is None:
+            return self.window_decay == 0 and self.known_entries
+        return self.window_evidence
 
     @property
     def batch_size(self) -> int:

@@ -95,7 +95,7 @@ def _fresh_state(env_arrays: EnvArrays, key: jax.Array, *, config: PPOConfig, en
     normaliser = norm.initial_normaliser(
         env.observation_size, window_decay=config.window_decay, window=env.window_shape
     )
-    if config.window_evidence:
+    if config.asks_the_window:
         normaliser = norm.weighted(normaliser, env.window_weights(env_arrays.market), env.window_shape)
     return TrainState(
         learner=Learner(parameters, make_optimiser(config).init(parameters), jnp.int32(0)),

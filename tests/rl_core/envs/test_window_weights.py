@@ -105,9 +105,7 @@ def test_without_known_entries_there_are_no_weights() -> None:
 def test_a_learner_that_is_asked_to_begins_with_them_times_what_it_assumes_of_age() -> None:
     """And one that is not, with what it assumes alone."""
     market, env = market_of(7), Env(1)
-    config = PPOConfig(
-        num_envs=4, rollout_length=8, total_steps=32, hidden=(4,), window_decay=0.0, window_evidence=True
-    )
+    config = PPOConfig(num_envs=4, rollout_length=8, total_steps=32, hidden=(4,), window_decay=0.0)
 
     def gain(config: PPOConfig, market: MarketArrays) -> list[float]:
         state = initial_state(config, env, EnvArrays(market, params_for()))
@@ -117,6 +115,7 @@ def test_a_learner_that_is_asked_to_begins_with_them_times_what_it_assumes_of_ag
     weights = np.array([*np.repeat(weights_of(market), 11).tolist(), *[1.0] * 5])
     by_age = np.asarray(initial_normaliser(225, window_decay=1.0).gain)
     assert gain(config, market) == pytest.approx(weights, abs=1e-6)
-    aged = config.model_copy(update={"window_decay": 1.0})
+    assert gain(config.model_copy(update={"window_evidence": False}), market) == [1.0] * 225
+    aged = config.model_copy(update={"window_decay": 1.0, "window_evidence": True})
     assert gain(aged, market) == pytest.approx(weights * by_age, abs=1e-6)
-    assert gain(aged.model_copy(update={"window_evidence": False}), market) == by_age.tolist()
+    assert gain(aged.model_copy(update={"window_evidence": None}), market) == by_age.tolist(), "by age alone"
