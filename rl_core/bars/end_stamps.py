@@ -55,8 +55,9 @@ def regular_hours_warning(minute_et: npt.NDArray[np.int32], interval_s: int) -> 
     first = REGULAR_OPEN + step
     if step and run == (REGULAR_OPEN - step, REGULAR_CLOSE - 2 * step):
         return (
-            f"bars run from {_clock(run[0])} to {_clock(run[1])} ET, as regular hours stamped with the start of a bar do "
-            "when they are read with --stamp end: if they are, leave it out, else every bar is taken for the one before it"
+            f"bars run from {_clock(run[0])} to {_clock(run[1])} ET, as regular hours stamped with the start of a bar "
+            "do where they are read with --stamp end: if they are, leave it out, else every bar is taken for the one "
+            "before it"
         )
     if not step or run != (first, REGULAR_CLOSE):
         return ""
