@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.report.filled_by import filled_by, refused, sent_to
 from orchestrator.report.status import RunStatus, holder_of_run, state_of, status_of
+from orchestrator.run.accounts_folder import ACCOUNTS
 from orchestrator.run.folder import MANIFEST, RunFolder, run_at
 from rl_core.exchange.instruments import instrument
 from trigate.command_line import AsJson, print_result
@@ -36,16 +37,18 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a folder, the newest first, each with its state and its verdict."""
-    rows = [_row(RunFolder(path)) for path in _folders(runs)]
+    rows, of_accounts = [_row(RunFolder(path)) for path in _folders(runs)], _folders(runs, ACCOUNTS)
     if as_json:
-        print_result({"runs": rows}, as_json=True)
+        print_result({"runs": rows, "accounts": [path.name for path in of_accounts]}, as_json=True)
         return
-    if not rows:
+    if not rows and not of_accounts:
         raise ConfigError(f"{runs}: holds no run; orchestrator run makes one, and prints its folder")
-    wide = max(len(row["run"]) for row in rows)
+    wide = max((len(row["run"]) for row in rows), default=0)
     for row in rows:
         reported = "no report yet" if row["trades"] is None else f"{row['verdict']:<12}  {row['trades']:>6,} trades"
         typer.echo(f"{row['run']:<{wide}}  {row['state']:<11}  {row['market']:<4}  {reported}")
+    for path in of_accounts:
+        typer.echo(f"{path.name}  many accounts: orchestrator list {path}")
 
 
 def newest(runs: Path) -> Path:
@@ -60,9 +63,9 @@ def newest(runs: Path) -> Path:
     return found[0]
 
 
-def _folders(runs: Path) -> list[Path]:
+def _folders(runs: Path, holding: str = MANIFEST) -> list[Path]:
     """Newest first, as a folder's name begins with the time at which its run began; none that is half made."""
-    found = [path.parent for path in runs.glob(f"[!.]*/{MANIFEST}")]
+    found = [path.parent for path in runs.glob(f"[!.]*/{holding}")]
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 

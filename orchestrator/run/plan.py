@@ -23,7 +23,7 @@ from orchestrator.trader.state import Setting
 from orchestrator.workers.handed_bars import packed
 from orchestrator.workers.kept_entries import KeptEntries
 from rl_core.bars.bars import Bars
-from rl_core.bars.read import read_bars
+from rl_core.bars.read import assumed_market, read_bars
 from rl_core.bars.seconds import read_seconds
 from rl_core.checkpoints.manifest import Identity, checkpoint_digest, find_checkpoint, is_final
 from rl_core.checkpoints.policy import check_yardstick, load_trader, policy_digest
@@ -114,7 +114,7 @@ class RunPlan(NamedTuple):
             where = f"account {self.config.live.account} by the adapter {self.config.broker}"
             notices = (f"live: ORDERS ARE SENT, to {where}; orchestrator flatten RUN closes", *notices)
         foreign = "" if self.identity is None else foreign_market(self.identity, self.bars)
-        notices = (*notices, foreign) if foreign else notices
+        notices = (*notices, *assumed_market(self.bars), *((foreign,) if foreign else ()))
         return notices if self.world is None else (*notices, self.world.declaration)
 
     def views(self) -> CloseViews:

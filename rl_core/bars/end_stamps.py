@@ -45,14 +45,21 @@ def end_stamp_faults(
 
 
 def regular_hours_warning(minute_et: npt.NDArray[np.int32], interval_s: int) -> str:
-    """A warning where bars [T] of regular hours alone look stamped with their end; "" where they do not.
+    """A warning where bars [T] of regular hours alone look read by the wrong end of a bar; "" where they do not.
 
     Args:
         minute_et: [T] minute of the ET day of every stamp.
         interval_s: seconds a bar lasts.
     """
-    first = REGULAR_OPEN + interval_s // 60
-    if interval_s < 60 or int(minute_et.min()) != first or int(minute_et.max()) != REGULAR_CLOSE:
+    step, run = interval_s // 60, (int(minute_et.min()), int(minute_et.max()))
+    first = REGULAR_OPEN + step
+    if step and run == (REGULAR_OPEN - step, REGULAR_CLOSE - 2 * step):
+        return (
+            f"bars run from {_clock(run[0])} to {_clock(run[1])} ET, as regular hours stamped with the start of a bar "
+            "do where they are read with --stamp end: if they are, leave it out, else every bar is taken for the one "
+            "before it"
+        )
+    if not step or run != (first, REGULAR_CLOSE):
         return ""
     return (
         f"bars run from {_clock(first)} to {_clock(REGULAR_CLOSE)} ET, as regular hours stamped with the end of a bar "

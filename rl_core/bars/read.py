@@ -45,6 +45,7 @@ from rl_core.bars.times import Clock, Times, read_times
 from rl_core.exchange.instruments import INSTRUMENTS, Instrument, instrument
 
 DEFAULT_MARKET = "NQ"
+ASSUMED = f"the file's name states no market: {DEFAULT_MARKET} assumed"
 NO_CHOICES = Choices()
 # A sign of a continuous series, or TradingView's exchange and, where its prices are late or of the day's end, that.
 _BEFORE_SYMBOL = r"(?:[@#$]|(?:CME|CBOT|NYMEX|COMEX)(?:_MINI)?(?:_DL|_EOD)?_)?"
@@ -80,7 +81,7 @@ def read_bars(
     contract = instrument(symbol or DEFAULT_MARKET)
     raw = read_columns(path, None if choices.layout is None else layout_named(choices.layout))
     clock = clock_of(raw.layout, timezone, stamp)
-    notes = raw.notes if symbol else (*raw.notes, f"the file's name states no market: {DEFAULT_MARKET} assumed")
+    notes = raw.notes if symbol else (*raw.notes, ASSUMED)
     notes, left_out = (*notes, *layout_notes(raw.layout, timezone, stamp)), raw.left_out
     with arrow_faults(path):
         raw = oldest_first(raw, clock)
@@ -111,6 +112,11 @@ def read_bars(
         lines=raw.lines,
         world=raw.world,
     )
+
+
+def assumed_market(bars: Bars) -> tuple[str, ...]:
+    """A warning where nobody said of which market ``bars`` are; ES has the tick of NQ, so that no price would tell."""
+    return (f"{ASSUMED}; name another with --market",) if ASSUMED in bars.notes else ()
 
 
 def clock_of(layout: Layout, timezone: str | None, stamp: Stamp | None) -> Clock:

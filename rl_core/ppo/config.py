@@ -33,7 +33,7 @@ class PPOConfig(BaseModel):
     total_steps: int = Field(1_048_576, gt=0, description="bars over all environments; rounded down to whole updates")
     epochs: int = Field(4, gt=0, description="passes over a rollout")
     minibatches: int = Field(4, gt=0, description="optimiser steps per pass")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32, description="JAX takes 32 bits of it: a larger one would be another's twin")
 
     learning_rate: float = Field(3e-4, gt=0)
     final_learning_rate: float = Field(0.0, ge=0, description="reached at the last optimiser step")

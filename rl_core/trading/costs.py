@@ -14,7 +14,8 @@ from trigate.toml_config import read_toml
 
 MINUTES = 1440
 Clock = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-Dollars = Annotated[Decimal, Field(ge=0)]
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000, decimal_places=2)]
+MOST_TICKS = 10_000
 
 
 class CostsConfig(BaseModel):
@@ -22,9 +23,9 @@ class CostsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     fees: Path | None = Field(None, description="a table of dollars per side by symbol; none: the contract's own")
-    slippage_ticks: int | None = Field(None, ge=0, description="none: the contract's own")
+    slippage_ticks: int | None = Field(None, ge=0, le=MOST_TICKS, description="none: the contract's own")
     slippage_atr_share: Decimal = Field(Decimal(0), ge=0, le=10, description="of the ATR, rounded up; at least this")
-    slippage_by_time: dict[Clock, Annotated[int, Field(ge=0)]] = Field(
+    slippage_by_time: dict[Clock, Annotated[int, Field(ge=0, le=MOST_TICKS)]] = Field(
         {}, description="HH:MM of the exchange = ticks from then on, around the clock; replaces slippage_ticks"
     )
     volume_share: Decimal = Field(Decimal(0), ge=0, le=1, description="of a bar's volume that an entry takes; 0: any")

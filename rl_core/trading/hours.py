@@ -1,10 +1,10 @@
 """When a bar's close may decide an entry, must flatten, and how long is left to the flat time."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rl_core.exchange.calendar import Located
 from rl_core.rules.pack import RulePack
@@ -21,6 +21,15 @@ class EntryHours(BaseModel):
     first_minute: int = Field(REGULAR_OPEN, ge=0, lt=DAY_MINUTES)
     last_minute: int = Field(15 * 60 + 45, ge=0, lt=DAY_MINUTES)
     close_buffer_minutes: int = Field(5, ge=0, description="flatten is decided this long before the flat time")
+
+    @model_validator(mode="after")
+    def _holds_a_minute(self) -> Self:
+        if self.first_minute > self.last_minute:
+            raise ValueError(
+                f"first_minute {self.first_minute} comes after last_minute {self.last_minute}: no entry would be "
+                "decided, as hours do not go round midnight"
+            )
+        return self
 
 
 class Hours(NamedTuple):

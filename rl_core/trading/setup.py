@@ -28,9 +28,13 @@ class TradingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     rules: Path = Field(Path("configs/rules/apex_legacy_50k_eval.toml"), description="a rule pack")
     contract: str = Field("micro", description="micro (if the market has one), same, or a symbol")
-    risk_dollars: Decimal = Field(Decimal(500), gt=0, description="what one trade may lose at its stop, costs included")
+    risk_dollars: Decimal = Field(
+        Decimal(500), gt=0, le=1_000_000, description="what one trade may lose at its stop, costs included"
+    )
     max_contracts: int | None = Field(None, gt=0, description="a cap besides the pack's")
-    commission_dollars: Decimal | None = Field(None, ge=0, description="per side; none: the contract's own")
+    commission_dollars: Decimal | None = Field(
+        None, ge=0, le=1_000, decimal_places=2, description="per side, whole cents; none: the contract's own"
+    )
     at_target: AtTarget = Field(
         "stand_down",
         description="once a trade closes with the target banked: no further entry that session, or trade_on",

@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from rl_core.bars.read import read_bars
+from rl_core.bars.read import assumed_market, read_bars
 from rl_core.bars.roll_signs import unnamed_rolls
 from rl_core.bars.rungs import ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
@@ -81,7 +81,7 @@ def prepare_entries(
         in_sample=span_of(session, first).first < seen,
         ladder=None if second_bars is None else ladder_of(bars, second_bars),
         regimes=UNFITTED,
-        notes=(*entries.notes, *unnamed_rolls(bars)),
+        notes=(*entries.notes, *assumed_market(bars), *unnamed_rolls(bars)),
         seconds=None if second_bars is None else MinuteSeconds(bars, second_bars),
         doubts=() if is_rule or seen_until is not None else (NOBODY_SAID,),
         digest=content_digest(entries.signals.digest(bars.ts_event_ns), account.model_dump_json()),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tomli_w
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.read import DEFAULT_MARKET, market_of, read_bars
+from rl_core.bars.read import DEFAULT_MARKET, assumed_market, market_of, read_bars
 from rl_core.bars.roll_signs import unnamed_rolls
 from rl_core.bars.rungs import Ladder, ladder_of
 from rl_core.bars.seconds import MinuteSeconds, read_seconds
@@ -154,7 +154,7 @@ def prepare_training(
     ]
     within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
     source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], times)
-    notes += [note for each in all_bars for note in unnamed_rolls(each)]
+    notes += [note for each in all_bars for note in (*assumed_market(each), *unnamed_rolls(each))]
     return TrainingJob(config, all_bars[0], ladder, source, tuple(notes), tuple(all_bars[1:]))
 
 
@@ -242,7 +242,11 @@ def prepare_evaluation(
         in_sample=touches_training(policy.identity, read, span_of(view.located.session, first).first),
         ladder=None if second_bars is None else ladder_of(read, second_bars),
         regimes=frozen_regimes(folder, read.instrument.symbol),
-        notes=tuple(filter(None, (unfinished, foreign_market(policy.identity, read), *unnamed_rolls(read)))),
+        notes=tuple(
+            filter(
+                None, (unfinished, *assumed_market(read), foreign_market(policy.identity, read), *unnamed_rolls(read))
+            )
+        ),
         training_ended=unfinished is None,
         seconds=None if second_bars is None else MinuteSeconds(read, second_bars),
         digest=policy_digest(folder),

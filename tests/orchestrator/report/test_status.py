@@ -208,6 +208,19 @@ def test_the_list_has_every_run_with_state_and_verdict_the_newest_first(
     assert ["no report yet" in line for line in shown] == [True, False, True]
 
 
+def test_a_folder_of_accounts_is_named_with_the_command_that_lists_it(tmp_path: Path) -> None:
+    """Its runs lie in it; to who played nothing else, "holds no run" would be wrong."""
+    folder = tmp_path / "runs" / "20260301T090000Z-sim-accounts-1a2b3c4d"
+    folder.mkdir(parents=True)
+    (folder / "accounts.json").write_text("{}")
+
+    shown = CliRunner().invoke(app, ["list", str(tmp_path / "runs")])
+    told = CliRunner().invoke(app, ["list", str(tmp_path / "runs"), "--json"])
+
+    assert shown.stdout == f"{folder.name}  many accounts: orchestrator list {folder}\n"
+    assert json.loads(told.stdout) == {"runs": [], "accounts": [folder.name]}
+
+
 def test_without_a_run_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

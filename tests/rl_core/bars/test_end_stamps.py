@@ -66,6 +66,13 @@ def test_regular_hours_of_start_stamps_get_none(tmp_path: Path) -> None:
     assert checked(written(tmp_path / "NQ_D1M.csv", REGULAR))["warnings"] == []
 
 
+def test_regular_hours_of_start_stamps_that_are_read_as_ends_get_a_warning(tmp_path: Path) -> None:
+    """Each bar would be known a minute before it was over."""
+    warned = checked(written(tmp_path / "NQ_D1M.csv", REGULAR), stamp="end")["warnings"]
+
+    assert "bars run from 09:29 to 15:58 ET" in str(warned) and "leave it out" in str(warned)
+
+
 def test_a_stray_bar_at_a_close_is_no_convention(tmp_path: Path) -> None:
     """Sessions with a bar at their open are stamped by their starts, so the one at 17:00 ET has a wrong time."""
     path = written(tmp_path / "NQ_D1M.csv", [(FULL[0][0], "2024-01-03T22:00"), FULL[1]])

@@ -11,7 +11,7 @@ import pyarrow.parquet as pa_parquet
 import pytest
 
 from rl_core.bars.bars import Bars
-from rl_core.bars.read import market_of, read_bars
+from rl_core.bars.read import assumed_market, market_of, read_bars
 from rl_core.bars.write import write_bars
 from rl_core.exchange.instruments import instrument
 from trigate.errors import ConfigError, DataError
@@ -130,6 +130,8 @@ def test_ignored_columns_and_an_assumed_market_are_noted(tmp_path: Path) -> None
     bars = read_bars(written(tmp_path, text, "bars.csv"))
 
     assert bars.notes == ("ignored columns: x", "the file's name states no market: NQ assumed")
+    assert assumed_market(bars) == ("the file's name states no market: NQ assumed; name another with --market",)
+    assert assumed_market(read_bars(tmp_path / "bars.csv", market="NQ")) == ()
 
 
 @pytest.mark.parametrize(

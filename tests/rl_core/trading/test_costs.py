@@ -55,7 +55,13 @@ def test_a_fee_table_replaces_the_commission_and_an_amount_replaces_both(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"), [("NQ = 2\n", "no fee for MNQ"), ("MNQ = -1\n", "dollars"), ("x", "not valid TOML")]
+    ("text", "fault"),
+    [
+        ("NQ = 2\n", "no fee for MNQ"),
+        ("MNQ = -1\n", "dollars"),
+        ("MNQ = 0.375\n", "2 decimal places"),
+        ("x", "not valid TOML"),
+    ],
 )
 def test_a_fee_table_that_does_not_say_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     table = tmp_path / "fees.toml"

@@ -75,3 +75,21 @@ def test_phase_2_shows_what_it_takes_over(tmp_path: Path) -> None:
     assert found["trading.rules"] == ("plain_static", "command line")
     assert found["ppo.hidden"] == ([128, 128], where)
     assert found["train_share"][1] == where and found["mirror"][1] == "default"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("trading.risk_dollars=1e12", "less than or equal to 1000000"),
+        ("trading.commission_dollars=1e9", "less than or equal to 1000"),
+        ("trading.commission_dollars=0.625", "no more than 2 decimal places"),
+        ("trading.costs.slippage_ticks=10001", "less than or equal to 10000"),
+        ('trading.costs.slippage_by_time={"09:30"=10001}', "less than or equal to 10000"),
+        ("ppo.seed=4294967296", "less than 4294967296"),
+        ("trading.hours.first_minute=946", "first_minute 946 comes after last_minute 945: no entry would be decided"),
+    ],
+)
+def test_what_cannot_be_counted_or_never_trades_is_refused(setting: str, said: str) -> None:
+    """Money is 32 bits of whole cents, of which a part was cut off silently; a key of JAX is 32 bits of its seed."""
+    with pytest.raises(ConfigError, match=said):
+        read_train_config(1, None, [setting])

@@ -74,6 +74,18 @@ def test_a_roll_that_nobody_named_is_told_to_whoever_trains_or_judges(tmp_path: 
     assert prepare_training(TrainConfig(), bars=bars_in(tmp_path), parent=None, market=None).notes == ()
 
 
+def test_a_market_that_nobody_named_is_told_to_whoever_trains_or_judges(tmp_path: Path) -> None:
+    """ES has the tick of NQ: bars of it would pass for NQ's, each dollar two fifths of the true one."""
+    write_bars(random_bars(0, session_minutes(3)), path := tmp_path / "data.csv")
+
+    trained = prepare_training(TrainConfig(), bars=path, parent=None, market=None).notes
+    named = prepare_training(TrainConfig(), bars=path, parent=None, market="ES").notes
+    judged = CliRunner().invoke(app, ["evaluate", "--entries", "long", "--bars", str(path), "--part", "all"])
+
+    assert trained == ("the file's name states no market: NQ assumed; name another with --market",) and named == ()
+    assert f"warning: {trained[0]}" in judged.stderr.replace("\n", " ")
+
+
 def test_phase_2_never_sets_its_own_parent_aside(tmp_path: Path) -> None:
     """A run that was set aside before lies in the folder too, and stays where it is."""
     for run in (tmp_path, tmp_path / "before-1"):
