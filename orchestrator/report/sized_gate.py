@@ -19,12 +19,11 @@ from orchestrator.run.found_again import Sources, found_again
 from orchestrator.run.plan import rule_pack_digest
 from orchestrator.trader.seen_at_close import CloseViewTable
 from rl_core.checkpoints.provenance import lies_in_training
-from rl_core.evaluation.attempts_at_once import Setting
 from rl_core.evaluation.carried import FRESH, played_again
 from rl_core.evaluation.gate_worth import Ground
 from rl_core.evaluation.gates import Ruling, Wanted
 from rl_core.evaluation.inputs import EvaluationInputs
-from rl_core.evaluation.pack_odds import ALL, chosen_packs, under_pack
+from rl_core.evaluation.pack_odds import ALL, chosen_packs, setting_of, under_pack
 from rl_core.evaluation.path_tables import PathTables
 from rl_core.evaluation.size_near_floor import Accounts, LineWorth, NearFloorFit, fit_near_floor, worth_on
 from rl_core.evaluation.span import Span
@@ -158,7 +157,7 @@ def accounts_of(trading: Trading, prices: Mapping[str, AccountPrice] | None) -> 
         ConfigError: there is no price of this pack, or the funded account is flat at another time. How long before an
             early close of the exchange it is flat does not count.
     """
-    setting = Setting(trading.venue.rules, trading.limits, trading.venue.terms)
+    setting = setting_of(trading)
     if prices is None:
         return Accounts(setting)
     own = next((named.name for named in chosen_packs(ALL) if named.pack == trading.pack), "")
@@ -170,8 +169,7 @@ def accounts_of(trading: Trading, prices: Mapping[str, AccountPrice] | None) -> 
         raise ConfigError(
             f"{price.funded}: is flat at another time than {trading.pack.name}, so its trades are others; fit by passes"
         )
-    there = under_pack(trading, funded)
-    return Accounts(setting, price, Setting(there.venue.rules, there.limits, there.venue.terms))
+    return Accounts(setting, price, setting_of(under_pack(trading, funded)))
 
 
 def tape_let_through(tables: PathTables, views: CloseViewTable, span: Span, judges: Judges) -> Tape:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rl_core.evaluation.attempts_at_once import PASSED, Integers, Setting, play_attempts
+from rl_core.evaluation.attempts_at_once import PASSED, Integers, play_attempts
 from rl_core.evaluation.funded import funded_payouts, payout_rule
 from rl_core.evaluation.pack_odds import (
     ATTEMPTS,
@@ -18,6 +18,7 @@ from rl_core.evaluation.pack_odds import (
     orders,
     orders_of_others,
     renewals_of,
+    setting_of,
     under_pack,
 )
 from rl_core.evaluation.tapes import Tape
@@ -103,7 +104,7 @@ class Paid(NamedTuple):
 
 def _paid(price: AccountPrice, trading: Trading, tape_under: Callable[[Trading], Tape], draws: int) -> Paid:
     there = under_pack(trading, chosen_packs(price.funded)[0].pack)
-    tape, setting = tape_under(there), _setting(there)
+    tape, setting = tape_under(there), setting_of(there)
     rule, sessions = payout_rule(price, setting.rules), len(tape.session)
 
     def dollars(order: Integers) -> Floats:
@@ -122,7 +123,7 @@ def _passing(
     there = under_pack(trading, odds.pack)
     tape = tape_under(there)
     order = orders_of_others(len(tape.session), sets=OTHERS, of_each=_of_each(draws), seed=OTHERS_SEED)
-    ended = play_attempts(tape, _setting(there).of_attempts, order, calendar_days(order.shape[1]))
+    ended = play_attempts(tape, setting_of(there).of_attempts, order, calendar_days(order.shape[1]))
     each = (ended.ending == PASSED, renewals_of(ended.sessions))
     passes, renewals = (np.asarray(what.reshape(OTHERS, -1).mean(axis=1)) for what in each)
     return passes, renewals
@@ -130,7 +131,3 @@ def _passing(
 
 def _of_each(draws: int) -> int:
     return max(LEAST_OF_EACH, draws // OTHERS)
-
-
-def _setting(trading: Trading) -> Setting:
-    return Setting(trading.venue.rules, trading.limits, trading.venue.terms)

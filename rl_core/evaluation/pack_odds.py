@@ -250,10 +250,15 @@ def odds_of(
     for group in by_flat.values():
         there = [under_pack(trading, named.pack) for named in group]
         tape = tape_under(there[0])
-        settings = [Setting(under.venue.rules, under.limits, under.venue.terms) for under in there]
+        settings = [setting_of(under) for under in there]
         found += odds_under(group, tape, settings, orders(len(tape.session), draws=draws, seed=seed))
     best: Callable[[PackOdds], float] = lambda odds: -1.0 if odds.passes is None else odds.passes  # noqa: E731
     return sorted(found, key=best, reverse=True)
+
+
+def setting_of(trading: Trading) -> Setting:
+    """What its attempts are played under."""
+    return Setting(trading.venue.rules, trading.limits, trading.venue.terms)
 
 
 def under_pack(trading: Trading, pack: RulePack) -> Trading:

@@ -391,8 +391,7 @@ def test_the_digest_follows_market_interval_and_values(tmp_path: Path) -> None:
 
 def test_a_million_minutes_are_read_in_three_seconds(tmp_path: Path) -> None:
     """The limit allows for a busy machine: 0.9 s is usual."""
-    path = tmp_path / "NQ_D1M.csv"
-    write_bars(minutes(1_000_000), path)
+    write_bars(minutes(1_000_000), path := tmp_path / "NQ_D1M.csv")
 
     started = time.process_time()
     bars = read_bars(path)
