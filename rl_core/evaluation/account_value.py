@@ -123,7 +123,7 @@ def _passing(
     there = under_pack(trading, odds.pack)
     tape = tape_under(there)
     order = orders_of_others(len(tape.session), sets=OTHERS, of_each=_of_each(draws), seed=OTHERS_SEED)
-    ended = play_attempts(tape, setting_of(there).of_attempts, order, calendar_days(order.shape[1]))
+    ended = play_attempts(tape, setting_of(there), order, calendar_days(order.shape[1]))
     each = (ended.ending == PASSED, renewals_of(ended.sessions))
     passes, renewals = (np.asarray(what.reshape(OTHERS, -1).mean(axis=1)) for what in each)
     return passes, renewals

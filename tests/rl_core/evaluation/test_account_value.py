@@ -183,8 +183,9 @@ def test_a_pack_without_a_price_has_no_value(tmp_path: Path) -> None:
         read_prices(wrong)
 
 
-def valued(gains: list[int], asked: list[str], draws: int = 2_000) -> PackOdds:
+def valued(gains: list[int], asked: list[str], price: AccountPrice = PRICE) -> PackOdds:
     """One pack with a price, over sessions with these gains."""
+    draws = 2_000
     trading = Trading(legacy_pack(), MNQ, mnq_venue(), mnq_limits(), EntryHours())
 
     def under(there: Trading) -> Tape:
@@ -193,7 +194,7 @@ def valued(gains: list[int], asked: list[str], draws: int = 2_000) -> PackOdds:
 
     tapes = once_a_flat_time(under)
     odds = odds_of(trading, [NamedPack("priced", legacy_pack())], tapes, draws=draws)
-    return with_values(odds, {"priced": PRICE}, trading, tapes, draws=draws)[0]
+    return with_values(odds, {"priced": price}, trading, tapes, draws=draws)[0]
 
 
 def test_sessions_that_are_all_alike_leave_nothing_open() -> None:
@@ -204,6 +205,8 @@ def test_sessions_that_are_all_alike_leave_nothing_open() -> None:
     assert found.value is not None and found.lifetime_between is not None
     assert found.lifetime_between == pytest.approx((found.value.lifetime,) * 2)
     assert len(asked) == 1, "the funded pack closes at the same time"
+    half = valued([100] * 12, [], PRICE.model_copy(update={"split_percent": Decimal(45)}))
+    assert half.value is not None and 0 < half.value.payouts == pytest.approx(found.value.payouts / 2)
 
 
 def test_the_interval_of_a_lifetime_holds_what_a_funded_account_might_earn() -> None:

@@ -37,6 +37,14 @@ def test_unknown_keys_and_impossible_values_are_refused(settings: dict[str, obje
         PPOConfig.model_validate(settings)
 
 
+def test_the_window_is_asked_where_nothing_is_assumed_of_it_and_entries_are_known() -> None:
+    asked = [PPOConfig(window_decay=0.0, known_entries=known).asks_the_window for known in (True, False)]
+
+    assert asked == [True, False] and not PPOConfig().asks_the_window
+    assert PPOConfig(window_evidence=True).asks_the_window
+    assert not PPOConfig(window_decay=0.0, window_evidence=False).asks_the_window
+
+
 def test_a_config_is_frozen_and_hashable() -> None:
     """It is static under jit, so equal settings must be one key of the compile cache."""
     config = PPOConfig(hidden=(8, 8))
