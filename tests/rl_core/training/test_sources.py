@@ -23,6 +23,7 @@ from rl_core.training.sources import (
     refuse_own_parent,
     run_records,
 )
+from tests.processes.conftest import untrained
 from tests.rl_core.markets import random_bars, session_minutes
 from trigate.errors import ConfigError, DataError
 
@@ -84,6 +85,22 @@ def test_a_market_that_nobody_named_is_told_to_whoever_trains_or_judges(tmp_path
 
     assert trained == ("the file's name states no market: NQ assumed; name another with --market",) and named == ()
     assert f"warning: {trained[0]}" in judged.stderr.replace("\n", " ")
+
+
+def test_a_policy_is_told_of_a_market_that_it_never_saw(tmp_path: Path) -> None:
+    """By a name without a market it is taken for its own, and that is said."""
+    minutes = random_bars(0, session_minutes(3))
+    write_bars(minutes, path := tmp_path / "data.csv")
+    policy = untrained(tmp_path, 1, minutes, int(minutes.ts_event_ns[0]))
+
+    def notes(market: str | None) -> str:
+        return "\n".join(prepare_evaluation(policy, bars=path, part="all", market=market).notes)
+
+    foreign = "the policy was trained on NQ, and these are bars of ES, which it never saw"
+    assumed, named, other = notes(None), notes("NQ"), notes("ES")
+    assert "states no market: NQ assumed" in assumed and foreign not in assumed
+    assert "assumed" not in named and foreign not in named
+    assert foreign in other and "assumed" not in other
 
 
 def test_phase_2_never_sets_its_own_parent_aside(tmp_path: Path) -> None:
