@@ -14,4 +14,6 @@ class DamagedCheckpointError(DataError):
 
 
 class NotFiniteError(TrigateError):
-    """A training whose losses, gradients or rewards were not finite."""
+    """A training whose losses, gradients or rewards were not finite: its settings, the learning rate first."""
+
+    exit_code = ExitCode.USAGE

@@ -20,6 +20,7 @@ from rl_core.checkpoints.checkpoint import (
 )
 from rl_core.checkpoints.manifest import Expected, installed_versions, is_final, read_manifest
 from rl_core.errors import FitError, NotFiniteError
+from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.devices import gather
 from rl_core.ppo.environment import EnvArrays, Environment, ObservedBatch
 from rl_core.ppo.loop import gave_up, train
@@ -48,7 +49,6 @@ from trigate.whole_files import write_whole
 
 TRANSFER_STATES = 4096
 TENSORBOARD = "tb"
-NOT_FINITE = "losses, gradients or rewards were not finite; lower the learning rate, with --new-run"
 NO_RECORDS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -147,7 +147,7 @@ def _resume(plan: TrainingPlan, out: Path, card: RunCard, say: Say) -> _StartPoi
     if identity != identity_of(plan, identity.step):
         raise FitError(f"checkpoint {checkpoint} is of another run than {out}; {USE_ANOTHER_FOLDER}")
     if gave_up(plan.config.ppo, state):
-        raise NotFiniteError(f"{checkpoint} is where this run stopped: {NOT_FINITE}")
+        raise NotFiniteError(f"{checkpoint} is where this run stopped: {_diverged(plan.config.ppo)}")
     for line in _other_versions(card):
         say(line)
     finished = checkpoint if is_final(checkpoint) and identity.step == plan.total else None
@@ -210,8 +210,16 @@ def _train_and_save(
         result = train(ppo, plan.env, plan.env_arrays, began.state, note)
     checkpoint = _save(plan, out, result.state, final=result.stop == "finished")
     if result.stop == "not_finite":
-        raise NotFiniteError(f"training stopped at step {rows[-1]['step']}, saved in {checkpoint}: {NOT_FINITE}")
+        raise NotFiniteError(f"training stopped at step {rows[-1]['step']}, saved in {checkpoint}: {_diverged(ppo)}")
     return _write_run_records(plan, out, began, checkpoint, result.stop)._replace(began=first * ppo.batch_size)
+
+
+def _diverged(ppo: PPOConfig) -> str:
+    """Why the training stopped, and the setting to look at."""
+    return (
+        f"losses, gradients or rewards were not finite with ppo.learning_rate {ppo.learning_rate:g}; give a lower one "
+        f"(the default is {PPOConfig().learning_rate:g}) with --new-run"
+    )
 
 
 @contextmanager

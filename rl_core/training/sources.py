@@ -37,6 +37,7 @@ from rl_core.training.folder import CHECKPOINTS, run_of
 from rl_core.training.parents_settings import with_parents_settings
 from rl_core.training.plan import check_parent, check_size
 from rl_core.training.source_file import FILE_TIMES, SOURCE, FileTimes, Source, source_recorded_by
+from rl_core.training.unlikely import unlikely_settings
 from trigate.errors import ConfigError
 
 CONFIG = "config.toml"
@@ -57,7 +58,7 @@ class TrainingJob(NamedTuple):
     bars: Bars
     ladder: Ladder | None
     source: Source
-    notes: tuple[str, ...] = ()  # warnings about the parent and the bars
+    notes: tuple[str, ...] = ()  # warnings about the parent, the bars and the settings
     others: tuple[Bars, ...] = ()  # of further markets
 
 
@@ -155,6 +156,7 @@ def prepare_training(
     within = {"seconds": None if seconds is None else seconds.resolve(), "more": tuple(sources[1:])}
     source, ladder = sources[0].model_copy(update=within), _ladder(seconds, all_bars[0], times)
     notes += [note for each in all_bars for note in (*assumed_market(each), *unnamed_rolls(each))]
+    notes += unlikely_settings(config)
     return TrainingJob(config, all_bars[0], ladder, source, tuple(notes), tuple(all_bars[1:]))
 
 

@@ -150,6 +150,11 @@ def test_train_warns_of_old_rules(made: Made) -> None:
     assert "warning: rules 'Plain static 50K' were read on 2020-01-01" in made.trained.stderr
 
 
+def test_train_warns_of_settings_that_nobody_means(made: Made) -> None:
+    """4 environments x 8 bars in 2 minibatches."""
+    assert "warning: 4 optimiser steps learn from 16 bars each" in made.trained.stderr
+
+
 def test_train_says_before_it_begins_that_its_sessions_will_be_known_by_heart(made: Made) -> None:
     """1,048,576 bars on two sessions, the first being warm-up; 64 bars are not too many. It ends at another run."""
     asked = rl_core("train", "--bars", made.bars, "--out", made.run, "--set", "train_share=0.75",
