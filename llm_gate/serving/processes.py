@@ -65,7 +65,7 @@ def end_session(session: int) -> None:
     deadline_s = time.monotonic() + END_DEADLINE_S
     while members := session_members(session):
         if time.monotonic() > deadline_s:
-            raise ResourceError(f"processes {members} of the model server do not end")
+            raise ResourceError(f"processes {members} of the model server do not end; kill them by hand")
         for process in members:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -79,7 +79,8 @@ def checked_port(port: int | None) -> int:
         fault = _fault_of(each)
         if not fault:
             return each
-    raise ResourceError(f"port {tried[-1]} on {HOST} cannot be used: {fault}")
+    remedy = "name another --port" if port is not None else "end what holds the ports, or name a free --port"
+    raise ResourceError(f"port {tried[-1]} on {HOST} cannot be used: {fault}; {remedy}")
 
 
 def _fault_of(port: int) -> str:

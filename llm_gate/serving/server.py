@@ -149,7 +149,9 @@ class VllmServer:
             self._process = self._spawned(hears)
         except OSError as error:
             os.close(holds)
-            raise ResourceError(f"the model server cannot be started: {error}") from None
+            raise ResourceError(
+                f"the model server cannot be started: {error}; let {sys.executable} run and its log be written"
+            ) from None
         finally:
             os.close(hears)
         self._death_pipe = holds
@@ -274,7 +276,7 @@ class VllmServer:
             return
         tail = self._log_tail()
         if "ddress already in use" in tail:
-            raise ResourceError(f"port {self._port} on {HOST} is in use")
+            raise ResourceError(f"port {self._port} on {HOST} is in use; name another --port")
         raise ServerNotReadyError("the model server ended while starting")
 
     def _log_tail(self) -> str:

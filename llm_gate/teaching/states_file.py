@@ -14,6 +14,7 @@ import numpy.typing as npt
 from llm_gate.errors import RequestError
 from trigate.errors import ResourceError
 from trigate.locks import locked_at_once
+from trigate.whole_files import disk_faults
 
 KEY_BYTES, CHECK_BYTES = 32, 4
 
@@ -33,11 +34,9 @@ class StatesFile:
         self._path, self._width = path, width
         self.known: dict[bytes, State] = {}
         """Every state in the file by its key."""
-        try:
+        with disk_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab+", buffering=0)
-        except OSError as error:
-            raise ResourceError(f"{path}: {error.strerror}") from None
         if not locked_at_once(self._file.fileno()):
             self._file.close()
             raise ResourceError(f"{path}: another command teaches with it; wait for it, or give another --out")
@@ -48,10 +47,8 @@ class StatesFile:
         assert len(key) == KEY_BYTES and state.shape == (self._width,)
         body = key + state.astype("<f4").tobytes()
         record = body + zlib.crc32(body).to_bytes(CHECK_BYTES, "little")
-        try:
+        with disk_faults(self._path):
             written = self._file.write(record)
-        except OSError as error:
-            raise ResourceError(f"{self._path}: {error.strerror}") from None
         if written != len(record):
             raise ResourceError(f"{self._path}: the disk took only a part of a record; free some space")
         self.known[key] = state

@@ -16,7 +16,7 @@ from llm_gate.contract import Count, Label, Positive, Sha256, first_fault
 from llm_gate.engines.logistic import LogisticModel
 from llm_gate.errors import RequestError
 from llm_gate.teaching.hidden_states import Letters
-from trigate.errors import ResourceError
+from trigate.whole_files import disk_faults
 
 CARD = "gate_card.json"
 MAY_NOT = (
@@ -97,7 +97,7 @@ def write_taught(
         ResourceError: the disk refuses.
     """
     refuse_taken(out)
-    try:
+    with disk_faults(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
@@ -107,8 +107,6 @@ def write_taught(
             made.rename(out)
         finally:
             shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        raise ResourceError(f"{out}: {error.strerror or error}") from None
 
 
 def refuse_taken(out: Path) -> None:

@@ -82,7 +82,7 @@ class Journal:
                 os.fdatasync(file)  # what a killed writer left in the page cache is on disk from here on
                 return cls(path, file, verified, undo.pop_all())
         except OSError as error:
-            raise ResourceError(f"{path}: {error.strerror or error}") from error
+            raise ResourceError(f"{path}: {error.strerror or error}; {_TO_READ}") from error
 
     def __init__(self, path: Path, file: int, verified: Verified, held: ExitStack) -> None:
         """Use ``Journal.open``."""
@@ -219,7 +219,7 @@ def check_journal(path: Path, known: KnownHead | None = None) -> Verified:
             _private_file(folder, path, os.O_RDONLY, undo)
             return verify_journal(path, known)
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror or error}") from error
+        raise ResourceError(f"{path}: {error.strerror or error}; {_TO_READ}") from error
 
 
 def verify_journal(path: Path, known: KnownHead | None = None) -> Verified:
@@ -244,7 +244,7 @@ def examine_journal(path: Path, known: KnownHead | None = None) -> Examined:
         with path.open("rb") as stream:
             scan = _scan(stream, known)
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror or error}") from error
+        raise ResourceError(f"{path}: {error.strerror or error}; {_TO_READ}") from error
     return Examined(scan.verified, _fault(scan, known))
 
 
@@ -254,6 +254,7 @@ def refuse_damaged(path: Path, examined: Examined) -> None:
         raise DamagedJournalError(f"{path}: {examined.fault}; {_REMEDY}")
 
 
+_TO_READ = "allow to read and write it, or restore the run's folder from a copy"
 _REMEDY = (
     "nothing was changed: restore the file from a copy, or move the run's folder away to start anew; "
     "orchestrator replay --quarantine sets a damaged tail aside"
@@ -304,7 +305,7 @@ def refuse_other_run(path: Path, first: Record | None, run_id: str) -> None:
     """
     if first is not None and first.type == "run" and first.payload["run"] != run_id:
         raise ForeignJournalError(
-            f"{path}: is the record of run {first.payload['run']}, and this folder is of run {run_id}: put its own back"
+            f"{path}: is the record of run {first.payload['run']}, and this folder is of run {run_id}; put its own back"
         )
 
 
@@ -365,7 +366,7 @@ def _private_file(folder: int, path: Path, flags: int, undo: ExitStack) -> int:
     undo.callback(os.close, handle)
     status = os.fstat(handle)
     if not (stat.S_ISREG(status.st_mode) and _ours_alone(status)):
-        raise ResourceError(f"{path}: not a plain file that only its owner can open (chmod 600)")
+        raise ResourceError(f"{path}: is no plain file that only its owner can open; chmod 600 it")
     return handle
 
 

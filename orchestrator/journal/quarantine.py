@@ -47,5 +47,5 @@ def quarantine(path: Path, known: KnownHead | None = None) -> SetAside | None:
         os.truncate(path, end)
         sync(path)
     except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror or error}") from error
+        raise ResourceError(f"{path}: {error.strerror or error}; allow to write it, or make room") from error
     return SetAside(file, first, len(tail), found)

@@ -228,9 +228,13 @@ class WorkerConnections:
         while missing := [name for name in names if name not in self._ready]:
             for worker, _, message, _ in self._reports:
                 if worker in missing and isinstance(message, WorkerFailed):
-                    raise ProcessNotReadyError(f"{worker} failed at start: {message.cause}")
+                    raise ProcessNotReadyError(
+                        f"{worker} failed at start: {message.cause}; its log is in the run's folder"
+                    )
             if deadline.expired:
-                raise ProcessNotReadyError(f"{', '.join(missing)} not ready within {deadline_s:g} s")
+                raise ProcessNotReadyError(
+                    f"{', '.join(missing)} not ready within {deadline_s:g} s; their logs are in the run's folder"
+                )
             check()
             if self._socket.wait(min(_CHECK_S, deadline.remaining())):
                 self._receive()

@@ -145,11 +145,11 @@ class ServerSocket:
     def _bind(self) -> None:
         path = self.endpoint.removeprefix("ipc://")
         if len(path.encode()) > MAX_PATH:
-            raise ResourceError(f"{path}: a socket's path has at most {MAX_PATH} bytes: set TMPDIR to a shorter one")
+            raise ResourceError(f"{path}: a socket's path has at most {MAX_PATH} bytes; set TMPDIR to a shorter one")
         try:
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:
-            raise ResourceError(f"{self.endpoint}: {error}") from error
+            raise ResourceError(f"{self.endpoint}: {error}; set TMPDIR to a folder that can be written") from error
 
 
 class ClientSocket:

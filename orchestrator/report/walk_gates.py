@@ -158,7 +158,9 @@ def _spans(fold: WalkedFold, policy: Policy) -> Spans:
     session = policy.views.market.located.session
     taught, judged = (span_between(session, *days_of(label)) for label in (fold.left_to_gate, fold.judged_on))
     if not len(range(*taught)) or not len(range(*judged)):
-        raise DataError(f"{policy.name}: the bars hold no session of {fold.left_to_gate} or {fold.judged_on}")
+        raise DataError(
+            f"{policy.name}: the bars hold no session of {fold.left_to_gate} or {fold.judged_on}; give its own"
+        )
     return Spans(Span(*taught), Span(*judged))
 
 

@@ -66,7 +66,7 @@ def check_account(account: Account) -> None:
     """
     if account.config.follows:
         raise RefusedError(
-            f"--accounts plays recorded bars, and mode {account.config.mode!r} follows them as they come: "
+            f"--accounts plays recorded bars, and mode {account.config.mode!r} follows them as they come; "
             f"start one run for each account"
         )
     check_settings(account.config)

@@ -26,7 +26,7 @@ from orchestrator.run.commit import code_commit
 from orchestrator.run.config import RunConfig
 from trigate.errors import ConfigError, ResourceError
 from trigate.versions import version_of
-from trigate.whole_files import write_whole
+from trigate.whole_files import disk_faults, write_whole
 
 MANIFEST, CONFIG, JOURNAL, TELEMETRY = "manifest.json", "config.toml", "journal.jsonl", "telemetry.jsonl"
 REPORT = "report.html"  # written last: a run without it is not done
@@ -135,7 +135,8 @@ class RunFolder(NamedTuple):
         try:
             return RunManifest.model_validate_json((self.path / MANIFEST).read_bytes())
         except OSError as error:
-            raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {error.strerror}") from error
+            fault = error.strerror
+            raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {fault}; restore it from a copy") from error
         except ValidationError as error:
             fault = first_fault(error, "file")
             raise ResourceError(f"{self.path / MANIFEST}: cannot be read: {fault}; restore it from a copy") from error
@@ -186,7 +187,7 @@ def open_run(
         return folder
     name = _free_name(config, manifest)
     folder, made = RunFolder(config.runs / name), RunFolder(config.runs / f".{name}.{os.getpid()}.new")
-    try:
+    with disk_faults(folder.path):
         config.runs.mkdir(parents=True, exist_ok=True)
         _sweep(config.runs)
         made.path.mkdir(mode=0o700)
@@ -196,8 +197,6 @@ def open_run(
             made.path.rename(folder.path)
         finally:
             shutil.rmtree(made.path, ignore_errors=True)
-    except OSError as error:
-        raise ResourceError(f"{folder.path}: {error.strerror}") from error
     return folder
 
 

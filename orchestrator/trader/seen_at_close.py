@@ -20,7 +20,7 @@ from rl_core.trading.hours import EntryHours, hours_of
 from trigate.errors import DataError
 
 _AHEAD_NS = 400 * 86_400 * 1_000_000_000
-_CLOSED_MARKET = "closed_market: it lies outside every exchange session"
+_CLOSED_MARKET = "closed_market: it lies outside every exchange session; rl-core data check says which rows do"
 
 
 class CloseView(NamedTuple):

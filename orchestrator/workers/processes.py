@@ -125,7 +125,9 @@ class Worker:
             adopt_orphans()
             process = _spawned(module, log) if spare is None else spare.process
         except OSError as error:
-            raise ResourceError(f"{bootstrap.name}: cannot start: {error}") from error
+            raise ResourceError(
+                f"{bootstrap.name}: cannot start: {error}; make room, or end other processes, and give the same command"
+            ) from error
         worker = cls(bootstrap.name, process, None if spare is None else (spare.output, log))
         worker._tell(line)
         return worker

@@ -98,7 +98,9 @@ def kept_rows(path: Path, chosen: ExcludeList, lines: npt.NDArray[np.int64]) -> 
     wanted = np.array([row.line for row in chosen.row])
     missing = wanted[~np.isin(wanted, lines)]
     if missing.size:
-        raise DataError(f"{path}: excluded_row: the list leaves out row {missing[0]}, which is no row of this file")
+        raise DataError(
+            f"{path}: excluded_row: the list leaves out row {missing[0]}, which is not in this file; write one for it"
+        )
     return ~np.isin(lines, wanted)
 
 

@@ -185,7 +185,9 @@ def read_arrays(path: Path, expected: Expected) -> tuple[Identity, Arrays]:
             as_numpy = dict.fromkeys(stored.tree, ocp.RestoreArgs(restore_type=np.ndarray))
             arrays: Arrays = checkpointer.restore(folder, restore_args=as_numpy)
     except (ValueError, KeyError, OSError) as error:
-        raise DamagedCheckpointError(f"checkpoint {path}: {ARRAYS} cannot be restored: {error}") from error
+        raise DamagedCheckpointError(
+            f"checkpoint {path}: {ARRAYS} cannot be restored: {error}; restore the folder from a copy"
+        ) from error
     return identity, arrays
 
 

@@ -165,7 +165,9 @@ def load_policy(path: Path, *, fingerprint: Fingerprint | None = None) -> Policy
             arrays = dict(file)
         policy, golden = _from_arrays(arrays, identity)
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise DamagedCheckpointError(f"checkpoint {path}: {POLICY_FILE} cannot be read: {error}") from error
+        raise DamagedCheckpointError(
+            f"checkpoint {path}: {POLICY_FILE} cannot be read: {error}; restore the folder from a copy"
+        ) from error
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise DamagedCheckpointError(f"checkpoint {path}: {name} in {POLICY_FILE} is not finite; train again")

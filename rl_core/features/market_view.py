@@ -41,7 +41,7 @@ def view_of(
         DataError: not minute bars, or a bar outside every exchange session.
     """
     if bars.interval_s * 1_000_000_000 != MINUTE_NS:
-        raise DataError(f"decisions need minute bars, these are bars of {bars.interval_s} s")
+        raise DataError(f"decisions need minute bars, these are bars of {bars.interval_s} s; give a file of minutes")
     located = locate(bars.ts_event_ns, bars.instrument.calendar)
     outside = np.flatnonzero(located.session < 0)
     if outside.size:

@@ -61,7 +61,9 @@ def combinatorial_splits(days: Days, rules: CombinatorialRules) -> list[Split]:
         DataError: as many groups are judged as there are, or sessions are too few for one to train on.
     """
     if not 0 < rules.judged < rules.groups:
-        raise DataError(f"{rules.judged} of {rules.groups} groups cannot be judged: at least one has to be trained on")
+        raise DataError(
+            f"{rules.judged} of {rules.groups} groups cannot be judged: at least one has to be trained on; judge fewer"
+        )
     edges = np.arange(rules.groups + 1) * len(days) // rules.groups
     splits = []
     for number, chosen in enumerate(combinations(range(rules.groups), rules.judged), 1):
@@ -71,7 +73,8 @@ def combinatorial_splits(days: Days, rules: CombinatorialRules) -> list[Split]:
         if not kept.any() or (np.diff(edges) == 0).any():
             raise DataError(
                 f"{len(days)} sessions are too few for {rules.groups} groups with an embargo of {rules.embargo}: none "
-                f"is left to train on where groups {', '.join(str(group + 1) for group in chosen)} are judged"
+                f"is left to train on where groups {', '.join(str(group + 1) for group in chosen)} are judged; give "
+                "more bars or fewer groups"
             )
         test = tuple(JudgedGroup(group, sessions_of(days[edges[group] : edges[group + 1]])) for group in chosen)
         splits.append(Split(number, _runs(days, kept), test))

@@ -69,7 +69,7 @@ def read_rows(run: Path) -> list[Row]:
         if whole:
             return _rows(json.loads(whole[0].read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
-        raise DataError(f"{run}: its metrics cannot be read: {error}") from error
+        raise DataError(f"{run}: its metrics cannot be read: {error}; restore the file from a copy") from error
     raise ConfigError(f"{run}: holds no metrics; give the folder of a training run")
 
 

@@ -138,7 +138,7 @@ def _moments(bars: Bars, trading: Trading, lengths: tuple[int, int], moments: in
     trading_now = room[hours[room - max(0, past - 2_000)]]
     anywhere = generator.choice(room, max(1, moments // 4))
     if not trading_now.size:
-        raise DataError("no bar in entry hours late enough in the file to check there")
+        raise DataError("no bar in entry hours late enough in the file to check there; give more bars")
     rolls = np.flatnonzero(np.diff(bars.contract)) - BEFORE_ROLL
     before_rolls = rolls[np.isin(rolls, room)][-MOST_ROLLS:]
     chosen = [*anywhere, *generator.choice(trading_now, max(1, moments - len(anywhere))), *before_rolls]
@@ -260,7 +260,7 @@ def _episode_starts(view: MarketView, last: int) -> npt.NDArray[np.int32]:
     open_to_us = np.flatnonzero((view.hours.entry_open & view.features.warm)[: last + 1])
     _, first = np.unique(view.located.session[open_to_us], return_index=True)
     if not first.size:
-        raise DataError("no bar can start an episode before the moments that were chosen")
+        raise DataError("no bar can start an episode before the moments that were chosen; give more bars")
     latest = open_to_us[first][-ACCOUNTS:]
     return np.resize(latest, ACCOUNTS).astype(np.int32)
 

@@ -9,6 +9,7 @@ from rl_core.proofs.ailment import LEAST_ENTRIES, MOST_EARNED, MOST_ONE_SIDE, Ai
 from trigate.errors import DataError
 
 LEAST_PLAYED = 0.1  # trades a session
+_REMEDY = "give what `rl-core evaluate RUN --json` prints"
 
 
 def read_play(path: Path) -> Mapping[str, Any]:
@@ -20,9 +21,9 @@ def read_play(path: Path) -> Mapping[str, Any]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an evaluation: {error}") from error
+        raise DataError(f"{path}: cannot be read as an evaluation: {error}; {_REMEDY}") from error
     if not isinstance(told, dict) or not _was_played(told.get("sessions"), told.get("trades"), told.get("long_share")):
-        raise DataError(f"{path}: is not what `rl-core evaluate RUN --json` prints: no sessions, trades and long_share")
+        raise DataError(f"{path}: is no evaluation, it has no sessions, trades and long_share; {_REMEDY}")
     return told
 
 

@@ -137,7 +137,9 @@ def newest_undamaged(out: Path, say: Say) -> Path | None:
     for path in reversed(candidates):
         try:
             if not (path / MANIFEST).is_file():
-                raise DamagedCheckpointError(f"checkpoint {path}: {MANIFEST} is missing")
+                raise DamagedCheckpointError(
+                    f"checkpoint {path}: {MANIFEST} is missing; restore the folder from a copy"
+                )
             read_manifest(path)
         except DamagedCheckpointError as error:
             if path == candidates[0]:

@@ -73,5 +73,8 @@ def test_a_port_in_use_ends_llm_gate_serve_with_7(tmp_path: Path) -> None:
         ended = call("llm-gate", "serve", "--model", tmp_path, "--port", port, "--log-file", tmp_path / "vllm.log")
 
     assert ended.returncode == 7
-    assert ended.stderr == f"llm-gate: port {port} on 127.0.0.1 cannot be used: Address already in use\n"
+    assert (
+        ended.stderr
+        == f"llm-gate: port {port} on 127.0.0.1 cannot be used: Address already in use; name another --port\n"
+    )
     assert ended.stdout == ""

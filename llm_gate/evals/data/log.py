@@ -13,6 +13,7 @@ from llm_gate.contract import Count, Figure, Label, Mode, Probability, Sha256, f
 from llm_gate.errors import RequestError
 from trigate.errors import ResourceError
 from trigate.locks import locked_at_once
+from trigate.whole_files import disk_faults
 
 LOG = "rows.jsonl"
 TaskName = Literal["entry", "injection", "direction", "volatility", "year", "month", "third", "weekday", "market"]
@@ -103,11 +104,9 @@ class RowLog:
             ResourceError: another process writes it, or the disk refuses.
         """
         self._path = path
-        try:
+        with disk_faults(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: io.FileIO = path.open("ab+", buffering=0)
-        except OSError as error:
-            raise ResourceError(f"{path}: {error.strerror}") from None
         if not locked_at_once(self._file.fileno()):
             self._file.close()
             raise ResourceError(f"{path}: another evaluation writes it; wait for it, or give another --out")
@@ -116,10 +115,8 @@ class RowLog:
     def append(self, row: Row) -> None:
         """Write one row; it is in the kernel's hands when this returns, so that a kill of this process keeps it."""
         line = row.model_dump_json().encode() + b"\n"
-        try:
+        with disk_faults(self._path):
             written = self._file.write(line)
-        except OSError as error:
-            raise ResourceError(f"{self._path}: {error.strerror}") from None
         if written != len(line):
             raise ResourceError(f"{self._path}: the disk took only a part of a line; free some space")
         self.rows.append(row)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from trigate.errors import ResourceError
 from trigate.locks import wait_for_lock
+from trigate.whole_files import disk_faults
 
 
 class Trial(NamedTuple):
@@ -26,7 +27,7 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
     Raises:
         ResourceError: the record cannot be read or written.
     """
-    try:
+    with disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
             wait_for_lock(file.fileno())
@@ -38,8 +39,6 @@ def count_trials(path: Path, tried: Iterable[Trial]) -> int:
             new = [trial for trial in dict.fromkeys(tried) if trial not in known]
             file.writelines(json.dumps(trial._asdict(), sort_keys=True).encode() + b"\n" for trial in new)
             return len(known) + len(new)
-    except OSError as error:
-        raise ResourceError(f"{path}: {error.strerror}") from None
 
 
 def _parsed(line: bytes, path: Path) -> Trial:

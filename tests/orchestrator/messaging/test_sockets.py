@@ -275,7 +275,7 @@ def test_a_path_too_long_for_a_socket_is_refused_with_the_remedy(
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
 
-    with pytest.raises(ResourceError, match="107 bytes: set TMPDIR"):
+    with pytest.raises(ResourceError, match="107 bytes; set TMPDIR"):
         WorkerConnections("run1", CATALOGUE)
 
     assert list(deep.iterdir()) == []

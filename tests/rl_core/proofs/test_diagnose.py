@@ -292,7 +292,8 @@ def test_a_file_that_is_no_evaluation_is_refused(tmp_path: Path, content: str) -
     (path := tmp_path / "e.json").write_text(content)
 
     with pytest.raises(
-        DataError, match=r"e\.json: (cannot be read as an evaluation|is not what `rl-core evaluate RUN)"
+        DataError,
+        match=r"e\.json: (cannot be read as an evaluation|is no evaluation, .*; give what `rl-core evaluate RUN)",
     ):
         diagnose(tmp_path, path)
 
