@@ -19,7 +19,7 @@ import pyarrow.parquet as pa_parquet
 from rl_core.bars.arrow_columns import is_filled
 from rl_core.bars.dbn import read_dbn
 from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
-from rl_core.bars.layouts import COMMAS, LAYOUTS, OTHER_FORM, PLAIN, TIME_COLUMNS, Layout, layout_of
+from rl_core.bars.layouts import COMMAS, LAYOUTS, OTHER_FORM, OTHER_SEPARATORS, PLAIN, TIME_COLUMNS, Layout, layout_of
 from rl_core.bars.opening import LONGEST_LINE_BYTES, kind_of, text_of
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
@@ -269,7 +269,7 @@ def _actual(name: str, names: list[str], layout: Layout) -> str:
 
 
 def _header_remedy(header: list[str]) -> str:
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+    if len(header) == 1 and OTHER_SEPARATORS & set(header[0]):
         return COMMAS
     if any(name[:1].isdigit() for name in header):
         return f"Add a header: the first line looks like a bar; {OTHER_FORM}"

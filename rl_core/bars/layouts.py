@@ -11,6 +11,8 @@ TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 NEW_YORK = "America/New_York"
 COMMAS = "Export the file with commas between the columns"
+OTHER_SEPARATORS = frozenset(";\t|")
+"""What stands between columns where no comma does. It is not read: such programs often write 21.000 for 21,000."""
 OTHER_FORM = "if a vendor's form was not recognised: rl-core data check FILE --format NAME --out DIR"
 """What to do about a file whose form cannot be told: that command leaves bars that every other one reads."""
 

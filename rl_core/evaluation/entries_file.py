@@ -13,7 +13,7 @@ import pyarrow.parquet as pa_parquet
 
 from rl_core.bars.arrow_columns import as_numpy, is_filled
 from rl_core.bars.faults import RowFault, always, in_header, refuse, whole_file
-from rl_core.bars.layouts import COMMAS
+from rl_core.bars.layouts import COMMAS, OTHER_SEPARATORS
 from rl_core.bars.numbers import check_prices
 from rl_core.bars.opening import kind_of, text_of
 from rl_core.bars.read import arrow_faults
@@ -140,7 +140,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
     """Refuse a header without the needed columns, and one whose column might have been meant to be known."""
     faults, header = [], ",".join(names)
     remedy = f"Name the columns {', '.join(NEEDED)} and, if you have them, {', '.join(KNOWN[2:])}"
-    if len(names) == 1 and (";" in header or "\t" in header):
+    if len(names) == 1 and OTHER_SEPARATORS & set(header):
         remedy = COMMAS
     for name in NEEDED:
         if name not in names:

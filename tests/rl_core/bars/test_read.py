@@ -257,6 +257,14 @@ def test_a_bad_file_is_named(tmp_path: Path, content: str | bytes, expected: str
     assert fault(written(tmp_path, content)).startswith(expected)
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_file_with_other_separators_is_told_to_use_commas(tmp_path: Path, separator: str) -> None:
+    """Not read, though its header is clear: where a comma is no separator, 21.000 often stands for 21,000."""
+    said = fault(written(tmp_path, GOOD.replace(",", separator)))
+
+    assert said.startswith(":1:datetime: missing_column") and "Export the file with commas between the columns" in said
+
+
 def test_a_quote_that_never_ends_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD.replace("21002.75", '"21002.75'))
 

@@ -115,8 +115,9 @@ def test_a_header_that_could_be_misread_is_refused(tmp_path: Path, header: str, 
     assert f": {said}: " in refusal(tmp_path, row, header=header)
 
 
-def test_a_file_with_other_separators_is_told_to_use_commas(tmp_path: Path) -> None:
-    message = refusal(tmp_path, f"{DAY} 09:59;long", header="time;side")
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_file_with_other_separators_is_told_to_use_commas(tmp_path: Path, separator: str) -> None:
+    message = refusal(tmp_path, f"{DAY} 09:59{separator}long", header=f"time{separator}side")
 
     assert "missing_column" in message and "Export the file with commas between the columns" in message
 
