@@ -69,6 +69,7 @@ def test_an_open_position_stands_with_its_stop_and_its_room(
     shown = CliRunner().invoke(app, ["status", str(run.path)]).stdout
     side = "long" if mark["quantity"] > 0 else "short"
     assert f"{side} {abs(mark['quantity'])} MNQ from {fill['price'] * 0.25:,.2f}".rstrip("0").rstrip(".") in shown
+    assert f"price {fill['price'] * 0.25:,.2f}" in shown and "price=" not in shown
 
 
 def test_a_position_of_which_a_part_has_left_is_told_with_what_it_began_with() -> None:
