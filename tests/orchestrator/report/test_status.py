@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.commands.watch import which_run
 from orchestrator.journal.journal import Journal, read_journal, verify_journal
 from orchestrator.report.report import report_on
 from orchestrator.report.status import Standings, after, status_of
@@ -92,6 +93,14 @@ def test_an_ended_run_is_flat_and_agrees_with_its_report(ended: RunFolder) -> No
     assert found["trades"] == summary["trades"]
     assert found["last_records"][-1]["type"] == "end"
     assert found["alarms"] == []
+
+
+def test_watch_says_which_run_it_shows(ended: RunFolder) -> None:
+    """The newest one has ended where the run that was meant has no folder yet."""
+    newest, named = which_run(ended, asked_for=False), which_run(ended, asked_for=True)
+
+    assert newest == f"{ended.path}: ended; one that begins later is shown when watch is started again"
+    assert named == f"{ended.path}: ended"
 
 
 def test_trouble_with_a_feed_is_an_alarm(ended: RunFolder) -> None:
