@@ -38,7 +38,7 @@ def or_without_a_model(instead: str) -> Iterator[None]:
     try:
         yield
     except NotInstalledError as error:
-        raise NotInstalledError(f"{error}; {instead} needs none") from None
+        raise NotInstalledError(f"{error}; {instead} needs no model") from None
 
 
 class ServerNotReadyError(GateError):
