@@ -238,6 +238,6 @@ def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value in (None, "–"):  # one sign for what there is none of, whoever worded it
         return "-"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)
