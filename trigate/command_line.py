@@ -129,12 +129,15 @@ def waiting(what: str, *, console: "Console | None" = None, quiet: bool = False)
         console: whose lines may come meanwhile; None: there are none.
         quiet: show nothing.
     """
+    if quiet:
+        yield lambda text: None
+        return
     # Loaded here: importing a command must not cost what only a long one needs.
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, highlight=False) if console is None else console
-    if quiet or not console.is_terminal:
+    if not console.is_terminal:
         yield lambda text: None
         return
     columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
