@@ -41,6 +41,7 @@ def run_accounts(
         TrigateError: nothing could be played.
         SystemExit: an account failed, with the code of the first in the file's order; or a signal came.
     """
+    from orchestrator.report.accounts_page import write_accounts_page
     from orchestrator.run.accounts import play_accounts
     from orchestrator.run.accounts_folder import held_accounts_folder
     from orchestrator.run.simulate import RunHooks
@@ -58,7 +59,8 @@ def run_accounts(
             told("writing the reports")
             rows = [_row(seat, say, stop_asked=lambda: bool(asked)) for seat in seated]
         folder.write(rows, done=all(row["became"] == "ended" for row in rows))
-    _tell(rows, folder.path, as_json=as_json)
+        page = write_accounts_page(folder.path, rows)
+    _tell(rows, folder.path, page, as_json=as_json)
     if asked:
         raise SystemExit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     codes = [row["exit_code"] for row in rows if row["exit_code"]]
@@ -106,9 +108,9 @@ def _row(seat: "Seated", say: Callable[[str], None], *, stop_asked: Callable[[],
     return {**row, "verdict": found.get("verdict"), "trades": found.get("trades")}
 
 
-def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:
+def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, page: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"accounts": list(rows), "run": str(folder)}))
+        typer.echo(json.dumps({"accounts": list(rows), "run": str(folder), "page": str(page)}))
         return
     wide = max(len(row["account"]) for row in rows)
     for row in rows:
@@ -120,3 +122,4 @@ def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> 
     go_on = "" if ended == len(rows) else "; the same command continues the others"
     typer.echo(f"{ended} of {len(rows)} accounts have ended{go_on}")
     typer.echo(folder)
+    typer.echo(f"page: {page}")
