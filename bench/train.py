@@ -219,15 +219,6 @@ def networks(repeats: int) -> list[Row]:
             subjects += [ours(title, config, Env(phase), world), floor(f"{title}.floor", config, Env(phase))]
             peers = {name: f"train.{name}" for name in ("environment", "rejax", "sb3")}
             against[title] = {"floor": f"{title}.floor", **peers}
-    alone = f"train.environment.{AS_SHIPPED.num_envs}_accounts"
-    subjects.append(environment(alone, AS_SHIPPED, world))
-    tabulated, own = with_known_entries(world), f"train.default.phase1.{AS_SHIPPED.num_envs}_accounts"
-    for title, config, played in (
-        ("train.default.phase1", DEFAULT, "train.environment"),
-        (own, AS_SHIPPED, alone),
-    ):
-        subjects += [ours(title, config, Env(1), tabulated), floor(f"{title}.floor", config, Env(1))]
-        against[title] = {"floor": f"{title}.floor", "environment": played}
     for title, once in (("train.rejax", rejax_update(SEPARATE, Env(1), world)), ("train.sb3", sb3_update(SEPARATE))):
         if once is None:
             missing.append(Row(title, None, "not installed", {}, {}))
@@ -235,6 +226,19 @@ def networks(repeats: int) -> list[Row]:
         once()
         subjects.append(Subject(title, once, SEPARATE.batch_size, {}))
     return rows_of(subjects, take_turns(subjects, repeats), against) + missing
+
+
+def default(repeats: int) -> list[Row]:
+    """The default of phase 1 beside its floor and the environment, with many accounts and with its own number."""
+    world = world_of(BARS)
+    tabulated, subjects, against = with_known_entries(world), [], {}
+    for config in (DEFAULT, AS_SHIPPED):
+        accounts = f"{config.num_envs}_accounts"
+        title, alone = f"train.default.phase1.{accounts}", f"train.environment.{accounts}"
+        subjects += [environment(alone, config, world), ours(title, config, Env(1), tabulated)]
+        subjects.append(floor(f"{title}.floor", config, Env(1)))
+        against[title] = {"floor": f"{title}.floor", "environment": alone}
+    return rows_of(subjects, take_turns(subjects, repeats), against)
 
 
 def lengths(repeats: int) -> list[Row]:
@@ -341,6 +345,7 @@ def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
 
 TABLES = {
     "networks": networks,
+    "default": default,
     "lengths": lengths,
     "storage": storage,
     "levels": levels,
