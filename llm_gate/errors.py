@@ -1,6 +1,12 @@
 """The faults that only the gate knows; those that every package has are in `trigate.errors`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from trigate.errors import ExitCode, TrigateError
+
+EXTRAS = "pip install 'trigate[cpu]', or 'trigate[cuda]' for a GPU"
+"""What brings every package of a model and its server."""
 
 _PASSING = frozenset({408, 425, 429})
 """Statuses of a server that may answer later: a timeout, too early, too many requests."""
@@ -20,6 +26,19 @@ class RequestError(GateError):
     """A proposal, model folder or option that the user has to change."""
 
     exit_code = ExitCode.USAGE
+
+
+class NotInstalledError(RequestError):
+    """A package that a model needs, which the installation lacks."""
+
+
+@contextmanager
+def or_without_a_model(instead: str) -> Iterator[None]:
+    """Add to what is missing which option needs no model: whoever has not installed one need not have one."""
+    try:
+        yield
+    except NotInstalledError as error:
+        raise NotInstalledError(f"{error}; {instead} needs no model") from None
 
 
 class ServerNotReadyError(GateError):

@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,14 +46,14 @@ from orchestrator.commands.teach import teach
 from orchestrator.commands.walk_gate import walk_gate
 from orchestrator.commands.watch import watch
 from orchestrator.commands.weigh import weigh
-from orchestrator.commands.while_playing import progress_of, stop_signals
+from orchestrator.commands.while_playing import progress_of, saying, stop_signals
 from orchestrator.commands.world_cases import world_cases
 from orchestrator.run.modes import check_confirmed
 from orchestrator.run.settings import check_settings, refuse_missing_demo
 from orchestrator.run.worker_modules import worker_modules
 from orchestrator.workers.processes import Spares
 from rl_core.commands.options import Stamped, Timezone
-from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command
+from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, new_app, run_command, waiting
 from trigate.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -110,7 +109,6 @@ def run(
 ) -> None:
     """Trade the held-out bars, or bars as they come; the same command continues a run that was stopped or killed."""
     console = Console(stderr=True, highlight=False, markup=False)
-    say = _saying(console)
     bars_options = {"--bars": bars, "--seconds": seconds, "--market": market, "--timezone": timezone, "--stamp": stamp}
     gate_options = {"--gate": gate, "--shadow": shadow or None, "--prompts": prompts}
     who_options = {"--checkpoint": checkpoint, "--entries": entries, "--seen-until": seen_until}
@@ -125,7 +123,7 @@ def run(
     }
     asked_for = run_asked_for(config, settings, options)
     if accounts is not None:
-        run_accounts(accounts, config, settings or (), options, say=say, as_json=as_json)
+        run_accounts(accounts, config, settings or (), options, console=console, as_json=as_json)
         return
     check_settings(asked_for)
     check_confirmed(asked_for, send_orders_to)
@@ -142,8 +140,9 @@ def _play(asked_for: "RunConfig", spares: Spares, console: Console, *, as_json: 
     from orchestrator.run.plan import plan_run
     from orchestrator.run.simulate import RunHooks, simulate
 
-    say = _saying(console)
-    plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
+    say = saying(console)
+    with waiting("reading the bars", console=console):
+        plan = (plan_paper if asked_for.follows else plan_run)(asked_for, say=say)
     for notice in plan.notices:
         say(notice)
     told = None
@@ -165,10 +164,6 @@ def _play(asked_for: "RunConfig", spares: Spares, console: Console, *, as_json: 
         # Never 0: a script must not take a run that goes on tomorrow for one that has ended.
         sys.exit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     _finish(summary, outcome.folder.path, as_json=as_json)
-
-
-def _saying(console: Console) -> Callable[[str], None]:
-    return partial(console.print, soft_wrap=not console.is_terminal)
 
 
 @app.command()
@@ -217,7 +212,8 @@ def _reported(run: Path) -> dict[str, Any]:
     """Write a run's report; what draws it is loaded now, as no run waits for it before its first bar."""
     from orchestrator.report.report import report_on
 
-    return report_on(run)
+    with waiting("writing the report"):
+        return report_on(run)
 
 
 def _told_to(adviser: "Adviser") -> "Callable[[Recorded], None]":
@@ -242,6 +238,6 @@ def _finish(summary: dict[str, Any], folder: Path, *, as_json: bool) -> None:
 
 
 def _shown(value: object) -> str:
-    if value is None:
+    if value in (None, "–"):  # one sign for what there is none of, whoever worded it
         return "-"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -4,9 +4,10 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -15,6 +16,9 @@ from trigate.errors import ExitCode, TrigateError
 from trigate.standard_output import OutputError, ReaderLeftError, run_checked, silence_output
 from trigate.toml_config import ShownValue
 from trigate.versions import OURS, version_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value.")]
@@ -112,6 +116,36 @@ def broken(line: str, columns: int | None, hang: int) -> str:
             break_on_hyphens=False,
         )
     )
+
+
+@contextmanager
+def waiting(what: str, *, console: "Console | None" = None, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show ``what``, a moving sign and the seconds on standard error until the block ends; yields what changes it.
+
+    Only a terminal is shown it, and nothing of it stays. In the block nothing else may be printed, but by ``console``.
+
+    Args:
+        what: words such as "reading the bars".
+        console: whose lines may come meanwhile; None: there are none.
+        quiet: show nothing.
+    """
+    if quiet:
+        yield lambda text: None
+        return
+    # Loaded here: importing a command must not cost what only a long one needs.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False) if console is None else console
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    # Standard output stays as it is: rich would send what is printed to a pipe to the terminal.
+    shown = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with shown:
+        task = shown.add_task(what, total=None)
+        yield lambda text: shown.update(task, description=text)
 
 
 def exit_unless_passed(word: str, *, strict: bool) -> None:

@@ -1,5 +1,6 @@
 """Files that are the old one or the new one after a crash; a failing disk becomes one clear error."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceError(f"cannot write {path}: {_reason(error)}; make room or choose another folder") from error
+        raise ResourceError(f"cannot write {path}: {_reason(error, path)}; {_remedy(error)}") from error
 
 
 @contextmanager
@@ -62,9 +63,20 @@ def whole_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
             scratch.unlink(missing_ok=True)
 
 
-def _reason(error: OSError) -> str:
-    """What the system says; Arrow words its errors otherwise, and names no file."""
-    return os.strerror(error.errno) if error.errno and error.filename is None else str(error)
+def _reason(error: OSError, path: Path) -> str:
+    """What the system says, without the names that ``path`` says already; Arrow words its errors otherwise."""
+    if not error.errno:
+        return str(error)
+    said = os.strerror(error.errno)
+    if not isinstance(error.filename, str) or path.is_relative_to(error.filename) or error.filename.endswith(".tmp"):
+        return said
+    return f"{said}: {error.filename}"
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "allow to write there, or choose another folder"
+    return "make room or choose another folder"
 
 
 def _sweep(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_gate.errors import RequestError
+from llm_gate.errors import RequestError, or_without_a_model
 from trigate.errors import ExitCode
 from trigate.toml_config import Given
 from trigate.whole_files import write_whole
@@ -53,7 +53,7 @@ def evaluate(
     given = [] if prompts is None else [Given("prompts_folder", str(prompts), f"--prompts {prompts}")]
     chosen = _suite(suite, [*(settings or ()), *given], engine)
     folder = out or Path("runs") / f"eval-{chosen.name}"
-    with asking_steps() as step:
+    with asking_steps() as step, or_without_a_model("--engine rules"):
         findings = findings_of(run_suite(chosen, folder, say=_say, step=step, retry=retry))
     write_report(findings, folder)
     if export is not None:

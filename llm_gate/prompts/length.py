@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llm_gate.engines.base import Turn
-from llm_gate.errors import PromptError, RequestError
+from llm_gate.errors import EXTRAS, NotInstalledError, PromptError, RequestError
 from llm_gate.prompts.facts import longest_facts
 from llm_gate.prompts.outside_text import longest_block
 from llm_gate.prompts.prompt_files import NOTES, Prompt
@@ -42,7 +42,7 @@ class Tokens:
         try:
             import transformers
         except ImportError as error:
-            raise RequestError(f"counting tokens needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+            raise NotInstalledError(f"counting tokens needs {error.name}: {EXTRAS}") from None
         try:
             with contextlib.redirect_stderr(io.StringIO()):
                 self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)

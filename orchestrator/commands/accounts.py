@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from orchestrator.commands.run_options import typed_options
-from orchestrator.commands.while_playing import stop_signals
+from orchestrator.commands.while_playing import saying, stop_signals
 from orchestrator.run.accounts_file import read_accounts
 from orchestrator.run.settings import read_run_config
+from trigate.command_line import waiting
 from trigate.errors import ExitCode, TrigateError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from orchestrator.run.accounts import Seated
 
 TELL_EVERY_S = 10.0
+BARS_STEP = 50
+PLAYING = "playing the accounts"
 
 
 def run_accounts(
@@ -27,7 +32,7 @@ def run_accounts(
     settings: Sequence[str],
     options: Mapping[str, Any],
     *,
-    say: Callable[[str], None],
+    console: "Console",
     as_json: bool,
 ) -> None:
     """Play the accounts of ``path`` over the command's own settings; ends with 0 once every one has ended.
@@ -36,25 +41,35 @@ def run_accounts(
         TrigateError: nothing could be played.
         SystemExit: an account failed, with the code of the first in the file's order; or a signal came.
     """
+    from orchestrator.report.accounts_page import write_accounts_page
     from orchestrator.run.accounts import play_accounts
     from orchestrator.run.accounts_folder import held_accounts_folder
     from orchestrator.run.simulate import RunHooks
 
+    say = saying(console)
     options = typed_options(options)
     accounts = read_accounts(path, config, settings, options)
     base = read_run_config(config, settings, options).config
     say(f"{len(accounts)} accounts: {', '.join(account.name for account in accounts)}")
     with held_accounts_folder(base.runs, base.name, accounts) as folder, stop_signals() as asked:
-        hooks = RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=_now_and_then(say))
-        seated = play_accounts(accounts, folder, hooks)
-        # Still under the watch, as for a run alone: what has ended gets its report.
-        rows = [_row(seat, say, stop_asked=lambda: bool(asked)) for seat in seated]
+        with waiting(PLAYING, console=console) as told:
+            on_bar = _so_far(told) if console.is_terminal else _now_and_then(say)
+            seated = play_accounts(accounts, folder, RunHooks(say=say, stop_asked=lambda: bool(asked), on_bar=on_bar))
+            # Still under the watch, as for a run alone: what has ended gets its report.
+            told("writing the reports")
+            rows = [_row(seat, say, stop_asked=lambda: bool(asked)) for seat in seated]
         folder.write(rows, done=all(row["became"] == "ended" for row in rows))
-    _tell(rows, folder.path, as_json=as_json)
+        page = write_accounts_page(folder.path, rows)
+    _tell(rows, folder.path, page, as_json=as_json)
     if asked:
         raise SystemExit(ExitCode.INTERRUPTED if signal.SIGINT in asked else ExitCode.STOPPED)
     codes = [row["exit_code"] for row in rows if row["exit_code"]]
     raise SystemExit(codes[0] if codes else 0)
+
+
+def _so_far(told: Callable[[str], None]) -> Callable[[int], None]:
+    """Tells a terminal how many bars all accounts together have done."""
+    return lambda done: told(f"{PLAYING}: {done:,} bars of them together") if done % BARS_STEP == 0 else None
 
 
 def _now_and_then(say: Callable[[str], None]) -> Callable[[int], None]:
@@ -93,9 +108,9 @@ def _row(seat: "Seated", say: Callable[[str], None], *, stop_asked: Callable[[],
     return {**row, "verdict": found.get("verdict"), "trades": found.get("trades")}
 
 
-def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> None:
+def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, page: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"accounts": list(rows), "run": str(folder)}))
+        typer.echo(json.dumps({"accounts": list(rows), "run": str(folder), "page": str(page)}))
         return
     wide = max(len(row["account"]) for row in rows)
     for row in rows:
@@ -107,3 +122,4 @@ def _tell(rows: Sequence[Mapping[str, Any]], folder: Path, *, as_json: bool) -> 
     go_on = "" if ended == len(rows) else "; the same command continues the others"
     typer.echo(f"{ended} of {len(rows)} accounts have ended{go_on}")
     typer.echo(folder)
+    typer.echo(f"page: {page}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trigate.command_line import AsJson, print_result
+from trigate.command_line import AsJson, print_result, waiting
 from trigate.errors import DataError
 from trigate.whole_files import write_whole
 
@@ -31,7 +31,8 @@ def replay(
 
     folder = run_at(run)
     moved = set_aside(folder) if quarantine else None
-    found = replay_run(folder, Sources(bars, checkpoint))
+    with waiting("deriving every record again", quiet=as_json):
+        found = replay_run(folder, Sources(bars, checkpoint))
     if out is not None:
         write_whole(out, found.derived, mode=0o600)
     said: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """The commands `orchestrator status` and `orchestrator list`: how runs stand, read without touching them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,11 @@ from orchestrator.report.status import RunStatus, holder_of_run, state_of, statu
 from orchestrator.run.accounts_folder import ACCOUNTS
 from orchestrator.run.folder import MANIFEST, RunFolder, run_at
 from rl_core.exchange.instruments import instrument
-from trigate.command_line import AsJson, print_result
+from trigate.command_line import AsJson, print_lines, print_result
 from trigate.errors import ConfigError, ResourceError
 
+LAST_WIDE = 36
+"""Columns before the words of a last record."""
 RUNS = Path("runs")
 """Where `orchestrator run` makes its folders unless it is told otherwise."""
 
@@ -26,8 +29,7 @@ def status(
     found = status_of(run_at(run or newest(RUNS)))
     print_result(_for_programs(found) if as_json else _for_people(found), as_json=as_json)
     if not as_json:
-        for record in found.last:
-            typer.echo(f"  record {record.number:>8,}  {record.type:<16} {_short(record.payload)}")
+        print_lines(_last(found), hang=LAST_WIDE)
         for alarm in found.alarms:
             typer.echo(f"  ALARM  {alarm}")
 
@@ -147,14 +149,11 @@ def _for_people(found: RunStatus) -> dict[str, Any]:
     }
 
 
-def _short(payload: dict[str, Any]) -> str:
-    """The plain fields of a record on one line, without the long names that only a program compares."""
-    told = {key: value for key, value in payload.items() if key not in _NAMES}
-    if "outcome" in told:
-        told["outcome"] = told["outcome"]["kind"]
-    text = " ".join(f"{key}={value}" for key, value in told.items() if not isinstance(value, dict | list))
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+def _last(found: RunStatus) -> Iterator[str]:
+    """The last records, a line each."""
+    from orchestrator.report.record_words import record_in_words
 
-
-_NAMES = frozenset({"order", "order_id", "proposal", "prompt", "run", "odds_milli"})
-_WIDEST = 90
+    tick = instrument(found.manifest.market).tick_size
+    for record in found.last:
+        named = f"  record {record.number:>8,}  {record.type.replace('_', ' ')}"
+        yield f"{named:<{LAST_WIDE}}{record_in_words(record.payload, tick)}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.commands.status import RUNS, newest
-from orchestrator.run.folder import run_at
+from orchestrator.report.status import holder_of_run, state_of
+from orchestrator.run.folder import RunFolder, run_at
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,8 +29,17 @@ def watch(
     from orchestrator.live.server import LivePage
 
     token = "" if token_file is None else _token_in(token_file)
-    page = LivePage(Follower(run_at(run or newest(RUNS))), port=port, token=token)
+    folder = run_at(run or newest(RUNS))
+    page = LivePage(Follower(folder), port=port, token=token)
+    typer.echo(which_run(folder, asked_for=run is not None), err=True)
     asyncio.run(_until_stopped(page))
+
+
+def which_run(folder: RunFolder, *, asked_for: bool) -> str:
+    """What is watched, for a person; the newest run may be an older one than they mean, as theirs has yet to begin."""
+    state = state_of(folder.manifest(), holder_of_run(folder))
+    later = "" if asked_for or state == "running" else "; one that begins later is shown when watch is started again"
+    return f"{folder.path}: {state}{later}"
 
 
 def _token_in(path: Path) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from trigate.command_line import AsJson, Strict, exit_unless_passed, print_result
+from trigate.command_line import AsJson, Strict, exit_unless_passed, print_result, waiting
 
 if TYPE_CHECKING:
     from orchestrator.report.gate_reruns import WeighedGate
@@ -30,13 +30,17 @@ def weigh(
 
     console = Console(stderr=True, highlight=False)
 
-    def say(count: int) -> None:
-        if count % STEP == 0:
-            console.print(f"{count} of {reruns} reruns")
+    with waiting("playing the run again", console=console, quiet=as_json) as told:
 
-    weighed = weigh_gate(run, reruns=reruns, sources=Sources(bars, checkpoint), on_rerun=say)
-    write_weighed(run, weighed)
-    report_on(run)
+        def say(count: int) -> None:
+            told(f"playing the run again: {count} of {reruns} reruns")
+            if count % STEP == 0 and not console.is_terminal:
+                console.print(f"{count} of {reruns} reruns")
+
+        weighed = weigh_gate(run, reruns=reruns, sources=Sources(bars, checkpoint), on_rerun=say)
+        told("writing the report")
+        write_weighed(run, weighed)
+        report_on(run)
     if as_json:
         print_result(weighed.row(), as_json=True)
     else:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,6 +28,11 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in zip(watched, before, strict=True):
             signal.signal(number, handler)
+
+
+def saying(console: Console) -> Callable[[str], None]:
+    """Prints a line for a person; only a terminal breaks it where it is too wide."""
+    return partial(console.print, soft_wrap=not console.is_terminal)
 
 
 @contextmanager

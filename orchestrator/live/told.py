@@ -13,6 +13,7 @@ from orchestrator.report.advice import plan_in_words, until
 from orchestrator.report.filled_by import filled_by, refused, sent_to
 from orchestrator.report.formats import EXCHANGE, NONE, dollars, points
 from orchestrator.report.gate_words import in_words, not_taken, odds_percent, reason_in_words
+from orchestrator.report.record_words import record_in_words
 from rl_core.exchange.instruments import instrument
 from rl_core.market.types import UNLIMITED
 from rl_core.trading.hours import MINUTE_NS
@@ -95,7 +96,7 @@ def state_told(follower: Follower, outside: Outside) -> Told:
         "runner": outside.pid,
         "worker_lines": list(follower.worker_lines),
         "alarms": list(outside.alarms),
-        "notes": [_note(record) for record in reversed(watched.notes.all())],
+        "notes": [_note(record, _tick(follower)) for record in reversed(watched.notes.all())],
         "records": watched.records,
         "starts": manifest.starts,
         "told": datetime.fromtimestamp(wall_time_ns() / 1e9, UTC).strftime("%H:%M:%SZ"),
@@ -193,15 +194,9 @@ def _trade(trade: Any, tick: Decimal) -> Told:
     }
 
 
-def _note(record: Record) -> Told:
-    plain = {k: v for k, v in record.payload.items() if isinstance(v, int | str) and k not in _LONG_NAMES}
-    shown = {k: dollars(v) if k in _CENTS and isinstance(v, int) else v for k, v in plain.items()}
-    words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+def _note(record: Record, tick: Decimal) -> Told:
+    words = record_in_words(record.payload, tick)
     return {"number": record.number, "type": record.type.replace("_", " "), "words": words}
-
-
-_LONG_NAMES = frozenset(("order", "session"))
-_CENTS = frozenset(("cash", "floor", "day_floor", "best_day"))
 
 
 def _gate(config: dict[str, Any]) -> str:

@@ -61,12 +61,20 @@ def report_on(run_folder: Path) -> dict[str, Any]:
     return summary
 
 
+NOTHING_WANTED = (
+    "the policy wanted no entry; the page says how often it was asked, and rl-core diagnose with the run of its "
+    "training why, and what to change"
+)
+
+
 def summary_of(result: RunResult) -> dict[str, Any]:
     """The figures for a terminal."""
     figures, attempts, gate = result.figures, result.attempts, result.gate
     expectancy = figures.expectancy
     outcomes = gate.outcomes
     note = signs_differ(None if expectancy is None else expectancy.mean, figures.net)
+    if result.book.ended and not gate.proposed and result.own_fates is None:
+        note = NOTHING_WANTED
     return {
         "verdict": result.verdict.word,
         "because": "; ".join(result.verdict.reasons),

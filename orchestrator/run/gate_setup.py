@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llm_gate.engines.base import SERVED_NAME
 from llm_gate.engines.logistic import LogisticModel, read_logistic
+from llm_gate.errors import or_without_a_model
 from llm_gate.evals.asking.answerers import digest_of_model, user_server
 from llm_gate.evals.asking.suite import ModelSpec
 from llm_gate.prompts.prompt_files import Prompt, load_prompt
@@ -17,6 +18,7 @@ from llm_gate.teaching.taught_folder import TaughtCard, read_card, taught_on
 from orchestrator.run.config import GateSection
 
 NOTHING = "0" * 64
+NO_MODEL = "--gate rules or --gate off"
 
 Say = Callable[[str], None]
 
@@ -71,7 +73,8 @@ def gate_inputs(gate: GateSection, *, say: Say = lambda text: None) -> GateInput
     prompt = load_prompt(gate.prompt, gate.prompts)
     prompt.refuse_mode(gate.review.mode)
     starts = gate.engine == "vllm" and gate.url is None
-    folder = model_folder(gate.model, progress=say) if starts else None
+    with or_without_a_model(NO_MODEL):
+        folder = model_folder(gate.model, progress=say) if starts else None
     model = "" if folder is None else model_id(folder)
     card: TaughtCard | LogisticModel | None = None if folder is None else read_card(folder)
     if gate.engine == "vllm" and gate.url is not None:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from llm_gate.errors import or_without_a_model
 from llm_gate.evals.asking.answerers import user_server
 from llm_gate.prompts.prompt_files import load_prompt
 from llm_gate.review.rehearsal import proof_for
 from llm_gate.serving.server import VllmServer
 from llm_gate.serving.user_server import UserServer
 from orchestrator.run.config import GateSection
-from orchestrator.run.gate_setup import GateInputs, model_spec
+from orchestrator.run.gate_setup import NO_MODEL, GateInputs, model_spec
 
 ModelServer = VllmServer | UserServer
 Say = Callable[[str], None]
@@ -47,7 +48,8 @@ def _server(gate: GateSection, inputs: GateInputs, log_path: Path, stack: ExitSt
         say(f"asking the model server at {server.url}")
         return server
     assert inputs.folder is not None, "a server that is started has a model"
-    started = VllmServer(inputs.folder, log_path=log_path, template_kwargs=gate.chat_template_kwargs)
+    with or_without_a_model(NO_MODEL):
+        started = VllmServer(inputs.folder, log_path=log_path, template_kwargs=gate.chat_template_kwargs)
     started.end_within_s = END_WITHIN_S
     say(f"starting vLLM with {started.model_id} on the loopback address")
     return stack.enter_context(started)

@@ -98,9 +98,8 @@ def refuse_missing_demo(config: RunConfig) -> None:
     Raises:
         ConfigError: naming the options that are missing.
     """
-    if config.follows:  # no demo comes as it happens: planning says what such a run needs
-        return
-    defaults = {"--bars FILE": ("bars", config.bars)}
+    # Of bars that come as they happen planning says which are needed; no demo is among them.
+    defaults = {} if config.follows else {"--bars FILE": ("bars", config.bars)}
     if config.entries is None:
         defaults["--checkpoint RUN"] = ("checkpoint", config.checkpoint)
     missing = [

@@ -10,6 +10,10 @@ Stamp = Literal["start", "end"]
 TIME_COLUMNS = ("datetime", "ts_event", "timestamp")
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 NEW_YORK = "America/New_York"
+# The dash means UTC: interactivebrokers.github.io/tws-api/historical_bars.html writes ToUniversalTime() so.
+IB_UTC = "%Y%m%d-%H:%M:%S"
+UTC_BY_FORM = {IB_UTC: "UTC"}
+"""Ways of writing a time that state its zone, as the vendor documents, by nothing but their form."""
 COMMAS = "Export the file with commas between the columns"
 OTHER_SEPARATORS = frozenset(";\t|")
 """What stands between columns where no comma does. It is not read: such programs often write 21.000 for 21,000."""
@@ -71,7 +75,7 @@ LAYOUTS = {
             "motivewave",
             ("date", "time"),
             renamed={"close": ("last", "close")},
-            time_formats=("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M:%S"),
+            time_formats=("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M:%S"),
         ),
         # "Closing time of the bar": help.tradestation.com, ASCII 3rd party data guidelines; MultiCharts likewise.
         Layout(
@@ -79,11 +83,18 @@ LAYOUTS = {
             ("date", "time"),
             renamed={"volume": ("volume", "vol", "totalvolume")},
             summed={"volume": ("up", "down")},
-            time_formats=("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%d %H%M%S"),
+            time_formats=(
+                "%m/%d/%Y %H:%M",
+                "%m/%d/%Y %H:%M:%S",
+                "%m/%d/%Y %I:%M %p",
+                "%m/%d/%Y %I:%M:%S %p",
+                "%Y-%m-%d %H:%M:%S",
+                "%Y%m%d %H%M%S",
+            ),
             stamp="end",
             around_names="<>",
         ),
-        Layout("ibkr", ("date",), time_formats=("%Y%m%d %H:%M:%S",)),
+        Layout("ibkr", ("date",), time_formats=("%Y%m%d %H:%M:%S", IB_UTC)),
         Layout("polygon", ("window_start",), renamed={"symbol": ("ticker", "symbol")}),
         Layout(
             "firstrate",
@@ -104,7 +115,7 @@ LAYOUTS = {
             "barchart",
             ("time",),
             renamed={"close": ("last", "close")},
-            time_formats=("%m/%d/%Y %H:%M", "%Y-%m-%d %H:%M"),
+            time_formats=("%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%d %H:%M"),
             footer='"Downloaded from Barchart',
         ),
     )

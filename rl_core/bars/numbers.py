@@ -15,6 +15,8 @@ from rl_core.bars.faults import RowFault, whole_file
 from rl_core.bars.symbols import is_of, is_spread
 
 NUMBER = r"^-?\d{1,15}(\.\d{1,20})?$"
+# As pandas writes volumes. A price stays refused in this form: a spreadsheet's 1.68E+04 was cut to a tick that exists.
+NUMBER_OR_EXPONENT = r"^-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,2})?$"
 SNAP_TICKS = 1e-6  # vendors and scripts compute prices, so that the last bits of a price on the grid may be off
 BELOW_ZERO_REMEDY = "Correct the row; if the market did trade there, as CL on 2020-04-20, list the row for --exclude"
 FIXED_POINT = 1e-9  # of a whole number that stands for a price
@@ -80,7 +82,7 @@ def check_prices(
 
 def check_volume(column: pa.ChunkedArray, lines: Lines) -> CheckedColumn:
     """Volumes [T] as whole contracts, zero allowed."""
-    numbers, read, shown, faults = _numbers(column, lines, "volume")
+    numbers, read, shown, faults = _numbers(column, lines, "volume", NUMBER_OR_EXPONENT)
     usable = read & (numbers >= 0) & (numbers <= LARGEST_VOLUME) & (np.rint(numbers) == numbers)
     wording = (shown, "a whole number of contracts, zero or more, was expected", "Correct or remove the row")
     faults += _faults_at("bad_volume", read & ~usable, lines, "volume", wording)
@@ -208,11 +210,11 @@ class _Shown:
         return self._quote(k)
 
 
-def _numbers(column: pa.ChunkedArray, lines: Lines, name: str) -> _Numbers:
-    """Floats [T] of a column of text or numbers; only plain decimals are numbers."""
+def _numbers(column: pa.ChunkedArray, lines: Lines, name: str, written: str = NUMBER) -> _Numbers:
+    """Floats [T] of a column of text or numbers; of text only what is ``written`` so is a number."""
     column = column.combine_chunks()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        read = as_numpy(pc.match_substring_regex(column, NUMBER), False)
+        read = as_numpy(pc.match_substring_regex(column, written), False)
         text = column if read.all() else pc.if_else(pa.array(read), column, "0")
         values = as_numpy(pc.cast(text, pa.float64()))
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or _is_decimal(column.type)):

@@ -93,6 +93,7 @@ def read_bars(
     refuse(path, check_splices(columns.prices, raw.lines) + check_frozen(columns.prices, raw.lines))
     if columns.zone_unused and timezone is not None:
         notes = (*notes, f"--timezone {timezone} is not used: the times of this file state their zone themselves")
+    notes = (*notes, columns.note) if columns.note else notes
     index = columns.roll_index
     if choices.rolls is not None:
         index = contract_index(read_roll_schedule(choices.rolls), columns.prices.ts_event_ns)
@@ -170,6 +171,8 @@ class ParsedFile(NamedTuple):
     roll_index: npt.NDArray[np.int32]
     zone_unused: bool = False
     """Every time states its own zone."""
+    note: str = ""
+    """In which order day and month were read; empty where a date has but one."""
 
 
 def parse_columns(
@@ -217,7 +220,7 @@ def parse_columns(
     refuse(path, faults)
     opened, high, low, close = (checked[name].values for name in PRICE_COLUMNS)
     prices = Prices(times.ts_event_ns, opened, high, low, close, volume.values)
-    return ParsedFile(prices, roll_index, times.zone_unused)
+    return ParsedFile(prices, roll_index, times.zone_unused, times.note)
 
 
 _NO_ROLLS: tuple[npt.NDArray[np.int32], list[RowFault]] = (np.zeros(0, np.int32), [])

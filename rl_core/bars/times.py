@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rl_core.bars.arrow_columns import as_numpy
+from rl_core.bars.date_orders import YEAR_FIRST, DateOrder, date_order, forms_of
 from rl_core.bars.faults import RowFault
-from rl_core.bars.layouts import OTHER_FORM, Stamp
+from rl_core.bars.layouts import OTHER_FORM, UTC_BY_FORM, Stamp
 from trigate.errors import ConfigError
 
 _STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
@@ -35,6 +36,8 @@ class Times(NamedTuple):
     faults: list[RowFault]
     zone_unused: bool = False
     """Every time states its own zone, or is an epoch: a zone that was given says nothing."""
+    note: str = ""
+    """In which order day and month were read, and why, where a date could be read in both."""
 
 
 class Clock(NamedTuple):
@@ -72,8 +75,9 @@ def read_times(column: pa.ChunkedArray, lines: npt.NDArray[np.int64], name: str,
     named = _zone_of(text)
     if named is not None:
         return _of_named_zone(text, place, named, clock)
-    known = _format_of(text, clock.formats)
-    return _from_text(text, place, timezone) if known is None else _from_format(text, known, place, timezone)
+    if not clock.formats and any(_matches(text[:1], style)[0] for style in (EPOCH, ZONED, NAIVE)):
+        return _from_text(text, place, timezone)  # nearly every file: pandas need not be loaded
+    return _of_unlike_form(text, place, clock)
 
 
 class _Place(NamedTuple):
@@ -121,6 +125,37 @@ def _of_named_zone(column: pa.StringArray, place: _Place, named: str, clock: Clo
     stray = place.fault("bad_time", ~same, column, expected, "Correct the row, or export the file in UTC")
     faults = times.faults if same.all() else [*times.faults, stray]
     return Times(times.ts_event_ns, times.readable & same, faults, zone_unused=True)
+
+
+def _of_unlike_form(column: pa.StringArray, place: _Place, clock: Clock) -> Times:
+    """Times written as the vendor does, or in another way whose meaning the rows themselves prove."""
+    order = date_order(column)
+    known = _format_of(column, forms_of(order)) if order is not None else None
+    known = known or _format_of(column, clock.formats)
+    if known is None and order is None and not _matches(column[:1], NAIVE)[0]:
+        known = _format_of(column, YEAR_FIRST)
+    if known is None:
+        return _from_text(column, place, clock.timezone) if order is None else _of_either_order(column, place)
+    times = _from_format(column, known, place, UTC_BY_FORM.get(known, clock.timezone))
+    return times._replace(zone_unused=known in UTC_BY_FORM, note=_order_note(known, order))
+
+
+def _of_either_order(column: pa.StringArray, place: _Place) -> Times:
+    """No times: a guess at the order of day and month would move bars by months."""
+    wrong = np.ones(len(column), bool)
+    expected = "a date whose day and month can be told apart was expected, and no row of the file decides it"
+    remedy = f"Export dates as 2024-01-31; {OTHER_FORM}"
+    fault = place.fault("date_order", wrong, column, expected, remedy)
+    return Times(np.zeros(len(column), np.int64), ~wrong, [fault])
+
+
+def _order_note(known: str, order: DateOrder | None) -> str:
+    """Which order was read, for people; empty where a date has but one."""
+    if order is None:
+        return ""
+    which = "day" if known.startswith("%d") else "month"
+    why = f"{order.shown} has no other meaning" if order.shown else "as the vendor writes them; no row decides it"
+    return f"dates read {which} first: {why}"
 
 
 def _from_text(column: pa.StringArray, place: _Place, timezone: str | None) -> Times:

@@ -12,8 +12,8 @@ from rl_core.bars.choices import Choices
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.commands.options import Format, Market, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say
-from trigate.command_line import AsJson, Settings, print_result
+from rl_core.commands.progress import READING, say
+from trigate.command_line import AsJson, Settings, print_result, waiting
 from trigate.errors import ConfigError
 from trigate.toml_config import read_config
 from trigate.whole_files import disk_faults
@@ -27,6 +27,7 @@ Interval = Annotated[int, typer.Option(min=1, max=86_400, help="Seconds a bar la
 SecondBars = Annotated[Path | None, typer.Option(help="One-second bars to hold the minutes against.")]
 DEMO_FILE = "NQ_D1M.parquet"
 FIRST_DAY = datetime(2024, 1, 2)
+DRAWING = "drawing the market, minute by minute"
 
 
 @data.command("demo")
@@ -41,14 +42,16 @@ def demo(
     from rl_core.worlds.demo import demo_world
 
     days = (first_day - datetime(1970, 1, 1)).days
-    _write_world(out, demo_world(seed, sessions, first_day=days, seconds=seconds), sessions, seed)
+    with waiting(DRAWING):
+        drawn = demo_world(seed, sessions, first_day=days, seconds=seconds)
+    _write_world(out, drawn, sessions, seed)
 
 
 def _write_world(out: Path, world: "World", sessions: int, seed: int) -> None:
     """Write the bars of ``world`` and their declaration."""
     from rl_core.checkpoints.provenance import write_world
 
-    with disk_faults(out):
+    with disk_faults(out), waiting("writing the bars"):
         out.mkdir(parents=True, exist_ok=True)
         write_bars(world.minutes, out / DEMO_FILE)
         if world.seconds is not None:
@@ -72,7 +75,9 @@ def world(
     """Write a synthetic market: the demo, one without an edge, or one whose best rule or gate is computed."""
     from rl_core.worlds.controls import world_of
 
-    _write_world(out, world_of(kind, seed, sessions, drift_atr=drift, form=form, seconds=seconds), sessions, seed)
+    with waiting(DRAWING):
+        drawn = world_of(kind, seed, sessions, drift_atr=drift, form=form, seconds=seconds)
+    _write_world(out, drawn, sessions, seed)
 
 
 @data.command("check-leak")
@@ -104,10 +109,12 @@ def check_leak(
         world = demo_world(7, 8, seconds=True)
         read, within = world.minutes, world.seconds
     else:
-        read = read_bars(bars, market=market, timezone=timezone, stamp=stamp, choices=Choices(rolls=rolls))
-        within = None if seconds is None else read_seconds(seconds, read, timezone=timezone, stamp=stamp)
+        with waiting(READING, quiet=as_json):
+            read = read_bars(bars, market=market, timezone=timezone, stamp=stamp, choices=Choices(rolls=rolls))
+            within = None if seconds is None else read_seconds(seconds, read, timezone=timezone, stamp=stamp)
     trading = compile_trading(account, read.instrument)
-    report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
+    with waiting("changing the future, and looking again", quiet=as_json):
+        report = check_leaks(read, trading, seconds=within, moments=moments, seed=seed)
     compared = report.compared if as_json else ", ".join(report.compared)
     counts = {"bars": str(bars or "demo world"), "moments": report.moments, "compared": compared}
     print_result(
@@ -135,13 +142,15 @@ def regimes(
     from rl_core.rules.pack import read_rule_pack
     from rl_core.trading.setup import TradingConfig
 
-    read = read_bars(file, market=market, timezone=timezone, stamp=stamp)
-    config = TradingConfig()  # its flat time and hours alone are used: contracts that cannot be traded have regimes too
-    view = view_of(read, read_rule_pack(config.rules), config.hours)
-    fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
-    if out:
-        write_model(fitted, out)
-    rows = stability(view, fitted)
+    with waiting(READING, quiet=as_json) as told:
+        read = read_bars(file, market=market, timezone=timezone, stamp=stamp)
+        config = TradingConfig()  # its flat time and hours alone: what cannot be traded has regimes too
+        view = view_of(read, read_rule_pack(config.rules), config.hours)
+        told("fitting the regimes")
+        fitted = read_model(model) if model else fit_regimes(view, int(len(read) * train_share), states=states)
+        if out:
+            write_model(fitted, out)
+        rows = stability(view, fitted)
     if as_json:
         typer.echo(json.dumps({"model": fitted.model_dump(), "stability": [row.row() for row in rows]}))
         return
@@ -167,7 +176,8 @@ def check(
     from rl_core.commands.data_files import FileChoices, FileOptions, check_file
 
     reading = FileOptions(market, interval, timezone, stamp, layout)
-    summary = check_file(file, reading, FileChoices(rolls, exclude, seconds), out)
+    with waiting("reading every row", quiet=as_json):
+        summary = check_file(file, reading, FileChoices(rolls, exclude, seconds), out)
     print_result(summary, as_json=as_json)
 
 
@@ -187,4 +197,6 @@ def ingest(
     from rl_core.commands.data_files import FileOptions, ingest_file
 
     reading = FileOptions(market, interval, timezone, stamp, layout)
-    print_result(ingest_file(vendor, reading, seconds, out), as_json=as_json)
+    with waiting("reading every row", quiet=as_json):
+        summary = ingest_file(vendor, reading, seconds, out)
+    print_result(summary, as_json=as_json)

@@ -14,8 +14,8 @@ from rl_core.bars.layouts import Stamp
 from rl_core.bars.read import read_bars
 from rl_core.bars.write import write_bars
 from rl_core.checkpoints.provenance import carry_world
-from trigate.errors import ConfigError, ResourceError
-from trigate.whole_files import write_whole
+from trigate.errors import ConfigError
+from trigate.whole_files import disk_faults, write_whole
 
 ROLLS_FILE = "rolls.toml"
 CARD_FILE, PAGE_FILE = "data.json", "data.html"
@@ -112,7 +112,8 @@ def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None,
     name = f"{bars.instrument.symbol}_D1{LETTERS.get(bars.interval_s, f'_{bars.interval_s}s')}.parquet"
     if (out / name).resolve() == source.resolve():
         raise ConfigError(f"{out / name} is the file that was read; give another --out")
-    try:
+    replaced = _replaced(out, card)
+    with disk_faults(out):
         out.mkdir(parents=True, exist_ok=True)
         write_bars(bars, out / name)
         carry_world(source, bars, out / name)
@@ -120,6 +121,18 @@ def _write(out: Path, bars: Bars, card: DataCard, schedule: RollSchedule | None,
             write_whole(out / ROLLS_FILE, tomli_w.dumps(schedule.model_dump(mode="python")))
         write_whole(out / CARD_FILE, card.model_dump_json(indent=1) + "\n")
         write_whole(out / PAGE_FILE, page(card))
-    except OSError as error:
-        raise ResourceError(f"{out}: {error.strerror}") from error
-    return {"written": str(out / name), "page": str(out / PAGE_FILE)}
+    return {"written": str(out / name), "page": str(out / PAGE_FILE), **replaced}
+
+
+def _replaced(out: Path, card: DataCard) -> dict[str, str]:
+    """Which other file's results are replaced in the folder, if any: it holds one card, and one file a market."""
+    try:
+        before = DataCard.model_validate_json((out / CARD_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if before.file == card.file:
+        return {}
+    bars = (
+        "the bars and the card" if (before.market, before.interval_s) == (card.market, card.interval_s) else "the card"
+    )
+    return {"replaced": f"{bars} of {before.file}; give each file an --out of its own to keep both"}

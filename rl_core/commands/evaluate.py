@@ -8,8 +8,17 @@ import typer
 from rl_core.commands.beside import Beside
 from rl_core.commands.checklist import answered, check_asked
 from rl_core.commands.options import Market, Seconds, Stamped, Timezone
-from rl_core.commands.progress import say, warn
-from trigate.command_line import AsJson, ConfigFile, Settings, Strict, exit_unless_passed, print_lines, print_result
+from rl_core.commands.progress import READING, say, warn
+from trigate.command_line import (
+    AsJson,
+    ConfigFile,
+    Settings,
+    Strict,
+    exit_unless_passed,
+    print_lines,
+    print_result,
+    waiting,
+)
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,19 +130,22 @@ def evaluate(
     if trades is not None:
         check_ending(trades)
     given = Given(bars, seconds, market, part, times)
-    if entries is None:
-        job = _of_run(run, given, config, settings, seen_until)
-    else:
-        job = _of_entries(entries, run, given, (config, settings), seen_until)
+    with waiting(READING, quiet=as_json):
+        if entries is None:
+            job = _of_run(run, given, config, settings, seen_until)
+        else:
+            job = _of_entries(entries, run, given, (config, settings), seen_until)
     warn(job.notes)
-    inputs = job.inputs(sessions)
-    evaluation = play_account(kind, inputs)
-    if trades is not None:
-        write_trades(trades, evaluation.trades, job.view.bars)
-    readings = {} if job.ladder is None else by_resolution(kind, inputs)
-    outcomes = outcomes_of(inputs)
-    asked = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
-    beside = _beside(job, inputs, evaluation, outcomes, (packs, draws), asked)
+    with waiting("playing the sessions", quiet=as_json) as told:
+        inputs = job.inputs(sessions)
+        evaluation = play_account(kind, inputs)
+        if trades is not None:
+            write_trades(trades, evaluation.trades, job.view.bars)
+        readings = {} if job.ladder is None else by_resolution(kind, inputs)
+        told("playing what needs no training, and chance" + (", under each rule pack" if packs else ""))
+        outcomes = outcomes_of(inputs)
+        asked = answered(job, inputs, kind, packs, phase1) if checklist else ([], "")
+        beside = _beside(job, inputs, evaluation, outcomes, (packs, draws), asked)
     looks = job.count_look(inputs.span)
     certain = certainty(evaluation, job.trading.venue.terms)
     played = played_on(job.view, job.trading, inputs.span)

@@ -14,6 +14,8 @@ from rich.table import Table
 from rl_core.jobs.job import JobContext
 
 Row = Mapping[str, Any]
+READING = "reading the bars"
+"""What a terminal is told before anything else can be."""
 
 FIGURES = {
     "steps_per_s": ("steps/s", ",.0f"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import job_context, say, stop_on_signals, warn
-from trigate.command_line import AsJson, ConfigFile, Settings
+from rl_core.commands.progress import READING, job_context, say, stop_on_signals, warn
+from trigate.command_line import AsJson, ConfigFile, Settings, waiting
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def sweep(
         for value in axis.examples:
             config_of({axis.key: value})
     times = FileTimes(timezone, stamp)
-    job = prepare_training(read.config, bars=bars, parent=parent, market=market, times=times, seconds=seconds)
+    with waiting(READING, quiet=as_json):
+        job = prepare_training(read.config, bars=bars, parent=parent, market=market, times=times, seconds=seconds)
     warn(job.notes)
     first = read.config.ppo.seed
     plan = SweepPlan(

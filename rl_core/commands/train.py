@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rl_core.commands.options import MANY_PANEL, Address, ExecutorName, Jobs, Market, Phase, Seconds, Stamped, Timezone
-from rl_core.commands.progress import job_context, say, stop_on_signals, training_progress, warn
+from rl_core.commands.progress import READING, job_context, say, stop_on_signals, training_progress, warn
 from rl_core.commands.show_config import show_config
 from rl_core.rules.pack import read_rule_pack
 from rl_core.training.watchdog import run_in_watched_child
-from trigate.command_line import AsJson, ConfigFile, Settings, print_result
+from trigate.command_line import AsJson, ConfigFile, Settings, print_result, waiting
 from trigate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -100,17 +100,18 @@ def train(
         first = given.ppo.seed
         runs = runs_of(out, range(first, first + seeds), parent)
         workers = _workers(executor, jobs, address, distributed_seeds=seeds if distributed else 0)
-        job = prepare_training(
-            given,
-            bars=files,
-            parent=parent_of(parent, first),
-            market=market,
-            times=FileTimes(timezone, stamp),
-            seconds=seconds,
-        )
-        plan = plan_training(
-            job.config, job.bars, others=job.others, parent=parent_of(parent, first), ladder=job.ladder
-        )
+        with waiting(READING, quiet=as_json):
+            job = prepare_training(
+                given,
+                bars=files,
+                parent=parent_of(parent, first),
+                market=market,
+                times=FileTimes(timezone, stamp),
+                seconds=seconds,
+            )
+            plan = plan_training(
+                job.config, job.bars, others=job.others, parent=parent_of(parent, first), ladder=job.ladder
+            )
         if not is_writer():
             continue_run(plan, out, on_update=lambda row: asked())
             return

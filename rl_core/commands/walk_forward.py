@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rl_core.commands.options import Address, ExecutorName, Jobs, Market, Seconds, Stamped, Timezone
-from rl_core.commands.progress import job_context, say, stop_on_signals, warn
+from rl_core.commands.progress import READING, job_context, say, stop_on_signals, warn
 from rl_core.statistics.counts import counted
-from trigate.command_line import AsJson, ConfigFile, Settings, print_lines
+from trigate.command_line import AsJson, ConfigFile, Settings, print_lines, waiting
 from trigate.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def walk_forward(
     if with_phase_2:
         phases.append(read_train_config(2, phase_2_config, settings or ()).config)
     times = FileTimes(timezone, stamp)
-    job = prepare_training(phases[0], bars=bars, parent=None, market=market, times=times, seconds=seconds)
+    with waiting(READING, quiet=as_json):
+        job = prepare_training(phases[0], bars=bars, parent=None, market=market, times=times, seconds=seconds)
     warn(job.notes)
     first = phases[0].ppo.seed
     each_seed = tuple(range(first, first + seeds))

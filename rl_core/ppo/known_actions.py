@@ -18,6 +18,8 @@ from rl_core.ppo.losses import KnownBatch, mean_where
 from rl_core.ppo.networks import has_choice, log_probabilities
 from rl_core.ppo.rollout import RolloutContext
 
+STATES_AT_ONCE = 1024  # that a CPU passes through the network: few accounts a bar are too few rows for its products
+
 
 class KnownFigures(NamedTuple):
     """What known outcomes say about the behaviour policy, before it learns from them; scalars, over all choices."""
@@ -61,26 +63,31 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
     def by_bar(leaf: jax.Array) -> jax.Array:
         return leaf.reshape(steps, envs, *leaf.shape[1:])
 
-    def behaviour(bar: tuple[Any, jax.Array]) -> jax.Array:
-        states, legal = bar
+    def behaviour(stretch: tuple[Any, jax.Array]) -> jax.Array:
+        states, legal = stretch
         raw = context.env.shown(context.env_arrays.market, states)
         logits = context.actor.evaluate(context.config, raw)[1].logits
         return log_probabilities(logits[:, : legal.shape[-1]], legal)
 
     states, legal = jax.tree.map(by_bar, known.memory), by_bar(known.legal_actions)
-    # Bar by bar, as observations of a whole rollout would be the largest array of an update; an accelerator has the
-    # room, and would start each bar's operations anew.
-    each_bar = jax.lax.map if conditions_are_free() else _at_once
-    log_probability = each_bar(behaviour, (states, legal))
+    if conditions_are_free():
+        # Stretch by stretch, as observations of a whole rollout would be the largest array of an update.
+        stretches = steps // bars_at_once(steps, envs)
+        cut = jax.tree.map(
+            lambda leaf: leaf.reshape(stretches, -1, *leaf.shape[1:]), (known.memory, known.legal_actions)
+        )
+        log_probability = jax.lax.map(behaviour, cut).reshape(steps, envs, -1)
+    else:
+        # An accelerator has the room, and would start each stretch's operations anew.
+        log_probability = jax.vmap(behaviour)((states, legal))
     flat = log_probability.reshape(steps * envs, -1)
     batch = KnownBatch(states, legal, log_probability, by_bar(scaled_advantage(context, known, flat)))
     return Known(batch, known_figures(context, known, flat))
 
 
-def _at_once(function: Callable[[Any], jax.Array], over: Any) -> jax.Array:
-    """What `jax.lax.map` returns, of all elements together."""
-    result: jax.Array = jax.vmap(function)(over)
-    return result
+def bars_at_once(steps: int, envs: int) -> int:
+    """The most bars that divide ``steps`` and hold no more than ``STATES_AT_ONCE`` states; one, if each holds more."""
+    return max((bars for bars in range(1, steps + 1) if steps % bars == 0 and bars * envs <= STATES_AT_ONCE), default=1)
 
 
 def known_figures(context: RolloutContext, known: Any, log_probability: jax.Array) -> KnownFigures:

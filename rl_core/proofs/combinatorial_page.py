@@ -104,7 +104,7 @@ def _paths(result: PathsResult) -> str:
     figure.add_hline(y=median, line={"color": BLUE, "dash": "dash", "width": 1}, annotation_text="median")
     figure.update_yaxes(title="R a session", zeroline=True)
     figure.update_layout(showlegend=False)
-    return plot_html(figure, "paths", height=300, top=24)
+    return plot_html(figure, "paths", label="R a session of every path", height=300, top=24)
 
 
 def _curves(result: PathsResult) -> str:
@@ -126,4 +126,4 @@ def _curves(result: PathsResult) -> str:
     figure.update_xaxes(tickvals=shown, ticktext=days.astype("datetime64[D]").astype(str)[shown], title="session")
     figure.update_yaxes(title="R, cumulated")
     figure.update_layout(showlegend=False)
-    return plot_html(figure, "curves", height=340, top=34)
+    return plot_html(figure, "curves", label="R added up session by session, for every path", height=340, top=34)

@@ -68,7 +68,9 @@ def _curve(world: WorldResult, least_share: float) -> str:
     figure.update_yaxes(title="share of the optimum")
     figure.update_xaxes(title="steps of each seed", rangemode="tozero")
     figure.update_layout(showlegend=False)
-    return plot_html(figure, "curve-" + "".join(c if c.isalnum() else "-" for c in world.name), height=260, top=34)
+    label = f"share of the optimum of {world.name} that each seed earned, by steps"
+    name = "curve-" + "".join(c if c.isalnum() else "-" for c in world.name)
+    return plot_html(figure, name, label=label, height=260, top=34)
 
 
 def _column(diagnosis: Diagnosis, column: str, ailment: Ailment | None) -> str:
@@ -89,4 +91,4 @@ def _column(diagnosis: Diagnosis, column: str, ailment: Ailment | None) -> str:
     figure.update_yaxes(exponentformat="power")
     figure.update_xaxes(title="steps")
     figure.update_layout(showlegend=False)
-    return plot_html(figure, column, height=260, top=34)
+    return plot_html(figure, column, label=f"{PLOTS[column]}, by steps of the training", height=260, top=34)

@@ -55,7 +55,13 @@ def _equity(result: WalkResult) -> str:
     figure.update_xaxes(tickvals=shown, ticktext=dates[shown], title="session with a trade")
     figure.update_yaxes(title="R, cumulated")
     figure.update_layout(showlegend=False)
-    return plot_html(figure, "equity", height=340, top=34)
+    return plot_html(
+        figure,
+        "equity",
+        label="R of every closed trade, added up session by session, for each seed and their mean",
+        height=340,
+        top=34,
+    )
 
 
 def _curve(result: WalkResult, seed: int, days: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -75,4 +81,4 @@ def _by_fold(result: WalkResult) -> str:
         figure.add_scatter(x=numbers, y=earned, mode="markers", marker={"color": INK, "size": 6}, name=f"seed {seed}")
     figure.update_yaxes(title="R a session", zeroline=True)
     figure.update_layout(showlegend=False)
-    return plot_html(figure, "folds", height=300, top=20)
+    return plot_html(figure, "folds", label="R a session of every fold: each seed, and their mean", height=300, top=20)

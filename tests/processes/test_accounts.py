@@ -67,6 +67,9 @@ def test_accounts_of_one_command_that_was_killed_have_the_journals_of_runs_alone
         assert replay_run(RunFolder(folder)).difference == ""
         assert (folder / "report.html").exists() and told[name]["verdict"] and told[name]["trades"] is not None
 
+    page = Path(json.loads(ended.stdout)["page"]).read_text()
+    assert "2 of 3 ended" in page and all(f"<dt>{name}, " in page for name in told)
+
     said = ended.stderr.splitlines()
     assert "second: the gate's fail mode is approve: entries go through unprotected while it is down" in said
     assert sum(line.startswith("first, second: ") for line in said) == 1, "the world is synthetic, told once"

@@ -1,12 +1,13 @@
 """A file is the old one or the new one, and a failing disk is one clear error."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from trigate.errors import ResourceError
-from trigate.whole_files import read_faults, whole_file, write_whole
+from trigate.whole_files import disk_faults, read_faults, whole_file, write_whole
 
 
 def test_text_and_bytes_replace_what_was_there(tmp_path: Path) -> None:
@@ -50,6 +51,21 @@ def test_what_fails_half_way_leaves_the_old_file_and_no_scratch(tmp_path: Path) 
 def test_a_disk_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"cannot write .*a\.txt: .*No such file or directory.*; make room"):
         write_whole(tmp_path / "none" / "a.txt", "text")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "said"),
+    [
+        (errno.EROFS, "runs", "Read-only file system; allow to write there, or choose another folder"),
+        (errno.EACCES, "runs/x/.a.txt.7.tmp", "Permission denied; allow to write there, or choose another folder"),
+        (errno.ENOSPC, None, "No space left on device; make room or choose another folder"),
+        (errno.ENOENT, "world/b.csv", "No such file or directory: world/b.csv; make room or choose another folder"),
+    ],
+)
+def test_a_reason_is_told_in_words_and_names_each_file_once(number: int, name: str | None, said: str) -> None:
+    """The system adds its number and the name, which may be that of a folder above or of a scratch file."""
+    with pytest.raises(ResourceError, match=f"^cannot write runs/x/a.txt: {said}$"), disk_faults(Path("runs/x/a.txt")):
+        raise OSError(number, os.strerror(number), name)
 
 
 def test_a_folder_in_the_files_place_is_left_alone(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def accuracy_chart(shown: Sequence[JudgementShown]) -> str:
     )
     figure.update_xaxes(title="right answers, %", range=[0, 102])
     figure.update_yaxes(categoryorder="array", categoryarray=[_name(one) for one in rows])
-    return plot_html(figure, "accuracy", height=120 + 26 * len(rows))
+    return plot_html(
+        figure, "accuracy", label="accuracy of every answerer, with its interval", height=120 + 26 * len(rows)
+    )
 
 
 def reliability_chart(scores: Sequence[Score]) -> str:
@@ -67,7 +69,7 @@ def reliability_chart(scores: Sequence[Score]) -> str:
         )
     figure.update_xaxes(title="P(approve), as the model said", range=[-0.03, 1.03])
     figure.update_yaxes(title="share where approve was right", range=[-0.05, 1.05])
-    return plot_html(figure, "reliability", height=430)
+    return plot_html(figure, "reliability", label="how often an approval was right, by its probability", height=430)
 
 
 def money_chart(scores: Sequence[Score]) -> str:
@@ -88,7 +90,7 @@ def money_chart(scores: Sequence[Score]) -> str:
     figure.update_yaxes(title="R a proposal")
     figure.update_xaxes(categoryorder="array", categoryarray=list(EARNED.values()))
     figure.update_layout(scattermode="group", scattergap=0.6)
-    return plot_html(figure, "money", height=430)
+    return plot_html(figure, "money", label="R a proposal of every answerer, with intervals", height=430)
 
 
 def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
@@ -110,7 +112,9 @@ def promotion_chart(statuses: Sequence[PromotionStatus]) -> str:
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dash"})
     figure.update_yaxes(title="uplift over random vetoes, R a proposal")
     figure.update_xaxes(title="sessions seen")
-    return plot_html(figure, "promotion", height=380)
+    return plot_html(
+        figure, "promotion", label="the interval of what the gate adds over chance, proposal by proposal", height=380
+    )
 
 
 def _name(one: JudgementShown) -> str:

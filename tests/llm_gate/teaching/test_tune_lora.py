@@ -181,7 +181,7 @@ def test_the_command_keeps_lower_states_and_refuses_what_it_cannot_teach(
     assert "is there already" in str(CliRunner().invoke(app, asked).exception)
     monkeypatch.setitem(sys.modules, "peft", None)
     without = CliRunner().invoke(app, [*asked[:-1], str(tmp_path / "other")])
-    assert "needs peft: install the extra 'tune'" in str(without.exception)
+    assert "needs peft: pip install 'trigate[tune]'" in str(without.exception)
 
 
 def test_a_model_of_other_layers_is_refused(reader: Reader, prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.journal.journal import read_journal
+from orchestrator.journal.lines import Record
 from orchestrator.live.follower import Follower
 from orchestrator.live.told import Cursor, rows_since, state_told
 from orchestrator.report.status import standings, status_of
@@ -40,6 +41,17 @@ def test_what_is_told_of_a_run_is_what_status_tells(played: RunFolder) -> None:
     assert [(fill.price, fill.quantity) for fill in follower.watched.fills.all()] == [
         (fill["price"], fill["quantity"]) for fill in fills
     ]
+
+
+def test_what_is_no_routine_is_told_in_points(played: RunFolder) -> None:
+    """By hand: 73,135 ticks of 0.25 are 18,283.75 points."""
+    follower = Follower(played)
+    follower.read()
+    follower.watched.take(Record(9_999, "managed", {"action": "trail_on", "stop": 73_135, "trailing": 1}, False, ""))
+
+    note = state_told(follower, follower.outside())["notes"][0]
+
+    assert note == {"number": 9_999, "type": "managed", "words": "action trail on, stop 18,283.75, trailing 1"}
 
 
 def test_a_journal_that_grows_by_halves_of_lines_is_told_alike(played: RunFolder, copy: RunFolder) -> None:

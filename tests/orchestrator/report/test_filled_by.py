@@ -72,7 +72,7 @@ def test_the_live_page_says_so_too(refused: RunFolder) -> None:
     assert header_told(follower)["filled_by"] == "the simulated broker"
     assert told["refused"] == f"{rejected(refused)} orders"
     assert "rejected by the broker: no margin" in [decision["reason"] for decision in told["decisions"]]
-    assert any("filled 0, reason no margin, status rejected" in note["words"] for note in told["notes"])
+    assert any("reason no margin, status rejected, filled 0" in note["words"] for note in told["notes"])
 
 
 def test_the_page_and_the_terminal_say_so_too(refused: RunFolder) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from played_runs import every_tenth_minute, play, text_of, walk
+from typer.testing import CliRunner
 
+from orchestrator.cli import app
 from orchestrator.journal.journal import DamagedJournalError, ForeignJournalError, Journal, read_journal
 from orchestrator.report.cases import recorded_cases
 from orchestrator.report.formats import interval
@@ -31,7 +33,7 @@ def test_the_figures_are_those_of_the_journal(tmp_path: Path) -> None:
 
     trades = [record.payload for record in read_journal(folder.journal) if record.type == "trade"]
     net = sum(trade["pnl"] for trade in trades)
-    assert summary["trades"] == len(trades) > 10
+    assert summary["trades"] == len(trades) > 10 and "note" not in summary
     assert summary["mean_r"] == pytest.approx(sum(trade["pnl"] / trade["risk"] for trade in trades) / len(trades))
     assert summary["win_rate"] == pytest.approx(sum(trade["pnl"] > 0 for trade in trades) / len(trades))
     assert Decimal(summary["net_profit"].replace("$", "").replace(",", "")) == Decimal(net) / 100
@@ -134,6 +136,9 @@ def test_a_run_without_trades_is_reported(tmp_path: Path) -> None:
     summary = report_on(folder.path)
 
     assert (summary["trades"], summary["mean_r"], summary["verdict"]) == (0, None, "NOT PROVEN")
+    assert "the policy wanted no entry" in summary["note"]
+    shown = CliRunner().invoke(app, ["report", str(folder.path)]).stdout
+    assert "wanted no entry" in shown and "–" not in shown  # one sign for what there is none of
     assert "No trade was closed." in text_of(folder)
     assert pq.read_table(folder.path / "trades.parquet").num_rows == 0
 

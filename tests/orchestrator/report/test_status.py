@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.commands.watch import which_run
 from orchestrator.journal.journal import Journal, read_journal, verify_journal
 from orchestrator.report.report import report_on
 from orchestrator.report.status import Standings, after, status_of
@@ -69,6 +70,7 @@ def test_an_open_position_stands_with_its_stop_and_its_room(
     shown = CliRunner().invoke(app, ["status", str(run.path)]).stdout
     side = "long" if mark["quantity"] > 0 else "short"
     assert f"{side} {abs(mark['quantity'])} MNQ from {fill['price'] * 0.25:,.2f}".rstrip("0").rstrip(".") in shown
+    assert f"price {fill['price'] * 0.25:,.2f}" in shown and "price=" not in shown
 
 
 def test_a_position_of_which_a_part_has_left_is_told_with_what_it_began_with() -> None:
@@ -91,6 +93,14 @@ def test_an_ended_run_is_flat_and_agrees_with_its_report(ended: RunFolder) -> No
     assert found["trades"] == summary["trades"]
     assert found["last_records"][-1]["type"] == "end"
     assert found["alarms"] == []
+
+
+def test_watch_says_which_run_it_shows(ended: RunFolder) -> None:
+    """The newest one has ended where the run that was meant has no folder yet."""
+    newest, named = which_run(ended, asked_for=False), which_run(ended, asked_for=True)
+
+    assert newest == f"{ended.path}: ended; one that begins later is shown when watch is started again"
+    assert named == f"{ended.path}: ended"
 
 
 def test_trouble_with_a_feed_is_an_alarm(ended: RunFolder) -> None:

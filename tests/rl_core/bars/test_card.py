@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,24 @@ def test_the_bars_that_were_read_are_never_written_over(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="another --out"):
         check_file(path, FileOptions(None, 60, None), FileChoices(), tmp_path)
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 6, 7, 8, 10, 12, 23])
+def test_names_under_a_drawing_do_not_meet(sessions: int) -> None:
+    """A date has ten letters of nine units in a narrow window; it begins, ends, or is centred at its place."""
+    html = page(examine(random_bars(0, session_minutes(sessions)), PATH))
+
+    found = re.findall(
+        r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">(2\d{3}-\d\d-\d\d)<', html.split("</svg>")[0]
+    )
+    ends = [(float(x) - {"start": 0, "middle": 45, "end": 90}[anchor], date) for x, anchor, date in found]
+    lefts = [left for left, _ in ends]
+    assert len({date for _, date in ends}) == len(ends) >= min(sessions, 3)
+    assert all(after - before >= 90 for before, after in pairwise(lefts))
+
+
+def test_every_drawing_says_what_it_shows() -> None:
+    html = page(examine(random_bars(0, session_minutes(3)), PATH))
+
+    labels = re.findall(r'<svg class="chart"[^>]*role="img" aria-label="([^"]+)"', html)
+    assert len(labels) == len(set(labels)) == html.count("<svg") == 4

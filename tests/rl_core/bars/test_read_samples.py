@@ -130,7 +130,7 @@ def test_minutes_and_seconds_of_the_samples_agree() -> None:
 
 # What the README says is wrong, and the first thing that stands in the way of a reading.
 DIRTY = {
-    "NQ_30min_mixed_date_formats.csv.gz": ":2:timestamp: bad_time: '29/06/2020 01:00:00' - ISO time with a zone",
+    "NQ_30min_mixed_date_formats.csv.gz": ": wrong_interval: '1800 s'",
     "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": ":1:volume: missing_column: 'time,open,high,low,close'",
     "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": ": wrong_interval: '300 s' - bars of 60 s were expected",
     "NQ_montcarlo_5m_sparse_head.csv.gz": ": wrong_interval: '300 s' - bars of 60 s were expected",
@@ -163,7 +163,7 @@ def test_broken_files_as_found_are_refused(name: str, said: str) -> None:
 
 # The same files with the columns renamed: what lies behind the header is found too.
 BEHIND_THE_HEADER = {
-    "ES_barchart_reversed_trailing_blank_rows.csv.gz": ({b"Time": b"datetime", b"Last": b"close"}, "bad_time"),
+    "ES_barchart_reversed_trailing_blank_rows.csv.gz": ({b"Time": b"datetime", b"Last": b"close"}, "naive_time"),
     "NQ_adjust_seam_and_offgrid_day_1m.csv.gz": ({b"time": b"datetime", b"close": b"close,volume"}, ":2: short_row"),
     "NQ_flextrader_mixed_5m_5s_shifted_columns.csv.gz": ({b"time,": b"datetime,"}, "wrong_interval"),
     "NQ_montcarlo_5m_sparse_head.csv.gz": ({b"time,": b"datetime,"}, "300-second"),

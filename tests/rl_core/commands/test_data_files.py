@@ -77,3 +77,24 @@ def test_regimes_are_fitted_kept_and_used_again(world: Path, tmp_path: Path) -> 
     assert json.loads(fitted.stdout) == json.loads(again.stdout)
     assert [len(row["share"]) for row in json.loads(fitted.stdout)["stability"]] == [3, 3, 3]
     assert "2024-H1" in table.stdout and "calm" in table.stdout
+
+
+def test_results_of_another_file_are_not_replaced_in_silence(world: Path, tmp_path: Path) -> None:
+    """A folder holds one card, and one file of bars a market; the same file again is what was meant."""
+    other, gold = tmp_path / "NQ_part.csv", tmp_path / "GC_part.csv"
+    rows = "".join(f"2025-01-02T14:{m}:00Z,2100,2101,2099,2100,{m}\n" for m in range(30, 40))
+    for path in (other, gold):
+        path.write_text("datetime,open,high,low,close,volume\n" + rows)
+
+    def replaced(path: Path) -> str:
+        done = RUNNER.invoke(app, ["data", "check", str(path), "--out", str(tmp_path / "bars"), "--json"])
+        assert done.exit_code == 0, done.output
+        found: str = json.loads(done.stdout).get("replaced", "")
+        return found.partition(";")[0]
+
+    assert [replaced(path) for path in (world, world, other, gold)] == [
+        "",
+        "",
+        f"the bars and the card of {world.name}",
+        "the card of NQ_part.csv",
+    ]
