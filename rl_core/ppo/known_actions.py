@@ -35,7 +35,7 @@ class Known(NamedTuple):
     figures: KnownFigures
 
 
-def known_batch(context: RolloutContext, memory: Any) -> Known | None:
+def known_batch(context: RolloutContext, memory: Any, logits: jax.Array | None = None) -> Known | None:
     """Every action's advantage at the moments of a rollout, leaves [T, B, ...]; None where only playing tells.
 
     An action that takes the account for ``bars`` bars keeps it from what those bars would have earned otherwise. That
@@ -51,6 +51,7 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
     Args:
         context: what the rollout was played with.
         memory: [T, B, ...] of `Environment.glimpse`.
+        logits: [T, B, A] of the behaviour policy in those moments without a position, where its rollout kept them.
     """
     steps, envs = jax.tree.leaves(memory)[0].shape[:2]
     rows = jax.tree.map(lambda leaf: leaf.reshape(steps * envs, *leaf.shape[2:]), memory)
@@ -61,17 +62,18 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
     def by_bar(leaf: jax.Array) -> jax.Array:
         return leaf.reshape(steps, envs, *leaf.shape[1:])
 
-    def behaviour(bar: tuple[Any, jax.Array]) -> jax.Array:
-        states, legal = bar
-        raw = context.env.shown(context.env_arrays.market, states)
-        logits = context.actor.evaluate(context.config, raw)[1].logits
-        return log_probabilities(logits[:, : legal.shape[-1]], legal)
+    def behaviour(bar: tuple[Any, jax.Array, jax.Array | None]) -> jax.Array:
+        states, legal, kept = bar
+        if kept is None:
+            raw = context.env.shown(context.env_arrays.market, states)
+            kept = context.actor.evaluate(context.config, raw)[1].logits
+        return log_probabilities(kept[:, : legal.shape[-1]], legal)
 
     states, legal = jax.tree.map(by_bar, known.memory), by_bar(known.legal_actions)
     # Bar by bar, as observations of a whole rollout would be the largest array of an update; an accelerator has the
     # room, and would start each bar's operations anew.
     each_bar = jax.lax.map if conditions_are_free() else _at_once
-    log_probability = each_bar(behaviour, (states, legal))
+    log_probability = each_bar(behaviour, (states, legal, logits))
     flat = log_probability.reshape(steps * envs, -1)
     batch = KnownBatch(states, legal, log_probability, by_bar(scaled_advantage(context, known, flat)))
     return Known(batch, known_figures(context, known, flat))

@@ -158,6 +158,21 @@ def test_a_rollout_teaches_at_bars_in_a_position_too() -> None:
     np.testing.assert_allclose(taken[flat], rollout.transitions.log_probability[flat], atol=1e-5)
 
 
+def test_what_a_rollout_kept_of_all_its_bars_is_what_asking_the_policy_anew_gives() -> None:
+    """In a position, too, where the rollout's own account saw something else and could only hold."""
+    arrays = world()
+    stage, state = context(arrays), initial_state(CONFIG, Env(1), arrays)
+    _, rollout = roll_out(stage, state.playing, jax.random.key(3))
+    memory, kept = rollout.transitions.memory, rollout.transitions.known_logits
+
+    asked, remembered = known_batch(stage, memory), known_batch(stage, memory, kept)
+
+    assert asked is not None and remembered is not None
+    np.testing.assert_allclose(remembered.batch.log_probability, asked.batch.log_probability, atol=2e-7)
+    held = (memory.standing[..., 0] != 0) & (asked.batch.legal_actions.sum(-1) == 3)
+    assert bool(held.any())
+
+
 def test_nothing_is_known_where_nothing_was_tabulated() -> None:
     arrays = EnvArrays(make_market(small_view()), params_for())
     stage, state = context(arrays), initial_state(CONFIG, Env(1), arrays)
