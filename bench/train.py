@@ -36,6 +36,7 @@ from bench.facts import versions
 from bench.gpu_program import compiled_for_a_gpu, compiles_for_a_gpu
 from bench.operations import Operations, operations_of
 from bench.train_peers import HIDDEN, rejax_update, sb3_update
+from bench.train_products import products_update
 from rl_core.envs.entry_outcomes import with_entry_outcomes
 from rl_core.envs.env import Env, EnvParams
 from rl_core.exchange.instruments import instrument
@@ -241,6 +242,22 @@ def default(repeats: int) -> list[Row]:
     return rows_of(subjects, take_turns(subjects, repeats), against)
 
 
+def products(repeats: int) -> list[Row]:
+    """The plain matrix products of a floor's passes beside it, and how much they compute."""
+    subjects, against = [], {}
+    for name, config in (("separate.phase1", SEPARATE), ("default.phase1", DEFAULT)):
+        title, plain, once = f"train.{name}.floor", f"train.{name}.products", products_update(config, Env(1))
+        facts = {"gflop": round(once.gflop, 2)}
+        subjects += [floor(title, config, Env(1)), Subject(plain, once.once, config.batch_size, facts)]
+        against[title] = {"products": plain}
+    rows = rows_of(subjects, take_turns(subjects, repeats), against)
+    reached = [round(row.facts.get("gflop", 0) / row.facts["cpu_s"], 1) for row in rows]
+    return [
+        row._replace(facts=row.facts | {"gflop_per_cpu_s": each or None})
+        for row, each in zip(rows, reached, strict=True)
+    ]
+
+
 def lengths(repeats: int) -> list[Row]:
     """Our network on a long market against a short one."""
     few, many = (f"train.bars_{bars // 1000}k" for bars in (BARS, MANY_BARS))
@@ -346,6 +363,7 @@ def _counts(name: str, found: Operations, ratio: dict[str, float]) -> Row:
 TABLES = {
     "networks": networks,
     "default": default,
+    "products": products,
     "lengths": lengths,
     "storage": storage,
     "levels": levels,

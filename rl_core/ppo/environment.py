@@ -135,7 +135,10 @@ class Environment(Protocol):
         """The observations [N, O] of memories [N, ...]; `observe` gives the same values."""
 
     def known_actions(self, market: Any, memory: Any) -> KnownActions | None:
-        """What the first K actions at the moments of memories [N, ...] lead to; None where only playing tells."""
+        """What the first K actions at the moments of memories [N, ...] lead to; None where only playing tells.
+
+        Where K is A, a state with a position allows one action alone: the policy acts on the known state in its place.
+        """
 
     def window_weights(self, market: Any) -> jax.Array | None:
         """How much each bar of the window [bars] tells of known actions, the largest 1; None where none are known."""

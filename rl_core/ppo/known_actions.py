@@ -18,8 +18,6 @@ from rl_core.ppo.losses import KnownBatch, mean_where
 from rl_core.ppo.networks import has_choice, log_probabilities
 from rl_core.ppo.rollout import RolloutContext
 
-STATES_AT_ONCE = 1024  # that a CPU passes through the network: few accounts a bar are too few rows for its products
-
 
 class KnownFigures(NamedTuple):
     """What known outcomes say about the behaviour policy, before it learns from them; scalars, over all choices."""
@@ -37,7 +35,7 @@ class Known(NamedTuple):
     figures: KnownFigures
 
 
-def known_batch(context: RolloutContext, memory: Any) -> Known | None:
+def known_batch(context: RolloutContext, memory: Any, logits: jax.Array | None = None) -> Known | None:
     """Every action's advantage at the moments of a rollout, leaves [T, B, ...]; None where only playing tells.
 
     An action that takes the account for ``bars`` bars keeps it from what those bars would have earned otherwise. That
@@ -53,6 +51,7 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
     Args:
         context: what the rollout was played with.
         memory: [T, B, ...] of `Environment.glimpse`.
+        logits: [T, B, A] of the behaviour policy in those moments without a position, where its rollout kept them.
     """
     steps, envs = jax.tree.leaves(memory)[0].shape[:2]
     rows = jax.tree.map(lambda leaf: leaf.reshape(steps * envs, *leaf.shape[2:]), memory)
@@ -63,31 +62,27 @@ def known_batch(context: RolloutContext, memory: Any) -> Known | None:
     def by_bar(leaf: jax.Array) -> jax.Array:
         return leaf.reshape(steps, envs, *leaf.shape[1:])
 
-    def behaviour(stretch: tuple[Any, jax.Array]) -> jax.Array:
-        states, legal = stretch
-        raw = context.env.shown(context.env_arrays.market, states)
-        logits = context.actor.evaluate(context.config, raw)[1].logits
-        return log_probabilities(logits[:, : legal.shape[-1]], legal)
+    def behaviour(bar: tuple[Any, jax.Array, jax.Array | None]) -> jax.Array:
+        states, legal, kept = bar
+        if kept is None:
+            raw = context.env.shown(context.env_arrays.market, states)
+            kept = context.actor.evaluate(context.config, raw)[1].logits
+        return log_probabilities(kept[:, : legal.shape[-1]], legal)
 
     states, legal = jax.tree.map(by_bar, known.memory), by_bar(known.legal_actions)
-    if conditions_are_free():
-        # Stretch by stretch, as observations of a whole rollout would be the largest array of an update.
-        stretches = steps // bars_at_once(steps, envs)
-        cut = jax.tree.map(
-            lambda leaf: leaf.reshape(stretches, -1, *leaf.shape[1:]), (known.memory, known.legal_actions)
-        )
-        log_probability = jax.lax.map(behaviour, cut).reshape(steps, envs, -1)
-    else:
-        # An accelerator has the room, and would start each stretch's operations anew.
-        log_probability = jax.vmap(behaviour)((states, legal))
+    # Bar by bar, as observations of a whole rollout would be the largest array of an update; an accelerator has the
+    # room, and would start each bar's operations anew.
+    each_bar = jax.lax.map if conditions_are_free() else _at_once
+    log_probability = each_bar(behaviour, (states, legal, logits))
     flat = log_probability.reshape(steps * envs, -1)
     batch = KnownBatch(states, legal, log_probability, by_bar(scaled_advantage(context, known, flat)))
     return Known(batch, known_figures(context, known, flat))
 
 
-def bars_at_once(steps: int, envs: int) -> int:
-    """The most bars that divide ``steps`` and hold no more than ``STATES_AT_ONCE`` states; one, if each holds more."""
-    return max((bars for bars in range(1, steps + 1) if steps % bars == 0 and bars * envs <= STATES_AT_ONCE), default=1)
+def _at_once(function: Callable[[Any], jax.Array], over: Any) -> jax.Array:
+    """What `jax.lax.map` returns, of all elements together."""
+    result: jax.Array = jax.vmap(function)(over)
+    return result
 
 
 def known_figures(context: RolloutContext, known: Any, log_probability: jax.Array) -> KnownFigures:

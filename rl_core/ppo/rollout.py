@@ -45,6 +45,7 @@ class Transition(NamedTuple):
     reward: jax.Array  # [B], shaping included
     terminated: jax.Array  # [B] bool
     done: jax.Array  # [B] bool
+    known_logits: jax.Array | None = None  # [B, A] of the account without a position, where all its actions are known
 
 
 class Counts(NamedTuple):
@@ -157,6 +158,7 @@ class _Seen(NamedTuple):
     raw: jax.Array  # [B, O], not normalised
     observation: jax.Array  # [B, O]
     output: NetworkOutput
+    known_logits: jax.Array | None  # as in `Transition`
 
 
 class _Played(NamedTuple):
@@ -270,10 +272,15 @@ def _near_the_mean(context: RolloutContext, memory: Any) -> jax.Array:
 
 
 def _seen(context: RolloutContext, state: Any) -> _Seen:
-    now = context.env.glimpse(*context.env_arrays, state)
-    raw = context.env.shown(context.env_arrays.market, now.memory)
+    now, market = context.env.glimpse(*context.env_arrays, state), context.env_arrays.market
+    raw = context.env.shown(market, now.memory)
     observation, output = context.actor.evaluate(context.config, raw)
-    return _Seen(now.memory, now.legal_actions, raw, observation, output)
+    known = context.env.known_actions(market, now.memory)
+    if known is None or known.legal_actions.shape[-1] < context.env.num_actions:
+        return _Seen(now.memory, now.legal_actions, raw, observation, output, None)
+    # Such an account may act without a position alone, and is then the known one: its logits there are those of both.
+    logits = context.actor.evaluate(context.config, context.env.shown(market, known.memory))[1].logits
+    return _Seen(now.memory, now.legal_actions, raw, observation, output._replace(logits=logits), logits)
 
 
 def _drawn_action(seen: _Seen, noise: jax.Array) -> jax.Array:
@@ -296,6 +303,7 @@ def _played(context: RolloutContext, playing: EpisodesInPlay, seen: _Seen, actio
         reward=result.reward if result.shaping is None else result.reward + result.shaping,
         terminated=result.terminated,
         done=result.terminated | result.truncated,
+        known_logits=seen.known_logits,
     )
     return _Played(transition, seen.raw, log_probability, result.trade, episode_return + result.reward, result.state)
 

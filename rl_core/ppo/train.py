@@ -131,7 +131,8 @@ def _one_update(
     actor = Actor(state.learner.parameters, state.normaliser)
     context = RolloutContext(config, env, env_arrays, actor, shards)
     playing, rollout = roll_out(context, state.playing, play_key)
-    known = known_batch(context, compact_memory(config, rollout.transitions.memory))
+    steps = rollout.transitions
+    known = known_batch(context, compact_memory(config, steps.memory), steps.known_logits)
     batch = batch_of(config, rollout, shards, None if known is None else known.batch)
     learner, (each, applied) = _optimise(context, state, batch, learn_key)
     losses = shards.mean(jax.tree.map(jnp.mean, each))

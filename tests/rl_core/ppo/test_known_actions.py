@@ -12,7 +12,7 @@ from rl_core.envs.env import Env
 from rl_core.envs.market_arrays import make_market
 from rl_core.ppo.config import PPOConfig
 from rl_core.ppo.environment import EnvArrays
-from rl_core.ppo.known_actions import bars_at_once, known_batch, scaled_advantage
+from rl_core.ppo.known_actions import known_batch, scaled_advantage
 from rl_core.ppo.losses import Batch, KnownBatch, ppo_loss
 from rl_core.ppo.networks import NetworkOutput
 from rl_core.ppo.rollout import Actor, RolloutContext, roll_out
@@ -158,13 +158,19 @@ def test_a_rollout_teaches_at_bars_in_a_position_too() -> None:
     np.testing.assert_allclose(taken[flat], rollout.transitions.log_probability[flat], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("steps", "envs", "bars"),
-    [(128, 32, 32), (128, 256, 4), (100, 32, 25), (128, 4096, 1), (16, 8, 16)],
-)
-def test_a_pass_takes_whole_bars_of_at_most_1024_states(steps: int, envs: int, bars: int) -> None:
-    """Of 100 bars x 32 accounts 32 bars would fit, but 25 divide 100; 4,096 accounts are more than fit, so one bar."""
-    assert bars_at_once(steps, envs) == bars
+def test_what_a_rollout_kept_of_all_its_bars_is_what_asking_the_policy_anew_gives() -> None:
+    """In a position, too, where the rollout's own account saw something else and could only hold."""
+    arrays = world()
+    stage, state = context(arrays), initial_state(CONFIG, Env(1), arrays)
+    _, rollout = roll_out(stage, state.playing, jax.random.key(3))
+    memory, kept = rollout.transitions.memory, rollout.transitions.known_logits
+
+    asked, remembered = known_batch(stage, memory), known_batch(stage, memory, kept)
+
+    assert asked is not None and remembered is not None
+    np.testing.assert_allclose(remembered.batch.log_probability, asked.batch.log_probability, atol=2e-7)
+    held = (memory.standing[..., 0] != 0) & (asked.batch.legal_actions.sum(-1) == 3)
+    assert bool(held.any())
 
 
 def test_nothing_is_known_where_nothing_was_tabulated() -> None:
