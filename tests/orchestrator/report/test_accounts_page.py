@@ -11,6 +11,7 @@ import pytest
 from orchestrator.report.accounts_page import EDGE, WIDTH, accounts_page, write_accounts_page
 from orchestrator.report.report import report_on
 from orchestrator.run.folder import RunFolder
+from rl_core.evaluation.tries import ELSEWHERE, TRIES
 from tests.orchestrator.played_files import FileWorld, play_file
 from trigate.errors import ResourceError
 
@@ -20,8 +21,11 @@ FAILED = {"account": "gold", "became": "failed", "exit_code": 3, "word": "GC.csv
 @pytest.fixture(scope="module")
 def reported(file_world: FileWorld, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that has ended, with its report."""
-    run = play_file(file_world, tmp_path_factory.mktemp("reported"))
-    report_on(run.path)
+    folder = tmp_path_factory.mktemp("reported")
+    run = play_file(file_world, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ELSEWHERE, str(folder / TRIES))  # the world is shared: no other module's look may count this one
+        report_on(run.path)
     return run
 
 

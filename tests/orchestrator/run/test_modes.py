@@ -100,7 +100,9 @@ def test_a_live_run_that_nothing_forbids_is_not_refused(tmp_path: Path, monkeypa
     install_practice(tmp_path / "site", monkeypatch)
     pack, bars = f'trading.rules="{pack_that_says("allowed", tmp_path)}"', tmp_path / "none.csv"
 
-    ended = call_here("orchestrator", "run", *settings(), *CONFIRMED, "--set", pack, "--bars", bars)
+    named = ("--bars", bars, "--checkpoint", tmp_path / "none")
+
+    ended = call_here("orchestrator", "run", *settings(), *CONFIRMED, "--set", pack, *named)
 
     assert ended.returncode == 3 and "none.csv: not_a_file" in ended.stderr
 
