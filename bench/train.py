@@ -2,13 +2,11 @@
 
     python bench/train.py [--json] [--quick] [--repeats 7] [--only NAME ...]
 
-An update is a rollout of 256 environments x 128 bars of the full environment over the demo world, advantages, and
-4 epochs of 4 minibatches. Its **floor** is what no PPO can do without: the same network's forward pass once a bar,
-its forward and backward pass and Adam once a minibatch, on arrays that lie ready. The environment alone, played at
-random, is what no faster learner can save. The default of phase 1 is measured with its own number of accounts as well,
-where an update is too small to hide what is not the network's. Everything is compiled first, then all take turns; a
-ratio is the median of the ratios within one turn, so a busy machine is fair to all. The same in CPU seconds of all
-threads hardly knows other work on the machine.
+An update is a rollout of 256 environments x 128 bars over the demo world, advantages, 4 epochs of 4 minibatches. Its
+**floor** is what no PPO can do without: the same network's forward pass once a bar, its forward and backward pass and
+Adam once a minibatch, on arrays that lie ready. The environment alone is what no faster learner can save. The default
+is measured with its own number of accounts, too. All take turns once compiled; a ratio is the median of those within a
+turn, fair on a busy machine; CPU seconds of all threads hardly know other work.
 """
 
 import argparse
@@ -201,10 +199,10 @@ def _median(values: np.ndarray) -> float:
 def environment(name: str, config: PPOConfig, world: EnvArrays) -> Subject:
     """The full environment of phase 2 alone: a rollout of random actions, its observations built."""
     keys = iter(jax.random.split(jax.random.key(2), 10_000))
-    settings = {"num_envs": config.num_envs, "steps": config.rollout_length, "observations": True}
+    played = partial(play, *world, num_envs=config.num_envs, steps=config.rollout_length, observations=True)
 
     def once() -> None:
-        jax.block_until_ready(play(*world, next(keys), **settings))
+        jax.block_until_ready(played(next(keys)))
 
     once()
     return Subject(name, once, config.num_envs * config.rollout_length, {})
@@ -223,21 +221,21 @@ def networks(repeats: int) -> list[Row]:
     for title, once in (("train.rejax", rejax_update(SEPARATE, Env(1), world)), ("train.sb3", sb3_update(SEPARATE))):
         if once is None:
             missing.append(Row(title, None, "not installed", {}, {}))
-            continue
-        once()
-        subjects.append(Subject(title, once, SEPARATE.batch_size, {}))
+        else:
+            once()
+            subjects.append(Subject(title, once, SEPARATE.batch_size, {}))
     return rows_of(subjects, take_turns(subjects, repeats), against) + missing
 
 
 def default(repeats: int) -> list[Row]:
     """The default of phase 1 beside its floor and the environment, with many accounts and with its own number."""
-    world = world_of(BARS)
-    tabulated, subjects, against = with_known_entries(world), [], {}
+    subjects, against, world = [], {}, world_of(BARS)
+    tabulated = with_known_entries(world)
     for config in (DEFAULT, AS_SHIPPED):
         accounts = f"{config.num_envs}_accounts"
         title, alone = f"train.default.phase1.{accounts}", f"train.environment.{accounts}"
         subjects += [environment(alone, config, world), ours(title, config, Env(1), tabulated)]
-        subjects.append(floor(f"{title}.floor", config, Env(1)))
+        subjects += [floor(f"{title}.floor", config, Env(1))]
         against[title] = {"floor": f"{title}.floor", "environment": alone}
     return rows_of(subjects, take_turns(subjects, repeats), against)
 
@@ -246,16 +244,10 @@ def products(repeats: int) -> list[Row]:
     """The plain matrix products of a floor's passes beside it, and how much they compute."""
     subjects, against = [], {}
     for name, config in (("separate.phase1", SEPARATE), ("default.phase1", DEFAULT)):
-        title, plain, once = f"train.{name}.floor", f"train.{name}.products", products_update(config, Env(1))
-        facts = {"gflop": round(once.gflop, 2)}
-        subjects += [floor(title, config, Env(1)), Subject(plain, once.once, config.batch_size, facts)]
+        title, plain, (once, gflop) = f"train.{name}.floor", f"train.{name}.products", products_update(config, Env(1))
+        subjects += [floor(title, config, Env(1)), Subject(plain, once, config.batch_size, {"gflop": round(gflop, 2)})]
         against[title] = {"products": plain}
-    rows = rows_of(subjects, take_turns(subjects, repeats), against)
-    reached = [round(row.facts.get("gflop", 0) / row.facts["cpu_s"], 1) for row in rows]
-    return [
-        row._replace(facts=row.facts | {"gflop_per_cpu_s": each or None})
-        for row, each in zip(rows, reached, strict=True)
-    ]
+    return rows_of(subjects, take_turns(subjects, repeats), against)
 
 
 def lengths(repeats: int) -> list[Row]:
@@ -393,6 +385,7 @@ def fields(row: Row) -> dict[str, Any]:
     named = row._asdict()
     absent = dict.fromkeys(("compile_s", "compile_cpu_s", "peak_mb", "cpu_s", "cpu_ratio_to"))
     facts = {"floor_fraction": row.ratio_to.get("floor"), **absent, **named.pop("facts")}
+    facts["gflop_per_cpu_s"] = round(facts["gflop"] / facts["cpu_s"], 1) if "gflop" in facts else None
     return {**named, "steps_per_s": row.value if row.unit == "steps/s" else None, **facts}
 
 

@@ -388,8 +388,7 @@ def _counts_of(played: _Played) -> Counts:
 def _zero_counts(envs: int) -> Counts:
     """Counts of zero [B]: probabilities, returns and multiples of risk are float32, the rest int32."""
     whole, real = jnp.zeros(envs, jnp.int32), jnp.zeros(envs)
-    empty = Counts(*[whole] * len(Counts._fields))
-    return empty._replace(r=real, episode_return=real, entry_probability=real)
+    return Counts(*[whole] * len(Counts._fields))._replace(r=real, episode_return=real, entry_probability=real)
 
 
 def trajectory_of(rollout: Rollout) -> Trajectory:

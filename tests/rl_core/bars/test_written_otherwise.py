@@ -29,20 +29,26 @@ def written(path: Path, form: str, *, header: str = HEADER, row: Row = plain, st
     return path
 
 
-def same(bars: Bars, start: np.datetime64 = START) -> None:
-    """The bars are those of `plain`."""
+Columns = tuple[list[int], list[int], list[int], list[int]]
+
+
+def read(bars: Bars) -> Columns:
+    """Start, open, low and volume of each."""
+    return bars.ts_event_ns.tolist(), bars.open.tolist(), bars.low.tolist(), bars.volume.tolist()
+
+
+def meant(start: np.datetime64 = START) -> Columns:
+    """The same of what `plain` writes."""
     stamps = start.astype("datetime64[ns]").astype(np.int64) + 60 * 10**9 * np.arange(COUNT)
-    assert bars.ts_event_ns.tolist() == stamps.tolist()
-    assert bars.open.tolist() == [67_201 + 4 * k for k in range(COUNT)]
-    assert bars.low.tolist() == [67_198 + 4 * k for k in range(COUNT)]
-    assert bars.volume.tolist() == [1200 + k for k in range(COUNT)]
+    rows = range(COUNT)
+    return stamps.tolist(), [67_201 + 4 * k for k in rows], [67_198 + 4 * k for k in rows], [1200 + k for k in rows]
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d %I:%M:%S %p", "%Y/%m/%d %I:%M %p", "%Y.%m.%d %H:%M"])
 def test_a_year_that_comes_first_has_one_meaning(form: str, tmp_path: Path) -> None:
     """11:58 PM would be read as 11:58 by whoever ignores what stands behind it."""
     night = np.datetime64("2024-01-03T23:58", "s")
-    same(read_bars(written(tmp_path / "NQ.csv", form, start=night), timezone="UTC"), night)
+    assert read(read_bars(written(tmp_path / "NQ.csv", form, start=night), timezone="UTC")) == meant(night)
 
 
 @pytest.mark.parametrize("form", ["%m/%d/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S"])
@@ -52,7 +58,7 @@ def test_a_day_above_twelve_decides_the_order_for_all_rows(form: str, tmp_path: 
 
     bars = read_bars(written(tmp_path / "NQ.csv", form, start=midnight), timezone="UTC")
 
-    same(bars, midnight)
+    assert read(bars) == meant(midnight)
     which = "day" if form.startswith("%d") else "month"
     shown = np.datetime64("2024-02-13T00:00", "s").item().strftime(form)
     assert f"dates read {which} first: {shown} has no other meaning" in bars.notes
@@ -80,7 +86,7 @@ def test_a_vendors_own_order_is_told(tmp_path: Path) -> None:
 
     bars = read_bars(path, timezone="UTC", stamp="start", choices=Choices(layout="tradestation"))
 
-    same(bars)
+    assert read(bars) == meant()
     assert "dates read month first: as the vendor writes them; no row decides it" in bars.notes
 
 
@@ -91,17 +97,17 @@ def test_the_rows_are_believed_before_the_vendors_habit(tmp_path: Path) -> None:
         tmp_path / "NQ.csv", "%d/%m/%Y,%H:%M", header=HEADER.replace("timestamp", "Date,Time"), start=midnight
     )
 
-    same(read_bars(path, timezone="UTC", choices=Choices(layout="motivewave")), midnight)
+    assert read(read_bars(path, timezone="UTC", choices=Choices(layout="motivewave"))) == meant(midnight)
 
 
 def test_a_dash_in_interactive_brokers_times_is_utc(tmp_path: Path) -> None:
     """A zone that is given for it says nothing, and that is told."""
     path = written(tmp_path / "NQ.csv", "%Y%m%d-%H:%M:%S", header=HEADER.replace("timestamp", "date"))
 
-    same(read_bars(path))
+    assert read(read_bars(path)) == meant()
     bars = read_bars(path, timezone="America/Chicago")
 
-    same(bars)
+    assert read(bars) == meant()
     assert any("--timezone America/Chicago is not used" in note for note in bars.notes)
 
 
@@ -111,7 +117,7 @@ def test_a_volume_may_have_an_exponent(tmp_path: Path) -> None:
     def row(at: str, k: int) -> str:
         return plain(at, k).rsplit(",", 1)[0] + f",{1200 + k:.3e}"
 
-    same(read_bars(written(tmp_path / "NQ.csv", UTC, row=row)))
+    assert read(read_bars(written(tmp_path / "NQ.csv", UTC, row=row))) == meant()
 
 
 def test_a_price_with_an_exponent_stays_refused(tmp_path: Path) -> None:
